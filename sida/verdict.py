@@ -1,0 +1,394 @@
+"""Verdict, Failure and their parts: the JSON contract `sida.verdict/1`, and nothing else.
+
+Rooms to the right hand each other results in these types alone. They are frozen and checked when
+built; their JSON is what `model_dump_json()` prints, with the fields in the order of the contract.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeFloat,
+    PositiveInt,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from sida.errors import FailureCode, InputError
+from sida.image.components import components
+
+__all__ = [
+    "LABELS",
+    "Box",
+    "Claim",
+    "Declared",
+    "Explanation",
+    "Failure",
+    "Inconsistencies",
+    "Label",
+    "Localization",
+    "Measured",
+    "ModelInfo",
+    "Position",
+    "Probabilities",
+    "Provenance",
+    "Region",
+    "Verdict",
+    "parse_line",
+    "position_of",
+    "regions_from_mask",
+]
+
+Label = Literal["real", "full_synthetic", "tampered"]
+LABELS: tuple[Label, ...] = get_args(Label)
+
+Position = Literal[
+    "upper left", "upper centre", "upper right",
+    "middle left", "middle centre", "middle right",
+    "lower left", "lower centre", "lower right",
+]  # fmt: skip
+
+Box = tuple[int, int, int, int]
+"""left, top, right, bottom in pixels of the original picture; right and bottom exclusive."""
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    """Frozen. Unknown keys are passed over: `predictions.jsonl` adds some to a verdict's line."""
+
+    model_config = ConfigDict(
+        frozen=True, serialize_by_alias=True, validate_by_name=True, allow_inf_nan=False
+    )
+
+
+class Probabilities(_Part):
+    """One probability a class; they sum to 1. `probabilities["tampered"]` reads one by name."""
+
+    real: Fraction
+    full_synthetic: Fraction
+    tampered: Fraction
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Self:
+        total = self.real + self.full_synthetic + self.tampered
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"probabilities sum to {total:.7f}, expected 1 within 1e-6")
+        return self
+
+    def __getitem__(self, label: str) -> float:
+        if label not in LABELS:
+            raise KeyError(f"{label!r} is not a label; the labels are {', '.join(LABELS)}")
+        return float(getattr(self, label))
+
+    def items(self) -> list[tuple[Label, float]]:
+        """(label, probability) in the order of `LABELS`."""
+        return [(label, self[label]) for label in LABELS]
+
+
+class Region(_Part):
+    """One altered region: `area` as a fraction of the picture, `score` the mean probability."""
+
+    box: Box
+    area: Fraction
+    score: Fraction
+    position: Position
+
+
+class Localization(_Part):
+    """The mask in numbers; the JSON calls it `mask`. `file` is where it was written, if it was."""
+
+    area: Fraction
+    threshold: Fraction
+    file: str | None = None
+    regions: tuple[Region, ...] = ()
+
+
+class Claim(_Part):
+    """Something measured that the text leans on: the same cue inside the mask and outside it."""
+
+    cue: str
+    inside: float
+    outside: float
+    text: str
+
+
+class Inconsistencies(_Part):
+    """The four headings of the published explanation; None where the text does not have it."""
+
+    lighting: str | None = None
+    edges: str | None = None
+    resolution: str | None = None
+    shadows: str | None = None
+
+
+class Explanation(_Part):
+    """Generated text and its parts; `complete` is False where generation was cut short."""
+
+    text: str
+    type: str | None = None
+    areas: str | None = None
+    content: str | None = None
+    inconsistencies: Inconsistencies = Inconsistencies()
+    claims: tuple[Claim, ...] = ()
+    complete: bool
+
+
+class Declared(_Part):
+    """What the file says of itself."""
+
+    name: str
+    value: JsonValue
+    source: str
+    state: str
+
+
+class Measured(_Part):
+    """What was measured in the file, with what it means and where its limits are."""
+
+    name: str
+    value: JsonValue
+    unit: str | None
+    meaning: str
+    limits: str
+    source: str
+
+
+class Provenance(_Part):
+    """`sida.provenance/1`: never part of how a verdict is reached."""
+
+    declared: tuple[Declared, ...] = ()
+    measured: tuple[Measured, ...] = ()
+    contradictions: tuple[str, ...] = ()
+
+
+class ModelInfo(_Part):
+    """The weights that judged; `digest` is theirs."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class Failure(_Part):
+    """A picture that could not be judged: `sida.failure/1`."""
+
+    schema_id: Literal["sida.failure/1"] = Field("sida.failure/1", alias="schema")
+    image: str | None = None
+    error: FailureCode
+    message: str
+
+
+class Verdict(_Part):
+    """What a user gets for one picture: label, probabilities, where it was altered, and why.
+
+    `mask` and `probability_map` are arrays in the original's pixels and no part of the JSON.
+    Raises pydantic's `ValidationError` (a `ValueError`) where probabilities do not sum to 1 within
+    1e-6, the label is not the largest of them, or a box leaves the picture.
+    """
+
+    schema_id: Literal["sida.verdict/1"] = Field("sida.verdict/1", alias="schema")
+    image: str | None = None
+    sha256: str | None = None
+    width: PositiveInt
+    height: PositiveInt
+    format: str | None = None
+    label: Label
+    probabilities: Probabilities
+    calibrated: bool = False
+    inconclusive: bool = False
+    localization: Localization | None = Field(None, alias="mask")
+    explanation: Explanation | None = None
+    provenance: Provenance | None = None
+    model: ModelInfo
+    warnings: tuple[str, ...] = ()
+    seconds: NonNegativeFloat
+
+    _mask: NDArray[np.bool_] | None = PrivateAttr(None)
+    _probability_map: NDArray[np.float32] | None = PrivateAttr(None)
+    _picture: Any = PrivateAttr(None)
+    _folder: Path = PrivateAttr(Path())
+
+    @model_validator(mode="after")
+    def _label_is_largest(self) -> Self:
+        best = max(value for _, value in self.probabilities.items())
+        if self.probabilities[self.label] < best:
+            raise ValueError(
+                f"label is {self.label!r} with probability {self.probabilities[self.label]}, "
+                f"expected the largest, {best}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _boxes_inside(self) -> Self:
+        for region in self.localization.regions if self.localization else ():
+            left, top, right, bottom = region.box
+            if not (0 <= left < right <= self.width and 0 <= top < bottom <= self.height):
+                raise ValueError(
+                    f"box {list(region.box)} is not inside the picture of width {self.width} and "
+                    f"height {self.height}, expected [left, top, right, bottom]"
+                )
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        """Equal where the JSON is; arrays are not compared."""
+        return isinstance(other, Verdict) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def with_arrays(
+        self,
+        *,
+        mask: NDArray[np.bool_] | None = None,
+        probability_map: NDArray[np.float32] | None = None,
+        picture: Any = None,
+    ) -> Self:
+        """A copy that also holds arrays (height, width) and what the picture was read from.
+
+        `picture` is a path, bytes, an array or a Pillow image; `save_overlay` reads it again.
+        """
+        for name, array in (("mask", mask), ("probability_map", probability_map)):
+            if array is not None and array.shape != (self.height, self.width):
+                size = (self.height, self.width)
+                raise ValueError(f"{name} is {array.shape}, expected (height, width) = {size}")
+        copy = self.model_copy()
+        copy._mask = None if mask is None else _read_only(mask.astype(bool, copy=False))
+        if probability_map is not None:
+            copy._probability_map = _read_only(probability_map.astype(np.float32, copy=False))
+        copy._picture = picture
+        return copy
+
+    def with_mask_file(self, file: str) -> Self:
+        """A copy whose JSON names `file` as the place of the mask; arrays are kept."""
+        if self.localization is None:
+            raise ValueError("this verdict has no mask, so no file can hold it")
+        named = self.localization.model_copy(update={"file": file})
+        return self.model_copy(update={"localization": named})
+
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """(height, width) bool, True = altered; None where no mask was made."""
+        if self._mask is None and (levels := self._mask_from_file()) is not None:
+            self._mask = _read_only(levels >= 128)
+        return self._mask
+
+    @property
+    def probability_map(self) -> NDArray[np.float32] | None:
+        """(height, width) float32 in 0-1, high = altered; from a mask file only 0 and 1."""
+        if self._probability_map is None and (levels := self._mask_from_file()) is not None:
+            self._probability_map = _read_only(levels.astype(np.float32) / np.float32(255))
+        return self._probability_map
+
+    def save_mask(self, path: str | Path) -> None:
+        """Write the mask as an 8-bit PNG, 0 or 255. Raises InputError where there is none."""
+        from sida.image.overlay import save_png
+
+        save_png(path, np.where(self._needed_mask("save"), np.uint8(255), np.uint8(0)))
+
+    def save_overlay(self, path: str | Path) -> None:
+        """Write the picture with its mask drawn over it. InputError where there is no mask."""
+        from sida.image.overlay import overlay, save_png
+        from sida.image.read import read_picture
+
+        mask = self._needed_mask("draw")
+        source = self.image if self._picture is None else self._picture
+        if source is None:
+            raise InputError(
+                "the verdict does not know its picture: it was read back from JSON and names no "
+                "file; detect the picture again and save the overlay from that verdict"
+            )
+        save_png(path, overlay(read_picture(source).pixels, mask))
+
+    def _needed_mask(self, verb: str) -> NDArray[np.bool_]:
+        mask = self.mask
+        if mask is None:
+            raise InputError(
+                f"there is no mask to {verb}: the picture was judged {self.label}; "
+                'ask for masks of every class with masks="all"'
+            )
+        return mask
+
+    def _mask_from_file(self) -> NDArray[np.uint8] | None:
+        if self.localization is None or self.localization.file is None:
+            return None
+        from sida.image.read import read_mask
+
+        return read_mask(self._folder / self.localization.file, (self.height, self.width))
+
+
+def parse_line(line: str | bytes, folder: str | Path = ".") -> Verdict | Failure:
+    """Read one line of JSON as `sida detect --json` or `predictions.jsonl` has it.
+
+    A relative `mask.file` is looked for below `folder`. Raises InputError on anything else.
+    """
+    try:
+        schema = json.loads(line)["schema"]
+    except (ValueError, KeyError, TypeError):
+        schema = None
+    if schema not in ("sida.verdict/1", "sida.failure/1"):
+        raise InputError(
+            f"found a line with schema {schema!r}, expected a JSON object with sida.verdict/1 or "
+            "sida.failure/1: give a file that `sida detect --json` has written"
+        )
+    try:
+        if schema == "sida.failure/1":
+            return Failure.model_validate_json(line)
+        verdict = Verdict.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"]) or "the line"
+        raise InputError(
+            f"a line of {schema} is not to the contract: {place}: {first['msg']}"
+        ) from error
+    verdict._folder = Path(folder)
+    return verdict
+
+
+def regions_from_mask(
+    mask: NDArray[np.bool_],
+    probability: NDArray[np.float32],
+    smallest: float = 1e-4,
+    at_most: int = 20,
+) -> tuple[Region, ...]:
+    """Connected regions of a (height, width) mask, largest first, `at_most` of them.
+
+    `probability` (height, width) in 0-1 gives their scores. Specks below the fraction `smallest` of
+    the picture are left out, but never the largest region.
+    """
+    height, width = mask.shape
+    found = components(mask, probability, at_most)
+    return tuple(
+        Region(
+            box=each.box,
+            area=min(1.0, each.pixels / mask.size),
+            score=min(1.0, max(0.0, each.mean)),  # the mean of float32 may pass 1 in its last digit
+            position=position_of(each.box, width, height),
+        )
+        for rank, each in enumerate(found)
+        if rank == 0 or each.pixels >= smallest * mask.size
+    )
+
+
+def position_of(box: Box, width: int, height: int) -> Position:
+    """The cell of a 3 x 3 grid over the picture that holds the middle of the box."""
+    left, top, right, bottom = box
+    column = min(2, 3 * (left + right) // (2 * width))
+    row = min(2, 3 * (top + bottom) // (2 * height))
+    return _POSITIONS[3 * row + column]
+
+
+_POSITIONS: tuple[Position, ...] = get_args(Position)
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
