@@ -1,0 +1,163 @@
+"""`SidaConfig`: every size of the network, and nothing about weights or runs."""
+
+from typing import Any, Literal
+
+from transformers import (
+    AutoConfig,
+    LlamaConfig,
+    PreTrainedConfig,
+    SamConfig,
+    SamMaskDecoderConfig,
+    SamPromptEncoderConfig,
+    SamVisionConfig,
+)
+
+from sida.verdict import LABELS
+
+__all__ = ["MaskConfig", "NativeMaskConfig", "NativeVisionConfig", "SidaConfig"]
+
+
+class MaskConfig(PreTrainedConfig):
+    """SAM as the published model uses it: image encoder, prompt encoder, mask decoder.
+
+    One flat set of sizes from which transformers' three configurations follow; the defaults
+    are ViT-H.
+    """
+
+    model_type = "sida_sam"
+
+    hidden_size: int = 1280
+    num_hidden_layers: int = 32
+    num_attention_heads: int = 16
+    mlp_ratio: float = 4.0
+    global_attn_indexes: list[int] | tuple[int, ...] = (7, 15, 23, 31)
+    window_size: int = 14
+    image_size: int = 1024
+    patch_size: int = 16
+    output_channels: int = 256
+    mask_input_channels: int = 16
+    decoder_depth: int = 2
+    decoder_num_heads: int = 8
+    decoder_mlp_dim: int = 2048
+    iou_head_depth: int = 3
+    iou_head_hidden_dim: int = 256
+    num_multimask_outputs: int = 3
+
+    def encoder(self) -> SamVisionConfig:
+        """Sizes of the image encoder; the attention implementation is inherited."""
+        return SamVisionConfig(
+            hidden_size=self.hidden_size,
+            num_hidden_layers=self.num_hidden_layers,
+            num_attention_heads=self.num_attention_heads,
+            mlp_ratio=float(self.mlp_ratio),
+            mlp_dim=int(self.hidden_size * self.mlp_ratio),
+            global_attn_indexes=list(self.global_attn_indexes),
+            window_size=self.window_size,
+            image_size=self.image_size,
+            patch_size=self.patch_size,
+            output_channels=self.output_channels,
+            num_pos_feats=self.output_channels // 2,
+            initializer_range=self.initializer_range,
+            attn_implementation=self._attn_implementation,
+        )
+
+    def prompt(self) -> SamConfig:
+        """Sizes of the prompt encoder, in the form that `SamPromptEncoder` reads."""
+        prompt = SamPromptEncoderConfig(
+            hidden_size=self.output_channels,
+            image_size=self.image_size,
+            patch_size=self.patch_size,
+            mask_input_channels=self.mask_input_channels,
+        )
+        return SamConfig(vision_config=self.encoder(), prompt_encoder_config=prompt)
+
+    def decoder(self) -> SamMaskDecoderConfig:
+        """Sizes of the mask decoder."""
+        return SamMaskDecoderConfig(
+            hidden_size=self.output_channels,
+            num_hidden_layers=self.decoder_depth,
+            num_attention_heads=self.decoder_num_heads,
+            mlp_dim=self.decoder_mlp_dim,
+            iou_head_depth=self.iou_head_depth,
+            iou_head_hidden_dim=self.iou_head_hidden_dim,
+            num_multimask_outputs=self.num_multimask_outputs,
+            attn_implementation=self._attn_implementation,
+        )
+
+    initializer_range: float = 0.02
+
+
+class NativeVisionConfig(PreTrainedConfig):
+    """A small convolutional encoder that sees pixels at their own resolution.
+
+    `widths` and `depths` are channels and blocks at strides 2, 4, 8 and 16. A picture is cut
+    into at most `max_windows` windows of at most `window` pixels a side; only a picture that
+    needs more is reduced in size.
+    """
+
+    model_type = "sida_native"
+
+    widths: list[int] | tuple[int, ...] = (24, 48, 80, 128)
+    depths: list[int] | tuple[int, ...] = (1, 2, 3, 2)
+    image_tokens: int = 16
+    window: int = 528
+    overlap: int = 32
+    max_windows: int = 8
+    initializer_range: float = 0.02
+
+
+class NativeMaskConfig(PreTrainedConfig):
+    """A mask decoder over the features of the native encoder, at stride 4."""
+
+    model_type = "sida_native_mask"
+
+    output_channels: int = 48
+    initializer_range: float = 0.02
+
+
+class SidaConfig(PreTrainedConfig):
+    """The whole model.
+
+    Args:
+        vision: what makes image tokens: CLIP, or the native encoder.
+        language: the LLaMA that reads them.
+        mask: what makes masks: SAM, or the native decoder.
+        out_dim: width of a mask prompt.
+        fusion: how the class meets the mask prompt. `published` attends over the mask prompts
+            alone, so that with one of them the class has no influence; `class_and_prompt` puts
+            the projected class beside them as a key.
+        select_layer: which of CLIP's hidden states is read.
+        facts: whether explanations are written after a line of measured facts.
+    """
+
+    model_type = "sida"
+    sub_configs = {"vision": AutoConfig, "language": AutoConfig, "mask": AutoConfig}  # noqa: RUF012
+
+    vision: dict[str, Any] | PreTrainedConfig | None = None
+    language: dict[str, Any] | PreTrainedConfig | None = None
+    mask: dict[str, Any] | PreTrainedConfig | None = None
+    out_dim: int = 256
+    fusion: Literal["published", "class_and_prompt"] = "published"
+    select_layer: int = -2
+    facts: bool = False
+    tie_word_embeddings: bool = False
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        self.vision = _sub_config(self.vision, "clip_vision_model")
+        self.language = _sub_config(self.language, LlamaConfig.model_type)
+        self.mask = _sub_config(self.mask, MaskConfig.model_type)
+        self.language.tie_word_embeddings = self.tie_word_embeddings
+        kwargs.setdefault("id2label", dict(enumerate(LABELS)))
+        super().__post_init__(**kwargs)
+
+
+def _sub_config(value: dict[str, Any] | PreTrainedConfig | None, default: str) -> Any:
+    if isinstance(value, PreTrainedConfig):
+        return value
+    fields = dict(value or {})
+    return AutoConfig.for_model(fields.pop("model_type", default), **fields)
+
+
+for _config in (MaskConfig, NativeVisionConfig, NativeMaskConfig, SidaConfig):
+    AutoConfig.register(_config.model_type, _config)

@@ -1,0 +1,341 @@
+"""What turns pixels into image tokens and mask embeddings: the published pair, and our own.
+
+`parts(config)` is the only place that looks at which of the two a configuration asks for.
+Both offer `tokens(windows)`, `embed(...)` and a decoder `(embedding, prompt) -> mask logits`.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import CLIPVisionModel
+from transformers.models.sam.modeling_sam import (
+    SamMaskDecoder,
+    SamPromptEncoder,
+    SamVisionEncoder,
+)
+
+from sida.model.config import NativeVisionConfig, SidaConfig
+from sida.model.inputs import Inputs
+from sida.model.views import ClipSamViews, NativeViews
+
+__all__ = ["ClipSam", "Native", "NativeDecoder", "SamDecoder", "Parts", "build", "parts"]
+
+
+class ClipSam(nn.Module):
+    """CLIP ViT-L/14 with a linear projector for the class, SAM's image encoder for masks."""
+
+    def __init__(self, config: SidaConfig) -> None:
+        super().__init__()
+        vision = type(config.vision).from_dict(config.vision.to_dict())
+        # Layers behind the one that is read would only cost time and memory.
+        vision.num_hidden_layers += config.select_layer + 1
+        vision._attn_implementation = config.vision._attn_implementation
+        self.clip = CLIPVisionModel(vision)
+        self.projector = nn.Linear(vision.hidden_size, config.language.hidden_size)
+        self.sam = SamVisionEncoder(config.mask.encoder())
+        self.image_tokens = (vision.image_size // vision.patch_size) ** 2
+
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """CLIP's patch features (pictures, image_tokens, clip width), class token dropped."""
+        hidden: torch.Tensor = self.clip(pixel_values=pixels).last_hidden_state
+        return hidden[:, 1:]
+
+    def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, None]:
+        """Image tokens (pictures, image_tokens, language width); there is one window a picture."""
+        return self.projector(self.features(inputs.vision.pixels)), None
+
+    def embed(self, inputs: Inputs, windows: torch.Tensor, state: None) -> torch.Tensor:
+        """SAM's embedding (windows, channels, 64, 64) of the chosen windows of `inputs.mask`."""
+        assert inputs.mask is not None
+        embedding: torch.Tensor = self.sam(inputs.mask.pixels[windows]).last_hidden_state
+        return embedding
+
+
+class SamDecoder(nn.Module):
+    """SAM's mask decoder, prompted by one vector a window."""
+
+    def __init__(self, config: SidaConfig) -> None:
+        super().__init__()
+        self.prompt_encoder = SamPromptEncoder(config.mask.prompt())
+        self.mask_decoder = SamMaskDecoder(config.mask.decoder())
+
+    def forward(self, embedding: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
+        """Mask logits (windows, 256, 256).
+
+        Args:
+            embedding: (windows, channels, 64, 64).
+            prompt: (windows, channels), the only sparse token.
+        """
+        if not len(embedding):
+            side = 4 * embedding.shape[-1]
+            return embedding.new_zeros(0, side, side)
+        _, dense = self.prompt_encoder(None, None, None, None)
+        positions = self._positions(embedding)
+        masks, _ = self.mask_decoder(
+            image_embeddings=embedding,
+            image_positional_embeddings=positions.expand(len(embedding), -1, -1, -1),
+            sparse_prompt_embeddings=prompt[:, None, None],
+            dense_prompt_embeddings=dense.expand(len(embedding), -1, -1, -1),
+            multimask_output=False,
+        )
+        return masks[:, 0, 0]
+
+    def _positions(self, embedding: torch.Tensor) -> torch.Tensor:
+        height, width = embedding.shape[-2:]
+        y = (torch.arange(height, device=embedding.device) + 0.5) / height
+        x = (torch.arange(width, device=embedding.device) + 0.5) / width
+        centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+        encoded: torch.Tensor = self.prompt_encoder.shared_embedding(centres[None])
+        return encoded.permute(0, 3, 1, 2)
+
+
+class NativeState(NamedTuple):
+    """Features of every window at strides 4, 8 and 16, kept for the mask."""
+
+    features: tuple[torch.Tensor, ...]
+    valid: torch.Tensor
+
+
+class Native(nn.Module):
+    """A small convolutional encoder over windows at the picture's own resolution.
+
+    Traces of editing are small and local, so nothing is resized: the input is colour beside
+    high-pass residuals. Norms act on one position at a time and padding is kept at zero before
+    every convolution that looks around; a picture's result therefore does not depend on
+    what it is batched with.
+    """
+
+    def __init__(self, config: SidaConfig) -> None:
+        super().__init__()
+        vision: NativeVisionConfig = config.vision
+        widths = list(vision.widths)
+        self.image_tokens = vision.image_tokens
+        self.residuals = Residuals()
+        self.stem = nn.Conv2d(3 + 3 * Residuals.filters, widths[0], 4, stride=2, padding=1)
+        self.stages = nn.ModuleList(
+            nn.ModuleList(Block(width) for _ in range(depth))
+            for width, depth in zip(widths, vision.depths, strict=True)
+        )
+        self.downs = nn.ModuleList(
+            nn.Conv2d(narrow, wide, 2, stride=2)
+            for narrow, wide in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.pool = Pool(widths[-1], vision.image_tokens, config.language.hidden_size)
+        channels = config.mask.output_channels
+        self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths[1:])
+        self.smooth = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, NativeState]:
+        """Image tokens (pictures, image_tokens, language width), and the features for masks."""
+        pixels, valid, owner = inputs.vision
+        inside = valid_mask(valid, pixels.shape[-2:], 1)
+        x = torch.cat([pixels * inside, self.residuals(pixels, valid)], dim=1)
+        x = self.stem(x)
+        kept = []
+        for level, blocks in enumerate(self.stages):
+            inside = valid_mask(valid, x.shape[-2:], 2 ** (level + 1)).to(x.dtype)
+            for block in blocks:
+                x = block(x, inside)
+            x = x * inside
+            if level:
+                kept.append(x)
+            if level < len(self.downs):
+                x = self.downs[level](x)
+        tokens = self.pool(x, inside, owner)
+        return tokens, NativeState(tuple(kept), valid)
+
+    def embed(self, inputs: Inputs, windows: torch.Tensor, state: NativeState) -> torch.Tensor:
+        """Mask embedding (windows, channels, height / 4, width / 4) of the chosen windows."""
+        levels = [
+            lateral(feature[windows])
+            for lateral, feature in zip(self.laterals, state.features, strict=True)
+        ]
+        merged = levels[-1]
+        for finer in reversed(levels[:-1]):
+            merged = F.interpolate(merged, finer.shape[-2:], mode="nearest") + finer
+        inside = valid_mask(state.valid[windows], merged.shape[-2:], 4).to(merged.dtype)
+        return _extend(self.smooth(F.relu(merged) * inside), state.valid[windows], 4)
+
+
+class Residuals(nn.Module):
+    """Second differences along rows, columns and both, in grey levels, softly bounded.
+
+    The three kernels are the linear ones of the spatial rich model (Fridrich and Kodovský, 2012)
+    that a small network profits from most; x / (|x| + 3) keeps faint noise apart from edges.
+    """
+
+    filters = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kernels", self.bank(), persistent=False)
+
+    @staticmethod
+    def bank() -> torch.Tensor:
+        """Kernels (9, 1, 3, 3): each of three for each colour; pixels in -1..1 to grey levels."""
+        row = torch.tensor([[0, 0, 0], [1, -2, 1], [0, 0, 0]], dtype=torch.float32)
+        both = torch.tensor([[-1, 2, -1], [2, -4, 2], [-1, 2, -1]], dtype=torch.float32) / 2
+        return 127.5 * torch.stack([row, row.T, both])[:, None].repeat(3, 1, 1, 1)
+
+    def forward(self, pixels: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """(windows, 3, height, width) in -1..1 -> (windows, 9, height, width) in -1..1."""
+        kernels = self.get_buffer("kernels").to(pixels.dtype)
+        residual = F.conv2d(pixels, kernels, padding=1, groups=3)
+        residual = residual / (residual.abs() + 3)
+        return residual * valid_mask(valid, pixels.shape[-2:], 1, margin=1).to(pixels.dtype)
+
+
+class Block(nn.Module):
+    """Residual block: norm, 3×3, ReLU, 1×1."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(width)
+        self.spatial = nn.Conv2d(width, width, 3, padding=1)
+        self.mix = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+        """(windows, width, h, w) -> the same; `inside` (windows, 1, h, w) is 0 in the padding."""
+        return x + self.mix(F.relu(self.spatial(self.norm(x) * inside)))
+
+
+class ChannelNorm(nn.Module):
+    """Root mean square norm over the channels of each position."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(windows, width, h, w) -> the same."""
+        scale = torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-6).to(x.dtype)
+        return x * scale * self.weight[:, None, None]
+
+
+class Pool(nn.Module):
+    """All positions of all windows of a picture -> a fixed number of tokens.
+
+    Token 0 is the mean, token 1 the maximum, token 2 the standard deviation; each further one is a
+    softmax-weighted mean with a weighting of its own. Sums run over the windows of a picture.
+    """
+
+    def __init__(self, width: int, tokens: int, out: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(width)
+        self.scores = nn.Conv2d(width, tokens - 3, 1)
+        self.out = nn.Linear(width, out)
+        self.kinds = nn.Parameter(torch.zeros(tokens, out))
+        self.statistics = nn.ModuleList(nn.Linear(width, out) for _ in range(3))
+
+    def forward(self, x: torch.Tensor, inside: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
+        """(windows, width, h, w) -> (pictures, tokens, out)."""
+        values = self.norm(x).float()
+        scores = self.scores(values.to(x.dtype)).float()
+        pictures = int(owner.max()) + 1 if len(owner) else 0
+        outside = inside.flatten(2) == 0
+        values, scores = values.flatten(2), scores.flatten(2).masked_fill(outside, -torch.inf)
+        means = _weighted_means(values, scores, owner, pictures)
+        flat = torch.zeros_like(scores[:, :1]).masked_fill(outside, -torch.inf)
+        mean = _weighted_means(values, flat, owner, pictures)[:, 0]
+        square = _weighted_means(values.square(), flat, owner, pictures)[:, 0]
+        peaks = values.masked_fill(outside, -torch.inf).amax(2)
+        peak = peaks.new_full((pictures, peaks.shape[1]), -torch.inf)
+        peak = peak.scatter_reduce(0, owner[:, None].expand_as(peaks), peaks, "amax")
+        deviation = (square - mean.square()).clamp_min(1e-6).sqrt()
+        statistics = [
+            layer(value.to(x.dtype))
+            for layer, value in zip(self.statistics, (mean, peak, deviation), strict=True)
+        ]
+        tokens = torch.cat([torch.stack(statistics, 1), self.out(means.to(x.dtype))], dim=1)
+        return tokens + self.kinds
+
+
+def _weighted_means(
+    values: torch.Tensor, scores: torch.Tensor, owner: torch.Tensor, pictures: int
+) -> torch.Tensor:
+    """Softmax-weighted means over all windows of each picture.
+
+    Args:
+        values: (windows, width, positions).
+        scores: (windows, queries, positions), -inf where nothing is.
+        owner: (windows,).
+
+    Returns:
+        (pictures, queries, width).
+    """
+    top = scores.amax(2)
+    highest = top.new_full((pictures, top.shape[1]), -torch.inf)
+    highest = highest.scatter_reduce(0, owner[:, None].expand_as(top), top.detach(), "amax")
+    weights = torch.exp(scores - highest[owner][:, :, None])
+    sums = weights.new_zeros(pictures, weights.shape[1], values.shape[1])
+    sums = sums.index_add(0, owner, weights @ values.transpose(1, 2))
+    total = weights.new_zeros(pictures, weights.shape[1]).index_add(0, owner, weights.sum(2))
+    return sums / total[:, :, None]
+
+
+class NativeDecoder(nn.Module):
+    """Mask logits from features and a prompt: modulated features, plus their product with it."""
+
+    def __init__(self, config: SidaConfig) -> None:
+        super().__init__()
+        channels = config.mask.output_channels
+        self.modulation = nn.Linear(config.out_dim, 2 * channels)
+        self.direction = nn.Linear(config.out_dim, channels)
+        self.mix = nn.Conv2d(channels, channels, 1)
+        self.out = nn.Conv2d(channels, 1, 1)
+
+    def forward(self, embedding: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
+        """(windows, channels, h, w) and (windows, out_dim) -> (windows, h, w)."""
+        scale, shift = self.modulation(prompt)[:, :, None, None].chunk(2, dim=1)
+        features = F.relu(self.mix(embedding) * (1 + scale) + shift)
+        direction = self.direction(prompt)[:, :, None, None]
+        return (self.out(features) + (features * direction).mean(1, keepdim=True))[:, 0]
+
+
+def _extend(x: torch.Tensor, valid: torch.Tensor, stride: int) -> torch.Tensor:
+    """Repeat the last row and column of the content into the padding.
+
+    What is interpolated across the border of a window then does not depend on its padding.
+    """
+    height, width = x.shape[-2:]
+    last = (valid + stride - 1) // stride - 1
+    rows = torch.minimum(torch.arange(height, device=x.device), last[:, :1])
+    columns = torch.minimum(torch.arange(width, device=x.device), last[:, 1:])
+    x = x.gather(2, rows[:, None, :, None].expand_as(x))
+    return x.gather(3, columns[:, None, None, :].expand_as(x))
+
+
+def valid_mask(
+    valid: torch.Tensor, size: tuple[int, ...] | torch.Size, stride: int, margin: int = 0
+) -> torch.Tensor:
+    """True (windows, 1, h, w) where a window has content, at this stride, less a margin."""
+    height, width = size
+    limits = (valid + stride - 1) // stride - margin
+    rows = torch.arange(height, device=valid.device)
+    columns = torch.arange(width, device=valid.device)
+    inside_rows = (rows >= margin) & (rows < limits[:, :1])
+    inside_columns = (columns >= margin) & (columns < limits[:, 1:])
+    return (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]
+
+
+class Parts(NamedTuple):
+    """The classes that a configuration asks for; `views` cuts pictures into windows."""
+
+    encoder: type[ClipSam] | type[Native]
+    decoder: type[SamDecoder] | type[NativeDecoder]
+    views: type[ClipSamViews] | type[NativeViews]
+
+
+def parts(config: SidaConfig) -> Parts:
+    """Which classes make and read the windows of this configuration."""
+    if config.vision.model_type == NativeVisionConfig.model_type:
+        return Parts(Native, NativeDecoder, NativeViews)
+    return Parts(ClipSam, SamDecoder, ClipSamViews)
+
+
+def build(config: SidaConfig) -> tuple[nn.Module, nn.Module]:
+    """Encoder and mask decoder of a configuration."""
+    chosen = parts(config)
+    return chosen.encoder(config), chosen.decoder(config)

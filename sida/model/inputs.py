@@ -1,0 +1,48 @@
+"""What the network is fed: windows of pictures, each with the picture that owns it."""
+
+from typing import NamedTuple
+
+import torch
+
+__all__ = ["Inputs", "Windows"]
+
+
+class Windows(NamedTuple):
+    """Windows of several pictures, padded to one size.
+
+    Attributes:
+        pixels: (windows, 3, height, width) float, normalised as the encoder wants it.
+        valid: (windows, 2) int64, height and width of the content at the top left.
+        owner: (windows,) int64, ascending: the picture that each window belongs to.
+    """
+
+    pixels: torch.Tensor
+    valid: torch.Tensor
+    owner: torch.Tensor
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Windows":
+        """The same on a device; `dtype` is for the pixels only."""
+        return Windows(
+            self.pixels.to(device, dtype, non_blocking=True),
+            self.valid.to(device, non_blocking=True),
+            self.owner.to(device, non_blocking=True),
+        )
+
+    def of(self, pictures: list[int]) -> "Windows":
+        """The windows of these pictures, renumbered in their order."""
+        rows = [torch.nonzero(self.owner == picture)[:, 0] for picture in pictures]
+        index = torch.cat(rows) if rows else torch.empty(0, dtype=torch.long)
+        owner = torch.cat([torch.full_like(row, i) for i, row in enumerate(rows)]) if rows else index
+        return Windows(self.pixels[index], self.valid[index], owner)
+
+
+class Inputs(NamedTuple):
+    """Windows for the class (`vision`) and for masks (`mask`); None where masks come from `vision`."""
+
+    vision: Windows
+    mask: Windows | None
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Inputs":
+        """The same on a device."""
+        mask = None if self.mask is None else self.mask.to(device, dtype)
+        return Inputs(self.vision.to(device, dtype), mask)

@@ -1,0 +1,259 @@
+"""`Sida`: a language model that looks at a picture, and at two positions says class and mask prompt.
+
+What is unusual about it:
+- Class and mask are read from hidden states after the final norm, at positions known beforehand:
+  the token before `[CLS]` and the token before `[SEG]`. Nothing is generated for a verdict.
+- The mask prompt is one vector; the mask decoder gets no points and no boxes.
+"""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModel, AutoProcessor, DynamicCache, LlamaModel, PreTrainedModel
+from transformers import initialization as init
+from transformers.models.sam.modeling_sam import SamPositionalEmbedding
+from transformers.utils import ModelOutput
+
+from sida.model import encoders
+from sida.model.config import SidaConfig
+from sida.model.inputs import Inputs
+from sida.model.processor import SidaProcessor
+from sida.model.prompt import IMAGE_TOKEN
+
+__all__ = ["Fusion", "Sida", "SidaOutput"]
+
+# transformers renamed the argument that takes a cache; the object is the same.
+CACHE = "cache" if "cache" in inspect.signature(LlamaModel.forward).parameters else "past_key_values"
+
+
+@dataclass
+class SidaOutput(ModelOutput):
+    """What one pass over pictures and their conversations gives.
+
+    Attributes:
+        class_logits: (pictures, 3), in the order of `sida.verdict.LABELS`.
+        mask_logits: (windows, h, w) of the pictures with a mask position, in their order.
+        mask_windows: (windows,) which windows these are.
+        logits: (pictures, embedded tokens, vocabulary), or None where not asked for.
+        hidden: (pictures, embedded tokens, dim) after the final norm.
+    """
+
+    class_logits: torch.Tensor | None = None
+    mask_logits: torch.Tensor | None = None
+    mask_windows: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    hidden: torch.Tensor | None = None
+
+
+class Fusion(nn.Module):
+    """Lets the class influence the mask prompt by attention; see `SidaConfig.fusion`."""
+
+    def __init__(self, config: SidaConfig) -> None:
+        super().__init__()
+        self.form = config.fusion
+        self.class_query = nn.Linear(3, config.out_dim)
+        self.attention = nn.MultiheadAttention(config.out_dim, 8, batch_first=True)
+
+    def forward(self, class_logits: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
+        """(pictures, 3) and (pictures, rows, out_dim) -> (pictures, rows, out_dim).
+
+        As published the class is the query and the prompts are keys and values; all rows get the
+        same sum. With one row the softmax is over one key, and the class cannot matter.
+        """
+        query = self.class_query(class_logits)[:, None]
+        if self.form == "published":
+            attended, _ = self.attention(query, prompts, prompts, need_weights=False)
+        else:
+            keys = torch.cat([query, prompts], dim=1)
+            attended, _ = self.attention(prompts, keys, keys, need_weights=False)
+        return prompts + attended
+
+
+class Sida(PreTrainedModel):
+    """The whole network: encoder, language model, heads, fusion, mask decoder.
+
+    `forward` is for training, where the answer is known. For a verdict, `image_tokens`, `embed`,
+    `prefill`, `classify`, `mask_prompts` and `decode_masks` are called one after another by
+    `sida.inference.Engine`, which keeps what can be kept.
+    """
+
+    config: SidaConfig
+    config_class = SidaConfig
+    base_model_prefix = ""
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules = ["LlamaDecoderLayer", "CLIPEncoderLayer", "SamVisionLayer", "Block", "Fusion"]  # noqa: RUF012
+    _tied_weights_keys = {"lm_head.weight": "language.embed_tokens.weight"}  # noqa: RUF012
+
+    def __init__(self, config: SidaConfig) -> None:
+        super().__init__(config)
+        width = config.language.hidden_size
+        self.encoder, self.decoder = encoders.build(config)
+        self.language = LlamaModel(config.language)
+        self.lm_head = nn.Linear(width, config.language.vocab_size, bias=False)
+        self.class_head = nn.Sequential(
+            nn.Linear(width, width // 2), nn.ReLU(), nn.Dropout(0.0), nn.Linear(width // 2, 3)
+        )
+        self.mask_prompt = nn.Sequential(
+            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.out_dim), nn.Dropout(0.0)
+        )
+        self.fusion = Fusion(config)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, SamPositionalEmbedding):
+            init.normal_(module.positional_embedding, std=module.scale)
+        elif isinstance(module, encoders.Pool):
+            init.normal_(module.kinds, std=0.02)
+        elif isinstance(module, encoders.ChannelNorm):
+            init.ones_(module.weight)
+        elif isinstance(module, encoders.Residuals):
+            init.copy_(module.kernels, encoders.Residuals.bank())
+        elif isinstance(module, nn.Conv2d) and isinstance(self.encoder, encoders.Native):
+            init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The token embedding of the language model."""
+        return self.language.embed_tokens
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embedding, as `resize_token_embeddings` does."""
+        self.language.embed_tokens = value
+        self.language.vocab_size = self.config.language.vocab_size
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The language head."""
+        return self.lm_head
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        """Replace the language head."""
+        self.lm_head = value
+
+    @property
+    def image_token_count(self) -> int:
+        """Vectors that stand for the picture in a conversation."""
+        return int(self.encoder.image_tokens)
+
+    def image_tokens(self, inputs: Inputs) -> tuple[torch.Tensor, Any]:
+        """Image tokens (pictures, image_token_count, dim), and the encoder's state for masks."""
+        tokens, state = self.encoder.tokens(inputs)
+        return tokens, state
+
+    def embed(self, input_ids: torch.Tensor, image_tokens: torch.Tensor) -> torch.Tensor:
+        """Put image tokens in the place of the one image id of each row.
+
+        Args:
+            input_ids: (pictures, ids), `IMAGE_TOKEN` once a row, in the same column.
+            image_tokens: (pictures, image_token_count, dim).
+
+        Returns:
+            (pictures, ids - 1 + image_token_count, dim).
+
+        Raises:
+            ValueError: the image id is missing, or in different columns.
+        """
+        places = (input_ids == IMAGE_TOKEN).nonzero()
+        if len(places) != len(input_ids) or places[:, 1].unique().numel() > 1:
+            raise ValueError("each row needs the image id exactly once, in the same column")
+        place = int(places[0, 1])
+        words = self.get_input_embeddings()
+        before, after = words(input_ids[:, :place]), words(input_ids[:, place + 1 :])
+        return torch.cat([before, image_tokens.to(before.dtype), after], dim=1)
+
+    def prefill(
+        self,
+        embeds: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        cache: DynamicCache | None = None,
+    ) -> torch.Tensor:
+        """Hidden states (pictures, tokens, dim) after the final norm.
+
+        Args:
+            embeds: (pictures, tokens, dim).
+            attention_mask: (pictures, tokens with those of the cache), 0 in the padding, which is
+                always on the right.
+            cache: keys and values so far; it is extended.
+        """
+        arguments: dict[str, Any] = {CACHE: cache, "use_cache": cache is not None}
+        hidden: torch.Tensor = self.language(
+            inputs_embeds=embeds, attention_mask=attention_mask, **arguments
+        ).last_hidden_state
+        return hidden
+
+    def classify(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Hidden states (…, dim) at class positions -> logits (…, 3)."""
+        logits: torch.Tensor = self.class_head(hidden)
+        return logits
+
+    def mask_prompts(self, class_logits: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """Hidden states at mask positions -> fused mask prompts.
+
+        Args:
+            class_logits: (pictures, 3).
+            hidden: (pictures, rows, dim); one row unless a text holds several `[SEG]`.
+
+        Returns:
+            (pictures, rows, out_dim).
+        """
+        fused: torch.Tensor = self.fusion(class_logits, self.mask_prompt(hidden))
+        return fused
+
+    def decode_masks(
+        self, inputs: Inputs, windows: torch.Tensor, prompts: torch.Tensor, state: Any
+    ) -> torch.Tensor:
+        """Mask logits (windows, h, w) of the chosen windows.
+
+        Args:
+            inputs: the windows of the call to `image_tokens` that gave `state`.
+            windows: (windows,) indices into those that masks are made in.
+            prompts: (windows, out_dim), the prompt of each window's picture.
+        """
+        logits: torch.Tensor = self.decoder(self.encoder.embed(inputs, windows, state), prompts)
+        return logits
+
+    def forward(
+        self,
+        inputs: Inputs,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        class_positions: torch.Tensor,
+        mask_positions: torch.Tensor,
+        text: bool = False,
+    ) -> SidaOutput:
+        """One teacher-forced pass over a batch of any mixture of classes.
+
+        Args:
+            inputs: windows of all pictures.
+            input_ids: (pictures, ids), right-padded, with the image id once a row.
+            attention_mask: (pictures, ids), 0 in the padding.
+            class_positions: (pictures,) embedded index of the token before `[CLS]`.
+            mask_positions: (pictures,) embedded index of the token before `[SEG]`; -1 for a picture
+                of which no mask is wanted.
+            text: whether next-token logits are wanted.
+        """
+        tokens, state = self.image_tokens(inputs)
+        embeds = self.embed(input_ids, tokens)
+        grown = embeds.shape[1] - attention_mask.shape[1]
+        attended = torch.cat([attention_mask.new_ones(len(tokens), grown), attention_mask], dim=1)
+        hidden = self.prefill(embeds, attended)
+        rows = torch.arange(len(hidden), device=hidden.device)
+        class_logits = self.classify(hidden[rows, class_positions])
+        prompts = self.mask_prompts(class_logits, hidden[rows, mask_positions.clamp_min(0)][:, None])
+        owner = (inputs.vision if inputs.mask is None else inputs.mask).owner
+        windows = (mask_positions[owner] >= 0).nonzero()[:, 0]
+        return SidaOutput(
+            class_logits=class_logits,
+            mask_logits=self.decode_masks(inputs, windows, prompts[owner[windows], 0], state),
+            mask_windows=windows,
+            logits=self.lm_head(hidden) if text else None,
+            hidden=hidden,
+        )
+
+
+AutoModel.register(SidaConfig, Sida)
+AutoProcessor.register(SidaConfig, SidaProcessor)
