@@ -148,8 +148,13 @@ class SidaConfig(PreTrainedConfig):
         self.language = _sub_config(self.language, LlamaConfig.model_type)
         self.mask = _sub_config(self.mask, MaskConfig.model_type)
         self.language.tie_word_embeddings = self.tie_word_embeddings
-        kwargs.setdefault("id2label", dict(enumerate(LABELS)))
         super().__post_init__(**kwargs)
+        self.id2label = dict(enumerate(LABELS))
+        self.label2id = {label: number for number, label in self.id2label.items()}
+
+    def get_text_config(self, decoder: Any = None, encoder: Any = None) -> Any:
+        """Where transformers finds and keeps the vocabulary's size."""
+        return self.language
 
 
 def _sub_config(value: dict[str, Any] | PreTrainedConfig | None, default: str) -> Any:

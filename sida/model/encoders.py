@@ -49,6 +49,9 @@ class ClipSam(nn.Module):
     def embed(self, inputs: Inputs, windows: torch.Tensor, state: None) -> torch.Tensor:
         """SAM's embedding (windows, channels, 64, 64) of the chosen windows of `inputs.mask`."""
         assert inputs.mask is not None
+        if not len(windows):  # transformers' attention cannot reshape an empty batch
+            grid = self.sam.config.image_size // self.sam.config.patch_size
+            return inputs.mask.pixels.new_zeros(0, self.sam.config.output_channels, grid, grid)
         embedding: torch.Tensor = self.sam(inputs.mask.pixels[windows]).last_hidden_state
         return embedding
 

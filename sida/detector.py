@@ -1,0 +1,233 @@
+"""`Detector`: load a model, judge pictures. Read from top to bottom, this is the way of a picture.
+
+    detector = Detector.load("tiny")
+    verdict = detector.detect("photo.jpg", explain=True)
+    for verdict in detector.detect_many(paths): ...
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from sida.errors import ConfigError, PictureError
+from sida.evidence.cues import measure
+from sida.evidence.wording import claims, facts_text, parse
+from sida.image.ahead import read_ahead
+from sida.image.read import Picture
+from sida.inference.device import resolve
+from sida.inference.engine import Engine, Judged
+from sida.model.calibration import Calibration
+from sida.model.checkpoint import Loaded, load
+from sida.verdict import (
+    LABELS,
+    Explanation,
+    Failure,
+    Localization,
+    ModelInfo,
+    Probabilities,
+    Verdict,
+    regions_from_mask,
+)
+
+__all__ = ["Detector", "Request"]
+
+Source = str | Path | bytes | Image.Image | np.ndarray
+MaskWish = Literal["tampered", "all", "none"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One picture, and what is wanted of it.
+
+    Attributes:
+        picture: path, bytes, Pillow image, or array (height, width, 3) uint8.
+        masks: of tampered pictures, of all, or of none.
+        explain: whether the model shall write why.
+        provenance: whether the file's own statements and traces are added.
+    """
+
+    picture: Source
+    masks: MaskWish = "tampered"
+    explain: bool = False
+    provenance: bool = False
+
+
+class Detector:
+    """A loaded model that judges pictures. Use one from one thread."""
+
+    def __init__(self, loaded: Loaded, batch_size: int = 4) -> None:
+        self.engine = Engine(loaded.model, loaded.processor)
+        self.calibration = loaded.calibration
+        self.model = ModelInfo(name=loaded.name, version=loaded.version, digest=loaded.digest)
+        self.batch_size = batch_size
+
+    @classmethod
+    def load(
+        cls,
+        name: str | Path = "tiny",
+        device: str = "auto",
+        dtype: str = "auto",
+        quantize: str | None = None,
+        batch_size: int | Literal["auto"] = "auto",
+    ) -> "Detector":
+        """Load a model by name, from a folder (ours or the published layout) or from a hub.
+
+        Args:
+            name: `tiny`, `sida-7b`, …; a folder; or a hub name such as `saberzl/SIDA-7B`.
+            device: `auto`, `cpu`, `cuda`, `cuda:1`, …
+            dtype: `auto` (float32 on the CPU, bfloat16 elsewhere), `float32`, `bfloat16`, `float16`.
+            quantize: not offered yet; anything but None is refused.
+            batch_size: pictures a pass.
+
+        Raises:
+            CheckpointError: the weights are missing, broken or of another model.
+            DownloadError: the hub cannot be reached.
+            DeviceError: this machine has no such device or number type.
+        """
+        if quantize is not None:
+            raise ConfigError(f"quantize={quantize!r} is not offered yet: leave it out.")
+        where, kind = resolve(device, dtype)
+        size = 4 if batch_size == "auto" else batch_size
+        return cls(load(str(name), device=where, dtype=kind), size)
+
+    def detect(
+        self,
+        picture: Source,
+        masks: MaskWish = "tampered",
+        explain: bool = False,
+        provenance: bool = False,
+    ) -> Verdict:
+        """Judge one picture.
+
+        Raises:
+            PictureError: it cannot be read or judged; its text says why.
+        """
+        (result,) = self.run([Request(picture, masks, explain, provenance)])
+        if isinstance(result, Failure):
+            raise PictureError(result.message, result.error)
+        return result
+
+    def detect_many(
+        self,
+        pictures: Iterable[Source],
+        masks: MaskWish = "tampered",
+        explain: bool = False,
+        provenance: bool = False,
+    ) -> Iterator[Verdict | Failure]:
+        """Judge pictures as they come, in their order; one that cannot be read yields a Failure."""
+        return self.run(Request(picture, masks, explain, provenance) for picture in pictures)
+
+    def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
+        """Judge requests in their order, in micro-batches, reading ahead."""
+        wanted = iter(requests)
+        pending: list[Request] = []
+
+        def sources() -> Iterator[Source]:
+            for request in wanted:
+                pending.append(request)
+                yield request.picture
+
+        pictures = read_ahead(sources(), ahead=2 * self.batch_size)
+        while batch := list(islice(pictures, self.batch_size)):
+            asked = [pending.pop(0) for _ in batch]
+            yield from self._judge(asked, batch)
+
+    def _judge(
+        self, requests: list[Request], pictures: list[Picture | PictureError]
+    ) -> Iterator[Verdict | Failure]:
+        start = time.perf_counter()
+        good = [i for i, picture in enumerate(pictures) if isinstance(picture, Picture)]
+        judged: dict[int, Judged] = {}
+        if good:
+            wishes = [self._wants_mask(requests[i].masks) for i in good]
+            results = self.engine.judge([pictures[i] for i in good], wishes)
+            judged = dict(zip(good, results, strict=True))
+        shared = (time.perf_counter() - start) / max(1, len(good))
+        for i, (request, picture) in enumerate(zip(requests, pictures, strict=True)):
+            if isinstance(picture, PictureError):
+                name = request.picture if isinstance(request.picture, str | Path) else None
+                yield Failure(
+                    image=None if name is None else str(name),
+                    error=picture.code,
+                    message=str(picture),
+                )
+            else:
+                yield self._verdict(request, picture, judged[i], shared)
+
+    def _wants_mask(self, masks: MaskWish) -> Any:
+        if masks == "tampered":
+            return lambda logits: self._label(logits) == "tampered"
+        return lambda _: masks == "all"
+
+    def _label(self, class_logits: np.ndarray) -> str:
+        return LABELS[int(self.calibration.probabilities(class_logits).argmax())]
+
+    def _verdict(
+        self, request: Request, picture: Picture, judged: Judged, shared_seconds: float
+    ) -> Verdict:
+        start = time.perf_counter()
+        probabilities = self.calibration.probabilities(judged.class_logits)
+        label = LABELS[int(probabilities.argmax())]
+        mask, probability_map, localization = self._localize(judged.mask_logits)
+        warnings = list(picture.warnings)
+        explanation = None
+        if request.explain and judged.explain is None:
+            warnings.append(f"{self.model.name} was not trained to explain: use a description model.")
+        elif request.explain:
+            explanation = self._explain(picture, label, mask, judged)
+        verdict = Verdict(
+            image=picture.name,
+            sha256=picture.sha256,
+            width=picture.width,
+            height=picture.height,
+            format=picture.format,
+            label=label,
+            probabilities=Probabilities(**dict(zip(LABELS, map(float, probabilities), strict=True))),
+            calibrated=self.calibration.fitted,
+            inconclusive=self.calibration.inconclusive(probabilities),
+            localization=localization,
+            explanation=explanation,
+            model=self.model,
+            warnings=tuple(warnings),
+            seconds=round(shared_seconds + time.perf_counter() - start, 4),
+        )
+        return verdict.with_arrays(
+            mask=mask, probability_map=probability_map, picture=request.picture
+        )
+
+    def _localize(
+        self, logits: np.ndarray | None
+    ) -> tuple[np.ndarray | None, np.ndarray | None, Localization | None]:
+        if logits is None:
+            return None, None, None
+        threshold = self.calibration.mask_threshold
+        mask = logits > np.log(threshold / (1 - threshold))
+        probability_map = (1 / (1 + np.exp(-logits.clip(-60, 60)))).astype(np.float32)
+        found = Localization(
+            area=float(mask.mean()),
+            threshold=threshold,
+            regions=regions_from_mask(mask, probability_map),
+        )
+        return mask, probability_map, found
+
+    @staticmethod
+    def _explain(
+        picture: Picture, label: str, mask: np.ndarray | None, judged: Judged
+    ) -> Explanation:
+        """Measure inside the mask against outside, let the model write, and check what it claims."""
+        cues = () if mask is None else measure(picture.pixels, mask)
+        assert judged.explain is not None
+        written = judged.explain(label, facts_text(label, mask, cues))
+        return Explanation(
+            text=written.text,
+            complete=written.complete,
+            claims=claims(written.text, cues),
+            **parse(written.text),
+        )

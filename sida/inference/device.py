@@ -1,0 +1,35 @@
+"""Which device and number type a model runs on."""
+
+import torch
+
+from sida.errors import DeviceError
+
+__all__ = ["resolve"]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def resolve(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
+    """Names as users write them -> device and number type of this machine.
+
+    `auto` is CUDA where there is one, and float32 on the CPU, bfloat16 elsewhere.
+
+    Raises:
+        DeviceError: this machine has no such device, or there is no such number type.
+    """
+    where = _device(device)
+    if dtype == "auto":
+        return where, torch.float32 if where.type == "cpu" else torch.bfloat16
+    if dtype not in DTYPES:
+        raise DeviceError(f"There is no dtype {dtype!r}: choose auto, {', '.join(DTYPES)}.")
+    return where, DTYPES[dtype]
+
+
+def _device(name: str) -> torch.device:
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda" if cuda else "cpu")
+    here = ["auto", "cpu", *(["cuda"] if cuda else []), *(f"cuda:{i}" for i in range(cuda))]
+    if name not in here:
+        raise DeviceError(f"There is no device {name!r} on this machine: choose {', '.join(here)}.")
+    return torch.device(name)

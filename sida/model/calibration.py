@@ -1,0 +1,70 @@
+"""What turns class logits into probabilities that can be relied on; lies beside the weights."""
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sida.errors import CheckpointError
+
+__all__ = ["Calibration"]
+
+FILE = "calibration.json"
+
+
+class Calibration(BaseModel):
+    """Class scaling, mask threshold and the band of "inconclusive", bound to one set of weights.
+
+    Attributes:
+        scale: factor for each class logit.
+        bias: added to each scaled logit.
+        mask_threshold: probability above which a pixel counts as altered.
+        unsure_below: largest probability below which a verdict is inconclusive.
+        digest: of the weights that it was fitted to; None where nothing was fitted.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    mask_threshold: float = Field(0.5, gt=0, lt=1)
+    unsure_below: float = Field(0.0, ge=0, le=1)
+    digest: str | None = None
+
+    @property
+    def fitted(self) -> bool:
+        """Whether this was fitted on data, or is only the network's own softmax."""
+        return self.digest is not None
+
+    def probabilities(self, class_logits: np.ndarray) -> np.ndarray:
+        """Logits (…, 3) -> probabilities (…, 3) float64 that sum to 1."""
+        scaled = np.asarray(class_logits, np.float64) * self.scale + self.bias
+        powers = np.exp(scaled - scaled.max(-1, keepdims=True))
+        return np.asarray(powers / powers.sum(-1, keepdims=True))
+
+    def inconclusive(self, probabilities: np.ndarray) -> bool:
+        """Whether the largest of these probabilities (3,) is too small to be relied on."""
+        return self.fitted and bool(probabilities.max() < self.unsure_below)
+
+    def save(self, folder: Path) -> None:
+        """Write `calibration.json`."""
+        (folder / FILE).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, digest: str) -> "Calibration":
+        """The calibration of these weights; the identity where there is none, or of other weights.
+
+        Raises:
+            CheckpointError: the file is there, but is not a calibration.
+        """
+        path = folder / FILE
+        if not path.is_file():
+            return cls()
+        try:
+            found = cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise CheckpointError(
+                f"{path} is not a calibration ({error.errors()[0]['msg']}): delete it, and "
+                "probabilities are given as they come from the network."
+            ) from error
+        return found if found.digest == digest else cls()

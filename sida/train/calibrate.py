@@ -1,0 +1,51 @@
+"""Fitting class scaling to held-back pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from sida.model.calibration import Calibration
+from sida.model.checkpoint import digest_of
+from sida.train.validation import Validation
+from sida.verdict import LABELS
+
+__all__ = ["fit_calibration", "fit_scaling"]
+
+
+def fit_calibration(result: Validation, folder: Path) -> None:
+    """Write `calibration.json` for the weights in `folder`, from what they said of held-back data."""
+    if len(set(result.truth)) < len(LABELS):
+        return
+    labels = np.array([LABELS.index(label) for label in result.truth])
+    scale, bias = fit_scaling(result.class_logits, labels)
+    Calibration(scale=(scale,) * 3, bias=bias, digest=digest_of(folder)).save(folder)
+
+
+def fit_scaling(logits: np.ndarray, labels: np.ndarray) -> tuple[float, tuple[float, float, float]]:
+    """One temperature and a bias a class, by maximum likelihood (Guo et al., 2017).
+
+    Classes weigh the same whatever their number.
+
+    Args:
+        logits: (pictures, 3).
+        labels: (pictures,) in 0-2, each class at least once.
+    """
+    values = torch.tensor(logits, dtype=torch.float64)
+    targets = torch.tensor(labels)
+    weights = 1 / torch.bincount(targets, minlength=3).double()
+    log_scale = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_scale, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        scaled = values * log_scale.exp() + bias
+        loss = F.cross_entropy(scaled, targets, weight=weights) + 1e-3 * bias.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    a, b, c = (bias - bias.mean()).tolist()
+    return float(log_scale.exp()), (a, b, c)

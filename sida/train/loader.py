@@ -1,0 +1,212 @@
+"""From labelled samples to batches: balanced, cropped at native resolution, seeded by the step.
+
+A batch depends on the seed and its step alone, so any process can make it, and a resumed run
+goes on where it stopped.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from sida.data.sample import Sample
+from sida.errors import DataError
+from sida.evidence.cues import measure
+from sida.evidence.wording import describe, facts_text
+from sida.image.postprocess import random_chain
+from sida.model.inputs import Inputs
+from sida.model.processor import SidaProcessor
+from sida.model.prompt import IMAGE_TOKEN, facts_ids, fixed_question, stem
+from sida.train.losses import IGNORED
+from sida.verdict import LABELS
+
+__all__ = ["Batch", "Batches", "Crop", "crop_sample"]
+
+
+class Crop(NamedTuple):
+    """A labelled crop: pixels (height, width, 3) uint8, mask (height, width) uint8 or None."""
+
+    pixels: np.ndarray
+    mask: np.ndarray | None
+    label: str
+
+
+class Batch(NamedTuple):
+    """What one forward pass and its losses need; shapes as `Sida.forward` names them.
+
+    Attributes:
+        labels: (pictures,) class numbers.
+        text_labels: (pictures, embedded tokens), `IGNORED` where nothing is to be learned.
+        masks: (windows, height, width) true masks of the pictures with a mask position.
+        inside: the same shape, False in the padding.
+    """
+
+    inputs: Inputs
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    class_positions: torch.Tensor
+    mask_positions: torch.Tensor
+    labels: torch.Tensor
+    text_labels: torch.Tensor
+    masks: torch.Tensor
+    inside: torch.Tensor
+
+
+class Batches(torch.utils.data.Dataset[Batch]):
+    """Batch number n of a run; every class fills a third of it, each sample once an epoch."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        processor: SidaProcessor,
+        image_tokens: int,
+        batch_size: int,
+        crops: Sequence[int],
+        post_process: float,
+        seed: int,
+    ) -> None:
+        self.by_class = [[s for s in samples if s.label == label] for label in LABELS]
+        for label, members in zip(LABELS, self.by_class, strict=True):
+            if not members:
+                raise DataError(
+                    f"The data hold no {label} picture; training needs all of {', '.join(LABELS)}."
+                )
+        self.collator = Collator(processor, image_tokens)
+        self.batch_size, self.crops = batch_size, tuple(crops)
+        self.post_process, self.seed = post_process, seed
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step, counted from 0."""
+        rng = np.random.default_rng([self.seed, step])
+        side = int(rng.choice(self.crops))
+        crops = [
+            crop_sample(self._sample(step * self.batch_size + slot), side, self.post_process, rng)
+            for slot in range(self.batch_size)
+        ]
+        return self.collator(crops, rng)
+
+    def _sample(self, position: int) -> Sample:
+        members = self.by_class[position % len(LABELS)]
+        epoch, place = divmod(position // len(LABELS), len(members))
+        order = np.random.default_rng([self.seed, epoch, position % len(LABELS), 1])
+        return members[int(order.permutation(len(members))[place])]
+
+
+def crop_sample(
+    sample: Sample, side: int, post_process: float, rng: np.random.Generator
+) -> Crop:
+    """A random square of a sample that shows something of its mask, turned, and sometimes shared.
+
+    Args:
+        side: of the square; a smaller picture is taken whole.
+        post_process: how often the crop goes through what social media do to pictures.
+    """
+    pixels = sample.read().pixels
+    mask = sample.read_mask() if sample.label == "tampered" else None
+    if mask is not None and not mask.any():
+        mask = None
+    top, left = _place(pixels.shape[:2], mask, side, rng)
+    pixels = pixels[top : top + side, left : left + side]
+    mask = None if mask is None else mask[top : top + side, left : left + side]
+    turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+    pixels = _turn(pixels, turns, flip)
+    mask = None if mask is None else _turn(mask, turns, flip)
+    if rng.random() < post_process:
+        pixels, mask = random_chain(pixels, mask, rng)
+    return Crop(pixels, mask, sample.label)
+
+
+def _place(
+    size: tuple[int, ...], mask: np.ndarray | None, side: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Top and left of a square; one that holds a random altered pixel where there is a mask."""
+    limits = [max(0, length - side) for length in size]
+    if mask is None:
+        return int(rng.integers(limits[0] + 1)), int(rng.integers(limits[1] + 1))
+    altered = np.flatnonzero(mask >= 128)
+    if not len(altered):
+        altered = np.flatnonzero(mask)
+    centre = np.unravel_index(rng.choice(altered), mask.shape)
+    corner = [int(c) - int(rng.integers(side)) for c in centre]
+    return min(max(corner[0], 0), limits[0]), min(max(corner[1], 0), limits[1])
+
+
+def _turn(values: np.ndarray, turns: int, flip: bool) -> np.ndarray:
+    turned = np.rot90(values, turns)
+    return np.ascontiguousarray(turned[:, ::-1] if flip else turned)
+
+
+class Collator:
+    """Labelled crops -> a `Batch`: windows, conversation with its answer, true masks."""
+
+    def __init__(self, processor: SidaProcessor, image_tokens: int) -> None:
+        self.processor = processor
+        self.image_tokens = image_tokens
+        tokenizer = processor.tokenizer
+        prompt = fixed_question(tokenizer)
+        self.before = len(prompt.before)
+        self.prompt = [*prompt.before, IMAGE_TOKEN, *prompt.after]
+        self.stems = {label: list(stem(tokenizer, label)) for label in LABELS}
+
+    def __call__(self, crops: Sequence[Crop], rng: np.random.Generator) -> Batch:
+        """Collate crops of any mixture of classes."""
+        inputs, frames = self.processor([crop.pixels for crop in crops])
+        rows = [self._conversation(crop, rng) for crop in crops]
+        ids = pad_sequence([torch.tensor(row) for row, _ in rows], batch_first=True)
+        texts = pad_sequence(
+            [self._text_labels(labels) for _, labels in rows],
+            batch_first=True,
+            padding_value=IGNORED,
+        )
+        lengths = torch.tensor([len(row) for row, _ in rows])
+        class_position = len(self.prompt) - 1 + self.image_tokens - 1
+        mask_position = class_position + len(self.stems["tampered"])
+        has_mask = torch.tensor([crop.mask is not None for crop in crops])
+        chosen = [i for i, crop in enumerate(crops) if crop.mask is not None]
+        masks = [frames[i].project(_needed(crops[i].mask)) for i in chosen]
+        inside = [_inside(mask, frames[i].sizes) for mask, i in zip(masks, chosen, strict=True)]
+        empty = torch.zeros(0, *frames[0].windows[0].canvas)
+        return Batch(
+            inputs=inputs,
+            input_ids=ids,
+            attention_mask=(torch.arange(ids.shape[1]) < lengths[:, None]).long(),
+            class_positions=torch.full_like(lengths, class_position),
+            mask_positions=torch.where(has_mask, mask_position, -1),
+            labels=torch.tensor([LABELS.index(crop.label) for crop in crops]),
+            text_labels=texts,
+            masks=torch.cat([empty, *masks]),
+            inside=torch.cat([empty.bool(), *inside]),
+        )
+
+    def _conversation(self, crop: Crop, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+        """Ids, and for each the label: itself in the answer, `IGNORED` in prompt and facts."""
+        tokenizer = self.processor.tokenizer
+        mask = None if crop.mask is None else crop.mask >= 128
+        cues = () if mask is None else measure(crop.pixels, mask)
+        start = list(self.stems[crop.label])
+        if crop.label == "tampered":
+            start.append(tokenizer.seg_id)
+        facts = facts_ids(tokenizer, facts_text(crop.label, mask, cues))
+        text = describe(crop.label, mask, cues, rng)
+        end = [*tokenizer.encode(f"{text} [END]", bos=False), tokenizer.eos_id]
+        ids = [*self.prompt, *start, *facts, *end]
+        return ids, [*[IGNORED] * len(self.prompt), *start, *[IGNORED] * len(facts), *end]
+
+    def _text_labels(self, labels: list[int]) -> torch.Tensor:
+        """Labels (embedded tokens,): the image id makes room for the image tokens."""
+        image = [IGNORED] * self.image_tokens
+        return torch.tensor([*labels[: self.before], *image, *labels[self.before + 1 :]])
+
+
+def _needed(mask: np.ndarray | None) -> np.ndarray:
+    assert mask is not None
+    return mask
+
+
+def _inside(masks: torch.Tensor, sizes: Sequence[tuple[int, int]]) -> torch.Tensor:
+    inside = torch.zeros(masks.shape, dtype=torch.bool)
+    for row, (height, width) in zip(inside, sizes, strict=True):
+        row[:height, :width] = True
+    return inside

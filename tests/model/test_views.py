@@ -1,0 +1,86 @@
+"""Preprocessing is the published one, bit for bit."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sida.image.read import read_picture
+from sida.model.config import SidaConfig
+from sida.model.presets import sida_7b, tiny
+from sida.model.processor import SidaProcessor
+from sida.model.views import NativeViews, clip_size, sam_size
+
+
+def sha256(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def published() -> SidaProcessor:
+    return SidaProcessor(sida_7b(), tokenizer=None)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def recorded(shared: Path) -> dict[str, dict[str, str]]:
+    found = json.loads((shared / "oracle/preprocess/preprocess.json").read_text())
+    return {name: value for name, value in found.items() if not name.startswith("_")}
+
+
+def test_every_recorded_picture_is_prepared_exactly(shared, recorded, published):
+    assert len(recorded) == 11
+    for name, expected in recorded.items():
+        picture = read_picture(shared / "oracle/preprocess/pictures" / name)
+        inputs, (frame,) = published([picture])
+        assert sha256(picture.pixels) == expected["decoded_rgb_sha256"], name
+        clip, sam = inputs.vision.pixels[0].numpy(), inputs.mask.pixels[0].numpy()
+        assert sha256(clip) == expected["clip_pixel_values_float32_sha256"], name
+        assert sha256(sam) == expected["sam_float32_sha256"], name
+        assert list(frame.windows[0].size) == expected["sam_resized_hw"], name
+
+
+def test_sizes_follow_the_recorded_geometry(shared):
+    cases = json.loads((shared / "oracle/preprocess/geometry.json").read_text())
+    assert len(cases) == 60
+    for case in cases:
+        height, width = case["hw"]
+        if (height, width) == (1, 1000):
+            continue  # the old processor takes this array for channels-first
+        assert list(clip_size(height, width, 224)) == case["clip"], case
+        assert list(sam_size(height, width, 1024)) == case["sam"], case
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_native_windows_cover_every_pixel_within_the_cap(height, width):
+    views = NativeViews(tiny())
+    windows = [v.window for v in views.vision(np.zeros((height, width, 3), np.uint8))]
+    assert 1 <= len(windows) <= views.most
+    covered = np.zeros((height, width), bool)
+    for window in windows:
+        left, top, right, bottom = window.box
+        covered[top:bottom, left:right] = True
+        assert max(window.size) <= views.side
+        assert all(c >= s and c % 16 == 0 for c, s in zip(window.canvas, window.size, strict=True))
+    assert covered.all()
+
+
+def test_a_picture_that_fits_is_seen_at_its_own_resolution():
+    (view,) = NativeViews(tiny()).vision(np.full((300, 200, 3), 255, np.uint8))
+    assert view.pixels.shape == (3, 300, 200)
+    assert view.pixels.max() == view.pixels.min() == 1.0
+
+
+def test_a_long_strip_costs_no_gigabytes(published):
+    inputs, (frame,) = published([np.zeros((1, 50_000, 3), np.uint8)])
+    assert inputs.vision.pixels.shape == (1, 3, 224, 224)
+    assert (frame.height, frame.width) == (1, 50_000)
+
+
+def test_configurations_decide_the_windows():
+    assert isinstance(SidaProcessor(tiny(), None).views, NativeViews)  # type: ignore[arg-type]
+    assert not isinstance(SidaProcessor(SidaConfig(), None).views, NativeViews)  # type: ignore[arg-type]
