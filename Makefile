@@ -1,0 +1,57 @@
+# make demo      install into .venv and judge the example pictures
+# make test      all tests, offline
+# make check     ruff, mypy --strict, the order of the rooms
+# make cpu-run   judge a larger folder on the CPU and show the recorded numbers still hold
+# make docs      write docs/cli.md anew from --help
+#
+# Another environment: make test BIN=path/to/env/bin/ (with the slash at its end; then nothing is installed)
+
+PYTHON ?= python3
+VENV := .venv
+BIN ?= $(VENV)/bin/
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+EXAMPLES := examples/real examples/full_synthetic examples/tampered
+
+ifeq ($(BIN),$(VENV)/bin/)
+RUNS := $(VENV)/runs.stamp
+TESTS := $(VENV)/tests.stamp
+endif
+
+.PHONY: demo test check cpu-run docs clean
+
+demo: $(RUNS)
+	@$(BIN)sida detect $(EXAMPLES) --explain \
+		--masks out/demo/masks --overlays out/demo/overlays --json out/demo/verdicts.jsonl
+	@echo
+	@echo "Masks, overlays and verdicts.jsonl are in out/demo."
+
+test: $(TESTS)
+	$(BIN)python -m pytest -q
+
+check: $(TESTS)
+	$(BIN)ruff check .
+	$(BIN)ruff format --check .
+	$(BIN)mypy
+	$(BIN)lint-imports
+
+docs: $(TESTS)
+	$(BIN)python docs/generate.py
+
+clean:
+	rm -rf $(VENV) out
+
+# torch goes first: everything else then takes the one that is there.
+$(VENV)/runs.stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ $(PYTHON) --version; echo "sida needs Python 3.11 or later: make demo PYTHON=python3.12"; exit 1; }
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing sida into $(VENV) ..."
+	@$(PIP) $(TORCH)
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/tests.stamp: $(VENV)/runs.stamp
+	@echo "Installing what the tests need into $(VENV) ..."
+	@$(PIP) -e '.[dev]'
+	@touch $@
