@@ -1,0 +1,340 @@
+"""Paths, folders, globs and lists to inputs in a stable order; names of outputs; whole writes.
+
+`find_pictures` turns what a user names into a list of `Input`, `output_paths` says where what
+belongs to each is written, `write_whole` puts it there completely or not at all.
+"""
+
+import glob
+import logging
+import os
+import re
+import secrets
+import shutil
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from sida.errors import DownloadError, InputError, SidaError
+
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "Input",
+    "find_pictures",
+    "output_path",
+    "output_paths",
+    "require_space",
+    "write_bytes",
+    "write_text",
+    "write_whole",
+]
+
+logger = logging.getLogger(__name__)
+
+PICTURE_SUFFIXES = frozenset({
+    ".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jp2", ".jpe", ".jpeg",
+    ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+})  # fmt: skip
+_EXPECTED = ".jpg, .png, .webp, .gif, .tif, .bmp, .avif or .heic"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One picture to be read; it need not exist, reading it will say so.
+
+    Attributes:
+        path: where it lies.
+        name: what is printed as "image": as the user wrote it, joined below a folder.
+        relative: its place below the given folder, for outputs; the bare file name of a file.
+    """
+
+    path: Path
+    name: str
+    relative: PurePosixPath
+
+
+def find_pictures(
+    paths: Iterable[str | Path] = (),
+    recursive: bool = True,
+    from_list: str | Path | None = None,
+) -> list[Input]:
+    """What a user names, as inputs in a stable order, each file once.
+
+    Folders are walked in natural order (`img2` before `img10`), skipping hidden files and suffixes
+    that are no picture's. Globs are expanded here, so quoted ones and those of Windows work; an
+    existing file whose name looks like a glob is that file. A file that does not exist stays an
+    input: it becomes a line that says `not_found`, and the others are judged.
+
+    Args:
+        paths: files, folders and globs, in the order in which they shall come.
+        recursive: whether folders below folders are walked.
+        from_list: a file with a path a line, relative to its own folder; blank lines are skipped.
+
+    Raises:
+        InputError: a folder without pictures, a glob without matches, a list that cannot be read
+            or is empty, or nothing named at all.
+    """
+    found = [item for path in paths for item in _expand(str(path), recursive)]
+    if from_list is not None:
+        found += _listed(Path(from_list), recursive)
+    if not found:
+        raise InputError("no picture was named: give files, folders, globs or a list of paths")
+    once: dict[str, Input] = {}
+    for item in found:
+        once.setdefault(_identity(item.path), replace(item, name=_printable(item.name)))
+    return list(once.values())
+
+
+def _identity(path: Path) -> str:
+    """One spelling for a place; links to files stay pictures of their own, to folders do not."""
+    return os.path.normcase(os.path.join(os.path.realpath(path.parent), path.name))
+
+
+def _printable(name: str) -> str:
+    """A name that JSON can hold: file names are bytes, and need not be UTF-8."""
+    return name.encode(errors="replace").decode()
+
+
+def _expand(given: str, recursive: bool) -> list[Input]:
+    path = Path(given)
+    if path.is_dir():
+        return _folder(path, given, PurePosixPath(), recursive)
+    if glob.has_magic(given) and not os.path.lexists(path):
+        return _matches(given, recursive)
+    return [Input(path, given, PurePosixPath(path.name))]
+
+
+def _folder(folder: Path, given: str, above: PurePosixPath, recursive: bool) -> list[Input]:
+    """The pictures of a folder; `above` is the folder's own place in the outputs."""
+    files = list(_walk(folder, recursive))
+    inputs = [
+        Input(folder / below, os.path.join(given, below), above / below)
+        for below in files
+        if below.suffix.lower() in PICTURE_SUFFIXES
+    ]
+    if not inputs:
+        raise InputError(
+            f"the folder {given!r} holds no picture: found {_counted(files)}, expected files such "
+            f"as {_EXPECTED}{'' if recursive else ' (folders below it were not searched)'}"
+        )
+    return inputs
+
+
+def _walk(folder: Path, recursive: bool) -> Iterator[PurePosixPath]:
+    """All files below a folder that are not hidden; a folder that links lead to again, once."""
+    seen: set[str] = set()
+    for here, folders, files in os.walk(folder, followlinks=True, onerror=_report):
+        place = os.path.realpath(here)
+        known, seen = place in seen, seen | {place}
+        visible = [] if known or not recursive else [f for f in folders if f[0] != "."]
+        folders[:] = sorted(visible, key=natural_key)
+        below = PurePosixPath(Path(here).relative_to(folder).as_posix())
+        for name in [] if known else sorted(files, key=natural_key):
+            if not name.startswith("."):
+                yield below / name
+
+
+def _report(error: OSError) -> None:
+    logger.warning("%s was left out: %s", error.filename, error.strerror)
+
+
+def natural_key(name: str) -> tuple[object, ...]:
+    """Numbers by their value, letters without case, then exactly: img2, Img10, img10."""
+    pieces = re.split(r"([0-9]+)", name.casefold())
+    numbers = tuple(int(piece) if piece.isdigit() else piece for piece in pieces)
+    return numbers, name
+
+
+def _counted(files: Sequence[PurePosixPath]) -> str:
+    if not files:
+        return "no file"
+    kinds = Counter(file.suffix.lower() or "no suffix" for file in files).most_common(4)
+    types = ", ".join(f"{kind}: {count}" for kind, count in kinds)
+    return f"{len(files)} other file{'s' * (len(files) > 1)} ({types})"
+
+
+def _matches(pattern: str, recursive: bool) -> list[Input]:
+    """The files that a glob matches, and the pictures of the folders that it matches."""
+    base = Path(*_fixed_parts(pattern))
+    inputs: list[Input] = []
+    for match in sorted(glob.glob(pattern, recursive=True), key=natural_key):
+        path = Path(match)
+        below = PurePosixPath(path.relative_to(base).as_posix())
+        if not path.is_dir():
+            inputs.append(Input(path, match, below))
+            continue
+        with suppress(InputError):  # one match without pictures is no mistake
+            inputs += _folder(path, match, below, recursive)
+    if not inputs:
+        raise InputError(
+            f"nothing that could be a picture matches {pattern!r}: check the pattern, or name the "
+            "folder alone"
+        )
+    return inputs
+
+
+def _fixed_parts(pattern: str) -> Iterator[str]:
+    """The folders of a glob before its first part with a wildcard."""
+    for part in Path(pattern).parts[:-1]:
+        if glob.has_magic(part):
+            return
+        yield part
+
+
+def _listed(file: Path, recursive: bool) -> list[Input]:
+    try:
+        text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise InputError(f"the list {str(file)!r} cannot be read: {error.strerror}") from error
+    if "\0" in text:
+        raise InputError(f"the list {str(file)!r} is no text: expected one path a line")
+    lines = [line for line in text.split("\n") if line.strip()]
+    if not lines:
+        raise InputError(f"the list {str(file)!r} is empty: expected one path a line")
+    return [item for line in lines for item in _list_line(file.parent, line, recursive)]
+
+
+def _list_line(folder: Path, line: str, recursive: bool) -> list[Input]:
+    """A line is taken literally: a list needs no globs."""
+    path = folder / line
+    parts = PurePosixPath(Path(line).as_posix())
+    below = PurePosixPath(parts.name) if parts.is_absolute() or ".." in parts.parts else parts
+    if path.is_dir():
+        return _folder(path, line, below, recursive)
+    return [Input(path, line, below)]
+
+
+def output_path(folder: str | Path, item: Input, suffix: str) -> Path:
+    """Where what belongs to one input is written: `folder/<below>/<stem><suffix>`."""
+    return output_paths(folder, [item], suffix)[0]
+
+
+def output_paths(folder: str | Path, inputs: Sequence[Input], suffix: str) -> list[Path]:
+    """Where what belongs to each input is written, all different and all below `folder`.
+
+    `sub/photo.png` becomes `folder/sub/photo<suffix>`. Where that would be the same for several
+    inputs, all of them keep their suffix (`photo.png<suffix>`, `photo.jpg<suffix>`); where they
+    also share that (files of one name from several folders), the later ones are numbered in the
+    order of the inputs. Names that differ in case alone count as the same, as they do on many
+    disks.
+    """
+    places = [_inside(item.relative) for item in inputs]
+    stems = _distinct([place.with_name(place.stem) for place in places], places)
+    return [Path(folder, stem.with_name(stem.name + suffix)) for stem in stems]
+
+
+def _inside(relative: PurePosixPath) -> PurePosixPath:
+    """The path without anything that leads out of the folder it is put below."""
+    parts = [part for part in relative.parts if part not in ("/", "//", "..")]
+    if os.name == "nt":
+        parts = [re.sub(r'[<>:"\\|?*]', "_", part) for part in parts]
+    return PurePosixPath(*parts or ["picture"])
+
+
+def _distinct(short: Sequence[PurePosixPath], full: Sequence[PurePosixPath]) -> list[PurePosixPath]:
+    """The short names where they are different, else the full ones, else those numbered."""
+    chosen = list(short)
+    while clashing := [i for i in _repeated(chosen) if chosen[i] != full[i]]:
+        for index in clashing:  # a full name may clash with another's short one: look again
+            chosen[index] = full[index]
+    taken = {_folded(name) for name in chosen}
+    first: set[str] = set()
+    for index, name in enumerate(chosen):
+        number = 2
+        while _folded(chosen[index]) in first:
+            numbered = name.with_name(f"{name.name}-{number}")
+            number += 1
+            if _folded(numbered) not in taken:
+                chosen[index] = numbered
+        first.add(_folded(chosen[index]))
+        taken.add(_folded(chosen[index]))
+    return chosen
+
+
+def _repeated(names: Sequence[PurePosixPath]) -> list[int]:
+    counts = Counter(map(_folded, names))
+    return [index for index, name in enumerate(names) if counts[_folded(name)] > 1]
+
+
+def _folded(name: PurePosixPath) -> str:
+    return unicodedata.normalize("NFC", str(name).casefold())
+
+
+@contextmanager
+def write_whole(path: str | Path) -> Iterator[Path]:
+    """Write a file completely or not at all.
+
+        with write_whole("masks/photo_mask.png") as temporary:
+            image.save(temporary)
+
+    Gives the path of an empty temporary file beside `path`, with the same suffix; when the block
+    ends well its content is forced to disk and takes the place of `path`, else it is removed and
+    `path` stays as it was. Missing folders are made. Permissions are the usual ones, or those of
+    the file that is replaced.
+
+    Raises:
+        SidaError: the file cannot be written; its text says why.
+    """
+    target = Path(os.path.realpath(path))  # a link stays a link
+    if target.is_dir():
+        raise SidaError(f"{str(path)!r} cannot be written: it is a folder; name a file")
+    if target.exists() and not target.is_file():
+        yield target  # /dev/null or a pipe must not be replaced by a file
+        return
+    temporary = None
+    try:
+        temporary = _temporary(target)
+        yield temporary
+        _force_to_disk(temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SidaError(f"{str(path)!r} cannot be written: {reason}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _temporary(target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        path = target.with_name(f".{secrets.token_hex(6)}.part{target.suffix}")
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            if target.exists():
+                shutil.copymode(target, path)
+            return path
+
+
+def _force_to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write bytes completely or not at all; see `write_whole`."""
+    with write_whole(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text completely or not at all, line ends as they are; see `write_whole`."""
+    write_bytes(path, text.encode())
+
+
+def require_space(folder: str | Path, size: int, what: str) -> None:
+    """Raise DownloadError if the disk of `folder` (which need not exist yet) has no `size` bytes.
+
+    `what` names the thing to be stored, for the message: "saberzl/SIDA-7B".
+    """
+    place = Path(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < size:
+        raise DownloadError(
+            f"{what} needs {size / 1e9:.1f} GB, {str(folder)!r} has {free / 1e9:.1f} GB left: make "
+            "room, or choose a folder on another disk"
+        )

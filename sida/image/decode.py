@@ -1,0 +1,270 @@
+"""Bytes to 8-bit pixels: which files are opened, and what is refused before anything is decoded.
+
+The reading is that of OpenCV's colour read, which the published model was trained on: 8 bits a
+channel (the high byte of 16), alpha dropped without blending, palettes and grey expanded, the EXIF
+rotation applied, no colour management. Pillow does the work, but not through `Image.open`: its
+limit on pixels and its list of formats belong to the whole program, and are left alone.
+"""
+
+import io
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from sida.errors import MissingExtra, PictureError
+from sida.image.jpeg import jpeg_coding, scan_count
+
+__all__ = ["Decoded", "decode", "decode_pillow", "require_size"]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
+READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF or HEIC"
+MAX_SCANS = 100  # progressive JPEGs have about ten; each scan costs a pass over all pixels
+
+Mode = Literal["RGB", "L"]
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+_filters = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Upright 8-bit pixels, (height, width, 3) or (height, width), and what the file says."""
+
+    pixels: NDArray[np.uint8]
+    format: str | None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def decode(data: bytes, what: str, max_pixels: int, mode: Mode = "RGB") -> Decoded:
+    """Decode the first picture in a file's bytes; `what` names it in messages.
+
+    Raises PictureError: `too_large` by the header, before decoding, or `unreadable_image`.
+    """
+
+    def work() -> Decoded:
+        stream = _Stream(data)
+        with _refused(what):
+            image = _open(stream, data, what, max_pixels)
+        with _refused(what, image.format):
+            image.load()
+            if stream.starved and ImageFile.LOAD_TRUNCATED_IMAGES:  # a switch of the whole program
+                raise OSError("the file ends too early")
+            return _finish(image, mode, _more_frames(image))
+
+    return _despite_strict_warnings(work)
+
+
+def decode_pillow(image: Image.Image, what: str, max_pixels: int, mode: Mode = "RGB") -> Decoded:
+    """The same for a picture that a caller has opened with Pillow; its current frame is taken."""
+
+    def work() -> Decoded:
+        with _refused(what, image.format):
+            require_size(image.size, what, max_pixels)
+            image.load()
+            return _finish(image, mode, said=())
+
+    return _despite_strict_warnings(work)
+
+
+class _Stream(io.BytesIO):
+    """Remembers whether a decoder asked for more than there is."""
+
+    starved = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.starved = self.starved or (not data and size != 0)
+        return data
+
+
+@contextmanager
+def _refused(what: str, format: str | None = None) -> Iterator[None]:
+    """Whatever Pillow raises on a bad file is one sentence about this picture."""
+    try:
+        yield
+    except (PictureError, MemoryError, Warning):
+        raise
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"{what} is too large: {error}", "too_large") from error
+    except Exception as error:
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        raise PictureError(
+            f"{what} is a broken {format or 'picture'} file ({reason}): copy or download it again, "
+            "or save it anew with another program"
+        ) from error
+
+
+def _despite_strict_warnings(work: Callable[[], Decoded]) -> Decoded:
+    """Read again if the program turns warnings into errors: Pillow's are about metadata only.
+
+    Filters belong to the whole program, so they are touched in this case alone, one at a time.
+    """
+    try:
+        return work()
+    except Warning:
+        with _filters, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return work()
+
+
+def _open(stream: io.BytesIO, data: bytes, what: str, max_pixels: int) -> Image.Image:
+    """Read the header; nothing is decoded before the size is known to be allowed."""
+    if _is_heif(data):
+        return _open_heif(stream, what, max_pixels)
+    Image.init()
+    reasons = []
+    for name in FORMATS:
+        factory, accept = Image.OPEN.get(name, (None, None))
+        accepted = factory is not None and (accept is None or accept(data[:16]))
+        if isinstance(accepted, str):
+            raise PictureError(f"{what} is {name}, which this Pillow was built without: update it")
+        if not accepted or factory is None:
+            continue
+        stream.seek(0)
+        try:
+            image = factory(stream, "")
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:
+            reasons.append(f"it begins as {name} does, but: {error}")
+            continue
+        require_size(image.size, what, max_pixels)
+        _require_few_scans(image, data, what)
+        return image
+    raise PictureError(
+        f"{what} is {_looks_like(data)}, not a picture that can be read"
+        f"{' (' + '; '.join(reasons) + ')' if reasons else ''}: expected {READABLE}"
+    )
+
+
+def _open_heif(stream: io.BytesIO, what: str, max_pixels: int) -> Image.Image:
+    try:
+        import pillow_heif
+    except ImportError:
+        missing = MissingExtra("pillow-heif", "heif", "Reading HEIC pictures")
+        raise PictureError(f"{what} is HEIC. {missing}") from None
+    file = pillow_heif.open_heif(stream)
+    require_size(file.size, what, max_pixels)
+    image: Image.Image = file.to_pillow()
+    image.format = "HEIF"
+    return image
+
+
+def _is_heif(data: bytes) -> bool:
+    brands = data[8 : max(16, min(64, int.from_bytes(data[:4])))]
+    return data[4:8] == b"ftyp" and b"avif" not in brands and any(b in brands for b in _HEIF_BRANDS)
+
+
+def require_size(size: tuple[int, int], what: str, max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise PictureError(
+            f"{what} is {width} x {height} = {width * height / 1e6:,.1f} megapixels, expected at "
+            f"most {max_pixels / 1e6:,.0f}: make it smaller, or cut out the part in question",
+            "too_large",
+        )
+
+
+def _require_few_scans(image: Image.Image, data: bytes, what: str) -> None:
+    if image.format in ("JPEG", "MPO") and (scans := scan_count(data)) > MAX_SCANS:
+        raise PictureError(
+            f"{what} is a JPEG of {scans} scans, expected at most {MAX_SCANS}: it looks made to "
+            "keep a reader busy; save it anew with another program"
+        )
+
+
+def _looks_like(data: bytes) -> str:
+    """What a file that is no picture seems to be, in a word or two."""
+    start = data[:512]
+    if not start.strip(b"\0"):
+        return "only zeros"
+    if start.startswith(b"%PDF"):
+        return "a PDF"
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page"
+    printable = sum(byte in b"\t\n\r" or byte >= 32 for byte in start)
+    return "text" if b"\0" not in start and printable == len(start) else "data of another kind"
+
+
+def _more_frames(image: Image.Image) -> tuple[str, ...]:
+    """Say so where a file holds more than the picture that is read."""
+    noun = {"TIFF": "pages", "MPO": "pictures"}.get(image.format or "", "frames")
+    try:
+        count = getattr(image, "n_frames", 1)
+    except Exception:  # a later frame is broken; the first one is not
+        return (f"first of several {noun}",)
+    return (f"first of {count} {noun}",) if count > 1 else ()
+
+
+def _finish(image: Image.Image, mode: Mode, said: tuple[str, ...]) -> Decoded:
+    flat, scaled = _eight_bit(image, mode)
+    turn = _UPRIGHT.get(_orientation(image))
+    upright = flat if turn is None else flat.transpose(turn)
+    return Decoded(np.array(upright), image.format, _metadata(image), said + scaled)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation 1 to 8; 1 where EXIF is absent or broken."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+        return int(value)
+    except Warning:
+        raise
+    except Exception:
+        return 1
+
+
+def _eight_bit(image: Image.Image, mode: Mode) -> tuple[Image.Image, tuple[str, ...]]:
+    said: tuple[str, ...] = ()
+    if "transparency" in image.info:  # Pillow would convert the transparent colour too, and warn
+        image = image.copy()
+        del image.info["transparency"]
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        levels, said = _scaled(np.asarray(image))
+        image = Image.fromarray(levels)
+    return image.convert(mode), said
+
+
+def _scaled(values: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Values without a stated white: the least of 1 (floats), 255 and 65535 that holds them."""
+    real = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
+    low, high = min(float(real.min()), 0.0), float(real.max())
+    whites = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
+    white = next((w for w in whites if low == 0 and high <= w), max(high, low + 1.0))
+    levels = ((real - low) * (255.0 / (white - low)) + 0.5).clip(0, 255).astype(np.uint8)
+    kind = "floating-point" if values.dtype.kind == "f" else "32-bit"
+    return levels, (f"{kind} values were read as {low:g} (black) to {white:g} (white)",)
+
+
+def _metadata(image: Image.Image) -> dict[str, Any]:
+    """What the file says of itself, raw; nothing of it ever reaches the verdict."""
+    info = dict(image.info)
+    metadata = {"exif": info.pop("exif", None), "icc": info.pop("icc_profile", None)}
+    metadata = {name: value for name, value in metadata.items() if value}
+    if (coding := jpeg_coding(image)) is not None:
+        metadata["jpeg"] = coding
+    plain = (str, bytes, int, float, tuple)
+    metadata["info"] = {
+        str(name): value for name, value in info.items() if isinstance(value, plain)
+    }
+    return metadata

@@ -1,0 +1,140 @@
+"""How a JPEG was coded: its quantisation tables, the quality they stand for, chroma sampling.
+
+Tables are in natural (row by row) order, as Pillow's `quantization` gives them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = [
+    "JpegCoding",
+    "estimate_quality",
+    "jpeg_coding",
+    "quality_tables",
+    "scan_count",
+    "subsampling",
+]
+
+Tables = tuple[tuple[int, ...], ...]
+
+# ITU-T T.81, Annex K, tables K.1 and K.2.
+LUMINANCE = np.array(
+    [
+        16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
+        14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
+        18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+        49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+    ]
+)  # fmt: skip
+CHROMINANCE = np.array(
+    [
+        17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99,
+        24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99,
+        *[99] * 32,
+    ]
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class JpegCoding:
+    """What a JPEG's headers say of its compression.
+
+    Attributes:
+        tables: one or more tables of 64 steps, 1 to 65535, in natural order.
+        quality: 1 to 100, of libjpeg's scale.
+        exact: whether libjpeg's tables of that quality are these; else `quality` is the nearest.
+        subsampling: "4:4:4", "4:2:2", "4:2:0", …; None for grey.
+        progressive: whether it comes in several scans of growing detail.
+    """
+
+    tables: Tables
+    quality: int
+    exact: bool
+    subsampling: str | None
+    progressive: bool
+
+
+def jpeg_coding(image: Image.Image) -> JpegCoding | None:
+    """The coding of a JPEG (or MPO) as opened by Pillow; None for other pictures."""
+    found: Mapping[int, Sequence[int]] | None = getattr(image, "quantization", None)
+    if not found:
+        return None
+    tables = tuple(tuple(found[index]) for index in sorted(found))
+    quality, exact = estimate_quality(tables)
+    factors = [(layer[1], layer[2]) for layer in getattr(image, "layer", ())]
+    progressive = bool(image.info.get("progressive"))
+    return JpegCoding(tables, quality, exact, subsampling(factors), progressive)
+
+
+def quality_tables(quality: int, baseline: bool = True) -> tuple[NDArray[np.int64], ...]:
+    """libjpeg's luminance and chrominance table of a quality 1 to 100, each (64,).
+
+    The formula of `jpeg_quality_scaling` and `jpeg_add_quant_table` in libjpeg's jcparam.c;
+    baseline tables are held to 255.
+    """
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    highest = 255 if baseline else 32767
+    return tuple(
+        ((table * scale + 50) // 100).clip(1, highest) for table in (LUMINANCE, CHROMINANCE)
+    )
+
+
+def estimate_quality(tables: Sequence[Sequence[int]]) -> tuple[int, bool]:
+    """The libjpeg quality of quantisation tables, and whether it is exact.
+
+    The first table is compared with the luminance table, a second with the chrominance table, on
+    a logarithmic scale, so that the small steps of low frequencies count as much as the large.
+    """
+    found = np.array([list(table) for table in tables[:2]])
+    best, distance = 0, np.inf
+    for quality, known in _known_tables():
+        if np.array_equal(known[: len(found)], found):
+            return quality, True
+        apart = np.abs(np.log(known[: len(found)]) - np.log(found.clip(1))).mean()
+        if apart < distance:
+            best, distance = quality, apart
+    return best, False
+
+
+@cache
+def _known_tables() -> tuple[tuple[int, NDArray[np.int64]], ...]:
+    """Best quality first: where low ones share a table, the better one is named."""
+    return tuple(
+        (quality, np.stack(quality_tables(quality, baseline)))
+        for quality in range(100, 0, -1)
+        for baseline in (True, False)
+    )
+
+
+def subsampling(factors: Sequence[tuple[int, int]]) -> str | None:
+    """J:a:b of sampling factors (horizontal, vertical) of luma and chroma; None for one channel.
+
+    >>> subsampling([(2, 2), (1, 1), (1, 1)])
+    '4:2:0'
+    """
+    if len(factors) < 3:
+        return None
+    (luma_x, luma_y), (chroma_x, chroma_y) = factors[:2]
+    across = 4 * chroma_x // luma_x
+    return f"4:{across}:{across if chroma_y == luma_y else 0}"
+
+
+def scan_count(data: bytes) -> int:
+    """How many scans the first picture of a JPEG file has, without decoding it."""
+    start = _first_scan(data)
+    end = data.find(b"\xff\xd9", start)  # coded data never hold this pair
+    return data.count(b"\xff\xda", start, None if end < 0 else end)
+
+
+def _first_scan(data: bytes) -> int:
+    """Where the first scan begins, past all segments that may hold thumbnails."""
+    at = 2
+    while at + 4 <= len(data) and data[at + 1] != 0xDA:
+        is_filler = data[at] != 0xFF or data[at + 1] in (0x00, 0xFF)
+        at += 1 if is_filler else 2 + int.from_bytes(data[at + 2 : at + 4])
+    return at

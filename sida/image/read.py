@@ -1,0 +1,170 @@
+"""`read_picture`: a picture, whatever it comes in, as upright 8-bit RGB."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sida.errors import PictureError
+from sida.files import Input
+from sida.image.decode import Decoded, decode, decode_pillow, require_size
+
+__all__ = ["MAX_PIXELS", "Picture", "Source", "read_mask", "read_picture"]
+
+MAX_PIXELS = 100_000_000
+MAX_FILE_BYTES = 2 << 30  # twice what 100 megapixels of 16-bit RGBA take uncompressed
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded picture, and what its file says of itself.
+
+    Attributes:
+        pixels: (height, width, 3) uint8, RGB, turned upright as EXIF says.
+        format: "JPEG", "PNG", "MPO", "HEIF", …; None for arrays.
+        name: as the user gave it; None for arrays and bytes without a name.
+        sha256: of the file's bytes, in hexadecimal; None where there was no file.
+        metadata: raw: `exif` and `icc` (bytes), `jpeg` (`JpegCoding`), `info` (Pillow's further
+            fields, texts among them). Keys may be missing. It never changes a verdict.
+        warnings: sentences for the verdict, such as "first of 12 frames".
+    """
+
+    pixels: NDArray[np.uint8]
+    format: str | None = None
+    name: str | None = None
+    sha256: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+
+Source = str | Path | bytes | Image.Image | NDArray[Any] | Picture | Input
+
+
+def read_picture(source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read one picture.
+
+    Args:
+        source: a path; an `Input` of `sida.files`; a file's bytes; a Pillow image (its current
+            frame); an array (height, width, 3) uint8 RGB; or a Picture, which comes back as it is.
+        name: what to call it in messages and verdicts, if not by its path.
+        max_pixels: larger pictures are refused by their header, before they are decoded.
+
+    Raises:
+        PictureError: its `code` is `not_found`, `too_large` or `unreadable_image`, its text one
+            sentence for a person. Nothing else but MemoryError leaves this function.
+    """
+    if isinstance(source, Input):
+        source, name = source.path, name or source.name
+    if isinstance(source, str | Path):
+        name = name or str(source)
+    what = "the picture" if name is None else repr(name)
+    if isinstance(source, Picture):
+        return replace(_allowed(source, what, max_pixels), name=name or source.name)
+    if isinstance(source, np.ndarray):
+        return _allowed(Picture(_checked_array(source, what), name=name), what, max_pixels)
+    if isinstance(source, Image.Image):
+        return _picture(decode_pillow(source, what, max_pixels), name, None)
+    data = _file_bytes(source, what)
+    digest = hashlib.sha256(data).hexdigest()
+    return _picture(decode(data, what, max_pixels), name, digest)
+
+
+def read_mask(source: str | Path | bytes, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Read a mask as grey levels (height, width) uint8, high = altered.
+
+    `size` is the (height, width) of the picture it belongs to; another one is an error.
+
+    Raises:
+        PictureError: the file cannot be read, or its size is another one.
+    """
+    what = "the mask" if isinstance(source, bytes) else repr(str(source))
+    levels = decode(_file_bytes(source, what), what, MAX_PIXELS, "L").pixels
+    if size is not None and levels.shape != size:
+        (height, width), (needed_height, needed_width) = levels.shape, size
+        raise PictureError(
+            f"{what} is {width} x {height}, expected the picture's {needed_width} x "
+            f"{needed_height}: save masks at the size of their picture"
+        )
+    return levels
+
+
+def _picture(decoded: Decoded, name: str | None, digest: str | None) -> Picture:
+    return Picture(decoded.pixels, decoded.format, name, digest, decoded.metadata, decoded.warnings)
+
+
+def _checked_array(pixels: NDArray[Any], what: str) -> NDArray[np.uint8]:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise PictureError(
+            f"{what} is an array {pixels.shape} of {pixels.dtype}, expected (height, width, 3) of "
+            "uint8, RGB from 0 to 255: convert it first"
+        )
+    return np.ascontiguousarray(pixels)
+
+
+def _allowed(picture: Picture, what: str, max_pixels: int) -> Picture:
+    require_size((picture.width, picture.height), what, max_pixels)
+    return picture
+
+
+def _file_bytes(source: object, what: str) -> bytes:
+    """The whole file: it is hashed, and looked through before it is decoded."""
+    if isinstance(source, str | Path):
+        data = _read_file(Path(source), what)
+    elif isinstance(source, bytes):
+        data = source
+    else:
+        raise PictureError(
+            f"{what} is of type {type(source).__name__}, expected a path, bytes, a Pillow image or "
+            "an array (height, width, 3) of uint8"
+        )
+    if not data:
+        raise PictureError(f"{what} is empty (0 bytes): copy or download it again")
+    return data
+
+
+def _read_file(path: Path, what: str) -> bytes:
+    try:
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            _require_regular(os.fstat(file.fileno()), what)
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise PictureError(f"{what} was not found: check the path", "not_found") from error
+    except IsADirectoryError as error:
+        raise PictureError(f"{what} is a folder, expected one picture: name a file") from error
+    except PermissionError as error:
+        raise PictureError(f"{what} may not be read: ask for permission to read it") from error
+    except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
+        raise PictureError(f"{what} cannot be read ({error}): check the path") from error
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """A named pipe that nobody writes to would block for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _require_regular(status: os.stat_result, what: str) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError
+    if not stat.S_ISREG(status.st_mode):
+        raise PictureError(f"{what} is a device or a pipe, expected a file: copy it to a file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise PictureError(
+            f"{what} has {status.st_size / 1e9:,.1f} GB, expected at most "
+            f"{MAX_FILE_BYTES / 1e9:.1f} GB: save the picture in a smaller file",
+            "too_large",
+        )
