@@ -1,8 +1,8 @@
 """`Detector`: load a model, judge pictures. Read from top to bottom, this is the way of a picture.
 
-    detector = Detector.load("tiny")
-    verdict = detector.detect("photo.jpg", explain=True)
-    for verdict in detector.detect_many(paths): ...
+detector = Detector.load("tiny")
+verdict = detector.detect("photo.jpg", explain=True)
+for verdict in detector.detect_many(paths): ...
 """
 
 import time
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from PIL import Image
 
 from sida.errors import ConfigError, PictureError
@@ -23,7 +22,6 @@ from sida.image.ahead import read_ahead
 from sida.image.read import Picture
 from sida.inference.device import resolve
 from sida.inference.engine import Engine, Judged
-from sida.model.calibration import Calibration
 from sida.model.checkpoint import Loaded, load
 from sida.verdict import (
     LABELS,
@@ -82,7 +80,7 @@ class Detector:
         Args:
             name: `tiny`, `sida-7b`, …; a folder; or a hub name such as `saberzl/SIDA-7B`.
             device: `auto`, `cpu`, `cuda`, `cuda:1`, …
-            dtype: `auto` (float32 on the CPU, bfloat16 elsewhere), `float32`, `bfloat16`, `float16`.
+            dtype: `auto` (float32 on the CPU, bfloat16 elsewhere) or the name of one.
             quantize: not offered yet; anything but None is refused.
             batch_size: pictures a pass.
 
@@ -144,10 +142,11 @@ class Detector:
     ) -> Iterator[Verdict | Failure]:
         start = time.perf_counter()
         good = [i for i, picture in enumerate(pictures) if isinstance(picture, Picture)]
+        readable = [picture for picture in pictures if isinstance(picture, Picture)]
         judged: dict[int, Judged] = {}
         if good:
             wishes = [self._wants_mask(requests[i].masks) for i in good]
-            results = self.engine.judge([pictures[i] for i in good], wishes)
+            results = self.engine.judge(readable, wishes)
             judged = dict(zip(good, results, strict=True))
         shared = (time.perf_counter() - start) / max(1, len(good))
         for i, (request, picture) in enumerate(zip(requests, pictures, strict=True)):
@@ -179,7 +178,9 @@ class Detector:
         warnings = list(picture.warnings)
         explanation = None
         if request.explain and judged.explain is None:
-            warnings.append(f"{self.model.name} was not trained to explain: use a description model.")
+            warnings.append(
+                f"{self.model.name} was not trained to explain: use a description model."
+            )
         elif request.explain:
             explanation = self._explain(picture, label, mask, judged)
         verdict = Verdict(
@@ -189,7 +190,9 @@ class Detector:
             height=picture.height,
             format=picture.format,
             label=label,
-            probabilities=Probabilities(**dict(zip(LABELS, map(float, probabilities), strict=True))),
+            probabilities=Probabilities(
+                **dict(zip(LABELS, map(float, probabilities), strict=True))
+            ),
             calibrated=self.calibration.fitted,
             inconclusive=self.calibration.inconclusive(probabilities),
             localization=localization,
@@ -221,7 +224,7 @@ class Detector:
     def _explain(
         picture: Picture, label: str, mask: np.ndarray | None, judged: Judged
     ) -> Explanation:
-        """Measure inside the mask against outside, let the model write, and check what it claims."""
+        """Measure inside the mask and outside it, let the model write, check what it claims."""
         cues = () if mask is None else measure(picture.pixels, mask)
         assert judged.explain is not None
         written = judged.explain(label, facts_text(label, mask, cues))

@@ -27,6 +27,7 @@ __all__ = [
     "output_paths",
     "require_space",
     "write_bytes",
+    "write_folder",
     "write_text",
     "write_whole",
 ]
@@ -306,6 +307,31 @@ def _temporary(target: Path) -> Path:
             if target.exists():
                 shutil.copymode(target, path)
             return path
+
+
+@contextmanager
+def write_folder(path: str | Path) -> Iterator[Path]:
+    """Write a folder completely or not at all; gives an empty temporary folder beside `path`.
+
+    Raises:
+        SidaError: `path` is there already, or the disk refuses; its text says why.
+    """
+    target = Path(path)
+    if target.exists():
+        raise SidaError(f"{str(path)!r} is there already: choose another folder, or remove it")
+    unfinished = target.with_name(f".{secrets.token_hex(6)}.part")
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        for file in sorted(unfinished.rglob("*")):
+            if file.is_file():
+                _force_to_disk(file)
+        unfinished.rename(target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SidaError(f"{str(path)!r} cannot be written: {reason}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _force_to_disk(path: Path) -> None:

@@ -20,9 +20,7 @@ def confusion(truth: Sequence[str], predicted: Sequence[str]) -> np.ndarray:
 def recalls(table: np.ndarray) -> dict[str, float]:
     """Share of each class that was found; classes without pictures are absent."""
     totals = table.sum(1)
-    return {
-        label: float(table[i, i] / totals[i]) for i, label in enumerate(LABELS) if totals[i]
-    }
+    return {label: float(table[i, i] / totals[i]) for i, label in enumerate(LABELS) if totals[i]}
 
 
 def balanced_accuracy(table: np.ndarray) -> float | None:
@@ -41,7 +39,7 @@ def auroc(positive: np.ndarray, scores: np.ndarray) -> float | None:
     hits, others = int(positive.sum()), int((~positive).sum())
     if not hits or not others:
         return None
-    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     return float((ranks[positive].sum() - hits * (hits + 1) / 2) / (hits * others))
 

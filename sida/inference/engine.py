@@ -1,4 +1,4 @@
-"""From decoded pictures to logits, masks and texts: one prefill a picture, a mask where it is wanted."""
+"""From decoded pictures to logits, masks and texts: one prefill each, masks where wanted."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from sida.image.read import Picture
 from sida.inference.generate import generate, part_of_cache
 from sida.model.inputs import Inputs
 from sida.model.processor import SidaProcessor
-from sida.model.prompt import IMAGE_TOKEN, fixed_question, stem
+from sida.model.prompt import IMAGE_TOKEN, facts_ids, fixed_question, stem
 from sida.model.sida import Sida
 from sida.verdict import LABELS
 
@@ -59,7 +59,7 @@ class Engine:
         self.processor = processor
         tokenizer = processor.tokenizer
         prompt = fixed_question(tokenizer)
-        self.stems = {label: list(stem(tokenizer, label)) for label in LABELS}
+        self.stems: dict[str, list[int]] = {label: list(stem(tokenizer, label)) for label in LABELS}
         self.ids = [*prompt.before, IMAGE_TOKEN, *prompt.after, *self.stems["tampered"]]
         self.prompt_length = len(prompt.before) + model.image_token_count + len(prompt.after)
 

@@ -14,7 +14,10 @@ def part_of_cache(cache: DynamicCache, row: int, length: int) -> DynamicCache:
     """Keys and values of one picture's first `length` tokens; the given cache stays as it is."""
     part = DynamicCache()
     for index, layer in enumerate(cache.layers):
-        keys, values = layer.keys[row : row + 1, :, :length], layer.values[row : row + 1, :, :length]
+        keys, values = (
+            layer.keys[row : row + 1, :, :length],
+            layer.values[row : row + 1, :, :length],
+        )
         part.update(keys, values, index)
     return part
 

@@ -1,4 +1,4 @@
-"""The network and all that is bound to its weights; importing this registers it with transformers."""
+"""The network and all that is bound to its weights; importing it registers it with transformers."""
 
 from sida.model.config import SidaConfig
 from sida.model.processor import SidaProcessor

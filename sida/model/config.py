@@ -119,7 +119,8 @@ class SidaConfig(PreTrainedConfig):
     """The whole model.
 
     Args:
-        vision: what makes image tokens: CLIP, or the native encoder.
+        vision: what makes image tokens: CLIP, or the native encoder. A configuration or its
+            fields, as `language` and `mask`.
         language: the LLaMA that reads them.
         mask: what makes masks: SAM, or the native decoder.
         out_dim: width of a mask prompt.
@@ -133,9 +134,9 @@ class SidaConfig(PreTrainedConfig):
     model_type = "sida"
     sub_configs = {"vision": AutoConfig, "language": AutoConfig, "mask": AutoConfig}  # noqa: RUF012
 
-    vision: dict[str, Any] | PreTrainedConfig | None = None
-    language: dict[str, Any] | PreTrainedConfig | None = None
-    mask: dict[str, Any] | PreTrainedConfig | None = None
+    vision: Any = None
+    language: Any = None
+    mask: Any = None
     out_dim: int = 256
     fusion: Literal["published", "class_and_prompt"] = "published"
     select_layer: int = -2

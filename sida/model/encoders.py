@@ -4,6 +4,7 @@
 Both offer `tokens(windows)`, `embed(...)` and a decoder `(embedding, prompt) -> mask logits`.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from sida.model.config import NativeVisionConfig, SidaConfig
 from sida.model.inputs import Inputs
 from sida.model.views import ClipSamViews, NativeViews
 
-__all__ = ["ClipSam", "Native", "NativeDecoder", "SamDecoder", "Parts", "build", "parts"]
+__all__ = ["ClipSam", "Native", "NativeDecoder", "Parts", "SamDecoder", "build", "parts"]
 
 
 class ClipSam(nn.Module):
@@ -44,7 +45,8 @@ class ClipSam(nn.Module):
 
     def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, None]:
         """Image tokens (pictures, image_tokens, language width); there is one window a picture."""
-        return self.projector(self.features(inputs.vision.pixels)), None
+        tokens: torch.Tensor = self.projector(self.features(inputs.vision.pixels))
+        return tokens, None
 
     def embed(self, inputs: Inputs, windows: torch.Tensor, state: None) -> torch.Tensor:
         """SAM's embedding (windows, channels, 64, 64) of the chosen windows of `inputs.mask`."""
@@ -83,7 +85,8 @@ class SamDecoder(nn.Module):
             dense_prompt_embeddings=dense.expand(len(embedding), -1, -1, -1),
             multimask_output=False,
         )
-        return masks[:, 0, 0]
+        logits: torch.Tensor = masks[:, 0, 0]
+        return logits
 
     def _positions(self, embedding: torch.Tensor) -> torch.Tensor:
         height, width = embedding.shape[-2:]
@@ -122,8 +125,7 @@ class Native(nn.Module):
             for width, depth in zip(widths, vision.depths, strict=True)
         )
         self.downs = nn.ModuleList(
-            nn.Conv2d(narrow, wide, 2, stride=2)
-            for narrow, wide in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(narrow, wide, 2, stride=2) for narrow, wide in pairwise(widths)
         )
         self.pool = Pool(widths[-1], vision.image_tokens, config.language.hidden_size)
         channels = config.mask.output_channels
@@ -137,9 +139,9 @@ class Native(nn.Module):
         x = torch.cat([pixels * inside, self.residuals(pixels, valid)], dim=1)
         x = self.stem(x)
         kept = []
-        for level, blocks in enumerate(self.stages):
+        for level, stage in enumerate(self.stages):
             inside = valid_mask(valid, x.shape[-2:], 2 ** (level + 1)).to(x.dtype)
-            for block in blocks:
+            for block in stage.children():
                 x = block(x, inside)
             x = x * inside
             if level:
@@ -191,7 +193,7 @@ class Residuals(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block: norm, 3×3, ReLU, 1×1."""
+    """Residual block: norm, 3x3, ReLU, 1x1."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -201,7 +203,8 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
         """(windows, width, h, w) -> the same; `inside` (windows, 1, h, w) is 0 in the padding."""
-        return x + self.mix(F.relu(self.spatial(self.norm(x) * inside)))
+        change: torch.Tensor = self.mix(F.relu(self.spatial(self.norm(x) * inside)))
+        return x + change
 
 
 class ChannelNorm(nn.Module):
@@ -294,7 +297,8 @@ class NativeDecoder(nn.Module):
         scale, shift = self.modulation(prompt)[:, :, None, None].chunk(2, dim=1)
         features = F.relu(self.mix(embedding) * (1 + scale) + shift)
         direction = self.direction(prompt)[:, :, None, None]
-        return (self.out(features) + (features * direction).mean(1, keepdim=True))[:, 0]
+        logits: torch.Tensor = self.out(features) + (features * direction).mean(1, keepdim=True)
+        return logits[:, 0]
 
 
 def _extend(x: torch.Tensor, valid: torch.Tensor, stride: int) -> torch.Tensor:
@@ -338,7 +342,9 @@ def parts(config: SidaConfig) -> Parts:
     return Parts(ClipSam, SamDecoder, ClipSamViews)
 
 
-def build(config: SidaConfig) -> tuple[nn.Module, nn.Module]:
+def build(
+    config: SidaConfig,
+) -> tuple[ClipSam | Native, SamDecoder | NativeDecoder]:
     """Encoder and mask decoder of a configuration."""
     chosen = parts(config)
     return chosen.encoder(config), chosen.decoder(config)

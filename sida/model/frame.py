@@ -62,7 +62,9 @@ class Frame:
         """
         if len(logits) != len(self.windows):
             raise ValueError(f"{len(logits)} masks for a frame of {len(self.windows)} windows")
-        parts = [self._to_box(row, window) for row, window in zip(logits, self.windows, strict=True)]
+        parts = [
+            self._to_box(row, window) for row, window in zip(logits, self.windows, strict=True)
+        ]
         if len(parts) == 1 and self.windows[0].box == (0, 0, self.width, self.height):
             return parts[0]
         total = torch.zeros(self.height, self.width, device=logits.device)

@@ -32,12 +32,14 @@ class Windows(NamedTuple):
         """The windows of these pictures, renumbered in their order."""
         rows = [torch.nonzero(self.owner == picture)[:, 0] for picture in pictures]
         index = torch.cat(rows) if rows else torch.empty(0, dtype=torch.long)
-        owner = torch.cat([torch.full_like(row, i) for i, row in enumerate(rows)]) if rows else index
+        owner = (
+            torch.cat([torch.full_like(row, i) for i, row in enumerate(rows)]) if rows else index
+        )
         return Windows(self.pixels[index], self.valid[index], owner)
 
 
 class Inputs(NamedTuple):
-    """Windows for the class (`vision`) and for masks (`mask`); None where masks come from `vision`."""
+    """Windows for the class, and for masks; None where masks come from those of `vision`."""
 
     vision: Windows
     mask: Windows | None

@@ -56,7 +56,9 @@ class SidaProcessor:
         for array, own in zip(arrays, windows, strict=True):
             height, width = array.shape[:2]
             mask_windows = self.views.mask_window(height, width)
-            frames.append(Frame(height, width, tuple(own if mask_windows is None else mask_windows)))
+            frames.append(
+                Frame(height, width, tuple(own if mask_windows is None else mask_windows))
+            )
         return inputs, frames
 
     def mask_windows(self, pictures: Sequence[HasPixels | np.ndarray]) -> Windows | None:

@@ -1,4 +1,4 @@
-"""`Sida`: a language model that looks at a picture, and at two positions says class and mask prompt.
+"""`Sida`: a language model that sees a picture, and at two positions says class and mask prompt.
 
 What is unusual about it:
 - Class and mask are read from hidden states after the final norm, at positions known beforehand:
@@ -15,7 +15,7 @@ from torch import nn
 from transformers import AutoModel, AutoProcessor, DynamicCache, LlamaModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.models.sam.modeling_sam import SamPositionalEmbedding
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from sida.model import encoders
 from sida.model.config import SidaConfig
@@ -26,7 +26,9 @@ from sida.model.prompt import IMAGE_TOKEN
 __all__ = ["Fusion", "Sida", "SidaOutput"]
 
 # transformers renamed the argument that takes a cache; the object is the same.
-CACHE = "cache" if "cache" in inspect.signature(LlamaModel.forward).parameters else "past_key_values"
+CACHE = (
+    "cache" if "cache" in inspect.signature(LlamaModel.forward).parameters else "past_key_values"
+)
 
 
 @dataclass
@@ -69,7 +71,8 @@ class Fusion(nn.Module):
         else:
             keys = torch.cat([query, prompts], dim=1)
             attended, _ = self.attention(prompts, keys, keys, need_weights=False)
-        return prompts + attended
+        fused: torch.Tensor = prompts + attended
+        return fused
 
 
 class Sida(PreTrainedModel):
@@ -81,12 +84,20 @@ class Sida(PreTrainedModel):
     """
 
     config: SidaConfig
+    encoder: encoders.ClipSam | encoders.Native
+    decoder: encoders.SamDecoder | encoders.NativeDecoder
     config_class = SidaConfig
     base_model_prefix = ""
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["LlamaDecoderLayer", "CLIPEncoderLayer", "SamVisionLayer", "Block", "Fusion"]  # noqa: RUF012
+    _no_split_modules = (
+        "LlamaDecoderLayer",
+        "CLIPEncoderLayer",
+        "SamVisionLayer",
+        "Block",
+        "Fusion",
+    )
     _tied_weights_keys = {"lm_head.weight": "language.embed_tokens.weight"}  # noqa: RUF012
 
     def __init__(self, config: SidaConfig) -> None:
@@ -113,15 +124,16 @@ class Sida(PreTrainedModel):
         elif isinstance(module, encoders.ChannelNorm):
             init.ones_(module.weight)
         elif isinstance(module, encoders.Residuals):
-            init.copy_(module.kernels, encoders.Residuals.bank())
+            init.copy_(module.get_buffer("kernels"), encoders.Residuals.bank())
         elif isinstance(module, nn.Conv2d) and isinstance(self.encoder, encoders.Native):
             init.kaiming_normal_(module.weight, nonlinearity="relu")
 
-    def get_input_embeddings(self) -> nn.Module:
+    def get_input_embeddings(self) -> nn.Embedding:
         """The token embedding of the language model."""
-        return self.language.embed_tokens
+        words: nn.Embedding = self.language.embed_tokens
+        return words
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
         """Replace the token embedding, as `resize_token_embeddings` does."""
         self.language.embed_tokens = value
         self.language.vocab_size = self.config.language.vocab_size
@@ -130,19 +142,18 @@ class Sida(PreTrainedModel):
         """The language head."""
         return self.lm_head
 
-    def set_output_embeddings(self, value: nn.Module) -> None:
+    def set_output_embeddings(self, value: nn.Linear) -> None:
         """Replace the language head."""
         self.lm_head = value
 
     @property
     def image_token_count(self) -> int:
         """Vectors that stand for the picture in a conversation."""
-        return int(self.encoder.image_tokens)
+        return self.encoder.image_tokens
 
     def image_tokens(self, inputs: Inputs) -> tuple[torch.Tensor, Any]:
         """Image tokens (pictures, image_token_count, dim), and the encoder's state for masks."""
-        tokens, state = self.encoder.tokens(inputs)
-        return tokens, state
+        return self.encoder.tokens(inputs)
 
     def embed(self, input_ids: torch.Tensor, image_tokens: torch.Tensor) -> torch.Tensor:
         """Put image tokens in the place of the one image id of each row.
@@ -243,7 +254,9 @@ class Sida(PreTrainedModel):
         hidden = self.prefill(embeds, attended)
         rows = torch.arange(len(hidden), device=hidden.device)
         class_logits = self.classify(hidden[rows, class_positions])
-        prompts = self.mask_prompts(class_logits, hidden[rows, mask_positions.clamp_min(0)][:, None])
+        prompts = self.mask_prompts(
+            class_logits, hidden[rows, mask_positions.clamp_min(0)][:, None]
+        )
         owner = (inputs.vision if inputs.mask is None else inputs.mask).owner
         windows = (mask_positions[owner] >= 0).nonzero()[:, 0]
         return SidaOutput(

@@ -145,7 +145,7 @@ def resize(pixels: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> 
 def _centre(pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
     """The middle of an extremely long strip, and its top and left.
 
-    CLIP's crop shows a square of it; scaling all of a strip 1 pixel high to 224 would take gigabytes.
+    CLIP's crop shows a square of it; scaling all of a strip 1 pixel high would take gigabytes.
     """
     height, width = pixels.shape[:2]
     longest = LONGEST_STRIP * min(height, width)

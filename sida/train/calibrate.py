@@ -15,7 +15,7 @@ __all__ = ["fit_calibration", "fit_scaling"]
 
 
 def fit_calibration(result: Validation, folder: Path) -> None:
-    """Write `calibration.json` for the weights in `folder`, from what they said of held-back data."""
+    """Write `calibration.json` for the weights in `folder`, from what they say of other data."""
     if len(set(result.truth)) < len(LABELS):
         return
     labels = np.array([LABELS.index(label) for label in result.truth])

@@ -33,7 +33,9 @@ class TrainConfig(BaseModel):
     tokenizer: Path | None = Field(
         None, description="folder of the tokenizer; by default the one embedded with `tiny`"
     )
-    data: Path | None = Field(None, description="labelled folder, parquet or manifest to learn from")
+    data: Path | None = Field(
+        None, description="labelled folder, parquet or manifest to learn from"
+    )
     validation: Path | None = Field(None, description="labelled data that is only measured")
     max_steps: int = Field(1000, ge=1, description="optimiser steps")
     batch_size: int = Field(24, ge=1, description="pictures a step; a third of them each class")
@@ -42,7 +44,7 @@ class TrainConfig(BaseModel):
     warmup_steps: int = Field(100, ge=0, description="linear from zero, then cosine to zero")
     clip: float = Field(1.0, gt=0, description="largest norm of all gradients together")
     average: float = Field(0.998, ge=0, lt=1, description="decay of the moving average of weights")
-    loss: LossWeights = LossWeights()  # type: ignore[call-arg]
+    loss: LossWeights = LossWeights()
     crops: tuple[int, ...] = Field((160, 192, 224), description="sides of training crops, pixels")
     post_process: float = Field(0.6, ge=0, le=1, description="share of crops resized or compressed")
     validate_every: int = Field(500, ge=1, description="steps between looks at the validation data")
@@ -82,12 +84,16 @@ def _load(name: str | Path) -> dict[str, Any]:
         elif len(path.parts) == 1 and packaged.is_file():
             text = packaged.read_text(encoding="utf-8")
         else:
-            raise ConfigError(f"There is no recipe {str(name)!r}: give a YAML file, or a name such as tiny.")
+            raise ConfigError(
+                f"There is no recipe {str(name)!r}: give a YAML file, or a name such as tiny."
+            )
         values = yaml.safe_load(text) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{name} is not a YAML recipe: {error}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{name} holds {type(values).__name__}, expected a mapping of keys to values.")
+        raise ConfigError(
+            f"{name} holds {type(values).__name__}, expected a mapping of keys to values."
+        )
     return values
 
 

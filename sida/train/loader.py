@@ -94,9 +94,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
         return members[int(order.permutation(len(members))[place])]
 
 
-def crop_sample(
-    sample: Sample, side: int, post_process: float, rng: np.random.Generator
-) -> Crop:
+def crop_sample(sample: Sample, side: int, post_process: float, rng: np.random.Generator) -> Crop:
     """A random square of a sample that shows something of its mask, turned, and sometimes shared.
 
     Args:
@@ -148,7 +146,7 @@ class Collator:
         prompt = fixed_question(tokenizer)
         self.before = len(prompt.before)
         self.prompt = [*prompt.before, IMAGE_TOKEN, *prompt.after]
-        self.stems = {label: list(stem(tokenizer, label)) for label in LABELS}
+        self.stems: dict[str, list[int]] = {label: list(stem(tokenizer, label)) for label in LABELS}
 
     def __call__(self, crops: Sequence[Crop], rng: np.random.Generator) -> Batch:
         """Collate crops of any mixture of classes."""

@@ -146,7 +146,7 @@ class Run:
             tensor.to(self.device) for tensor in batch[1:]
         )
         output = self.model(inputs, ids, attention, classes, masks, text=True)
-        logits = to_canvas(output.mask_logits, truth.shape[-2:])
+        logits = to_canvas(output.mask_logits, (truth.shape[-2], truth.shape[-1]))
         bce, dice = mask_terms(logits, truth, inside)
         terms = {
             "loss_class": class_term(output.class_logits, labels).mean() * weights.classes,
@@ -176,17 +176,22 @@ class Run:
         self.schedule.load_state_dict(state["schedule"])
         self.step, self.lines = state["step"], state["lines"]
 
+    def _averaged(self) -> Sida:
+        model = self.averaged.module
+        assert isinstance(model, Sida)
+        return model
+
     def _validate(self) -> None:
         if self.config.validation is None:
             return
-        result = validate(self.averaged.module, self.processor, self.config.validation)
+        result = validate(self._averaged(), self.processor, self.config.validation)
         log.info("step %d: %s", self.step, json.dumps(result.metrics))
         with (self.out / "validation.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": self.step, **result.metrics}) + "\n")
 
     def _export(self) -> Path:
         folder = self.out / "model"
-        model: Sida = self.averaged.module
+        model = self._averaged()
         with write_folder(folder) as unfinished:
             model.save_pretrained(unfinished)
             self.processor.save_pretrained(unfinished)

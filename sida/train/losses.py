@@ -20,11 +20,11 @@ class Term(NamedTuple):
     """A sum over items, and how many there are."""
 
     total: torch.Tensor
-    count: int
+    items: int
 
     def mean(self, count: int | None = None) -> torch.Tensor:
         """The sum over `count` items (by default its own); zero without any."""
-        return self.total / max(1, self.count if count is None else count)
+        return self.total / max(1, self.items if count is None else count)
 
 
 def class_term(logits: torch.Tensor, labels: torch.Tensor) -> Term:

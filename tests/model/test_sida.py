@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from sida.model.prompt import IMAGE_TOKEN
 from transformers import AutoConfig, AutoModel
 
 from sida.model import Sida
-from sida.model.prompt import IMAGE_TOKEN
 from sida.model.sida import Fusion
 
 FIELDS = ("class_logits", "mask_logits", "logits")
@@ -14,7 +14,10 @@ FIELDS = ("class_logits", "mask_logits", "logits")
 def assert_same(found, expected, **tolerance):
     for field in FIELDS:
         torch.testing.assert_close(
-            getattr(found, field), getattr(expected, field), **tolerance, msg=lambda m: f"{field}: {m}"
+            getattr(found, field),
+            getattr(expected, field),
+            **tolerance,
+            msg=field,
         )
 
 
