@@ -24,6 +24,8 @@ from pydantic import (
 
 from sida.errors import FailureCode, InputError
 from sida.image.components import components
+from sida.image.overlay import overlay, save_png
+from sida.image.read import read_mask, read_picture
 
 __all__ = [
     "LABELS",
@@ -289,15 +291,10 @@ class Verdict(_Part):
 
     def save_mask(self, path: str | Path) -> None:
         """Write the mask as an 8-bit PNG, 0 or 255. Raises InputError where there is none."""
-        from sida.image.overlay import save_png
-
-        save_png(path, np.where(self._needed_mask("save"), np.uint8(255), np.uint8(0)))
+        save_png(path, self._needed_mask("save"))
 
     def save_overlay(self, path: str | Path) -> None:
         """Write the picture with its mask drawn over it. InputError where there is no mask."""
-        from sida.image.overlay import overlay, save_png
-        from sida.image.read import read_picture
-
         mask = self._needed_mask("draw")
         source = self.image if self._picture is None else self._picture
         if source is None:
@@ -319,8 +316,6 @@ class Verdict(_Part):
     def _mask_from_file(self) -> NDArray[np.uint8] | None:
         if self.localization is None or self.localization.file is None:
             return None
-        from sida.image.read import read_mask
-
         return read_mask(self._folder / self.localization.file, (self.height, self.width))
 
 

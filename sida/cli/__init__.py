@@ -1,1 +1,53 @@
-"""The command line: one file a verb, each with `register(app)`; thin: parse, call the library, print."""
+"""The command line: one file a verb, thin: parse, call the library, print.
+
+A verb's file has `register(app)`, which adds its command to the app; it loads torch only inside it.
+"""
+
+from typing import Annotated
+
+import typer
+
+import sida
+from sida.cli import convert, detect, models, train
+from sida.cli.edge import Verbs
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="sida",
+    cls=Verbs,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sida {sida.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def sida_(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Is a picture real, fully synthetic or tampered; where was it altered; and why.
+
+    \b
+    Example:
+      sida detect photo.jpg --explain
+    """
+
+
+for verb in (detect, models, convert, train):
+    verb.register(app)
+
+
+def main() -> None:
+    """What the command `sida` runs."""
+    app()

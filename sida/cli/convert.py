@@ -1,0 +1,38 @@
+"""`sida convert`: weights between the published layout and ours."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sida.cli.edge import say
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the app."""
+    app.command()(convert)
+
+
+def convert(
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="A folder in either layout, or a hub name.")
+    ],
+    to: Annotated[Literal["ours", "published"], typer.Option(help="The layout to write.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        typer.Option(help="Number type of the weights; auto keeps it."),
+    ] = "auto",
+) -> None:
+    """Convert weights between the published layout and ours, shard by shard.
+
+    \b
+    Example:
+      sida convert saberzl/SIDA-7B --to ours --out sida-7b
+    """
+    from sida.model import checkpoint
+
+    checkpoint.convert(source, to, out, dtype)
+    say(f"Wrote {out} in {'our' if to == 'ours' else 'the published'} layout.")

@@ -1,0 +1,225 @@
+"""`sida detect`: pictures in; a table, JSON lines, masks and overlays out."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from sida.cli.edge import REACHED, say
+from sida.errors import InputError
+from sida.files import Input, find_pictures
+
+if TYPE_CHECKING:
+    from sida.detector import Detector
+    from sida.verdict import Failure, Verdict
+
+__all__ = ["register"]
+
+DTypes = Literal["auto", "float32", "bfloat16", "float16"]
+MaskFor = Literal["tampered", "all", "none"]
+
+STDIN = Input(path=Path("stdin"), name="-", relative=PurePosixPath("stdin"))
+"""The picture on standard input; its mask is called `stdin_mask.png`."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the app."""
+    app.command()(detect)
+
+
+def detect(
+    ctx: typer.Context,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATHS", help="Files, folders, globs, or - for standard input."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name of `sida models` (tiny if left out), a folder, or a hub name.",
+        ),
+    ] = None,
+    json: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="Write a JSON line a picture; - is standard output."),
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write masks (0 or 255) into this folder.")
+    ] = None,
+    overlays: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write pictures with their mask over them.")
+    ] = None,
+    mask_for: Annotated[
+        MaskFor, typer.Option(help="Which pictures get a mask, by their verdict.")
+    ] = "tampered",
+    explain: Annotated[bool, typer.Option("--explain", help="Let the model say why.")] = False,
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ...")
+    ] = "auto",
+    dtype: Annotated[
+        DTypes, typer.Option(help="Number type; auto is float32 on the CPU, else bfloat16.")
+    ] = "auto",
+    quantize: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Smaller weights: int8, int4, fp8.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Pictures a pass; chosen if left out.")
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive/--no-recursive", help="Look into folders of folders.")
+    ] = True,
+    from_list: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A text file with a path a line.")
+    ] = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(metavar="LABELS", help="Exit with 10 if a picture has one of these labels."),
+    ] = None,
+    random_weights: Annotated[
+        str | None,
+        typer.Option(metavar="PRESET|FILE", help="An untrained model, to try sizes and speed."),
+    ] = None,
+) -> None:
+    """Judge pictures: real, full_synthetic or tampered; where; and why.
+
+    Exit status: 0 every picture was judged, 1 some could not be, 2 none was reached,
+    10 a picture has a label of --fail-on.
+
+    \b
+    Examples:
+      sida detect photo.jpg --explain
+      sida detect pictures/ --json verdicts.jsonl --masks masks --overlays overlays
+      curl -s URL | sida detect - --json - | jq .label
+    """
+    from sida.cli.output import Outputs  # numpy and pydantic, which --help does without
+
+    watched = _labels(fail_on)
+    if mask_for == "none" and (masks or overlays):
+        raise typer.BadParameter(
+            "--mask-for none leaves nothing for --masks or --overlays to write"
+        )
+    if random_weights is not None and model is not None:
+        raise typer.BadParameter("--model and --random-weights exclude each other: give one")
+    inputs = _inputs(paths or [], recursive, from_list)
+    outputs = Outputs(inputs, json, masks, overlays)
+    tally = _Tally(watched)
+    with outputs.open() as emit, _bar(len(inputs)) as advance:
+        detector = _load(model, random_weights, (device, dtype, quantize, batch_size or "auto"))
+        try:
+            for given, result in _judge(detector, inputs, mask_for, explain):
+                emit(given, result)
+                tally.count(result)
+                ctx.meta[REACHED] = True
+                advance()
+        except KeyboardInterrupt:
+            unwritten = f"; {json} was not written" if json not in (None, "-") else ""
+            say(f"Stopped after {tally.seen} of {len(inputs)} pictures{unwritten}.")
+            raise typer.Exit(130) from None
+    if (table := outputs.table()) is not None:
+        typer.echo(table, nl=False)
+    if tally.failed:
+        say(f"{tally.failed} of {tally.seen} pictures could not be judged.")
+    raise typer.Exit(tally.status)
+
+
+@dataclass
+class _Tally:
+    """Counts what was seen, for the last sentence and the exit status."""
+
+    watched: frozenset[str]
+    seen: int = 0
+    failed: int = 0
+    met: bool = False
+
+    def count(self, result: "Verdict | Failure") -> None:
+        label = getattr(result, "label", None)  # a failure has none
+        self.seen += 1
+        self.failed += label is None
+        self.met |= label in self.watched
+
+    @property
+    def status(self) -> int:
+        return 10 if self.met else 1 if self.failed else 0
+
+
+def _labels(fail_on: str | None) -> frozenset[str]:
+    """The labels of --fail-on, which are separated by commas."""
+    from sida.verdict import LABELS
+
+    if fail_on is None:
+        return frozenset()
+    named = [label.strip() for label in fail_on.split(",")]
+    for label in named:
+        if label not in LABELS:
+            raise typer.BadParameter(
+                f"found {label!r}, expected labels out of {', '.join(LABELS)}, separated by commas",
+                param_hint="--fail-on",
+            )
+    return frozenset(named)
+
+
+def _inputs(paths: list[str], recursive: bool, from_list: Path | None) -> list[Input]:
+    """What is to be judged, in order; standard input comes first."""
+    files = [path for path in paths if path != "-"]
+    if len(paths) - len(files) > 1:
+        raise typer.BadParameter("- is given more than once: standard input holds one picture")
+    if not paths and from_list is None:
+        raise typer.BadParameter("found no path: give files, folders, globs, - or --from-list FILE")
+    found = find_pictures(files, recursive, from_list) if files or from_list else []
+    if len(files) < len(paths):
+        return [STDIN, *found]
+    if not any(os.path.lexists(given.path) for given in found):
+        first = repr(found[0].name)
+        if len(found) == 1:
+            raise InputError(f"{first} does not exist: check the path")
+        raise InputError(f"none of the {len(found)} files exists, the first is {first}: check them")
+    return found
+
+
+def _load(model: str | None, random_weights: str | None, how: tuple[Any, ...]) -> "Detector":
+    from sida.detector import Detector
+
+    if random_weights is not None:
+        return Detector.random(random_weights, *how)
+    return Detector.load(model or "tiny", *how)
+
+
+def _judge(
+    detector: "Detector", inputs: list[Input], masks: MaskFor, explain: bool
+) -> "Iterator[tuple[Input, Verdict | Failure]]":
+    """Results with their inputs; pictures are read as the detector asks for them."""
+    from sida.detector import Request
+
+    requests = (
+        Request(sys.stdin.buffer.read() if given is STDIN else given.path, masks, explain)
+        for given in inputs
+    )
+    for given, result in zip(inputs, detector.run(requests), strict=True):
+        yield given, result.model_copy(update={"image": given.name})
+
+
+@contextlib.contextmanager
+def _bar(total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on standard error, if that is a terminal; yields what moves it on by one."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("Judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,130 @@
+"""The one place where errors become sentences and exit statuses.
+
+0 every picture judged   1 some could not be   2 nothing was reached   10 --fail-on met
+130 stopped by Ctrl-C    141 the reader of our output went away (`| head`)
+"""
+
+import logging
+import os
+import sys
+import traceback
+import warnings
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from sida.errors import SidaError
+
+__all__ = ["REACHED", "Verbs", "say"]
+
+REACHED = "sida.reached"
+"""Key of `ctx.meta` that a verb sets once it has judged something: errors are then status 1."""
+
+_DEBUG = "sida.debug"
+
+
+def say(message: str) -> None:
+    """One line for a person, on standard error."""
+    typer.echo(" ".join(message.split()), err=True)
+
+
+class Verbs(TyperGroup):
+    """The group of all verbs: adds `--debug` to each, and turns what goes wrong into one line."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        _add_debug(self)
+
+    def invoke(self, ctx: Any) -> Any:
+        with warnings.catch_warnings():
+            try:
+                _quiet()
+                return super().invoke(ctx)
+            except (typer.Exit, typer.Abort):
+                raise
+            except BrokenPipeError:
+                _drop_output()
+                raise typer.Exit(141) from None
+            except KeyboardInterrupt:
+                say("Stopped.")
+                raise typer.Exit(130) from None
+            except Exception as error:
+                if _is_usage(error):
+                    raise  # typer prints these, with status 2
+                raise typer.Exit(_report(error, ctx)) from None
+
+
+def _report(error: Exception, ctx: typer.Context) -> int:
+    """Print the sentence for an error and return its exit status."""
+    if ctx.meta.get(_DEBUG):
+        typer.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    if isinstance(error, SidaError):
+        say(f"Error: {error}")
+        return 2
+    if isinstance(error, OSError):
+        place = "" if error.filename is None else f": {error.filename}"
+        say(f"Error: the system refused with {error.strerror or error!r}{place}")
+        return 2
+    if isinstance(error, MemoryError):
+        say("Error: there is not enough memory: try a smaller --batch-size or a smaller model.")
+        return 2
+    say(
+        f"Error: this is a defect of sida ({type(error).__name__}: {error}). Please report it "
+        "where you found sida, with what the same command prints with --debug."
+    )
+    return 1 if ctx.meta.get(REACHED) else 2
+
+
+def _is_usage(error: Exception) -> bool:
+    """Typer's own errors about options: they know their exit status and how to print themselves."""
+    return hasattr(error, "exit_code") and hasattr(error, "show")
+
+
+def _add_debug(command: Any) -> None:
+    """Give `--debug` to a verb, or to each verb of a group."""
+    if isinstance(command, TyperCommand):
+        command.params += typer.main.get_command(_DEBUG_APP).params
+    for inner in getattr(command, "commands", {}).values():
+        _add_debug(inner)
+
+
+def _start_debugging(ctx: typer.Context, wanted: bool) -> None:
+    if wanted:
+        ctx.meta[_DEBUG] = True
+        warnings.simplefilter("default")
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+        logging.getLogger("sida").setLevel(logging.DEBUG)
+
+
+_DEBUG_APP = typer.Typer(add_completion=False)
+
+
+@_DEBUG_APP.command()
+def _debug(
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            is_eager=True,
+            expose_value=False,
+            callback=_start_debugging,
+            help="Show the traceback of an error, and what the library logs.",
+        ),
+    ] = False,
+) -> None:
+    """Holds the option that every verb gets, so that no verb has to repeat it."""
+
+
+def _quiet() -> None:
+    """Other libraries' warnings and chatter are for developers; `--debug` brings them back."""
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+def _drop_output() -> None:
+    """Point standard output at nothing, so that the last flush does not fail again."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # a test's standard output has no file behind it
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115

@@ -1,0 +1,108 @@
+"""Where `sida detect` puts its results: JSON lines, masks, overlays, and the rows of the table."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from sida.cli.table import Row, render
+from sida.errors import InputError
+from sida.files import Input, output_paths, write_whole
+from sida.verdict import Failure, Verdict
+
+__all__ = ["Emit", "Outputs"]
+
+Emit = Callable[[Input, Verdict | Failure], None]
+
+
+class Outputs:
+    """`json` is a file, or `-` for standard output; `masks` and `overlays` are folders."""
+
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        json: str | None = None,
+        masks: Path | None = None,
+        overlays: Path | None = None,
+    ) -> None:
+        self.json = json
+        self._masks = _places(masks, "--masks", inputs, "_mask.png")
+        self._overlays = _places(overlays, "--overlays", inputs, "_overlay.png")
+        self._rows: list[Row] = []
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Emit]:
+        """Take results one by one; the JSON file is written when all went well, else not at all."""
+        with _lines(self.json) as write_line:
+
+            def emit(given: Input, result: Verdict | Failure) -> None:
+                if isinstance(result, Verdict):
+                    result = self._draw(given, result)
+                write_line(result.model_dump_json())
+                if self.json != "-":
+                    self._rows.append(Row.of(given.name, result))
+
+            yield emit
+
+    def table(self) -> str | None:
+        """What a person is shown; None where standard output belongs to the JSON lines."""
+        return None if self.json == "-" else render(self._rows)
+
+    def _draw(self, given: Input, verdict: Verdict) -> Verdict:
+        """Write mask and overlay where there is a mask, and note its file in the verdict."""
+        if verdict.mask is None:
+            return verdict
+        if given in self._overlays:
+            verdict.save_overlay(self._overlays[given])
+        if given not in self._masks:
+            return verdict
+        verdict.save_mask(self._masks[given])
+        return verdict.with_mask_file(self._masks[given].as_posix())
+
+
+def _places(
+    folder: Path | None, option: str, inputs: Sequence[Input], suffix: str
+) -> dict[Input, Path]:
+    """Where the file of each input goes; the folder is made now, before the model is loaded."""
+    if folder is None:
+        return {}
+    if folder.exists() and not folder.is_dir():
+        raise InputError(
+            f"{option} {str(folder)!r} is a file, expected a folder: give another name"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise InputError(
+            f"{option} {str(folder)!r} cannot be written to: give a folder of your own"
+        )
+    return dict(zip(inputs, output_paths(folder, inputs, suffix), strict=True))
+
+
+@contextlib.contextmanager
+def _lines(target: str | None) -> Iterator[Callable[[str], None]]:
+    """A function that writes one line of JSON to the target."""
+    if target is None:
+        yield lambda line: None
+    elif target == "-":
+        with _standard_output() as write_line:
+            yield write_line
+    else:
+        path = Path(target)
+        if path.is_dir():
+            raise InputError(f"--json {target!r} is a folder, expected a file: add a file name")
+        with write_whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            yield lambda line: print(line, file=file)
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[Callable[[str], None]]:
+    """Lines go out at once; whatever a library prints meanwhile goes to standard error."""
+    output = sys.stdout.buffer
+
+    def write_line(line: str) -> None:
+        output.write(line.encode() + b"\n")
+        output.flush()
+
+    with contextlib.redirect_stdout(sys.stderr):
+        yield write_line

@@ -1,0 +1,87 @@
+"""Verdicts as a person reads them: a table, and below it what does not fit into one."""
+
+import io
+import shutil
+import sys
+from dataclasses import dataclass
+
+from sida.verdict import LABELS, Failure, Verdict
+
+__all__ = ["Row", "plain", "render"]
+
+HEADINGS = ("Picture", "Verdict", "Real", "Synthetic", "Tampered", "Altered")
+STYLES = {"real": "green", "full_synthetic": "magenta", "tampered": "red"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A picture's line of the table and the notes on it; keeps no array."""
+
+    cells: tuple[str, ...]
+    style: str
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, name: str, result: Verdict | Failure) -> "Row":
+        """What the table says of one picture that the user called `name`."""
+        if isinstance(result, Failure):
+            cells = (name, "not judged", "", "", "", "")
+            return cls(cells, "yellow", (f"{name}: {result.message}",))
+        verdict = result.label.replace("_", " ") + (" ?" if result.inconclusive else "")
+        shares = [f"{100 * result.probabilities[label]:.1f} %" for label in LABELS]
+        return cls(
+            (name, verdict, *shares, _altered(result)), STYLES[result.label], _notes(name, result)
+        )
+
+
+def render(rows: list[Row]) -> str:
+    """The table and its notes, as wide as the terminal; in colour only on one."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    on_terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if on_terminal else 160
+    console = Console(file=io.StringIO(), force_terminal=on_terminal, width=width)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for place, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="right" if 2 <= place <= 4 else "left", overflow="fold")
+    for row in rows:
+        name, verdict, *others = (Text(plain(cell)) for cell in row.cells)
+        verdict.stylize(row.style)
+        table.add_row(name, verdict, *others)
+    console.print(table)
+    for note in (note for row in rows for note in row.notes):
+        console.print(Text("\n" + plain(note)))
+    if any(row.cells[1].endswith("?") for row in rows):
+        console.print(Text("\n? inconclusive: by its own calibration the model is unsure here."))
+    output = console.file
+    assert isinstance(output, io.StringIO)
+    return "".join(line.rstrip() + "\n" for line in output.getvalue().splitlines())
+
+
+def plain(text: str) -> str:
+    """Text that cannot steer a terminal: control characters and stray bytes become escapes."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def _altered(verdict: Verdict) -> str:
+    """How much of the picture, and where the largest regions lie."""
+    found = verdict.localization
+    if found is None:
+        return ""
+    if not found.regions:
+        return "nothing"
+    where = ", ".join(dict.fromkeys(region.position for region in found.regions[:3]))
+    more = f" and {len(found.regions) - 3} more" if len(found.regions) > 3 else ""
+    return f"{100 * found.area:.1f} %: {where}{more}"
+
+
+def _notes(name: str, verdict: Verdict) -> tuple[str, ...]:
+    notes = [f"{name}: {warning}" for warning in verdict.warnings]
+    if verdict.explanation is not None:
+        cut = "" if verdict.explanation.complete else " […]"
+        notes.append(f"{name}: {verdict.explanation.text}{cut}")
+    return tuple(notes)

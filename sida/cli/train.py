@@ -1,0 +1,41 @@
+"""`sida train`: a recipe, a folder for what comes of it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sida.cli.edge import say
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the app."""
+    app.command()(train)
+
+
+def train(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="A recipe: a YAML file, or a packaged name.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe, such as max_steps=100."),
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where checkpoints and the model go.")],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
+) -> None:
+    """Train a model by a recipe.
+
+    \b
+    Example:
+      sida train tiny data=pictures/train validation=pictures/val --out runs/tiny
+    """
+    from sida.train import train as run
+
+    run(config, out, resume=resume, overrides=tuple(overrides or ()))
+    say(f"The model is in {out / 'model'}.")

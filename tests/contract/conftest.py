@@ -1,0 +1,124 @@
+"""The command line against a detector without a network, which judges by the file's name."""
+
+import sys
+import types
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from sida.errors import CheckpointError, PictureError
+from sida.image.read import read_picture
+from sida.verdict import (
+    LABELS,
+    Explanation,
+    Failure,
+    Localization,
+    ModelInfo,
+    Probabilities,
+    Verdict,
+    regions_from_mask,
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """As in `sida.detector`."""
+
+    picture: Any
+    masks: str = "tampered"
+    explain: bool = False
+    provenance: bool = False
+
+
+@dataclass
+class FakeDetector:
+    """Says what the file's name says, `synthetic` or `tampered`, else real; notes its loading."""
+
+    loaded: list[tuple[Any, ...]] = field(default_factory=list)
+    before: Callable[[Request], None] = lambda request: None
+
+    def load(self, name: str, *how: Any) -> "FakeDetector":
+        if name == "absent":
+            raise CheckpointError("there is no model 'absent': see `sida models`")
+        self.loaded.append((name, *how))
+        return self
+
+    def random(self, sizes: str, *how: Any) -> "FakeDetector":
+        return self.load(f"random {sizes}", *how)
+
+    def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
+        for request in requests:
+            self.before(request)
+            try:
+                picture = read_picture(request.picture)
+            except PictureError as error:
+                yield Failure(image=str(request.picture), error=error.code, message=str(error))
+                continue
+            name = str(picture.name)
+            label = LABELS[("synthetic" in name) + 2 * ("tampered" in name)]
+            yield self._verdict(request, picture, label)
+
+    def _verdict(self, request: Request, picture: Any, label: str) -> Verdict:
+        shares = {each: 0.9 if each == label else 0.05 for each in LABELS}
+        wanted = request.masks == "all" or (request.masks == label == "tampered")
+        mask = np.zeros(picture.pixels.shape[:2], bool)
+        mask[: picture.height // 2, : picture.width // 2] = True
+        verdict = Verdict(
+            image=picture.name,
+            sha256=picture.sha256,
+            width=picture.width,
+            height=picture.height,
+            format=picture.format,
+            label=label,
+            probabilities=Probabilities(**shares),
+            localization=Localization(
+                area=float(mask.mean()),
+                threshold=0.5,
+                regions=regions_from_mask(mask, mask.astype(np.float32)),
+            )
+            if wanted
+            else None,
+            explanation=Explanation(text="Because I say so.", complete=True)
+            if request.explain
+            else None,
+            model=ModelInfo(name="fake", version="0", digest="none"),
+            seconds=0.0,
+        )
+        return verdict.with_arrays(mask=mask if wanted else None, picture=request.picture)
+
+
+@pytest.fixture
+def detector(monkeypatch: pytest.MonkeyPatch) -> FakeDetector:
+    fake = FakeDetector()
+    module = types.ModuleType("sida.detector")
+    module.Detector = fake  # type: ignore[attr-defined]
+    module.Request = Request  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sida.detector", module)
+    return fake
+
+
+@pytest.fixture
+def sida(detector: FakeDetector) -> Callable[..., Result]:
+    """Run the command line in this process: `sida("detect", "a.jpg")`."""
+    from sida.cli import app
+
+    def run(*arguments: object, **how: Any) -> Result:
+        return CliRunner().invoke(app, [str(each) for each in arguments], **how)
+
+    return run
+
+
+@pytest.fixture
+def pictures(elsewhere: Path) -> Path:
+    """The current folder, with a picture of each class, and a broken one below."""
+    for name in ("real.jpg", "synthetic.png", "tampered.jpg"):
+        Image.new("RGB", (8, 6), (90, 120, 150)).save(elsewhere / name)
+    (elsewhere / "below").mkdir()
+    (elsewhere / "below" / "broken.jpg").write_text("no picture")
+    return elsewhere

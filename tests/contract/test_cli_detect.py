@@ -1,0 +1,263 @@
+"""What users rely on in `sida detect`: streams, files, exit statuses, sentences."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import Result
+
+from sida.verdict import Failure, Verdict, parse_line
+
+Run = Callable[..., Result]
+
+
+def lines(text: str) -> list[Verdict | Failure]:
+    return [parse_line(line) for line in text.splitlines()]
+
+
+def test_a_table_for_a_person(sida: Run, pictures: Path) -> None:
+    result = sida("detect", "real.jpg", "tampered.jpg")
+    assert result.exit_code == 0
+    heading, real, tampered = result.stdout.splitlines()
+    assert heading.split() == ["Picture", "Verdict", "Real", "Synthetic", "Tampered", "Altered"]
+    assert real.split() == ["real.jpg", "real", "90.0", "%", "5.0", "%", "5.0", "%"]
+    assert tampered.endswith("25.0 %: upper left")
+    assert result.stderr == ""
+
+
+def test_explanations_stand_below_the_table(sida: Run, pictures: Path) -> None:
+    result = sida("detect", "real.jpg", "--explain")
+    assert result.stdout.splitlines()[-1] == "real.jpg: Because I say so."
+
+
+def test_json_lines_alone_on_standard_output(sida: Run, pictures: Path) -> None:
+    result = sida("detect", ".", "--json", "-")
+    assert result.exit_code == 1
+    found = lines(result.stdout)
+    assert [str(each.image).removeprefix("./") for each in found] == [
+        *("real.jpg", "synthetic.png", "tampered.jpg", "below/broken.jpg")
+    ]
+    assert [getattr(each, "label", None) for each in found] == [
+        *("real", "full_synthetic", "tampered", None)
+    ]
+    assert isinstance(found[-1], Failure)
+    assert found[-1].error == "unreadable_image"
+    assert result.stderr == "1 of 4 pictures could not be judged.\n"
+
+
+def test_what_libraries_print_does_not_mix_with_json(
+    sida: Run, detector: Any, pictures: Path
+) -> None:
+    detector.before = lambda request: print("loading")
+    result = sida("detect", "real.jpg", "--json", "-")
+    assert len(lines(result.stdout)) == 1
+    assert "loading" in result.stderr
+
+
+def test_a_json_file_and_the_table(sida: Run, pictures: Path) -> None:
+    result = sida("detect", "real.jpg", "below/broken.jpg", "--json", "out/deep/v.jsonl")
+    assert result.exit_code == 1
+    assert len(lines(Path("out/deep/v.jsonl").read_text())) == 2
+    assert "not judged" in result.stdout
+    assert "below/broken.jpg: " in result.stdout
+
+
+def test_masks_and_overlays(sida: Run, pictures: Path) -> None:
+    result = sida(
+        *("detect", ".", "--json", "-", "--masks", "out/masks", "--overlays", "out/overlays")
+    )
+    tampered = lines(result.stdout)[2]
+    assert isinstance(tampered, Verdict)
+    assert tampered.localization is not None
+    assert tampered.localization.file == "out/masks/tampered_mask.png"
+    assert [path.name for path in Path("out/masks").iterdir()] == ["tampered_mask.png"]
+    assert [path.name for path in Path("out/overlays").iterdir()] == ["tampered_overlay.png"]
+    with Image.open("out/masks/tampered_mask.png") as mask:
+        assert mask.size == (8, 6)
+        assert np.unique(np.asarray(mask)).tolist() == [0, 255]
+    assert tampered.mask is not None
+    assert tampered.mask.mean() == 0.25
+
+
+def test_mask_for_all_and_none(sida: Run, pictures: Path) -> None:
+    everything = lines(sida("detect", "real.jpg", "--mask-for", "all", "--json", "-").stdout)
+    nothing = lines(sida("detect", "tampered.jpg", "--mask-for", "none", "--json", "-").stdout)
+    assert json.loads(everything[0].model_dump_json())["mask"]["file"] is None
+    assert json.loads(nothing[0].model_dump_json())["mask"] is None
+
+
+def test_masks_lie_below_the_folder_that_was_given_and_clashes_keep_the_suffix(
+    sida: Run, pictures: Path
+) -> None:
+    for name in ("below/tampered.jpg", "below/tampered.png"):
+        Image.new("RGB", (8, 6)).save(name)
+    sida("detect", ".", "--masks", "out")
+    written = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*.png"))
+    assert written == [
+        *("below/tampered.jpg_mask.png", "below/tampered.png_mask.png", "tampered_mask.png")
+    ]
+
+
+def test_folders_are_searched_below_unless_asked_not_to(sida: Run, pictures: Path) -> None:
+    assert sida("detect", ".", "--no-recursive").exit_code == 0
+    assert sida("detect", ".", "--recursive").exit_code == 1
+
+
+def test_globs_and_lists(sida: Run, pictures: Path) -> None:
+    found = lines(sida("detect", "*.jpg", "--json", "-").stdout)
+    assert [each.image for each in found] == ["real.jpg", "tampered.jpg"]
+    Path("list.txt").write_text("tampered.jpg\nreal.jpg\n\n")
+    found = lines(sida("detect", "--from-list", "list.txt", "--json", "-").stdout)
+    assert [each.image for each in found] == ["tampered.jpg", "real.jpg"]
+
+
+def test_a_picture_on_standard_input(sida: Run, pictures: Path) -> None:
+    data = Path("real.jpg").read_bytes()
+    result = sida("detect", "-", "tampered.jpg", "--json", "-", input=data)
+    first, second = lines(result.stdout)
+    assert (first.image, second.image) == ("-", "tampered.jpg")
+    assert isinstance(first, Verdict)
+    assert first.format == "JPEG"
+    assert first.sha256 is not None
+    sida("detect", "-", "--mask-for", "all", "--masks", "out", input=data)
+    assert Path("out/stdin_mask.png").exists()
+
+
+def test_an_empty_standard_input_is_a_failure_of_that_picture(sida: Run, pictures: Path) -> None:
+    result = sida("detect", "-", "--json", "-", input=b"")
+    assert result.exit_code == 1
+    assert lines(result.stdout)[0].image == "-"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["real.jpg"], 0),
+        (["real.jpg", "below/broken.jpg"], 1),
+        (["below/broken.jpg"], 1),
+        (["real.jpg", "absent.jpg"], 1),
+        (["absent.jpg"], 2),
+        (["absent.jpg", "--fail-on", "real"], 2),
+        (["real.jpg", "--fail-on", "tampered"], 0),
+        (["tampered.jpg", "--fail-on", "tampered"], 10),
+        (["synthetic.png", "--fail-on", "tampered, full_synthetic"], 10),
+        (["tampered.jpg", "below/broken.jpg", "--fail-on", "tampered"], 10),
+        (["real.jpg", "below/broken.jpg", "--fail-on", "tampered"], 1),
+        (["real.jpg", "--model", "absent"], 2),
+        ([], 2),
+    ],
+)
+def test_exit_statuses(sida: Run, pictures: Path, arguments: list[str], status: int) -> None:
+    result = sida("detect", *arguments)
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["absent.jpg"], "'absent.jpg' does not exist: check the path"),
+        (["absent.jpg", "gone.jpg"], "none of the 2 files exists, the first is 'absent.jpg'"),
+        (["empty"], "the folder 'empty' holds"),
+        (["*.tiff"], "'*.tiff'"),
+        (["--from-list", "absent.txt"], "'absent.txt'"),
+        (["-", "-"], "given more than once"),
+        ([], "found no path: give files, folders, globs, - or --from-list FILE"),
+        (["real.jpg", "--fail-on", "fake"], "found 'fake', expected labels out of real,"),
+        (["real.jpg", "--fail-on", ""], "found '', expected labels"),
+        (
+            ["real.jpg", "--batch-size", "0"],
+            "'--batch-size': Input should be greater than or equal to 1",
+        ),
+        (["real.jpg", "--dtype", "float8"], "'float8' is not one of"),
+        (["real.jpg", "--mask-for", "none", "--masks", "out"], "leaves nothing for --masks"),
+        (["real.jpg", "--model", "tiny", "--random-weights", "tiny"], "exclude each other"),
+        (["real.jpg", "--masks", "real.jpg"], "--masks 'real.jpg' is a file, expected a folder"),
+        (["real.jpg", "--json", "below"], "--json 'below' is a folder, expected a file"),
+        (["real.jpg", "--json", "real.jpg/v.jsonl"], "'real.jpg/v.jsonl' cannot be written"),
+        (["real.jpg", "--overlays", "real.jpg/deep"], "real.jpg/deep"),
+        (["real.jpg", "--model", "absent"], "there is no model 'absent': see `sida models`"),
+        (["real.jpg", "--colour"], "No such option: --colour"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_nothing_is_judged(
+    sida: Run, detector: Any, pictures: Path, arguments: list[str], sentence: str
+) -> None:
+    Path("empty").mkdir()
+    result = sida("detect", *arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert sentence in result.stderr
+    assert result.stderr.rstrip().splitlines()[-1].startswith("Error: ")
+    assert detector.loaded == []
+
+
+def test_options_reach_the_detector(sida: Run, detector: Any, pictures: Path) -> None:
+    sida("detect", "real.jpg")
+    sida(
+        *("detect", "real.jpg", "--model", "x", "--device", "cpu", "--dtype", "float16"),
+        *("--quantize", "int8", "--batch-size", "3"),
+    )
+    sida("detect", "real.jpg", "--random-weights", "sizes.json")
+    assert detector.loaded == [
+        ("tiny", "auto", "auto", None, "auto"),
+        ("x", "cpu", "float16", "int8", 3),
+        ("random sizes.json", "auto", "auto", None, "auto"),
+    ]
+
+
+def test_a_defect_is_said_to_be_one(sida: Run, detector: Any, pictures: Path) -> None:
+    def fail(request: Any) -> None:
+        if "tampered" in str(request.picture):
+            raise ValueError("odd\nthing")
+
+    detector.before = fail
+    sentence = "Error: this is a defect of sida (ValueError: odd thing). Please report it"
+    first = sida("detect", "tampered.jpg")
+    assert (first.exit_code, first.stderr.count("\n")) == (2, 1)
+    assert first.stderr.startswith(sentence)
+    later = sida("detect", "real.jpg", "tampered.jpg", "--json", "-")
+    assert later.exit_code == 1
+    assert len(lines(later.stdout)) == 1
+    assert later.stderr.startswith(sentence)
+    sida("detect", "real.jpg", "tampered.jpg", "--json", "v.jsonl")
+    assert not Path("v.jsonl").exists()
+
+
+def test_debug_shows_the_traceback(sida: Run, detector: Any, pictures: Path) -> None:
+    result = sida("detect", "real.jpg", "--model", "absent", "--debug")
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+    assert result.stderr.rstrip().splitlines()[-1].startswith("Error: there is no model")
+
+
+def test_an_interruption_is_one_sentence(sida: Run, detector: Any, pictures: Path) -> None:
+    def interrupt(request: Any) -> None:
+        if "tampered" in str(request.picture):
+            raise KeyboardInterrupt
+
+    detector.before = interrupt
+    Path("v.jsonl").write_text("old")
+    result = sida("detect", "real.jpg", "tampered.jpg", "--json", "v.jsonl")
+    assert result.exit_code == 130
+    assert result.stderr == "Stopped after 1 of 2 pictures; v.jsonl was not written.\n"
+    assert Path("v.jsonl").read_text() == "old"
+    assert [path.name for path in pictures.iterdir() if path.name.startswith(".")] == []
+
+
+def test_names_cannot_steer_the_terminal_or_break_json(sida: Run, pictures: Path) -> None:
+    odd = "[red]\x1b[2Jreal.jpg"
+    Path("real.jpg").rename(odd)
+    result = sida("detect", odd)
+    assert result.exit_code == 0
+    assert "[red]\\x1b[2Jreal.jpg" in result.stdout
+    stray = b"stray\xff.jpg".decode("utf-8", "surrogateescape")
+    Path(odd).rename(stray)
+    for extra in ([], ["--json", "-"], ["--json", "v.jsonl"]):
+        result = sida("detect", stray, *extra)
+        assert result.exit_code == 0, result.output
+    assert json.loads(Path("v.jsonl").read_text())["image"] == "stray?.jpg"
