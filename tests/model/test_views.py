@@ -48,9 +48,8 @@ def test_sizes_follow_the_recorded_geometry(shared):
     assert len(cases) == 60
     for case in cases:
         height, width = case["hw"]
-        if (height, width) == (1, 1000):
-            continue  # the old processor takes this array for channels-first
-        assert list(clip_size(height, width, 224)) == case["clip"], case
+        if height not in (1, 3):  # the old processor takes such an array for channels-first
+            assert list(clip_size(height, width, 224)) == case["clip"], case
         assert list(sam_size(height, width, 1024)) == case["sam"], case
 
 

@@ -1,0 +1,156 @@
+"""Ids exactly as the published tokenizer and its collation give them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sida.errors import CheckpointError
+from sida.model import prompt as prompts
+from sida.model.prompt import IMAGE_TOKEN, QUESTIONS, TEMPLATES
+from sida.model.tokenizer import MARKERS, SPECIAL, Tokenizer
+from sida.verdict import LABELS
+
+
+@pytest.fixture(scope="module")
+def cases(shared: Path):
+    return json.loads((shared / "oracle/tokenizer/cases.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def tokenizers(shared: Path, cases) -> dict[str, Tokenizer]:
+    model = (shared / "oracle/tokenizer/tokenizer.model").read_bytes()
+    return {kind: Tokenizer(model, added) for kind, added in cases["added_tokens"].items()}
+
+
+def test_every_recorded_text(cases, tokenizers):
+    detection, description = tokenizers["detection"], tokenizers["description"]
+    assert len(cases["cases"]) == 75
+    for case in cases["cases"]:
+        text = case["text"]
+        assert detection.encode(text) == case["ids"], text
+        assert detection.encode(text, bos=False) == case["ids_no_special"], text
+        assert description.encode(text) == case.get("ids_description", case["ids"]), text
+        assert detection.decode(case["ids"]) == case["decoded"], text
+        assert prompts.encode(detection, text) == case["image_token_ids"], text
+
+
+def test_every_recorded_prompt(cases, tokenizers):
+    assert len(cases["prompts"]) == 40
+    for case in cases["prompts"]:
+        kind = "description" if case["kind"] == "train_description" else "detection"
+        assert prompts.encode(tokenizers[kind], case["prompt"]) == case["input_ids"]
+        if "user" in case:
+            assert TEMPLATES[case["conv_type"]].prompt(case["user"]) == case["prompt"]
+
+
+def test_every_recorded_reply(cases, tokenizers):
+    for case in cases["decode"]:
+        assert tokenizers["detection"].decode(case["ids"]) == case["decoded"]
+    assert len(cases["remove_repeated_tags"]) == 9
+    for case in cases["remove_repeated_tags"]:
+        assert prompts.clean_reply(case["text"]) == case["out"]
+
+
+def test_the_texts_are_the_recorded_ones(cases):
+    assert cases["questions"] == QUESTIONS
+    assert list(prompts.CHAT_REPLIES.values()) == cases["answers"]["chat_fixed"]
+    assert [prompts.answer(label) for label in LABELS] == cases["answers"]["stage1"]
+    described = [prompts.answer(label, "{TEXT}", end=True) for label in LABELS]
+    recorded = [a.replace("{ DESCRIPTION}", " {TEXT}") for a in cases["answers"]["stage2"]]
+    assert described == recorded
+
+
+@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+def test_every_recorded_batch(shared, tokenizers, stage):
+    batches = json.loads((shared / "oracle/tokenizer/collate.json").read_text())[stage]
+    tokenizer = tokenizers["detection" if stage == "stage1" else "description"]
+    table = descriptions(shared) if stage == "stage2" else {}
+    checked = 0
+    for batch in batches.values():
+        rows = zip(batch["files"], batch["input_ids"], batch["labels"], strict=True)
+        for file, ids, labels in rows:
+            label = {"r": "real", "s": "full_synthetic", "t": "tampered"}[file[0]]
+            text = table.get(file)
+            example = prompts.training_example(
+                tokenizer,
+                QUESTIONS[stage],
+                prompts.answer(label, text, end=stage == "stage2"),
+                max_ids=257 if stage == "stage1" else 769,
+                supervise=text is not None,
+            )
+            padding = len(ids) - len(example.input_ids)
+            assert [*example.input_ids, *[0] * padding] == ids
+            assert [*example.labels, *[-100] * padding] == labels
+            checked += 1
+    assert checked >= 8
+
+
+def descriptions(shared: Path) -> dict[str, str]:
+    folder = shared / "oracle/train/data/train/description"
+    return {
+        name: text
+        for file in folder.glob("*_GT.json")
+        for name, text in json.loads(file.read_text()).items()
+    }
+
+
+def test_class_and_mask_are_read_before_their_markers(tokenizers):
+    tokenizer = tokenizers["detection"]
+    question = QUESTIONS["stage1"]
+    example = prompts.training_example(tokenizer, question, prompts.answer("tampered"))
+    (cls,), (seg,) = example.class_positions, example.mask_positions
+    assert example.input_ids[cls + 1] == tokenizer.cls_id
+    assert example.input_ids[seg + 1] == tokenizer.seg_id
+    prompt = prompts.build_prompt(tokenizer, question)
+    assert cls == len(prompt.before) + len(prompt.after)
+    assert seg - cls == len(prompts.stem(tokenizer, "tampered")) == 7
+
+
+def test_the_question_is_that_of_the_stage_which_the_model_has_seen(tokenizers):
+    for kind, stage in (("detection", "stage1"), ("description", "stage2")):
+        tokenizer = tokenizers[kind]
+        expected = prompts.build_prompt(tokenizer, QUESTIONS[stage])
+        assert prompts.fixed_question(tokenizer) == expected
+
+
+TEXTS = st.lists(st.sampled_from([*MARKERS, *SPECIAL, "<image>", "a", " ", "<", "[", "CLS]"])).map(
+    "".join
+)
+
+
+@given(TEXTS)
+def test_a_neutral_question_has_no_marker_left(text):
+    left = prompts.neutral(text)
+    assert not any(marker in left for marker in (*MARKERS, *SPECIAL, "<image>"))
+    assert prompts.neutral(left) == left
+
+
+@given(text=TEXTS)
+def test_any_question_gives_one_place_for_the_picture(tokenizers, text):
+    prompt = prompts.build_prompt(tokenizers["detection"], text)
+    assert IMAGE_TOKEN not in (*prompt.before, *prompt.after)
+
+
+def test_a_tokenizer_survives_saving(tokenizers, tmp_path):
+    tokenizers["description"].save(tmp_path)
+    loaded = Tokenizer.load(tmp_path)
+    assert loaded.added == tokenizers["description"].added
+    assert loaded.encode("It is [SEG].") == tokenizers["description"].encode("It is [SEG].")
+
+
+def test_one_more_token_comes_last(tokenizers):
+    more = tokenizers["detection"].with_token("[END]")
+    assert (more.end_id, len(more)) == (32004, 32005)
+    assert tokenizers["detection"].end_id is None
+
+
+def test_a_broken_tokenizer_is_one_sentence(tokenizers, tmp_path):
+    with pytest.raises(CheckpointError, match=r"expected tokenizer\.model and"):
+        Tokenizer.load(tmp_path)
+    with pytest.raises(CheckpointError, match="not a sentencepiece model"):
+        Tokenizer(b"no", {})
+    with pytest.raises(CheckpointError, match="expected 32000 to 32001 after the 32000 pieces"):
+        Tokenizer(tokenizers["detection"].model, {"[SEG]": 32000, "[CLS]": 32002})
