@@ -36,7 +36,7 @@ check: $(TESTS)
 	$(BIN)lint-imports
 
 docs: $(TESTS)
-	$(BIN)python docs/generate.py
+	$(BIN)python docs/generate_cli.py
 
 clean:
 	rm -rf $(VENV) out

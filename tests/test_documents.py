@@ -1,0 +1,197 @@
+"""What the documents say is run: commands with their output, Python, links, the generated page.
+
+In README.md, CONTRIBUTING.md and docs/*.md:
+
+    ```console            lines after `$ ` are run by bash in a folder with `examples` in it, which
+    $ sida detect ...     a document's commands share. They must end with status 0, and what is
+    photo.jpg  real       shown under one must be its standard output: numbers may differ, and a
+    ```                   line with `...` alone stands for any lines.
+
+    ```python             is run in the same folder, a document's blocks one after the other.
+
+A block after the line `<!-- not run -->` is left out, and its commands must be in NOT_RUN below,
+each with the reason: nothing is shown but not run by accident.
+"""
+
+import contextlib
+import importlib.util
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "examples/README.md",
+]
+
+NOT_RUN = {
+    "make demo": "installs into .venv, which takes minutes",
+    "make test": "would run this test again",
+    "make check": "part of .ci/run",
+    "make cpu-run": "takes minutes",
+    "bash .ci/run": "would run this test again",
+    "pip install sida": "needs a network",
+}
+"""Command: why it is not run here."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its kind, its lines, where it begins, and whether it is marked as not run."""
+
+    document: Path
+    line: int
+    kind: str
+    lines: tuple[str, ...]
+    run: bool
+
+
+def blocks(document: Path) -> Iterator[Block]:
+    """Every fenced block of a document."""
+    lines = document.read_text(encoding="utf-8").splitlines() if document.exists() else []
+    start = None
+    for number, line in enumerate(lines):
+        if not line.startswith("```"):
+            continue
+        if start is None:
+            start = number
+            continue
+        before = next((text for text in lines[:start][::-1] if text.strip()), "")
+        kind = lines[start].removeprefix("```").strip()
+        run = before.strip() != "<!-- not run -->"
+        yield Block(document, start + 1, kind, tuple(lines[start + 1 : number]), run)
+        start = None
+
+
+def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
+    """Each command of a console block with the output that is shown for it."""
+    command, shown = "", []
+    for line in block.lines:
+        if command.endswith("\\"):
+            command += "\n" + line
+        elif line.startswith("$ "):
+            if command:
+                yield command, shown
+            command, shown = line.removeprefix("$ "), []
+        else:
+            shown.append(line)
+    if command:
+        yield command, shown
+
+
+def as_pattern(shown: list[str]) -> str:
+    """What the output must be like: numbers and the width of gaps may differ."""
+    parts = [r"(.*\n)*?" if line.strip() == "..." else loose(line) + "\n" for line in shown]
+    return "".join(parts)
+
+
+def loose(line: str) -> str:
+    """A pattern for one line."""
+    pieces = re.split(r"(\d+(?:\.\d+)?|\s+)", line.rstrip())
+    return "".join(
+        r"\d+(\.\d+)?" if piece[:1].isdigit() else r"\s+" if piece.isspace() else re.escape(piece)
+        for piece in pieces
+    )
+
+
+def run(command: str, folder: Path) -> str:
+    """The command's standard output; fails the test where it does not end with status 0."""
+    places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": places, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, f"$ {command}\n{result.stdout}{result.stderr}"
+    return "".join(line.rstrip() + "\n" for line in result.stdout.splitlines())
+
+
+@pytest.fixture
+def folder(elsewhere: Path) -> Path:
+    """The current folder, with the examples and the recipes in it and nothing else."""
+    for name in ("examples", "configs"):
+        (elsewhere / name).symlink_to(ROOT / name)
+    return elsewhere
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_and_python_of_the_documents_work(document: Path, folder: Path) -> None:
+    names: dict[str, object] = {}
+    for block in blocks(document):
+        if block.run and block.kind == "python":
+            code = compile("\n" * block.line + "\n".join(block.lines), str(document), "exec")
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(code, names)
+        for command, shown in commands(block) if block.run and block.kind == "console" else ():
+            printed = run(command, folder)
+            if shown:
+                assert re.fullmatch(as_pattern(shown), printed), f"$ {command}\n{printed}"
+
+
+def test_only_the_listed_commands_are_not_run() -> None:
+    unrun = {
+        command
+        for document in DOCUMENTS
+        for block in blocks(document)
+        if block.kind == "console" and not block.run
+        for command, _ in commands(block)
+    }
+    assert unrun <= set(NOT_RUN)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    for link in links:
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, heading = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{page.name} links to {link}"
+        assert not heading or heading in headings(target), f"{page.name} links to {link}"
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_page_of_the_command_line_is_current() -> None:
+    place = ROOT / "docs" / "generate_cli.py"
+    spec = importlib.util.spec_from_file_location("generate_cli", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.render(), "run `make docs`"
+
+
+def test_this_test_can_fail(folder: Path) -> None:
+    document = folder / "page.md"
+    document.write_text("text\n```console\n$ echo a  1.5 \\\n  b\na 2 b\n$ true\n...\n```\n")
+    (block,) = blocks(document)
+    (first, shown), (second, _) = commands(block)
+    assert (first, second) == ("echo a  1.5 \\\n  b", "true")
+    assert re.fullmatch(as_pattern(shown), run(first, folder))
+    assert not re.fullmatch(as_pattern(["a 2 c"]), run(first, folder))
+    with pytest.raises(AssertionError, match="false"):
+        run("false", folder)
