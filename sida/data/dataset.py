@@ -1,0 +1,58 @@
+"""`Dataset`: the samples of one split, whatever form they are published in."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+from sida.data.report import Report
+from sida.data.sample import Sample
+from sida.verdict import LABELS
+
+__all__ = ["Dataset"]
+
+
+class Dataset(Sequence[Sample]):
+    """The samples of a set, in a stable order, and the report of what is wrong with it.
+
+    Attributes:
+        name: as the user named the set.
+        split: the split, or None where the set has none.
+        layout: "folder", "parquet", "pixar" or "manifest".
+        report: problems found so far; it grows while the samples are read.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        report: Report,
+        name: str,
+        split: str | None = None,
+        layout: str = "folder",
+    ) -> None:
+        self._samples = samples
+        self.report, self.name, self.split, self.layout = report, name, split, layout
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self._samples)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Dataset": ...
+    def __getitem__(self, index: int | slice) -> "Sample | Dataset":
+        if isinstance(index, slice):
+            part = self._samples[index]
+            return Dataset(part, self.report, self.name, self.split, self.layout)
+        return self._samples[index]
+
+    def counts(self) -> dict[str, int]:
+        """How many samples each class has, in the order of the classes."""
+        found = Counter(sample.label for sample in self)
+        return {label: found[label] for label in LABELS}
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{label}: {count}" for label, count in self.counts().items())
+        return f"<{self.layout} {self.name!r}, {len(self)} samples ({counts})>"
