@@ -129,6 +129,7 @@ class SidaConfig(PreTrainedConfig):
             the projected class beside them as a key.
         select_layer: which of CLIP's hidden states is read.
         facts: whether explanations are written after a line of measured facts.
+        vision_tower: folder or hub name that CLIP's weights came from.
     """
 
     model_type = "sida"
@@ -141,6 +142,7 @@ class SidaConfig(PreTrainedConfig):
     fusion: Literal["published", "class_and_prompt"] = "published"
     select_layer: int = -2
     facts: bool = False
+    vision_tower: str = "openai/clip-vit-large-patch14"
     tie_word_embeddings: bool = False
     initializer_range: float = 0.02
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from sida.model.prompt import IMAGE_TOKEN
 
 from sida.model import Sida, SidaConfig, SidaProcessor
 from sida.model.presets import tiny
+from sida.model.prompt import IMAGE_TOKEN
 from sida.model.sida import SidaOutput
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from sida.model.prompt import IMAGE_TOKEN
 from transformers import AutoConfig, AutoModel
 
 from sida.model import Sida
+from sida.model.prompt import IMAGE_TOKEN
 from sida.model.sida import Fusion
 
 FIELDS = ("class_logits", "mask_logits", "logits")

@@ -1,0 +1,133 @@
+"""Tensors of a folder, shard by shard: `.bin` or safetensors, in one file or with an index."""
+
+import hashlib
+import json
+import pickle
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from sida.errors import CheckpointError
+
+__all__ = ["Shards", "digest_of"]
+
+SINGLE = ("model.safetensors", "pytorch_model.bin")
+WHOLE_DIGEST = 256 * 2**20
+"""Bytes up to which a digest is over all of the weights."""
+
+
+class Shards:
+    """The tensors of a folder by name.
+
+    Raises:
+        CheckpointError: there are no weights, or a shard that the index names is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.files = weight_files(folder)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of every tensor; nothing but headers is read."""
+        found: dict[str, tuple[int, ...]] = {}
+        for path in self.files:
+            if path.suffix == ".safetensors":
+                with _opened(path) as file:
+                    names = file.keys()
+                    found.update({name: tuple(file.get_slice(name).get_shape()) for name in names})
+            else:
+                found.update({name: tuple(t.shape) for name, t in _read_bin(path).items()})
+        return found
+
+    def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Names and tensors, mapped from disk; one shard is open at a time."""
+        for path in self.files:
+            if path.suffix == ".safetensors":
+                with _opened(path) as file:
+                    for name in file.keys():  # noqa: SIM118
+                        yield name, file.get_tensor(name)
+            else:
+                yield from _read_bin(path).items()
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The shards of a folder, in the order of their names."""
+    for single in SINGLE:
+        index = folder / f"{single}.index.json"
+        if index.is_file():
+            return _indexed(folder, index)
+        if (folder / single).is_file():
+            return [folder / single]
+    raise CheckpointError(
+        f"{folder} holds no weights: expected {' or '.join(SINGLE)}, or an index of shards."
+    )
+
+
+def digest_of(folder: Path) -> str:
+    """SHA-256 of the weights in a folder, as hex.
+
+    Of more than 256 MB only sizes, heads, tails and 64 evenly spaced samples a file are read, so
+    that starting a large model does not mean reading it twice.
+    """
+    files = weight_files(folder)
+    total = sum(path.stat().st_size for path in files)
+    digest = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            if total <= WHOLE_DIGEST:
+                for block in iter(lambda: file.read(2**20), b""):
+                    digest.update(block)
+            else:
+                for part in range(66):
+                    file.seek(max(0, size - 2**16) * part // 65)
+                    digest.update(file.read(2**16))
+    return digest.hexdigest()
+
+
+def _indexed(folder: Path, index: Path) -> list[Path]:
+    try:
+        names: Iterable[str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        files = [folder / name for name in sorted(set(names))]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CheckpointError(
+            f"{index} is not an index of shards: copy the folder again."
+        ) from error
+    missing = [path.name for path in files if not path.is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{folder} lacks {', '.join(missing)}, {len(missing)} of the {len(files)} shards that "
+            f"{index.name} names: copy or download the folder again."
+        )
+    return files
+
+
+def _opened(path: Path) -> safe_open:
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise _broken(path, error) from error
+
+
+def _read_bin(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        found = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors, and such a file could run code: it was not loaded; "
+            "get the weights as safetensors."
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
+        raise _broken(path, error) from error
+    if not isinstance(found, dict) or not all(isinstance(t, torch.Tensor) for t in found.values()):
+        raise CheckpointError(f"{path} is not a table of tensors by name, as weights are.")
+    return found
+
+
+def _broken(path: Path, error: Exception) -> CheckpointError:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return CheckpointError(
+        f"{path} cannot be read as weights ({first}): it may be cut short; copy it again."
+    )
