@@ -23,7 +23,7 @@ def convert(
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
-        typer.Option(help="Number type of the weights; auto keeps it."),
+        typer.Option(help="Number type of the weights; auto keeps the source's."),
     ] = "auto",
 ) -> None:
     """Convert weights between the published layout and ours, shard by shard.
@@ -32,7 +32,9 @@ def convert(
     Example:
       sida convert saberzl/SIDA-7B --to ours --out sida-7b
     """
-    from sida.model import checkpoint
+    import torch
 
-    checkpoint.convert(source, to, out, dtype)
+    from sida.model.checkpoint import convert as run
+
+    run(source, to, out, None if dtype == "auto" else getattr(torch, dtype))
     say(f"Wrote {out} in {'our' if to == 'ours' else 'the published'} layout.")

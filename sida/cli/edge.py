@@ -63,8 +63,8 @@ def _report(error: Exception, ctx: typer.Context) -> int:
         say(f"Error: {error}")
         return 2
     if isinstance(error, OSError):
-        place = "" if error.filename is None else f": {error.filename}"
-        say(f"Error: the system refused with {error.strerror or error!r}{place}")
+        place = "" if error.filename is None else f" ({error.filename})"
+        say(f"Error: reading or writing failed{place}: {error.strerror or error}.")
         return 2
     if isinstance(error, MemoryError):
         say("Error: there is not enough memory: try a smaller --batch-size or a smaller model.")

@@ -1,6 +1,31 @@
-"""`sida models`: the models with a name."""
+"""`sida models`: the models with a name, and which of them are on this machine."""
+
+import json as json_
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import typer
+
+__all__ = ["register"]
+
+JUDGES = "class, mask"
+EXPLAINS = "class, mask, explanation"
+
+
+class Facts(NamedTuple):
+    """Weights of the published folder, without the vision tower, and what they are for."""
+
+    parameters: int
+    gives: str
+
+
+PUBLISHED = {
+    "sida-7b": Facts(7_410_228_531, JUDGES),
+    "sida-13b": Facts(13_703_156_019, JUDGES),
+    "sida-7b-description": Facts(7_410_236_723, EXPLAINS),
+    "sida-13b-description": Facts(13_703_166_259, EXPLAINS),
+    "lisa-7b": Facts(7_401_559_344, "base for training, judges nothing"),
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -8,5 +33,84 @@ def register(app: typer.Typer) -> None:
     app.command()(models)
 
 
-def models() -> None:
-    """List."""
+def models(
+    json: Annotated[bool, typer.Option("--json", help="A JSON line a model.")] = False,
+) -> None:
+    """List the models that --model knows by name; a folder or a hub name does as well.
+
+    What is not on this machine is downloaded when it is first used.
+
+    \b
+    Examples:
+      sida models
+      sida models --json
+    """
+    rows = _rows()
+    if json:
+        for row in rows:
+            typer.echo(json_.dumps(row))
+        return
+    from sida.cli.table import columns
+
+    headings = ("Model", "Weights", "Parameters", "In bfloat16", "Gives", "On this machine")
+    cells = [_cells(row) for row in rows]
+    typer.echo(columns(headings, cells, right=(2, 3)), nl=False)
+
+
+def _rows() -> list[dict[str, str | int | None]]:
+    from sida.model.names import EMBEDDED, HUB_NAMES
+
+    rows: list[dict[str, str | int | None]] = [
+        {
+            "name": "tiny",
+            "weights": "embedded",
+            "parameters": _count(EMBEDDED),
+            "gives": EXPLAINS,
+            "folder": str(EMBEDDED),
+        }
+    ]
+    for name, hub in HUB_NAMES.items():
+        facts, folder = PUBLISHED[name], _cached(hub)
+        place = None if folder is None else str(folder)
+        rows.append({"name": name, "weights": hub, **facts._asdict(), "folder": place})
+    return rows
+
+
+def _cells(row: dict[str, str | int | None]) -> tuple[str, ...]:
+    count = int(row["parameters"] or 0)
+    here = "no" if row["folder"] is None else "yes"
+    return (
+        *(str(row["name"]), str(row["weights"])),
+        *(f"{count / 1e6:,.1f} million", f"{2 * count / 1e6:,.1f} MB"),
+        *(str(row["gives"]), here),
+    )
+
+
+def _count(folder: Path) -> int:
+    """Parameters of a folder of ours, from the headers of its files alone."""
+    from math import prod
+
+    from safetensors import safe_open
+
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "numpy") as tensors:
+            total += sum(prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
+    return total
+
+
+def _cached(hub: str) -> Path | None:
+    """The folder of a hub name in the cache, if every shard that its index names is there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(hub, "config.json")
+    if not isinstance(found, str):
+        return None
+    folder = Path(found).parent
+    shards = [
+        shard
+        for index in folder.glob("*.index.json")
+        for shard in json_.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    ]
+    wanted = [folder / shard for shard in shards] or [folder / "model.safetensors"]
+    return folder if all(file.exists() for file in wanted) else None

@@ -3,11 +3,13 @@
 import io
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from sida.verdict import LABELS, Failure, Verdict
 
-__all__ = ["Row", "plain", "render"]
+__all__ = ["Row", "columns", "plain", "render"]
 
 HEADINGS = ("Picture", "Verdict", "Real", "Synthetic", "Tampered", "Altered")
 STYLES = {"real": "green", "full_synthetic": "magenta", "tampered": "red"}
@@ -35,28 +37,38 @@ class Row:
 
 
 def render(rows: list[Row]) -> str:
-    """The table and its notes, as wide as the terminal; in colour only on one."""
+    """The table of verdicts and the notes on them."""
+    styles = [row.style for row in rows]
+    text = columns(HEADINGS, [row.cells for row in rows], right=(2, 3, 4), styles=styles)
+    notes = [note for row in rows for note in row.notes]
+    if any(row.cells[1].endswith("?") for row in rows):
+        notes.append("? inconclusive: by its own calibration the model is unsure here.")
+    return text + "".join(f"\n{plain(note)}\n" for note in notes)
+
+
+def columns(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[int] = (),
+    styles: Sequence[str] = (),
+) -> str:
+    """A table as wide as the terminal, where there is one; then `styles` colour the second cell."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     on_terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if on_terminal else 160
-    console = Console(file=io.StringIO(), force_terminal=on_terminal, width=width)
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=on_terminal, width=width)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for place, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="right" if 2 <= place <= 4 else "left", overflow="fold")
-    for row in rows:
-        name, verdict, *others = (Text(plain(cell)) for cell in row.cells)
-        verdict.stylize(row.style)
-        table.add_row(name, verdict, *others)
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place in right else "left", overflow="fold")
+    for row, style in zip_longest(rows, styles, fillvalue=""):
+        first, second, *others = (Text(plain(cell)) for cell in row)
+        second.stylize(str(style))
+        table.add_row(first, second, *others)
     console.print(table)
-    for note in (note for row in rows for note in row.notes):
-        console.print(Text("\n" + plain(note)))
-    if any(row.cells[1].endswith("?") for row in rows):
-        console.print(Text("\n? inconclusive: by its own calibration the model is unsure here."))
-    output = console.file
-    assert isinstance(output, io.StringIO)
     return "".join(line.rstrip() + "\n" for line in output.getvalue().splitlines())
 
 

@@ -1,0 +1,121 @@
+"""The command `sida` as a process of its own: streams, pipes, signals, completion."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import sida
+
+SIDA = str(Path(sys.executable).with_name("sida"))
+
+FAKE = """
+import sys, types, time
+sys.path.insert(0, {tests!r})
+from conftest import FakeDetector, Request
+module = types.ModuleType("sida.detector")
+module.Detector, module.Request = FakeDetector(), Request
+module.Detector.before = lambda request: time.sleep({pause})
+sys.modules["sida.detector"] = module
+from sida.cli import main
+main()
+"""
+
+
+def run(*arguments: str, **how: Any) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([SIDA, *arguments], capture_output=True, text=True, timeout=60, **how)
+
+
+def fake(*arguments: str, pause: float = 0) -> list[str]:
+    """A command line whose detector needs no model."""
+    code = FAKE.format(tests=str(Path(__file__).parent), pause=pause)
+    return [sys.executable, "-c", code, *arguments]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(40):
+        Image.new("RGB", (8, 6)).save(tmp_path / f"{number}.png")
+    return tmp_path
+
+
+def test_version_and_help() -> None:
+    assert run("--version").stdout == f"sida {sida.__version__}\n"
+    shown = run("--help")
+    assert shown.returncode == 0
+    for verb in ("detect", "models", "convert", "train"):
+        assert f"\n  {verb} " in shown.stdout
+
+
+@pytest.mark.parametrize("verb", ["detect", "models", "convert", "train"])
+def test_each_help_has_an_example(verb: str) -> None:
+    shown = run(verb, "--help").stdout
+    assert "Example" in shown
+    assert f"\n    sida {verb}" in shown
+    assert "--debug" in shown
+
+
+def test_without_a_verb_the_help_is_shown() -> None:
+    result = run()
+    assert "Usage: sida" in result.stdout + result.stderr
+    assert result.returncode == 2
+
+
+def test_an_unknown_verb_is_status_2_with_a_hint() -> None:
+    result = run("detct", "x.jpg")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert "No such command 'detct'" in result.stderr
+    assert "detect" in result.stderr
+
+
+def test_completion_knows_the_verbs() -> None:
+    environment = {**os.environ, "_SIDA_COMPLETE": "complete_bash", "COMP_WORDS": "sida de"}
+    result = run(env={**environment, "COMP_CWORD": "1"})
+    assert result.stdout.split() == ["detect"]
+    assert "_SIDA_COMPLETE" in run("--show-completion", "bash").stdout
+
+
+def test_a_pipe_that_is_closed_is_no_traceback(folder: Path) -> None:
+    for extra in (["--json", "-"], []):
+        with subprocess.Popen(
+            fake("detect", str(folder), *extra, pause=0.01),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.close()
+            assert process.stderr.read() == b""
+            assert process.wait() == 141
+
+
+def test_an_interrupt_is_one_sentence(folder: Path) -> None:
+    with subprocess.Popen(
+        fake("detect", str(folder), "--json", "-", pause=0.1),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b'{"schema":"sida.verdict/1"')
+        process.send_signal(2)
+        assert process.stderr.read().startswith(b"Stopped after ")
+        assert process.wait() == 130
+
+
+def test_standard_output_that_cannot_be_written_is_status_2(folder: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    for extra in (["--json", "-"], []):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run(
+                fake("detect", str(folder), *extra), stdout=full, stderr=subprocess.PIPE, text=True
+            )
+        assert result.returncode == 2
+        assert result.stderr.startswith("Error: reading or writing failed: No space left")
+        assert "Traceback" not in result.stderr
