@@ -35,7 +35,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = frozenset({
-    ".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jp2", ".jpe", ".jpeg",
+    ".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg",
     ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 })  # fmt: skip
 _EXPECTED = ".jpg, .png, .webp, .gif, .tif, .bmp, .avif or .heic"
@@ -144,7 +144,7 @@ def _report(error: OSError) -> None:
 def natural_key(name: str) -> tuple[object, ...]:
     """Numbers by their value, letters without case, then exactly: img2, Img10, img10."""
     pieces = re.split(r"([0-9]+)", name.casefold())
-    numbers = tuple(int(piece) if piece.isdigit() else piece for piece in pieces)
+    numbers = tuple(int(piece) if odd % 2 else piece for odd, piece in enumerate(pieces))
     return numbers, name
 
 

@@ -7,12 +7,11 @@ limit on pixels and its list of formats belong to the whole program, and are lef
 """
 
 import io
-import struct
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +23,7 @@ from sida.image.jpeg import jpeg_coding, scan_count
 
 __all__ = ["Decoded", "decode", "decode_pillow", "require_size"]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "PPM")  # MPO comes as JPEG
 READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF or HEIC"
 MAX_SCANS = 100  # progressive JPEGs have about ten; each scan costs a pass over all pixels
 
@@ -40,6 +39,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_PNG = b"\x89PNG\r\n\x1a\n"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 _filters = threading.Lock()
@@ -62,14 +62,15 @@ def decode(data: bytes, what: str, max_pixels: int, mode: Mode = "RGB") -> Decod
     """
 
     def work() -> Decoded:
-        stream = _Stream(data)
-        with _refused(what):
-            image = _open(stream, data, what, max_pixels)
-        with _refused(what, image.format):
-            image.load()
-            if stream.starved and ImageFile.LOAD_TRUNCATED_IMAGES:  # a switch of the whole program
-                raise OSError("the file ends too early")
-            return _finish(image, mode, _more_frames(image))
+        try:
+            return _decode(data, what, max_pixels, mode)
+        except PictureError as error:
+            plain = _without_texts(data)
+            if error.code == "too_large" or plain == data:
+                raise
+        decoded = _decode(plain, what, max_pixels, mode)
+        said = "the file's texts were left out: they are broken or too long"
+        return replace(decoded, warnings=(*decoded.warnings, said))
 
     return _despite_strict_warnings(work)
 
@@ -81,9 +82,33 @@ def decode_pillow(image: Image.Image, what: str, max_pixels: int, mode: Mode = "
         with _refused(what, image.format):
             require_size(image.size, what, max_pixels)
             image.load()
-            return _finish(image, mode, said=())
+            return _finish(image, mode)
 
     return _despite_strict_warnings(work)
+
+
+def _decode(data: bytes, what: str, max_pixels: int, mode: Mode) -> Decoded:
+    stream = _Stream(data)
+    image = _open(stream, data, what, max_pixels)
+    with _refused(what, image.format):
+        image.load()
+        if stream.starved and ImageFile.LOAD_TRUNCATED_IMAGES:  # a switch of the whole program
+            raise OSError("the file ends too early")
+        decoded = _finish(image, mode)  # before its frames are counted, which moves it on
+        return replace(decoded, warnings=_more_frames(image) + decoded.warnings)
+
+
+def _without_texts(data: bytes) -> bytes:
+    """A PNG without texts and profile, which Pillow bounds and checks; other data as they are."""
+    if not data.startswith(_PNG):
+        return data
+    kept, at = [_PNG], len(_PNG)
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4])
+        if data[at + 4 : at + 8] not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
 
 
 class _Stream(io.BytesIO):
@@ -98,7 +123,7 @@ class _Stream(io.BytesIO):
 
 
 @contextmanager
-def _refused(what: str, format: str | None = None) -> Iterator[None]:
+def _refused(what: str, format: str | None) -> Iterator[None]:
     """Whatever Pillow raises on a bad file is one sentence about this picture."""
     try:
         yield
@@ -109,8 +134,8 @@ def _refused(what: str, format: str | None = None) -> Iterator[None]:
     except Exception as error:
         reason = str(error).strip().rstrip(".") or type(error).__name__
         raise PictureError(
-            f"{what} is a broken {format or 'picture'} file ({reason}): copy or download it again, "
-            "or save it anew with another program"
+            f"{what} cannot be read as {format or 'a picture'} ({reason}): the file is broken or "
+            "of a rare kind; copy or download it again, or save it anew with another program"
         ) from error
 
 
@@ -132,27 +157,18 @@ def _open(stream: io.BytesIO, data: bytes, what: str, max_pixels: int) -> Image.
     if _is_heif(data):
         return _open_heif(stream, what, max_pixels)
     Image.init()
-    reasons = []
     for name in FORMATS:
         factory, accept = Image.OPEN.get(name, (None, None))
         accepted = factory is not None and (accept is None or accept(data[:16]))
         if isinstance(accepted, str):
             raise PictureError(f"{what} is {name}, which this Pillow was built without: update it")
-        if not accepted or factory is None:
-            continue
-        stream.seek(0)
-        try:
-            image = factory(stream, "")
-        except (SyntaxError, IndexError, TypeError, struct.error) as error:
-            reasons.append(f"it begins as {name} does, but: {error}")
-            continue
-        require_size(image.size, what, max_pixels)
-        _require_few_scans(image, data, what)
-        return image
-    raise PictureError(
-        f"{what} is {_looks_like(data)}, not a picture that can be read"
-        f"{' (' + '; '.join(reasons) + ')' if reasons else ''}: expected {READABLE}"
-    )
+        if factory is not None and accepted:
+            with _refused(what, name):
+                image = factory(stream, "")
+                require_size(image.size, what, max_pixels)
+                _require_few_scans(image, data, what)
+                return image
+    raise PictureError(f"{what} is {_looks_like(data)}, no picture: expected {READABLE}")
 
 
 def _open_heif(stream: io.BytesIO, what: str, max_pixels: int) -> Image.Image:
@@ -161,11 +177,12 @@ def _open_heif(stream: io.BytesIO, what: str, max_pixels: int) -> Image.Image:
     except ImportError:
         missing = MissingExtra("pillow-heif", "heif", "Reading HEIC pictures")
         raise PictureError(f"{what} is HEIC. {missing}") from None
-    file = pillow_heif.open_heif(stream)
-    require_size(file.size, what, max_pixels)
-    image: Image.Image = file.to_pillow()
-    image.format = "HEIF"
-    return image
+    with _refused(what, "HEIF"):
+        file = pillow_heif.open_heif(stream)
+        require_size(file.size, what, max_pixels)
+        image: Image.Image = file.to_pillow()
+        image.format = "HEIF"
+        return image
 
 
 def _is_heif(data: bytes) -> bool:
@@ -209,27 +226,28 @@ def _more_frames(image: Image.Image) -> tuple[str, ...]:
     noun = {"TIFF": "pages", "MPO": "pictures"}.get(image.format or "", "frames")
     try:
         count = getattr(image, "n_frames", 1)
+    except Warning:
+        raise
     except Exception:  # a later frame is broken; the first one is not
         return (f"first of several {noun}",)
     return (f"first of {count} {noun}",) if count > 1 else ()
 
 
-def _finish(image: Image.Image, mode: Mode, said: tuple[str, ...]) -> Decoded:
-    flat, scaled = _eight_bit(image, mode)
-    turn = _UPRIGHT.get(_orientation(image))
+def _finish(image: Image.Image, mode: Mode) -> Decoded:
+    flat, said = _eight_bit(image, mode)
+    turn = _turn(image)
     upright = flat if turn is None else flat.transpose(turn)
-    return Decoded(np.array(upright), image.format, _metadata(image), said + scaled)
+    return Decoded(np.array(upright), image.format, _metadata(image), said)
 
 
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation 1 to 8; 1 where EXIF is absent or broken."""
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What the EXIF orientation asks for; nothing where it is absent, broken or impossible."""
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
-        return int(value)
+        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Warning:
         raise
     except Exception:
-        return 1
+        return None
 
 
 def _eight_bit(image: Image.Image, mode: Mode) -> tuple[Image.Image, tuple[str, ...]]:
@@ -242,7 +260,7 @@ def _eight_bit(image: Image.Image, mode: Mode) -> tuple[Image.Image, tuple[str, 
     elif image.mode in ("I", "F"):
         levels, said = _scaled(np.asarray(image))
         image = Image.fromarray(levels)
-    return image.convert(mode), said
+    return image if image.mode == mode else image.convert(mode), said
 
 
 def _scaled(values: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:

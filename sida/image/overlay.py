@@ -48,7 +48,9 @@ def overlay(
     """
     region = _region(pixels, mask, threshold)
     drawn = pixels.copy()
-    drawn[region] = (drawn[region] * (1 - opacity) + RED * opacity + 0.5).astype(np.uint8)
+    tint = (np.arange(256)[:, None] * (1 - opacity) + RED * opacity + 0.5).astype(np.uint8)
+    for channel in range(3):
+        drawn[..., channel][region] = tint[pixels[..., channel][region], channel]
     width = min(10, max(1, round(min(region.shape) / 300)))
     drawn[_grown(region, width) & ~region] = DARK
     drawn[_grown(~region, width) & region] = LIGHT
@@ -118,7 +120,7 @@ def _grown(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
     """Dilated by a square that reaches `by` pixels to each side, in few, growing steps."""
     reach = 0
     while reach < by:
-        step = min(2 * reach + 1, by - reach)  # the longest that leaves no gap
+        step = min(reach + 1, by - reach)  # a longer one would leave gaps beside the edges
         for axis in (0, 1):
             before, grown = np.moveaxis(mask, axis, 0), mask.copy()
             turned = np.moveaxis(grown, axis, 0)
