@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sida.cli.edge import say
+from sida.cli.edge import messages, say
 
 __all__ = ["register"]
 
@@ -36,5 +36,6 @@ def convert(
 
     from sida.model.checkpoint import convert as run
 
-    run(source, to, out, None if dtype == "auto" else getattr(torch, dtype))
+    with messages():
+        run(source, to, out, None if dtype == "auto" else getattr(torch, dtype))
     say(f"Wrote {out} in {'our' if to == 'ours' else 'the published'} layout.")

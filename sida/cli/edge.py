@@ -4,11 +4,13 @@
 130 stopped by Ctrl-C    141 the reader of our output went away (`| head`)
 """
 
+import contextlib
 import logging
 import os
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from sida.errors import SidaError
 
-__all__ = ["REACHED", "Verbs", "say"]
+__all__ = ["REACHED", "Verbs", "messages", "say"]
 
 REACHED = "sida.reached"
 """Key of `ctx.meta` that a verb sets once it has judged something: errors are then status 1."""
@@ -27,6 +29,21 @@ _DEBUG = "sida.debug"
 def say(message: str) -> None:
     """One line for a person, on standard error."""
     typer.echo(" ".join(message.split()), err=True)
+
+
+@contextlib.contextmanager
+def messages() -> Iterator[None]:
+    """Show what the library logs of its progress, on standard error; for verbs that take long."""
+    logger, handler = logging.getLogger("sida"), logging.StreamHandler()
+    level, logger.propagate = logger.level, False  # --debug would show each message twice
+    logger.addHandler(handler)
+    logger.setLevel(min(logging.INFO, logger.getEffectiveLevel()))
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = True
 
 
 class Verbs(TyperGroup):

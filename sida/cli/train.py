@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sida.cli.edge import say
+from sida.cli.edge import messages, say
 
 __all__ = ["register"]
 
@@ -37,5 +37,6 @@ def train(
     """
     from sida.train import train as run
 
-    run(config, out, resume=resume, overrides=tuple(overrides or ()))
+    with messages():
+        run(config, out, resume=resume, overrides=tuple(overrides or ()))
     say(f"The model is in {out / 'model'}.")

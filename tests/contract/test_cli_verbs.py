@@ -1,6 +1,7 @@
 """`sida models`, `sida convert`, `sida train`: what reaches the library, and what is printed."""
 
 import json
+import logging
 import math
 import sys
 import types
@@ -26,7 +27,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def module(name: str, verb: str) -> None:
         stand_in = types.ModuleType(name)
-        setattr(stand_in, verb, lambda *args, **kwargs: noted.append((args, kwargs)))
+
+        def note(*args: Any, **kwargs: Any) -> None:
+            logging.getLogger(name).info("busy")
+            noted.append((args, kwargs))
+
+        setattr(stand_in, verb, note)
         monkeypatch.setitem(sys.modules, name, stand_in)
 
     module("sida.model.checkpoint", "convert")
@@ -97,7 +103,7 @@ def test_convert_passes_its_options_on(sida: Run, calls: list[Any]) -> None:
         (("some/where", "ours", Path("new"), torch.bfloat16), {}),
         (("some/where", "published", Path("new"), None), {}),
     ]
-    assert (result.stdout, result.stderr) == ("", "Wrote new in our layout.\n")
+    assert (result.stdout, result.stderr) == ("", "busy\nWrote new in our layout.\n")
 
 
 def test_train_passes_its_options_on(sida: Run, calls: list[Any]) -> None:
@@ -105,7 +111,7 @@ def test_train_passes_its_options_on(sida: Run, calls: list[Any]) -> None:
     assert result.exit_code == 0, result.output
     overrides = ("max_steps=3", "data=x")
     assert calls == [(("tiny", Path("run")), {"resume": True, "overrides": overrides})]
-    assert result.stderr == "The model is in run/model.\n"
+    assert result.stderr == "busy\nThe model is in run/model.\n"
 
 
 def test_errors_of_the_library_are_one_line(sida: Run, monkeypatch: pytest.MonkeyPatch) -> None:
