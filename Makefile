@@ -1,7 +1,8 @@
 # make demo      install into .venv and judge the example pictures
 # make test      all tests, offline
 # make check     ruff, mypy --strict, the order of the rooms
-# make cpu-run   judge a larger folder on the CPU and show the recorded numbers still hold
+# make cpu-run   the whole way once on the CPU: train some steps, then judge with what came of it
+#                (DATA=folder of labelled pictures, STEPS=number)
 # make docs      write docs/cli.md anew from --help
 #
 # Another environment: make test BIN=path/to/env/bin/ (with the slash at its end; then nothing is installed)
@@ -11,6 +12,8 @@ VENV := .venv
 BIN ?= $(VENV)/bin/
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+DATA ?= examples
+STEPS ?= 20
 EXAMPLES := examples/real examples/full_synthetic examples/tampered
 
 ifeq ($(BIN),$(VENV)/bin/)
@@ -34,6 +37,13 @@ check: $(TESTS)
 	$(BIN)ruff format --check .
 	$(BIN)mypy
 	$(BIN)lint-imports
+
+cpu-run: $(TESTS)
+	rm -rf out/cpu-run
+	$(BIN)sida train tiny data=$(DATA) validation=$(DATA) max_steps=$(STEPS) --out out/cpu-run
+	$(BIN)sida detect $(DATA)/real $(DATA)/full_synthetic $(DATA)/tampered --explain \
+		--model out/cpu-run/model --json out/cpu-run/verdicts.jsonl \
+		--masks out/cpu-run/masks --overlays out/cpu-run/overlays
 
 docs: $(TESTS)
 	$(BIN)python docs/generate_cli.py
