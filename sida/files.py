@@ -222,8 +222,9 @@ def output_paths(folder: str | Path, inputs: Sequence[Input], suffix: str) -> li
     disks.
     """
     places = [_inside(item.relative) for item in inputs]
-    stems = _distinct([place.with_name(place.stem) for place in places], places)
-    return [Path(folder, stem.with_name(stem.name + suffix)) for stem in stems]
+    full = [str(place) for place in places]
+    short = [str(place).removesuffix(place.suffix) for place in places]
+    return [Path(folder, name + suffix) for name in _distinct(short, full)]
 
 
 def _inside(relative: PurePosixPath) -> PurePosixPath:
@@ -234,33 +235,31 @@ def _inside(relative: PurePosixPath) -> PurePosixPath:
     return PurePosixPath(*parts or ["picture"])
 
 
-def _distinct(short: Sequence[PurePosixPath], full: Sequence[PurePosixPath]) -> list[PurePosixPath]:
+def _distinct(short: Sequence[str], full: Sequence[str]) -> list[str]:
     """The short names where they are different, else the full ones, else those numbered."""
     chosen = list(short)
     while clashing := [i for i in _repeated(chosen) if chosen[i] != full[i]]:
         for index in clashing:  # a full name may clash with another's short one: look again
             chosen[index] = full[index]
-    taken = {_folded(name) for name in chosen}
-    first: set[str] = set()
+    taken = set(map(_folded, chosen))
+    numbers: Counter[str] = Counter()
     for index, name in enumerate(chosen):
-        number = 2
-        while _folded(chosen[index]) in first:
-            numbered = name.with_name(f"{name.name}-{number}")
-            number += 1
-            if _folded(numbered) not in taken:
-                chosen[index] = numbered
-        first.add(_folded(chosen[index]))
-        taken.add(_folded(chosen[index]))
+        numbers[_folded(name)] += 1
+        if (number := numbers[_folded(name)]) > 1:
+            while _folded(f"{name}-{number}") in taken:
+                number += 1
+            numbers[_folded(name)] = number
+            chosen[index] = f"{name}-{number}"
     return chosen
 
 
-def _repeated(names: Sequence[PurePosixPath]) -> list[int]:
+def _repeated(names: Sequence[str]) -> list[int]:
     counts = Counter(map(_folded, names))
     return [index for index, name in enumerate(names) if counts[_folded(name)] > 1]
 
 
-def _folded(name: PurePosixPath) -> str:
-    return unicodedata.normalize("NFC", str(name).casefold())
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 @contextmanager
