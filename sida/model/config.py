@@ -81,7 +81,7 @@ class MaskConfig(PreTrainedConfig):
             iou_head_depth=self.iou_head_depth,
             iou_head_hidden_dim=self.iou_head_hidden_dim,
             num_multimask_outputs=self.num_multimask_outputs,
-            attn_implementation=self._attn_implementation,
+            attn_implementation=self._attn_implementation or "sdpa",
         )
 
     initializer_range: float = 0.02

@@ -28,7 +28,7 @@ SMALL = ("*.json", "tokenizer.model")
 
 def is_hub_name(name: str) -> bool:
     """Whether this looks like `owner/name`, and is no path that exists."""
-    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", name)) and not Path(name).exists()
+    return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name)) and not Path(name).exists()
 
 
 def fetch(name: str) -> Path:

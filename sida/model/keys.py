@@ -86,6 +86,7 @@ RULES: tuple[tuple[str, str], ...] = (
 
 DROPPED = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 """Rotary tables rounded to bfloat16; the original computes its own before it reads them."""
+_TOWER_PARTS = ("embeddings.", "pre_layrnorm.", "encoder.", "post_layernorm.")
 TOWER = "encoder.clip."
 """Our names that no published folder holds: CLIP comes from a folder of its own."""
 
@@ -137,12 +138,13 @@ def tower_name(name: str, layers: int) -> str | None:
     Args:
         layers: how many layers are kept.
     """
-    if not name.startswith("vision_model.") or name.endswith("position_ids"):
+    own = name.removeprefix("vision_model.")  # today's transformers writes it without
+    if not own.startswith(_TOWER_PARTS) or own.endswith("position_ids"):
         return None
-    layer = re.match(r"vision_model\.encoder\.layers\.(\d+)\.", name)
+    layer = re.match(r"encoder\.layers\.(\d+)\.", own)
     if layer and int(layer[1]) >= layers:
         return None
-    return TOWER + name.removeprefix("vision_model.")
+    return TOWER + own
 
 
 def _refuse(unknown: list[str]) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -14,6 +14,8 @@ from sida.errors import CheckpointError
 __all__ = ["Shards", "digest_of"]
 
 SINGLE = ("model.safetensors", "pytorch_model.bin")
+ZIP, PICKLE, LFS = b"PK", b"\x80", b"version https://git-lfs"
+"""How a `.bin` of today begins, one of torch before 1.6, and the pointer that git leaves for either."""
 WHOLE_DIGEST = 256 * 2**20
 """Bytes up to which a digest is over all of the weights."""
 
@@ -59,8 +61,10 @@ def weight_files(folder: Path) -> list[Path]:
             return _indexed(folder, index)
         if (folder / single).is_file():
             return [folder / single]
+    found = "shards but no index of them" if any(folder.glob("*-of-*")) else "no weights"
     raise CheckpointError(
-        f"{folder} holds no weights: expected {' or '.join(SINGLE)}, or an index of shards."
+        f"{folder} holds {found}: expected {' or '.join(SINGLE)}, or shards with an index such as "
+        f"{SINGLE[0]}.index.json; copy or download the folder again."
     )
 
 
@@ -89,8 +93,10 @@ def digest_of(folder: Path) -> str:
 
 def _indexed(folder: Path, index: Path) -> list[Path]:
     try:
-        names: Iterable[str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        files = [folder / name for name in sorted(set(names))]
+        weight_map: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        files = [folder / Path(name).name for name in sorted(set(weight_map.values()))]
+        if not files:
+            raise ValueError("no shard")
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise CheckpointError(
             f"{index} is not an index of shards: copy the folder again."
@@ -112,9 +118,12 @@ def _opened(path: Path) -> safe_open:
 
 
 def _read_bin(path: Path) -> dict[str, torch.Tensor]:
+    head = _head(path)
     try:
-        found = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
+        found = torch.load(path, weights_only=True, mmap=head.startswith(ZIP), map_location="cpu")
     except pickle.UnpicklingError as error:
+        if not head.startswith((ZIP, PICKLE)):
+            raise _broken(path, error) from error
         raise CheckpointError(
             f"{path} holds more than tensors, and such a file could run code: it was not loaded; "
             "get the weights as safetensors."
@@ -126,8 +135,23 @@ def _read_bin(path: Path) -> dict[str, torch.Tensor]:
     return found
 
 
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(64)
+    except OSError:
+        return b""  # reading it will say why
+
+
 def _broken(path: Path, error: Exception) -> CheckpointError:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if _head(path).startswith(LFS):
+        return CheckpointError(
+            f"{path} is a pointer of Git LFS in place of the weights: run `git lfs pull` there."
+        )
+    if isinstance(error, pickle.UnpicklingError):
+        reason = "it begins like no file of weights"
+    else:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
     return CheckpointError(
-        f"{path} cannot be read as weights ({first}): it may be cut short; copy it again."
+        f"{path} cannot be read as weights ({reason}): it may be cut short; copy it again."
     )

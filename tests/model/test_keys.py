@@ -45,5 +45,6 @@ def test_only_what_is_read_of_a_vision_tower_is_kept():
     kept = "vision_model.encoder.layers.22.mlp.fc1.bias"
     assert tower_name(kept, 23) == "encoder.clip.encoder.layers.22.mlp.fc1.bias"
     assert tower_name("vision_model.encoder.layers.23.mlp.fc1.bias", 23) is None
+    assert tower_name("encoder.layers.22.mlp.fc1.bias", 23) == tower_name(kept, 23)
     assert tower_name("text_model.embeddings.position_ids", 23) is None
     assert tower_name("vision_model.embeddings.position_ids", 23) is None
