@@ -18,9 +18,10 @@ from sida.model import Sida, SidaConfig, published
 from sida.model.tokenizer import MARKERS
 
 READ = """
-import resource, sys, torch
+import re, sys, torch
 from sida.model.checkpoint import load
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peak():  # ru_maxrss would count the parent's memory as well
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 before = peak()
 if len(sys.argv) > 1:
     load(sys.argv[1], dtype=getattr(torch, sys.argv[2]))
