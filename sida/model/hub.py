@@ -1,29 +1,27 @@
 """Fetching folders from the hub: the cache first, then a download that can be resumed."""
 
+import json
 import logging
-import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import (
     GatedRepoError,
-    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
 )
 
-from sida.errors import DownloadError
+from sida.errors import CheckpointError, DownloadError
 from sida.files import require_space
+from sida.model.weights import weight_files
 
 __all__ = ["fetch", "is_hub_name"]
 
 log = logging.getLogger(__name__)
-
-SMALL = ("*.json", "tokenizer.model")
 
 
 def is_hub_name(name: str) -> bool:
@@ -40,14 +38,9 @@ def fetch(name: str) -> Path:
         DownloadError: there is no network, no such name, or no room on the disk.
     """
     try:
-        return _cached(name)
-    except LocalEntryNotFoundError:
-        log.info("%s is not in the cache; asking the hub", name)
-    except HFValidationError as error:
-        raise DownloadError(f"{name!r} is not a name that a hub could have: {error}") from error
-    try:
-        patterns = _patterns(name)
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
+        return _cached(name) or _download(name)
+    except DownloadError:
+        raise
     except GatedRepoError as error:
         raise DownloadError(
             f"{name} asks for a licence to be accepted: do so on its page, then log in with "
@@ -58,39 +51,61 @@ def fetch(name: str) -> Path:
             f"There is no {name!r} on the hub, or it is private: check the name, or log in with "
             "`hf auth login`."
         ) from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, RuntimeError) as error:
+    except HFValidationError as error:
+        raise DownloadError(f"{name!r} is not a name that a hub could have: {error}") from error
+    except Exception as error:  # network errors are of a client that has changed between versions
         raise DownloadError(
-            f"{name} could not be downloaded ({_first_line(error)}) and is not in the cache "
-            f"{constants.HF_HUB_CACHE}: check the network and try again, which goes on where it "
-            "stopped, or give a folder."
+            f"{name} could not be downloaded ({_first_line(error)}) and is not complete in the "
+            f"cache {constants.HF_HUB_CACHE}: check the network and try again, which goes on where "
+            "it stopped, or give a folder."
         ) from error
 
 
-def _cached(name: str) -> Path:
-    folder = Path(huggingface_hub.snapshot_download(name, local_files_only=True))
-    listed = [*folder.glob("*.index.json")]
-    weights = [*folder.glob("*.safetensors"), *folder.glob("*.bin")]
-    if not (folder / "config.json").is_file() or not (listed or weights):
-        raise LocalEntryNotFoundError(f"{folder} is not complete")
-    return folder
+def _cached(name: str) -> Path | None:
+    try:
+        folder = Path(huggingface_hub.snapshot_download(name, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    return folder if _is_complete(folder) else None
 
 
-def _patterns(name: str) -> list[str]:
-    """What to download: safetensors where there are some, and room for it is made sure of."""
-    info = huggingface_hub.HfApi().model_info(name, files_metadata=True)
-    sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-    kind = ".safetensors" if any(f.endswith(".safetensors") for f in sizes) else ".bin"
-    wanted = [f for f in sizes if f.endswith((kind, ".json")) or f == "tokenizer.model"]
+def _is_complete(folder: Path) -> bool:
+    """Whether all that is needed of a folder has arrived; an interrupted one looks the same."""
+    try:
+        fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        weight_files(folder)
+    except (OSError, ValueError, CheckpointError):
+        return False
+    if str(fields.get("model_type")).startswith("clip"):
+        return True
+    return all((folder / file).is_file() for file in ("tokenizer.model", "added_tokens.json"))
+
+
+def _download(name: str) -> Path:
+    log.info("%s is not complete in the cache; asking the hub", name)
+    wanted = _wanted(name)
     cache = Path(constants.HF_HUB_CACHE)
-    require_space(cache, _missing_bytes(cache, name, sizes, wanted), name)
-    return [*SMALL, f"*{kind}"]
-
-
-def _missing_bytes(cache: Path, name: str, sizes: dict[str, int], wanted: Sequence[str]) -> int:
-    """Bytes still to come, less what an interrupted download has left behind."""
     blobs = cache / f"models--{name.replace('/', '--')}" / "blobs"
-    there = sum(os.path.getsize(blob) for blob in blobs.glob("*")) if blobs.is_dir() else 0
-    return max(0, sum(sizes[file] for file in wanted) - there)
+    require_space(cache, sum(_bytes_to_come(blobs, file) for file in wanted), name)
+    return Path(
+        huggingface_hub.snapshot_download(name, allow_patterns=[f.rfilename for f in wanted])
+    )
+
+
+def _wanted(name: str) -> list[Any]:
+    """Configuration, tokenizer and weights as the hub lists them; safetensors where there are."""
+    info = huggingface_hub.HfApi().model_info(name, files_metadata=True)
+    files = [file for file in info.siblings or () if "/" not in file.rfilename]
+    safe = any(file.rfilename.endswith(".safetensors") for file in files)
+    suffixes = (".safetensors" if safe else ".bin", ".json", "tokenizer.model")
+    return [file for file in files if file.rfilename.endswith(suffixes)]
+
+
+def _bytes_to_come(blobs: Path, file: Any) -> int:
+    """Size of a file, less what an earlier download has left of it."""
+    tag = file.lfs.sha256 if file.lfs else file.blob_id
+    there = sum(blob.stat().st_size for blob in blobs.glob(f"{tag}*")) if tag else 0
+    return max(0, (file.size or 0) - there)
 
 
 def _first_line(error: Exception) -> str:

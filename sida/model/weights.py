@@ -15,7 +15,7 @@ __all__ = ["Shards", "digest_of"]
 
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 ZIP, PICKLE, LFS = b"PK", b"\x80", b"version https://git-lfs"
-"""How a `.bin` of today begins, one of torch before 1.6, and the pointer that git leaves for either."""
+"""How a `.bin` of today begins, one of torch before 1.6, and what git leaves in its place."""
 WHOLE_DIGEST = 256 * 2**20
 """Bytes up to which a digest is over all of the weights."""
 
