@@ -26,7 +26,9 @@ def convert(
         typer.Option(help="Number type of the weights; auto keeps the source's."),
     ] = "auto",
 ) -> None:
-    """Convert weights between the published layout and ours, shard by shard.
+    """Convert weights to the other layout.
+
+    The published layout becomes ours or the other way; shard by shard, in little memory.
 
     \b
     Example:

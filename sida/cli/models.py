@@ -36,7 +36,9 @@ def register(app: typer.Typer) -> None:
 def models(
     json: Annotated[bool, typer.Option("--json", help="A JSON line a model.")] = False,
 ) -> None:
-    """List the models that --model knows by name; a folder or a hub name does as well.
+    """List the models that have a name.
+
+    --model takes these, a folder, or any hub name.
 
     What is not on this machine is downloaded when it is first used.
 
