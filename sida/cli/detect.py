@@ -169,6 +169,8 @@ def _inputs(paths: list[str], recursive: bool, from_list: Path | None) -> list[I
     files = [path for path in paths if path != "-"]
     if len(paths) - len(files) > 1:
         raise typer.BadParameter("- is given more than once: standard input holds one picture")
+    if "-" in paths and sys.stdin.isatty():
+        raise InputError("- stands for a picture on standard input, which is a terminal: pipe one")
     if not paths and from_list is None:
         raise typer.BadParameter("found no path: give files, folders, globs, - or --from-list FILE")
     found = find_pictures(files, recursive, from_list) if files or from_list else []
