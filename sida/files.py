@@ -23,6 +23,7 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "Input",
     "find_pictures",
+    "natural_key",
     "output_path",
     "output_paths",
     "require_space",

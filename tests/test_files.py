@@ -18,6 +18,7 @@ from sida.files import (
     output_paths,
     require_space,
     write_bytes,
+    write_folder,
     write_text,
     write_whole,
 )
@@ -337,6 +338,28 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
         write_whole(tmp_path / "a"),
     ):
         raise OSError(28, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "model"
+    with write_folder(path) as unfinished:
+        touch(unfinished, "a", "sub/b")
+        assert not path.exists()
+    assert sorted(p.relative_to(path).as_posix() for p in path.rglob("*")) == ["a", "sub", "sub/b"]
+    assert [p.name for p in path.parent.iterdir()] == ["model"]
+    with pytest.raises(SidaError, match="model' is there already"), write_folder(path):
+        pass
+
+
+def test_a_folder_that_fails_is_not_there(tmp_path: Path) -> None:
+    def write_half() -> None:
+        with write_folder(tmp_path / "model") as unfinished:
+            touch(unfinished, "a")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(SidaError, match="model' cannot be written: No space left on device"):
+        write_half()
     assert list(tmp_path.iterdir()) == []
 
 

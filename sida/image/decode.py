@@ -30,6 +30,7 @@ MAX_SCANS = 100  # progressive JPEGs have about ten; each scan costs a pass over
 Mode = Literal["RGB", "L"]
 
 _ORIENTATION = 0x0112
+_NEW_SUBFILE_TYPE = 0x00FE
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -167,6 +168,7 @@ def _open(stream: io.BytesIO, data: bytes, what: str, max_pixels: int) -> Image.
                 image = factory(stream, "")
                 require_size(image.size, what, max_pixels)
                 _require_few_scans(image, data, what)
+                _require_no_preview(image, what)
                 return image
     raise PictureError(f"{what} is {_looks_like(data)}, no picture: expected {READABLE}")
 
@@ -205,6 +207,16 @@ def _require_few_scans(image: Image.Image, data: bytes, what: str) -> None:
         raise PictureError(
             f"{what} is a JPEG of {scans} scans, expected at most {MAX_SCANS}: it looks made to "
             "keep a reader busy; save it anew with another program"
+        )
+
+
+def _require_no_preview(image: Image.Image, what: str) -> None:
+    """Camera raws are TIFFs that begin with a small preview; a verdict on that would mislead."""
+    kind = getattr(image, "tag_v2", {}).get(_NEW_SUBFILE_TYPE, 0)
+    if kind & 1:
+        raise PictureError(
+            f"{what} begins with a reduced preview, as camera raws do, and its full picture cannot "
+            "be read: export it as JPEG or TIFF"
         )
 
 

@@ -145,6 +145,12 @@ def test_formats_that_nobody_asked_for_are_not_opened() -> None:
             decode(encoded(photo(64, 64), format), "the picture", PIXELS)
 
 
+def test_the_preview_of_a_camera_raw_is_not_taken_for_the_picture() -> None:
+    assert read(encoded(photo(), "TIFF", tiffinfo={0xFE: 0})) is not None
+    with pytest.raises(PictureError, match="begins with a reduced preview, as camera raws do"):
+        decode(encoded(photo(), "TIFF", tiffinfo={0xFE: 1}), "the picture", PIXELS)
+
+
 def test_importing_and_reading_leave_pillow_as_it_was() -> None:
     before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, "HEIF" in Image.OPEN)
     for kind in KINDS:
