@@ -1,0 +1,1 @@
+"""Evidence for people: what is measured in a picture, and the words for it."""
