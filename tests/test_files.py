@@ -6,7 +6,7 @@ import sys
 from pathlib import Path, PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sida.errors import DownloadError, InputError, SidaError
@@ -193,6 +193,7 @@ def test_a_name_that_is_not_utf8_can_be_printed(elsewhere: Path) -> None:
     found.name.encode()
 
 
+@settings(deadline=None)
 @given(st.lists(PARTS))
 def test_natural_order_is_total(words: list[str]) -> None:
     ordered = sorted(words, key=natural_key)
@@ -249,6 +250,7 @@ def test_no_output_leaves_the_folder(tmp_path: Path, relative: str) -> None:
     assert os.path.realpath(path).startswith(os.path.realpath(tmp_path) + os.sep)
 
 
+@settings(deadline=None)
 @given(st.lists(RELATIVES, max_size=12))
 def test_outputs_are_all_different_and_stable(relatives: list[PurePosixPath]) -> None:
     items = [Input(Path(r), str(r), r) for r in relatives]

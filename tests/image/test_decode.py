@@ -28,6 +28,7 @@ def read(data: bytes) -> np.ndarray | None:
         return None
 
 
+@settings(deadline=None)
 @given(st.sampled_from(HEADERS), st.binary(max_size=400))
 def test_random_bytes_are_refused(header: bytes, rest: bytes) -> None:
     read(header + rest)
@@ -71,6 +72,7 @@ def test_changed_bytes_are_refused_or_read(kind: str, changes: list[tuple[float,
     read(bytes(data))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_broken_exif_does_not_matter(noise: bytes) -> None:
     data = encoded(photo(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08" + noise)

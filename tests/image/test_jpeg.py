@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -50,6 +50,7 @@ def test_a_table_by_hand() -> None:
     assert set(quality_tables(100)[0].tolist()) == {1}
 
 
+@settings(deadline=None)
 @given(st.integers(30, 95), st.integers(0, 63))
 def test_near_tables_get_the_nearest_quality(quality: int, place: int) -> None:
     tables = [table.tolist() for table in quality_tables(quality)]
@@ -59,6 +60,7 @@ def test_near_tables_get_the_nearest_quality(quality: int, place: int) -> None:
     assert abs(found - quality) <= 1
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.lists(st.integers(0, 65535), min_size=64, max_size=64), min_size=1, max_size=4))
 def test_any_tables_get_a_quality(tables: list[list[int]]) -> None:
     quality, _ = estimate_quality(tables)
@@ -96,6 +98,7 @@ def test_scans_are_counted_outside_of_thumbnails_and_what_follows() -> None:
     assert scan_count(plain + plain) == 1  # a second picture, as in an MPO
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_scans_of_anything_are_a_number(noise: bytes) -> None:
     assert scan_count(b"\xff\xd8" + noise) >= 0

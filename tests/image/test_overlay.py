@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -61,6 +61,7 @@ def test_a_mask_of_another_size_is_refused() -> None:
         heat_map(photo(), np.zeros((8, 8)))
 
 
+@settings(deadline=None)
 @given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))), st.integers(0, 15))
 def test_growing_reaches_a_square(mask: np.ndarray, by: int) -> None:
     expected = np.zeros_like(mask)
