@@ -17,30 +17,35 @@ STYLES = {"real": "green", "full_synthetic": "magenta", "tampered": "red"}
 
 @dataclass(frozen=True)
 class Row:
-    """A picture's line of the table and the notes on it; keeps no array."""
+    """A picture's line of the table and what is said of it below; keeps no array."""
 
     cells: tuple[str, ...]
     style: str
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    text: str | None
 
     @classmethod
     def of(cls, name: str, result: Verdict | Failure) -> "Row":
         """What the table says of one picture that the user called `name`."""
         if isinstance(result, Failure):
             cells = (name, "not judged", "", "", "", "")
-            return cls(cells, "yellow", (f"{name}: {result.message}",))
+            return cls(cells, "yellow", (), result.message)
         verdict = result.label.replace("_", " ") + (" ?" if result.inconclusive else "")
         shares = [f"{100 * result.probabilities[label]:.1f} %" for label in LABELS]
-        return cls(
-            (name, verdict, *shares, _altered(result)), STYLES[result.label], _notes(name, result)
-        )
+        cells = (name, verdict, *shares, _altered(result))
+        return cls(cells, STYLES[result.label], result.warnings, _text(result))
+
+    @property
+    def name(self) -> str:
+        return self.cells[0]
 
 
 def render(rows: list[Row]) -> str:
-    """The table of verdicts and the notes on them."""
+    """The table of verdicts; below it explanations, failures and warnings."""
     styles = [row.style for row in rows]
     text = columns(HEADINGS, [row.cells for row in rows], right=(2, 3, 4), styles=styles)
-    notes = [note for row in rows for note in row.notes]
+    notes = [f"{row.name}: {row.text}" for row in rows if row.text is not None]
+    notes += _warnings(rows)
     if any(row.cells[1].endswith("?") for row in rows):
         notes.append("? inconclusive: by its own calibration the model is unsure here.")
     return text + "".join(f"\n{plain(note)}\n" for note in notes)
@@ -91,9 +96,20 @@ def _altered(verdict: Verdict) -> str:
     return f"{100 * found.area:.1f} %: {where}{more}"
 
 
-def _notes(name: str, verdict: Verdict) -> tuple[str, ...]:
-    notes = [f"{name}: {warning}" for warning in verdict.warnings]
-    if verdict.explanation is not None:
-        cut = "" if verdict.explanation.complete else " […]"
-        notes.append(f"{name}: {verdict.explanation.text}{cut}")
-    return tuple(notes)
+def _text(verdict: Verdict) -> str | None:
+    """The explanation, marked where generation was cut short."""
+    if verdict.explanation is None:
+        return None
+    return verdict.explanation.text + ("" if verdict.explanation.complete else " […]")
+
+
+def _warnings(rows: list[Row]) -> list[str]:
+    """Each warning once, with the picture it is about or the number of them."""
+    about: dict[str, list[str]] = {}
+    for row in rows:
+        for warning in row.warnings:
+            about.setdefault(warning, []).append(row.name)
+    return [
+        f"{names[0] if len(names) == 1 else f'{len(names)} pictures'}: {warning}"
+        for warning, names in about.items()
+    ]

@@ -50,9 +50,14 @@ def test_warnings_and_text_stand_below_the_table() -> None:
     shown = render([Row.of("a.jpg", verdict(complete=False, inconclusive=True))])
     assert shown.splitlines()[1].split()[:3] == ["a.jpg", "tampered", "?"]
     assert shown.splitlines()[2:] == [
-        *("", "a.jpg: first of 12 frames", "", "a.jpg: Why. […]", ""),
+        *("", "a.jpg: Why. […]", "", "a.jpg: first of 12 frames", ""),
         "? inconclusive: by its own calibration the model is unsure here.",
     ]
+
+
+def test_a_warning_about_many_pictures_is_said_once() -> None:
+    shown = render([Row.of("a.jpg", verdict()), Row.of("b.jpg", verdict())])
+    assert shown.splitlines()[-1] == "2 pictures: first of 12 frames"
 
 
 def test_long_names_are_not_cut() -> None:
