@@ -1,8 +1,9 @@
 """Labelled pictures: every form in which a set is published, read as the same `Sample`."""
 
 from sida.data.dataset import Dataset
-from sida.data.opening import open
+from sida.data.opening import open, splits_of
+from sida.data.reading import read
 from sida.data.report import Problem, Report
 from sida.data.sample import Labelled, Sample
 
-__all__ = ["Dataset", "Labelled", "Problem", "Report", "Sample", "open"]
+__all__ = ["Dataset", "Labelled", "Problem", "Report", "Sample", "open", "read", "splits_of"]

@@ -6,9 +6,10 @@ from typing import overload
 
 from sida.data.report import Report
 from sida.data.sample import Sample
+from sida.errors import DataError
 from sida.verdict import LABELS
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "choose_split"]
 
 
 class Dataset(Sequence[Sample]):
@@ -56,3 +57,13 @@ class Dataset(Sequence[Sample]):
     def __repr__(self) -> str:
         counts = ", ".join(f"{label}: {count}" for label, count in self.counts().items())
         return f"<{self.layout} {self.name!r}, {len(self)} samples ({counts})>"
+
+
+def choose_split(name: str, splits: Sequence[str], split: str | None) -> str:
+    """The split that is asked for, or the only one there is; DataError names them otherwise."""
+    if split is None and len(splits) == 1:
+        return splits[0]
+    if split is None or split not in splits:
+        wanted = "one of them is needed" if split is None else f"there is no {split!r}"
+        raise DataError(f"{name!r} holds the splits {', '.join(splits)}: {wanted} (--split)")
+    return split

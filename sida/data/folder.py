@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sida.data.dataset import Dataset
-from sida.data.labels import label_of
+from sida.data.labels import Tally, label_of, unknown_label
 from sida.data.report import Report
 from sida.data.sample import Sample
-from sida.data.table import find_manifest, read_table
+from sida.data.table import COLUMNS, find_manifest, read_table
 from sida.errors import DataError, InputError
 from sida.files import Input, find_pictures
 from sida.verdict import LABELS
@@ -34,8 +34,16 @@ def folder_splits(root: Path) -> list[str]:
     return sorted(below.name for below in root.iterdir() if below.is_dir() and is_split(below))
 
 
-def open_folder(folder: Path, name: str, split: str | None = None) -> Dataset:
+def open_folder(
+    folder: Path, name: str, split: str | None = None, masks_in: tuple[str, ...] = ("masks",)
+) -> Dataset:
     """The samples of one split folder, class by class, in natural order of their names.
+
+    Args:
+        folder: the split's.
+        name: as the user named the set.
+        split: the split's name.
+        masks_in: folders to look for masks in; those of the first one go first.
 
     Raises:
         DataError: the folder holds no picture, or a picture and a mask cannot be told which
@@ -48,7 +56,9 @@ def open_folder(folder: Path, name: str, split: str | None = None) -> Dataset:
             f"{name!r} holds no picture: its folders {_joined(LABELS)} are empty, expected "
             "pictures in them"
         )
-    masks = _match_masks(folder, pictures, report)
+    masks: dict[str, Path] = {}
+    for below in reversed(masks_in):
+        masks |= _match_masks(folder / below, pictures, report)
     texts = _descriptions(folder, pictures, report)
     rows = _manifest(folder, pictures, report)
     samples = [
@@ -57,6 +67,7 @@ def open_folder(folder: Path, name: str, split: str | None = None) -> Dataset:
         for item in pictures[label]
         if (sample := _sample(item, label, masks, texts, rows, report)) is not None
     ]
+    Tally.of(row.get("label") for row in rows.values()).require_known(f"the manifest of {name!r}")
     return Dataset(samples, report, name, split, "folder")
 
 
@@ -108,7 +119,7 @@ def _conflict(row: Mapping[str, Any], name: str, label: str, report: Report) -> 
     if said is None or (found := label_of(said)) == label:
         return False
     if found is None:
-        report.add("unknown_label", name, _unknown(said))
+        report.add("unknown_label", name, unknown_label(said))
     else:
         report.add(
             "label_conflict", name, f"the manifest says {found}, its folder {label}: not used"
@@ -116,16 +127,11 @@ def _conflict(row: Mapping[str, Any], name: str, label: str, report: Report) -> 
     return True
 
 
-def _unknown(said: object) -> str:
-    return f"its label is {said!r}, expected {_joined(LABELS)} (or 0, 1, 2): not used"
-
-
 def _match_masks(
     folder: Path, pictures: Mapping[str, list[Input]], report: Report
 ) -> dict[str, Path]:
     """The mask of each tampered picture by the picture's name; the others are reported."""
-    found = {str(item.relative): item for item in _pictures(folder / "masks")}
-    by_stem = _by_stem(found.values())
+    by_stem = _by_stem(_pictures(folder), folder.name)
     owners = defaultdict(list)
     for item in pictures["tampered"]:
         if (key := _mask_key(item.relative, by_stem)) is not None:
@@ -134,23 +140,23 @@ def _match_masks(
         if len(items) > 1:
             names = _joined(_place("tampered", item) for item in items)
             raise DataError(
-                f"{names} share the one mask masks/{by_stem[key].relative}: expected one picture "
-                "for each mask; name masks <file name>_mask.png, such as "
+                f"{names} share the one mask {folder.name}/{by_stem[key].relative}: expected one "
+                "picture for each mask; name masks <file name>_mask.png, such as "
                 f"{items[0].relative.name}_mask.png"
             )
-    _report_spare_masks(by_stem, owners, pictures, report)
+    _report_spare_masks(folder.name, by_stem, owners, pictures, report)
     return {_place("tampered", items[0]): by_stem[key].path for key, items in owners.items()}
 
 
-def _by_stem(masks: Iterable[Input]) -> dict[str, Input]:
+def _by_stem(masks: Iterable[Input], below: str) -> dict[str, Input]:
     """Masks by their place without suffix; two that differ in the suffix alone are an error."""
     by_stem: dict[str, Input] = {}
     for item in masks:
         key = str(item.relative.with_suffix(""))
         if key in by_stem:
             raise DataError(
-                f"masks/{by_stem[key].relative} and masks/{item.relative} are two files for one "
-                "mask: expected one; remove the other"
+                f"{below}/{by_stem[key].relative} and {below}/{item.relative} are two files for "
+                "one mask: expected one; remove the other"
             )
         by_stem[key] = item
     return by_stem
@@ -166,6 +172,7 @@ def _mask_key(picture: PurePosixPath, masks: Mapping[str, Input]) -> str | None:
 
 
 def _report_spare_masks(
+    below: str,
     masks: Mapping[str, Input],
     used: Mapping[str, object],
     pictures: Mapping[str, list[Input]],
@@ -179,7 +186,7 @@ def _report_spare_masks(
         if (key := _mask_key(item.relative, masks)) is not None
     }
     for key, item in masks.items():
-        name = f"masks/{item.relative}"
+        name = f"{below}/{item.relative}"
         if key in used:
             continue
         if key in others:
@@ -231,7 +238,7 @@ def _manifest(
         return {}
     places = {_place(label, item) for label in LABELS for item in pictures[label]}
     rows: dict[str, Mapping[str, Any]] = {}
-    for row in read_table(file):
+    for row in read_table(file, COLUMNS):
         image = str(row.get("image") or "")
         if image in places:
             rows[image] = row

@@ -1,12 +1,16 @@
 """Classes by name: whatever a set calls or numbers them, they come out as `real`,
 `full_synthetic` or `tampered`."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from sida.errors import ConfigError
+from sida.errors import ConfigError, DataError
 from sida.verdict import LABELS
 
-__all__ = ["label_of", "numbering"]
+__all__ = ["Tally", "label_of", "numbering", "unknown_label"]
+
+FEW = 0.05  # more unknown labels than this share are no slips: the set means something else
 
 _NAMES = {
     "real": "real",
@@ -49,6 +53,46 @@ def numbering(text: str) -> tuple[str, ...]:
             f"{', '.join(LABELS)}, each once, with commas between"
         )
     return names
+
+
+def unknown_label(said: object) -> str:
+    """The line of a row whose label is none of the classes."""
+    return f"its label is {said!r}, expected {', '.join(LABELS)} (or 0, 1, 2): not used"
+
+
+@dataclass
+class Tally:
+    """Counts rows, and the values of their labels that are none of the classes."""
+
+    rows: int = 0
+    unknown: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, values: Iterable[object]) -> "Tally":
+        """Of a whole column of labels; empty cells are not counted."""
+        tally = cls()
+        for value in values:
+            if value is not None:
+                tally.add(value, label_of(value))
+        return tally
+
+    def add(self, value: object, label: str | None) -> None:
+        """Count one row: what it holds, and the class that it stands for."""
+        self.rows += 1
+        if label is None:
+            self.unknown[repr(value)] += 1
+
+    def require_known(self, what: str) -> None:
+        """Raise DataError where so many labels are unknown that the numbering must be another."""
+        count = self.unknown.total()
+        if count <= FEW * self.rows:
+            return
+        found = ", ".join(value for value, _ in self.unknown.most_common(5))
+        raise DataError(
+            f"{what} has labels that are none of the classes in {count} of {self.rows} rows "
+            f"({found}): expected {', '.join(LABELS)}, or 0, 1, 2 for them; if it numbers them "
+            "otherwise, say how (--labels real,tampered,full_synthetic)"
+        )
 
 
 def _folded(name: str) -> str:

@@ -1,47 +1,137 @@
-"""`open`: a path to its samples, whatever layout lies there."""
+"""`open`: a path or a name to its samples, whatever layout lies there."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from sida.data.dataset import Dataset
+from sida.data.dataset import Dataset, choose_split
+from sida.data.descriptions import with_descriptions
 from sida.data.folder import folder_splits, is_split, open_folder
+from sida.data.hub import hub_splits, is_hub_name, open_hub
+from sida.data.labels import numbering
+from sida.data.manifest import manifest_splits, open_manifest
+from sida.data.parquet import holds_pictures, open_parquet, parquet_splits
+from sida.data.pixar import TAU, is_pixar, open_pixar
+from sida.data.table import TABLES, find_manifest
 from sida.errors import DataError, InputError
+from sida.files import PICTURE_SUFFIXES
 from sida.verdict import LABELS
 
-__all__ = ["open"]
+__all__ = ["open", "splits_of"]
 
 
-def open(path: str | Path, split: str | None = None) -> Dataset:
-    """Open a labelled set.
+def open(
+    path: str | Path,
+    split: str | None = None,
+    *,
+    labels: str | Sequence[str] | None = None,
+    descriptions: str | Path | None = None,
+    tau: float = TAU,
+) -> Dataset:
+    """Open a labelled set; the files are read when the samples are.
+
+        for sample in sida.data.open("pictures/train"): ...
+        sida.data.open("saberzl/SID_Set", "validation")     # streamed from the hub
 
     Args:
-        path: a split folder (`real/`, `full_synthetic/`, `tampered/`, `masks/`) or a folder of
-            such.
-        split: which one, for a folder of splits.
+        path: a split folder (`real/`, `full_synthetic/`, `tampered/`, `masks/`), a folder of
+            such, parquet files or a folder of them, a manifest (.csv, .jsonl, .parquet) or a
+            folder with one, a PIXAR folder, or a name on the hub.
+        split: which one, where there are several.
+        labels: what the set's numbers 0, 1, 2 stand for, where it has no names for them and they
+            are not real, full_synthetic, tampered: "real,tampered,full_synthetic".
+        descriptions: a further set or a JSON file whose texts are joined by the pictures' names.
+        tau: for PIXAR, the difference (0 to 1) above which a pixel counts as altered.
 
     Raises:
         InputError: the path leads nowhere.
         DataError: what lies there is no labelled set; its text says what was found and expected.
+        MissingExtra: parquet or the hub is needed, and their libraries are not installed.
+        DownloadError: the hub cannot be reached.
     """
-    folder = Path(path)
-    if not folder.exists():
-        raise InputError(f"{str(path)!r} was not found: check the path")
-    if split is not None and not is_split(folder):
-        return open_folder(_chosen(folder, split), str(path), split)
-    if is_split(folder):
-        return open_folder(folder, str(path), split)
-    splits = folder_splits(folder) if folder.is_dir() else []
-    if not splits:
-        raise DataError(
-            f"{str(path)!r} is no labelled set: expected the folders {', '.join(LABELS)}"
-        )
-    if len(splits) == 1:
-        return open_folder(folder / splits[0], str(path), splits[0])
-    raise DataError(f"{str(path)!r} holds the splits {', '.join(splits)}: choose one of them")
+    names = numbering(labels) if isinstance(labels, str) else labels
+    found = _open(str(path), split, names, tau)
+    return found if descriptions is None else with_descriptions(found, descriptions)
 
 
-def _chosen(root: Path, split: str) -> Path:
-    splits = folder_splits(root) if root.is_dir() else []
-    if split not in splits:
-        found = ", ".join(splits) or "none"
-        raise DataError(f"{str(root)!r} has no split {split!r}: found {found}")
-    return root / split
+def splits_of(path: str | Path) -> list[str]:
+    """The names of the splits below a path; none where it is one set."""
+    place = Path(path)
+    if place.is_file():
+        is_table = place.suffix.lower() in TABLES and not _is_shard(place)
+        return manifest_splits(place) if is_table else []
+    if not place.is_dir():
+        return hub_splits(str(path)) if is_hub_name(str(path)) else []
+    if is_split(place):
+        return []
+    if found := folder_splits(place):
+        return found
+    if (manifest := find_manifest(place)) is not None:
+        return manifest_splits(manifest)
+    shards = sorted(parquet_splits(place))
+    return shards if len(shards) > 1 else []
+
+
+def _open(path: str, split: str | None, names: Sequence[str] | None, tau: float) -> Dataset:
+    place = Path(path)
+    if not place.exists():
+        if is_hub_name(path):
+            return open_hub(path, split, names)
+        raise InputError(f"{path!r} was not found: check the path")
+    if place.is_file():
+        return _open_file(place, path, split, names)
+    if is_split(place):
+        return _open_split(place, path, split, tau)
+    if splits := folder_splits(place):
+        chosen = choose_split(path, splits, split)
+        return _open_split(place / chosen, path, chosen, tau)
+    if (manifest := find_manifest(place)) is not None:
+        return _open_table(manifest, path, split, names)
+    if shards := parquet_splits(place):
+        chosen = choose_split(path, sorted(shards), split)
+        return open_parquet(shards[chosen], path, chosen, names)
+    raise DataError(_nothing(place, path))
+
+
+def _open_split(folder: Path, name: str, split: str | None, tau: float) -> Dataset:
+    if is_pixar(folder):
+        return open_pixar(folder, name, split, tau)
+    return open_folder(folder, name, split)
+
+
+def _open_file(file: Path, name: str, split: str | None, names: Sequence[str] | None) -> Dataset:
+    if _is_shard(file):
+        return open_parquet([file], name, split, names)
+    if file.suffix.lower() in TABLES:
+        return _open_table(file, name, split, names)
+    hint = ": unpack it and name the folder" if file.suffix.lower() in (".zip", ".tar") else ""
+    raise DataError(
+        f"{name!r} is a {file.suffix or 'file without suffix'}, expected a folder, parquet, or a "
+        f"manifest ({', '.join(TABLES)}){hint}"
+    )
+
+
+def _open_table(file: Path, name: str, split: str | None, names: Sequence[str] | None) -> Dataset:
+    chosen = split
+    if splits := manifest_splits(file):
+        chosen = choose_split(name, splits, split)
+    return open_manifest(file, name, chosen, names or LABELS)
+
+
+def _is_shard(file: Path) -> bool:
+    return file.suffix.lower() == ".parquet" and holds_pictures(file)
+
+
+def _nothing(folder: Path, name: str) -> str:
+    """What was found in a folder that is no labelled set, and what was expected."""
+    inside = sorted(folder.iterdir())
+    folders = [item.name for item in inside if item.is_dir()]
+    pictures = sum(item.suffix.lower() in PICTURE_SUFFIXES for item in inside)
+    found = [f"the folders {', '.join(folders[:5])}"] if folders else []
+    found += [f"{pictures} pictures"] if pictures else []
+    if len(inside) > len(folders) + pictures:
+        found.append(f"{len(inside) - len(folders) - pictures} other files")
+    return (
+        f"{name!r} is no labelled set: found {' and '.join(found) or 'an empty folder'}, expected "
+        f"the folders {', '.join(LABELS)} with pictures (or splits with them), parquet files, or "
+        "a manifest"
+    )

@@ -10,7 +10,7 @@ KINDS: Mapping[str, str] = {
     "unreadable": "picture that cannot be read; not used",
     "unknown_label": "label that is none of the classes; not used",
     "label_conflict": "manifest and folder name different classes; not used",
-    "repeated_name": "two rows with one name; the later one is not used",
+    "repeated_name": "two rows with one name; the later one got a number",
     "missing_mask": "tampered picture without a mask; used for its class alone",
     "unreadable_mask": "mask that cannot be read; its picture is used for its class alone",
     "mask_size": "mask of another size than its picture; resized, nearest",

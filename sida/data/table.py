@@ -8,9 +8,11 @@ from typing import Any
 
 from sida.errors import DataError, MissingExtra
 
-__all__ = ["TABLES", "find_manifest", "read_table"]
+__all__ = ["COLUMNS", "TABLES", "find_manifest", "read_table", "require_pyarrow"]
 
 TABLES = (".csv", ".jsonl", ".parquet")
+COLUMNS = ("image", "label", "mask", "description", "source", "group", "split")
+"""What is read of a manifest; further columns are its maker's."""
 
 
 def find_manifest(folder: Path) -> Path | None:
@@ -45,6 +47,15 @@ def read_table(file: Path, columns: tuple[str, ...] | None = None) -> Iterator[M
         ) from error
 
 
+def require_pyarrow() -> Any:
+    """The module `pyarrow.parquet`. Raises MissingExtra."""
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingExtra("pyarrow", "data", "Parquet") from None
+    return pyarrow.parquet
+
+
 def _csv(file: Path, columns: object) -> Iterator[Mapping[str, Any]]:
     with file.open(encoding="utf-8-sig", newline="") as stream:
         for row in csv.DictReader(stream):
@@ -63,10 +74,7 @@ def _json_lines(file: Path, columns: object) -> Iterator[Mapping[str, Any]]:
 
 
 def _parquet(file: Path, columns: tuple[str, ...] | None) -> Iterator[Mapping[str, Any]]:
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "data", "Reading parquet") from None
+    parquet = require_pyarrow()
     with parquet.ParquetFile(file) as table:
         known = set(table.schema_arrow.names)
         wanted = None if columns is None else [name for name in columns if name in known]

@@ -156,10 +156,19 @@ def test_manifest_inside_gives_source_and_group(split: Path) -> None:
 
 
 def test_rows_whose_label_is_wrong_are_left_out_and_named(split: Path) -> None:
-    (split / "manifest.csv").write_text("image,label\nreal/a.jpg,7\ntampered/c.png,real\n")
+    many = [save(split / "full_synthetic" / f"m{number}.png").name for number in range(30)]
+    rows = ["image,label", "real/a.jpg,7", "tampered/c.png,real"]
+    rows += [f"full_synthetic/{name},Full Synthetic" for name in many]
+    (split / "manifest.csv").write_text("\n".join(rows))
     found = sida.data.open(split)
-    assert [s.label for s in found] == ["full_synthetic"]
+    assert found.counts() == {"real": 0, "full_synthetic": 31, "tampered": 0}
     assert found.report.counts() == {"unknown_label": 1, "label_conflict": 1}
+
+
+def test_labels_outside_the_classes_are_refused_where_they_are_no_slips(split: Path) -> None:
+    (split / "manifest.csv").write_text("image,label\nreal/a.jpg,3\ntampered/c.png,2\n")
+    with pytest.raises(DataError, match=r"labels that are none of the classes in 1 of 2 rows"):
+        sida.data.open(split)
 
 
 def test_splits_are_chosen_by_name(split: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -170,7 +179,7 @@ def test_splits_are_chosen_by_name(split: Path, tmp_path_factory: pytest.TempPat
     assert sida.data.open(root, "validation").split == "validation"
     with pytest.raises(DataError, match="holds the splits train, validation"):
         sida.data.open(root)
-    with pytest.raises(DataError, match="no split 'test': found train, validation"):
+    with pytest.raises(DataError, match="holds the splits train, validation: there is no 'test'"):
         sida.data.open(root, "test")
 
 
