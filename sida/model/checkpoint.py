@@ -5,26 +5,28 @@ converted on the way; at no time is more there than the model and one shard.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
 from sida.errors import CheckpointError, ConfigError
-from sida.files import write_folder
+from sida.files import require_space, write_folder
 from sida.model.calibration import Calibration
 from sida.model.config import SidaConfig
 from sida.model.hub import fetch, is_hub_name
-from sida.model.keys import from_published, tower_name
+from sida.model.keys import from_published, to_published, tower_name
 from sida.model.names import EMBEDDED, HUB_NAMES
 from sida.model.processor import SidaProcessor
 from sida.model.published import ARCHITECTURES, LISA, config_from_published, write_published
 from sida.model.sida import Sida
-from sida.model.tokenizer import Tokenizer
+from sida.model.tokenizer import MARKERS, Tokenizer
 from sida.model.weights import Shards, digest_of
 
 __all__ = ["Loaded", "convert", "digest_of", "load", "load_base"]
@@ -60,24 +62,32 @@ def load(
     """
     folder = find(name)
     fields = _fields(folder)
-    if LISA in fields.get("architectures", ()):
-        raise CheckpointError(
-            f"{name} holds LISA weights, which have no class head: they are a base for training, "
-            "not a detector."
-        )
+    _refuse_lisa(name, fields)
     model, processor = _open(folder, fields, device, dtype)
     digest = digest_of(folder)
-    label = name if name in HUB_NAMES or name == EMBEDDED.name else folder.name
+    label = folder.resolve().name if Path(name).is_dir() else name
     version = str(fields.get("version", "1"))
     return Loaded(model, processor, Calibration.load(folder, digest), label, version, digest)
 
 
 def load_base(
-    name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    name: str, device: torch.device | str = "cpu", dtype: torch.dtype | None = torch.float32
 ) -> tuple[Sida, SidaProcessor]:
-    """Load weights to train from: as `load`, and LISA's, whose missing heads are made anew."""
+    """Load weights to train from: as `load`, and LISA's, whose missing heads are made anew.
+
+    Args:
+        dtype: None leaves every tensor its own.
+    """
     folder = find(name)
     return _open(folder, _fields(folder), device, dtype)
+
+
+def _refuse_lisa(name: str, fields: dict[str, Any]) -> None:
+    if LISA in _architectures(fields):
+        raise CheckpointError(
+            f"{name} holds LISA weights, which have no class head: they are a base for training, "
+            "not a detector."
+        )
 
 
 def find(name: str) -> Path:
@@ -90,6 +100,10 @@ def find(name: str) -> Path:
         return EMBEDDED
     if Path(name).is_dir():
         return Path(name)
+    if Path(name).exists():
+        raise CheckpointError(
+            f"{name} is a file: expected the folder of a model, with config.json."
+        )
     if name in HUB_NAMES or is_hub_name(name):
         return fetch(HUB_NAMES.get(name, name))
     known = ", ".join([EMBEDDED.name, *HUB_NAMES])
@@ -100,59 +114,87 @@ def find(name: str) -> Path:
 
 
 def _open(
-    folder: Path, fields: dict[str, Any], device: torch.device | str, dtype: torch.dtype
+    folder: Path, fields: dict[str, Any], device: torch.device | str, dtype: torch.dtype | None
 ) -> tuple[Sida, SidaProcessor]:
-    kind = fields.get("architectures") or [None]
-    if kind[0] in ARCHITECTURES:
+    kinds = _architectures(fields)
+    if any(kind in ARCHITECTURES for kind in kinds):
         return _open_published(folder, fields, device, dtype)
-    if kind[0] != Sida.__name__:
+    if Sida.__name__ not in kinds:
         raise CheckpointError(
-            f"{folder} holds {kind[0] or 'an unnamed architecture'}, expected "
+            f"{folder} holds {' and '.join(kinds) or 'an unnamed architecture'}, expected "
             f"{Sida.__name__} or {ARCHITECTURES[0]} in config.json."
         )
-    processor = SidaProcessor.from_pretrained(folder)
     shards = Shards(folder)
-    model = _build(processor.config, dtype)
+    with _described(folder):
+        processor = SidaProcessor.from_pretrained(folder)
+        model = _build(processor.config, dtype)
+    _check_tokenizer(folder, processor.tokenizer, processor.config.language.vocab_size)
     _fill(model, shards, {name: name for name in shards.shapes()}, device, dtype, folder)
-    return _ready(model, device, dtype, folder), processor
+    return _ready(model, device, folder), processor
 
 
 def _open_published(
-    folder: Path, fields: dict[str, Any], device: torch.device | str, dtype: torch.dtype
+    folder: Path, fields: dict[str, Any], device: torch.device | str, dtype: torch.dtype | None
 ) -> tuple[Sida, SidaProcessor]:
     shards = Shards(folder)
     shapes = shards.shapes()
+    names = from_published(shapes).names
+    lisa = LISA in _architectures(fields)
     tower, origin = _vision_tower(folder, fields)
-    config = config_from_published(fields, shapes, _fields(tower), origin)
+    with _described(folder):
+        config = config_from_published(folder, fields, shapes, _fields(tower), origin)
+        model = _build(config, dtype)
     tokenizer = Tokenizer.load(folder)
-    if len(tokenizer) != config.language.vocab_size:
-        raise CheckpointError(
-            f"{folder} has {config.language.vocab_size} embedding rows and a tokenizer of "
-            f"{len(tokenizer)}: added_tokens.json is not that of these weights."
-        )
-    model = _build(config, dtype)
-    _fill(model, shards, from_published(shapes).names, device, dtype, folder)
+    _check_tokenizer(folder, tokenizer, config.language.vocab_size, exactly=True, lisa=lisa)
+    _fill(model, shards, names, device, dtype, folder)
     clip = Shards(tower)
-    layers = len(model.encoder.clip.encoder.layers)
-    names = {name: tower_name(name, layers) for name in clip.shapes()}
-    kept = {name: ours for name, ours in names.items() if ours is not None}
+    encoder: Any = model.encoder
+    layers = len(encoder.clip.encoder.layers)
+    places = {name: tower_name(name, layers) for name in clip.shapes()}
+    kept = {name: place for name, place in places.items() if place is not None}
     _fill(model, clip, kept, device, dtype, tower)
-    fresh = NEW_IN_SIDA if LISA in fields["architectures"] else ()
-    return _ready(model, device, dtype, folder, fresh), SidaProcessor(config, tokenizer)
+    _ready(model, device, folder, NEW_IN_SIDA if lisa else (), to_published(model.state_dict()))
+    if lisa:
+        tokenizer = tokenizer.with_token("[CLS]")
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    return model, SidaProcessor(model.config, tokenizer)
+
+
+def _check_tokenizer(
+    folder: Path, tokenizer: Tokenizer, rows: int, exactly: bool = False, lisa: bool = False
+) -> None:
+    """See that every id has its row and every marker its id."""
+    if len(tokenizer) > rows or (exactly and len(tokenizer) < rows):
+        raise CheckpointError(
+            f"{folder} has {rows} embedding rows and a tokenizer of {len(tokenizer)}: "
+            "added_tokens.json is not that of these weights."
+        )
+    wanted = [marker for marker in MARKERS if marker not in ("[END]", *(["[CLS]"] * lisa))]
+    missing = [marker for marker in wanted if marker not in tokenizer.added]
+    if missing:
+        raise CheckpointError(
+            f"The tokenizer of {folder} lacks {', '.join(missing)}: added_tokens.json is not that "
+            "of these weights."
+        )
 
 
 def _vision_tower(folder: Path, fields: dict[str, Any]) -> tuple[Path, str]:
-    """Folder of the vision tower, and how it is remembered; relative ones are relative to ours."""
-    named = str(fields.get("mm_vision_tower") or fields.get("vision_tower") or "")
-    if named and (folder / named).is_dir():
-        found = (folder / named).resolve()
-        return found, str(found)
-    if not is_hub_name(named):
-        raise CheckpointError(
-            f"{folder} names {named or 'no'!r} vision tower, which is neither a folder nor a hub "
-            "name: set mm_vision_tower in its config.json to the folder of the CLIP model."
-        )
-    return fetch(named), named
+    """Folder of the vision tower, and how it is remembered.
+
+    Two keys name it; one that is a folder, absolute or relative to the checkpoint's, goes first.
+    """
+    named = [str(fields[key]) for key in ("mm_vision_tower", "vision_tower") if fields.get(key)]
+    for name in named:
+        if (folder / name).is_dir():
+            found = (folder / name).resolve()
+            return found, str(found)
+    for name in filter(is_hub_name, named):
+        return fetch(name), name
+    raise CheckpointError(
+        f"{folder} names {repr(named[0]) if named else 'nothing'} as its vision tower, which is "
+        "neither a folder nor a hub name: set mm_vision_tower in its config.json to the folder of "
+        "the CLIP model."
+    )
 
 
 def _fields(folder: Path) -> dict[str, Any]:
@@ -167,9 +209,30 @@ def _fields(folder: Path) -> dict[str, Any]:
     return fields
 
 
-def _build(config: SidaConfig, dtype: torch.dtype) -> Sida:
+def _architectures(fields: dict[str, Any]) -> list[str]:
+    named = fields.get("architectures") or []
+    return [str(name) for name in named] if isinstance(named, list) else [str(named)]
+
+
+@contextmanager
+def _described(folder: Path) -> Iterator[None]:
+    """Whatever a library raises for sizes that contradict each other, as one sentence."""
+    try:
+        yield
+    except (
+        *(StrictDataclassError, ArithmeticError, AttributeError, LookupError, OSError),
+        *(RuntimeError, TypeError, ValueError),
+    ) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+        raise CheckpointError(
+            f"The sizes in {folder} make no network ({reason}): weights and config.json do not "
+            "belong together, or one of them is broken."
+        ) from error
+
+
+def _build(config: SidaConfig, dtype: torch.dtype | None) -> Sida:
     """The network without memory."""
-    with _default_dtype(dtype), torch.device("meta"):
+    with _default_dtype(dtype or torch.float32), torch.device("meta"):
         return Sida(config)
 
 
@@ -188,7 +251,7 @@ def _fill(
     shards: Shards,
     names: dict[str, str],
     device: torch.device | str,
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
     folder: Path,
 ) -> None:
     """Put the tensors of a folder in their places, one after another."""
@@ -207,7 +270,12 @@ def _fill(
                 f"{name} in {folder} is {tuple(tensor.shape)}, expected "
                 f"{tuple(expected[place].shape)}: weights and config.json do not belong together."
             )
-        parameter = nn.Parameter(tensor.to(device, dtype, copy=True))
+        if not tensor.is_floating_point():
+            raise CheckpointError(
+                f"{name} in {folder} holds {str(tensor.dtype).removeprefix('torch.')}, expected "
+                "floating point: quantised weights cannot be read."
+            )
+        parameter = nn.Parameter(tensor.to(device, dtype or tensor.dtype, copy=True))
         parameter._is_hf_initialized = True  # type: ignore[attr-defined]
         owner, _, leaf = place.rpartition(".")
         setattr(model.get_submodule(owner), leaf, parameter)
@@ -216,16 +284,23 @@ def _fill(
 def _ready(
     model: Sida,
     device: torch.device | str,
-    dtype: torch.dtype,
     folder: Path,
     fresh: tuple[str, ...] = (),
+    told: Mapping[str, str] = MappingProxyType({}),
 ) -> Sida:
-    """Tie what is tied, make what no file holds, and see that nothing is missing."""
+    """Tie what is tied, make what no file holds, and see that nothing is missing.
+
+    Args:
+        fresh: how the names begin that need not be in the folder.
+        told: our name -> that of the folder.
+    """
     model.tie_weights()
     missing = [n for n, p in model.named_parameters() if p.is_meta and not n.startswith(fresh)]
-    if missing or (not fresh and any(p.is_meta for p in model.parameters())):
+    if missing:
+        more = f" and {len(missing) - 1} more tensors" if len(missing) > 1 else ""
         raise CheckpointError(
-            f"{folder} lacks {len(missing)} tensors, the first is {missing[0]}: it is not complete."
+            f"{folder} lacks {told.get(missing[0], missing[0])}{more}: it is not complete; copy or "
+            "download it again."
         )
     for module in model.modules():
         for table in (module._parameters, module._buffers):
@@ -236,7 +311,8 @@ def _ready(
                 table[leaf] = nn.Parameter(empty) if table is module._parameters else empty
     model.initialize_weights()
     model.tie_weights()
-    return model.eval()
+    model.eval()
+    return model
 
 
 def convert(src: str, to: str, out: str | Path, dtype: torch.dtype | None = None) -> Path:
@@ -244,37 +320,33 @@ def convert(src: str, to: str, out: str | Path, dtype: torch.dtype | None = None
 
     Args:
         src: what `load` takes, or LISA weights.
-        dtype: of the written weights; that of the source where None.
+        dtype: of the written weights; None leaves every tensor its own.
 
     Raises:
         ConfigError: `to` is neither, or the model has no published form.
-        CheckpointError: the source cannot be read.
+        CheckpointError: the source cannot be read, or holds LISA weights.
+        SidaError: `out` is there already, or its disk is too small.
     """
     if to not in WRITERS:
         raise ConfigError(f"--to {to!r} is not a layout: choose ours or published.")
-    source = find(src)
-    kept = dtype or _stored_dtype(source)
-    model, processor = load_base(src, dtype=kept)
+    _refuse_lisa(src, _fields(find(src)))
+    model, processor = load_base(src, dtype=dtype)
+    size = sum(p.numel() * p.element_size() for p in model.parameters())
+    require_space(out, size, f"{src} in {'our' if to == 'ours' else 'the published'} layout")
     with write_folder(out) as unfinished:
-        WRITERS[to](unfinished, model, processor, kept)
+        WRITERS[to](unfinished, model, processor)
     return Path(out)
 
 
-def _write_ours(folder: Path, model: Sida, processor: SidaProcessor, _: torch.dtype) -> None:
+def _write_ours(folder: Path, model: Sida, processor: SidaProcessor) -> None:
     model.save_pretrained(folder)
+    model.config.dtype = model.lm_head.weight.dtype  # its vision tower may be of a wider type
     processor.save_pretrained(folder)
 
 
-def _write_published(
-    folder: Path, model: Sida, processor: SidaProcessor, dtype: torch.dtype
-) -> None:
-    write_published(folder, model.config, model.state_dict(), dtype)
-    processor.tokenizer.save(folder)
+def _write_published(folder: Path, model: Sida, processor: SidaProcessor) -> None:
+    write_published(folder, model.config, model.state_dict(), processor.tokenizer)
 
 
-Writer = Callable[[Path, Sida, SidaProcessor, torch.dtype], None]
+Writer = Callable[[Path, Sida, SidaProcessor], None]
 WRITERS: dict[str, Writer] = {"ours": _write_ours, "published": _write_published}
-
-
-def _stored_dtype(folder: Path) -> torch.dtype:
-    return next(tensor.dtype for _, tensor in Shards(folder).tensors())

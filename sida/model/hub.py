@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether this looks like `owner/name`, and is no path that exists."""
-    return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name)) and not Path(name).exists()
+    """Whether this looks like `owner/name`."""
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) is not None
 
 
 def fetch(name: str) -> Path:

@@ -11,6 +11,7 @@ from sida.errors import CheckpointError, ConfigError
 from sida.files import write_text
 from sida.model.config import MaskConfig, SidaConfig
 from sida.model.keys import to_published
+from sida.model.tokenizer import Tokenizer
 
 __all__ = ["ARCHITECTURES", "LISA", "config_from_published", "write_published"]
 
@@ -30,15 +31,52 @@ _LANGUAGE = (
     "rms_norm_eps",
     "hidden_act",
 )
+_IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+_LEFTOVERS = {
+    "fc_hidden_size": 1408,
+    "freeze_mm_mlp_adapter": True,
+    "image_aspect_ratio": "square",
+    "image_grid_pinpoints": None,
+    "llm_input_size": 1024,
+    "pretrain_mm_mlp_adapter": None,
+    "pretraining_tp": 1,
+    "rope_scaling": None,
+    "transformers_version": "4.31.0",
+    "tune_mm_mlp_adapter": False,
+    "use_mm_proj": True,
+    "vision_hidden_size": 256,
+}
+"""Keys of every published `config.json` that nothing here depends on."""
+_TOKEN = {"lstrip": False, "normalized": True, "rstrip": False, "single_word": False}
+_SPECIAL: dict[str, Any] = {
+    f"{kind}_token": {"content": content, **_TOKEN}
+    for kind, content in (("bos", "<s>"), ("eos", "</s>"), ("unk", "<unk>"))
+}
+_TOKENIZER: dict[str, Any] = {
+    **{name: {"__type": "AddedToken", **token} for name, token in _SPECIAL.items()},
+    "add_bos_token": True,
+    "add_eos_token": False,
+    "clean_up_tokenization_spaces": False,
+    "legacy": True,
+    "pad_token": None,
+    "padding_side": "right",
+    "sp_model_kwargs": {},
+    "tokenizer_class": "LlamaTokenizer",
+}
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def config_from_published(
-    fields: Mapping[str, Any], shapes: Shapes, vision: dict[str, Any], vision_tower: str
+    folder: Path,
+    fields: Mapping[str, Any],
+    shapes: Shapes,
+    vision: dict[str, Any],
+    vision_tower: str,
 ) -> SidaConfig:
     """Our configuration of a published folder.
 
     Args:
+        folder: for messages alone.
         fields: its `config.json`.
         shapes: of its tensors: SAM's sizes and the row count are nowhere else.
         vision: `config.json` of its vision tower.
@@ -61,7 +99,8 @@ def config_from_published(
         )
     except KeyError as error:
         raise CheckpointError(
-            f"The folder lacks {error.args[0]}, which every published folder has: copy it again."
+            f"{folder} lacks {error.args[0]}, which every published folder has: copy or download "
+            "it again."
         ) from error
 
 
@@ -69,7 +108,7 @@ def _sam(shapes: Shapes) -> MaskConfig:
     encoder, decoder = f"{_SAM}.image_encoder", f"{_SAM}.mask_decoder"
     _, grid, _, hidden = shapes[f"{encoder}.pos_embed"]
     patch = shapes[f"{encoder}.patch_embed.proj.weight"][-1]
-    layers = _count(shapes, f"{encoder}.blocks.{{}}.norm1.weight")
+    layers = _count(shapes, f"{encoder}.blocks.")
     spans = [shapes[f"{encoder}.blocks.{i}.attn.rel_pos_h"] for i in range(layers)]
     everywhere = [i for i, (length, _) in enumerate(spans) if length == 2 * grid - 1]
     windowed = [(length + 1) // 2 for length, _ in spans if length != 2 * grid - 1]
@@ -84,28 +123,27 @@ def _sam(shapes: Shapes) -> MaskConfig:
         patch_size=patch,
         output_channels=shapes[f"{encoder}.neck.0.weight"][0],
         mask_input_channels=shapes[f"{_SAM}.prompt_encoder.mask_downscaling.3.weight"][0],
-        decoder_depth=_count(shapes, f"{decoder}.transformer.layers.{{}}.norm1.weight"),
+        decoder_depth=_count(shapes, f"{decoder}.transformer.layers."),
         decoder_num_heads=HEADS,
         decoder_mlp_dim=shapes[f"{decoder}.transformer.layers.0.mlp.lin1.weight"][0],
-        iou_head_depth=_count(shapes, f"{decoder}.iou_prediction_head.layers.{{}}.weight"),
+        iou_head_depth=_count(shapes, f"{decoder}.iou_prediction_head.layers."),
         iou_head_hidden_dim=shapes[f"{decoder}.iou_prediction_head.layers.0.weight"][0],
         num_multimask_outputs=shapes[f"{decoder}.mask_tokens.weight"][0] - 1,
     )
 
 
-def _count(shapes: Shapes, name: str) -> int:
-    count = 0
-    while name.format(count) in shapes:
-        count += 1
-    if not count:
-        raise KeyError(name.format(0))
-    return count
+def _count(shapes: Shapes, start: str) -> int:
+    """How many numbered parts have names that begin like this."""
+    parts = {name.removeprefix(start).split(".")[0] for name in shapes if name.startswith(start)}
+    if not parts:
+        raise KeyError(f"{start}0")
+    return 1 + max(map(int, parts))
 
 
 def write_published(
-    folder: Path, config: SidaConfig, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype
+    folder: Path, config: SidaConfig, tensors: Mapping[str, torch.Tensor], tokenizer: Tokenizer
 ) -> None:
-    """Write weights and `config.json` in the published layout, the rotary buffers included.
+    """Write weights, rotary buffers, `config.json` and tokenizer in the published layout.
 
     Raises:
         ConfigError: this model is not of the published structure.
@@ -115,12 +153,18 @@ def write_published(
             "This model is not of the published structure, so it has no published form: "
             "only models with CLIP, SAM and the published fusion have one."
         )
-    names = to_published(tensors)
-    table = {names[ours]: tensors[ours].to(dtype) for ours in names}
-    table |= _rotary(config, dtype)
-    _write_shards(folder, table)
-    fields = _fields(config, "bfloat16" if dtype == torch.bfloat16 else str(dtype)[6:])
-    write_text(folder / "config.json", json.dumps(fields, indent=2) + "\n")
+    dtype = tensors["lm_head.weight"].dtype
+    table = {published: tensors[ours] for ours, published in to_published(tensors).items()}
+    _write_shards(folder, table | _rotary(config, dtype))
+    tokenizer.save(folder)
+    length = 512 if tokenizer.end_id is None else 1024
+    for name, fields in (
+        ("config.json", _fields(config, str(dtype).removeprefix("torch."))),
+        ("generation_config.json", {"_from_model_config": True, **_IDS, "use_cache": False}),
+        ("tokenizer_config.json", {**_TOKENIZER, "model_max_length": length}),
+        ("special_tokens_map.json", {**_SPECIAL, "pad_token": "<unk>"}),
+    ):
+        write_text(folder / name, json.dumps(fields, indent=2, sort_keys=True) + "\n")
 
 
 def _rotary(config: SidaConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
@@ -135,20 +179,26 @@ def _rotary(config: SidaConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
 
 
 def _write_shards(folder: Path, table: Mapping[str, torch.Tensor]) -> None:
-    shards: list[dict[str, torch.Tensor]] = [{}]
-    sizes = [0]
+    """Fill shards in the order of the table; no more than one of them is copied at a time."""
+    shards: list[list[str]] = [[]]
+    total = filled = 0
     for name, tensor in table.items():
         size = tensor.numel() * tensor.element_size()
-        if sizes[-1] and sizes[-1] + size > SHARD_BYTES:
-            shards.append({})
-            sizes.append(0)
-        shards[-1][name] = tensor.detach().cpu().clone()
-        sizes[-1] += size
-    files = [f"pytorch_model-{i:05}-of-{len(shards):05}.bin" for i in range(1, len(shards) + 1)]
-    for file, shard in zip(files, shards, strict=True):
-        torch.save(shard, folder / file)
-    weight_map = {name: f for f, shard in zip(files, shards, strict=True) for name in shard}
-    index = {"metadata": {"total_size": sum(sizes)}, "weight_map": dict(sorted(weight_map.items()))}
+        if filled and filled + size > SHARD_BYTES:
+            shards.append([])
+            filled = 0
+        shards[-1].append(name)
+        filled += size
+        total += size
+    weight_map: dict[str, str] = {}
+    for number, names in enumerate(shards, 1):
+        file = f"pytorch_model-{number:05}-of-{len(shards):05}.bin"
+        # A copy, since torch.save would write all that a view is a part of.
+        torch.save(
+            {name: table[name].detach().to("cpu", copy=True) for name in names}, folder / file
+        )
+        weight_map |= dict.fromkeys(names, file)
+    index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
     write_text(folder / "pytorch_model.bin.index.json", json.dumps(index, indent=2) + "\n")
 
 
@@ -160,9 +210,9 @@ def _fields(config: SidaConfig, dtype: str) -> dict[str, Any]:
         **{name: getattr(language, name) for name in _LANGUAGE},
         "vocab_size": language.vocab_size,
         "rope_theta": language.rope_parameters["rope_theta"],
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "pad_token_id": 0,
+        **_IDS,
+        **_LEFTOVERS,
+        "initializer_range": config.initializer_range,
         "tie_word_embeddings": config.tie_word_embeddings,
         "torch_dtype": dtype,
         "use_cache": False,

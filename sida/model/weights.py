@@ -130,7 +130,9 @@ def _read_bin(path: Path) -> dict[str, torch.Tensor]:
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError) as error:
         raise _broken(path, error) from error
-    if not isinstance(found, dict) or not all(isinstance(t, torch.Tensor) for t in found.values()):
+    if not isinstance(found, dict) or not all(
+        isinstance(name, str) and isinstance(t, torch.Tensor) for name, t in found.items()
+    ):
         raise CheckpointError(f"{path} is not a table of tensors by name, as weights are.")
     return found
 
