@@ -1,0 +1,74 @@
+"""What a section is made of. Each element is plain data; its template is `elements/<kind>.html`.
+
+Texts are escaped where they are put into the page; nothing given here is taken as HTML.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+__all__ = ["Cell", "Element", "Facts", "Gallery", "Note", "Table", "Text", "Thumb"]
+
+Cell = str | int | float | None
+"""A table's cell: numbers stand right, None is a dash."""
+
+
+@dataclass(frozen=True)
+class Element:
+    """Anything that a section can hold."""
+
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class Text(Element):
+    """A paragraph."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+
+
+@dataclass(frozen=True)
+class Note(Element):
+    """A sentence that must not be missed; `tone` says whether it is good news."""
+
+    kind: ClassVar[str] = "note"
+    text: str
+    tone: Literal["good", "plain", "warn", "bad"] = "plain"
+
+
+@dataclass(frozen=True)
+class Facts(Element):
+    """A few figures side by side: name -> value."""
+
+    kind: ClassVar[str] = "facts"
+    values: Mapping[str, Cell]
+
+
+@dataclass(frozen=True)
+class Table(Element):
+    """Rows under headings; a table that is long is folded below `shown` rows."""
+
+    kind: ClassVar[str] = "table"
+    headings: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    caption: str = ""
+    shown: int = 25
+
+
+@dataclass(frozen=True)
+class Thumb:
+    """A small picture (a data URI), a line below it, and a word on it."""
+
+    source: str
+    caption: str
+    badge: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery(Element):
+    """Small pictures in a grid."""
+
+    kind: ClassVar[str] = "gallery"
+    thumbs: Sequence[Thumb] = field(default_factory=tuple)
+    caption: str = ""

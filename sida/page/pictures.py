@@ -1,0 +1,38 @@
+"""Small pictures for a page, as text inside it."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sida.image.overlay import overlay
+
+__all__ = ["data_uri", "thumbnail"]
+
+
+def thumbnail(
+    pixels: NDArray[np.uint8],
+    mask: NDArray[Any] | None = None,
+    side: int = 240,
+    quality: int = 80,
+) -> str:
+    """A picture (height, width, 3) uint8 made small, with its altered region drawn over it.
+
+    Returns a data URI (JPEG), at most `side` pixels on the longer side.
+    """
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3)
+    if mask is not None and mask.any():
+        levels = Image.fromarray(mask.astype(bool)).resize(image.size, Image.Resampling.BOX)
+        image = Image.fromarray(overlay(np.array(image), np.array(levels).astype(bool)))
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=quality)
+    return data_uri(stream.getvalue(), "image/jpeg")
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """A file's bytes as an address that holds them; `kind` is its media type."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
