@@ -90,15 +90,16 @@ class MaskConfig(PreTrainedConfig):
 class NativeVisionConfig(PreTrainedConfig):
     """A small convolutional encoder that sees pixels at their own resolution.
 
-    `widths` and `depths` are channels and blocks at strides 2, 4, 8 and 16. A picture is cut
-    into at most `max_windows` windows of at most `window` pixels a side; only a picture that
+    `stem` is the channels at stride 2, where pixels are many and so work is dear; `widths` and
+    `depths` are channels and blocks at strides 4, 8 and 16. A picture is cut into at most `max_windows` windows of at most `window` pixels a side; only a picture that
     needs more is reduced in size.
     """
 
     model_type = "sida_native"
 
-    widths: list[int] | tuple[int, ...] = (24, 48, 80, 128)
-    depths: list[int] | tuple[int, ...] = (1, 2, 3, 2)
+    stem: int = 16
+    widths: list[int] | tuple[int, ...] = (48, 80, 128)
+    depths: list[int] | tuple[int, ...] = (2, 2, 2)
     image_tokens: int = 16
     window: int = 528
     overlap: int = 32

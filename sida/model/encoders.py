@@ -119,7 +119,10 @@ class Native(nn.Module):
         widths = list(vision.widths)
         self.image_tokens = vision.image_tokens
         self.residuals = Residuals()
-        self.stem = nn.Conv2d(3 + 3 * Residuals.filters, widths[0], 4, stride=2, padding=1)
+        self.stem = nn.Sequential(
+            nn.Conv2d(3 + Residuals.filters, vision.stem, 4, stride=2, padding=1), nn.ReLU()
+        )
+        self.enter = nn.Conv2d(vision.stem, widths[0], 4, stride=2, padding=1)
         self.stages = nn.ModuleList(
             nn.ModuleList(Block(width) for _ in range(depth))
             for width, depth in zip(widths, vision.depths, strict=True)
@@ -129,7 +132,7 @@ class Native(nn.Module):
         )
         self.pool = Pool(widths[-1], vision.image_tokens, config.language.hidden_size)
         channels = config.mask.output_channels
-        self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths[1:])
+        self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths)
         self.smooth = nn.Conv2d(channels, channels, 3, padding=1)
 
     def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, NativeState]:
@@ -138,14 +141,14 @@ class Native(nn.Module):
         inside = valid_mask(valid, pixels.shape[-2:], 1)
         x = torch.cat([pixels * inside, self.residuals(pixels, valid)], dim=1)
         x = self.stem(x)
+        x = self.enter(x * valid_mask(valid, x.shape[-2:], 2))
         kept = []
         for level, stage in enumerate(self.stages):
-            inside = valid_mask(valid, x.shape[-2:], 2 ** (level + 1)).to(x.dtype)
+            inside = valid_mask(valid, x.shape[-2:], 2 ** (level + 2)).to(x.dtype)
             for block in stage.children():
                 x = block(x, inside)
             x = x * inside
-            if level:
-                kept.append(x)
+            kept.append(x)
             if level < len(self.downs):
                 x = self.downs[level](x)
         tokens = self.pool(x, inside, owner)
@@ -165,7 +168,7 @@ class Native(nn.Module):
 
 
 class Residuals(nn.Module):
-    """Second differences along rows, columns and both, in grey levels, softly bounded.
+    """Second differences of luma along rows, columns and both, in grey levels, softly bounded.
 
     The three kernels are the linear ones of the spatial rich model (Fridrich and Kodovský, 2012)
     that a small network profits from most; x / (|x| + 3) keeps faint noise apart from edges.
@@ -179,15 +182,16 @@ class Residuals(nn.Module):
 
     @staticmethod
     def bank() -> torch.Tensor:
-        """Kernels (9, 1, 3, 3): each of three for each colour; pixels in -1..1 to grey levels."""
+        """Kernels (3, 3, 3, 3) from colours in -1..1 to differences of luma in grey levels."""
         row = torch.tensor([[0, 0, 0], [1, -2, 1], [0, 0, 0]], dtype=torch.float32)
         both = torch.tensor([[-1, 2, -1], [2, -4, 2], [-1, 2, -1]], dtype=torch.float32) / 2
-        return 127.5 * torch.stack([row, row.T, both])[:, None].repeat(3, 1, 1, 1)
+        luma = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+        return 127.5 * torch.stack([row, row.T, both])[:, None] * luma
 
     def forward(self, pixels: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """(windows, 3, height, width) in -1..1 -> (windows, 9, height, width) in -1..1."""
+        """(windows, 3, height, width) in -1..1 -> (windows, 3, height, width) in -1..1."""
         kernels = self.get_buffer("kernels").to(pixels.dtype)
-        residual = F.conv2d(pixels, kernels, padding=1, groups=3)
+        residual = F.conv2d(pixels, kernels, padding=1)
         residual = residual / (residual.abs() + 3)
         return residual * valid_mask(valid, pixels.shape[-2:], 1, margin=1).to(pixels.dtype)
 
@@ -223,17 +227,17 @@ class ChannelNorm(nn.Module):
 class Pool(nn.Module):
     """All positions of all windows of a picture -> a fixed number of tokens.
 
-    Token 0 is the mean, token 1 the maximum, token 2 the standard deviation; each further one is a
-    softmax-weighted mean with a weighting of its own. Sums run over the windows of a picture.
+    Token 0 is the mean, token 1 the standard deviation; each further one is a softmax-weighted mean
+    with a weighting of its own. Sums run over the windows of a picture; nothing grows with its size.
     """
 
     def __init__(self, width: int, tokens: int, out: int) -> None:
         super().__init__()
         self.norm = ChannelNorm(width)
-        self.scores = nn.Conv2d(width, tokens - 3, 1)
+        self.scores = nn.Conv2d(width, tokens - 2, 1)
         self.out = nn.Linear(width, out)
         self.kinds = nn.Parameter(torch.zeros(tokens, out))
-        self.statistics = nn.ModuleList(nn.Linear(width, out) for _ in range(3))
+        self.statistics = nn.ModuleList(nn.Linear(width, out) for _ in range(2))
 
     def forward(self, x: torch.Tensor, inside: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
         """(windows, width, h, w) -> (pictures, tokens, out)."""
@@ -246,13 +250,10 @@ class Pool(nn.Module):
         flat = torch.zeros_like(scores[:, :1]).masked_fill(outside, -torch.inf)
         mean = _weighted_means(values, flat, owner, pictures)[:, 0]
         square = _weighted_means(values.square(), flat, owner, pictures)[:, 0]
-        peaks = values.masked_fill(outside, -torch.inf).amax(2)
-        peak = peaks.new_full((pictures, peaks.shape[1]), -torch.inf)
-        peak = peak.scatter_reduce(0, owner[:, None].expand_as(peaks), peaks, "amax")
         deviation = (square - mean.square()).clamp_min(1e-6).sqrt()
         statistics = [
             layer(value.to(x.dtype))
-            for layer, value in zip(self.statistics, (mean, peak, deviation), strict=True)
+            for layer, value in zip(self.statistics, (mean, deviation), strict=True)
         ]
         tokens = torch.cat([torch.stack(statistics, 1), self.out(means.to(x.dtype))], dim=1)
         return tokens + self.kinds

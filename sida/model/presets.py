@@ -58,7 +58,7 @@ def tiny() -> SidaConfig:
         "model_type": "llama",
         "vocab_size": 1005,
         "hidden_size": 128,
-        "num_hidden_layers": 4,
+        "num_hidden_layers": 3,
         "num_attention_heads": 4,
         "intermediate_size": 352,
         "max_position_embeddings": 512,

@@ -45,6 +45,7 @@ class TrainConfig(BaseModel):
     clip: float = Field(1.0, gt=0, description="largest norm of all gradients together")
     average: float = Field(0.998, ge=0, lt=1, description="decay of the moving average of weights")
     loss: LossWeights = LossWeights()
+    text_every: int = Field(4, ge=1, description="every n-th step teaches texts as well")
     crops: tuple[int, ...] = Field((160, 192, 224), description="sides of training crops, pixels")
     post_process: float = Field(0.6, ge=0, le=1, description="share of crops resized or compressed")
     validate_every: int = Field(500, ge=1, description="steps between looks at the validation data")

@@ -7,15 +7,17 @@ goes on where it stopped.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import io
+
 import numpy as np
 import torch
+from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
 from sida.data.sample import Sample
 from sida.errors import DataError
 from sida.evidence.cues import measure
 from sida.evidence.wording import describe, facts_text
-from sida.image.postprocess import random_chain
 from sida.model.inputs import Inputs
 from sida.model.processor import SidaProcessor
 from sida.model.prompt import IMAGE_TOKEN, facts_ids, fixed_question, stem
@@ -65,6 +67,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
         batch_size: int,
         crops: Sequence[int],
         post_process: float,
+        text_every: int,
         seed: int,
     ) -> None:
         self.by_class = [[s for s in samples if s.label == label] for label in LABELS]
@@ -75,7 +78,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
                 )
         self.collator = Collator(processor, image_tokens)
         self.batch_size, self.crops = batch_size, tuple(crops)
-        self.post_process, self.seed = post_process, seed
+        self.post_process, self.text_every, self.seed = post_process, text_every, seed
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step, counted from 0."""
@@ -85,7 +88,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
             crop_sample(self._sample(step * self.batch_size + slot), side, self.post_process, rng)
             for slot in range(self.batch_size)
         ]
-        return self.collator(crops, rng)
+        return self.collator(crops, rng, text=step % self.text_every == 0)
 
     def _sample(self, position: int) -> Sample:
         members = self.by_class[position % len(LABELS)]
@@ -105,15 +108,40 @@ def crop_sample(sample: Sample, side: int, post_process: float, rng: np.random.G
     mask = sample.read_mask() if sample.label == "tampered" else None
     if mask is not None and not mask.any():
         mask = None
-    top, left = _place(pixels.shape[:2], mask, side, rng)
-    pixels = pixels[top : top + side, left : left + side]
-    mask = None if mask is None else mask[top : top + side, left : left + side]
+    pixels, mask = _cut(pixels, mask, 2 * side, rng)
+    if rng.random() < post_process:
+        pixels, mask = random_chain(pixels, mask, rng)
+    pixels, mask = _cut(pixels, mask, side, rng)
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
     pixels = _turn(pixels, turns, flip)
     mask = None if mask is None else _turn(mask, turns, flip)
-    if rng.random() < post_process:
-        pixels, mask = random_chain(pixels, mask, rng)
     return Crop(pixels, mask, sample.label)
+
+
+def random_chain(
+    pixels: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray | None]:
+    image = Image.fromarray(pixels)
+    if rng.random() < 0.3:
+        scale = rng.uniform(0.5, 1.2)
+        size = max(32, round(image.width * scale)), max(32, round(image.height * scale))
+        image = image.resize(size, Image.Resampling.BICUBIC)
+        if mask is not None:
+            mask = np.array(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    if rng.random() < 0.8:
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=int(rng.integers(55, 98)), subsampling=int(rng.choice([0, 2])))
+        image = Image.open(stream)
+    return np.array(image.convert("RGB")), mask
+
+
+def _cut(
+    pixels: np.ndarray, mask: np.ndarray | None, side: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A random square, or all of a smaller picture."""
+    top, left = _place(pixels.shape[:2], mask, side, rng)
+    window = np.s_[top : top + side, left : left + side]
+    return pixels[window], None if mask is None else mask[window]
 
 
 def _place(
@@ -148,10 +176,10 @@ class Collator:
         self.prompt = [*prompt.before, IMAGE_TOKEN, *prompt.after]
         self.stems: dict[str, list[int]] = {label: list(stem(tokenizer, label)) for label in LABELS}
 
-    def __call__(self, crops: Sequence[Crop], rng: np.random.Generator) -> Batch:
-        """Collate crops of any mixture of classes."""
+    def __call__(self, crops: Sequence[Crop], rng: np.random.Generator, text: bool) -> Batch:
+        """Collate crops of any mixture of classes; without `text`, up to where masks are read."""
         inputs, frames = self.processor([crop.pixels for crop in crops])
-        rows = [self._conversation(crop, rng) for crop in crops]
+        rows = [self._conversation(crop, rng, text) for crop in crops]
         ids = pad_sequence([torch.tensor(row) for row, _ in rows], batch_first=True)
         texts = pad_sequence(
             [self._text_labels(labels) for _, labels in rows],
@@ -178,17 +206,22 @@ class Collator:
             inside=torch.cat([empty.bool(), *inside]),
         )
 
-    def _conversation(self, crop: Crop, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    def _conversation(
+        self, crop: Crop, rng: np.random.Generator, text: bool
+    ) -> tuple[list[int], list[int]]:
         """Ids, and for each the label: itself in the answer, `IGNORED` in prompt and facts."""
         tokenizer = self.processor.tokenizer
+        if not text:
+            ids = [*self.prompt, *self.stems[crop.label]]
+            return ids, [IGNORED] * len(ids)
         mask = None if crop.mask is None else crop.mask >= 128
         cues = () if mask is None else measure(crop.pixels, mask)
         start = list(self.stems[crop.label])
         if crop.label == "tampered":
             start.append(tokenizer.seg_id)
         facts = facts_ids(tokenizer, facts_text(crop.label, mask, cues))
-        text = describe(crop.label, mask, cues, rng)
-        end = [*tokenizer.encode(f"{text} [END]", bos=False), tokenizer.eos_id]
+        described = describe(crop.label, mask, cues, rng)
+        end = [*tokenizer.encode(f"{described} [END]", bos=False), tokenizer.eos_id]
         ids = [*self.prompt, *start, *facts, *end]
         return ids, [*[IGNORED] * len(self.prompt), *start, *[IGNORED] * len(facts), *end]
 

@@ -75,9 +75,9 @@ class Run:
         self.device, _ = resolve(config.device, "float32")
         torch.manual_seed(config.seed)
         self.model, self.processor = start_model(config)
-        self.model.to(self.device).train()
+        self.model.to(self.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.model, config), betas=(0.9, 0.95))
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.model, config), betas=(0.9, 0.95), fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         self.step = 0
         self.lines: list[str] = []
@@ -111,6 +111,7 @@ class Run:
             config.batch_size,
             config.crops,
             config.post_process,
+            config.text_every,
             config.seed,
         )
         loader = torch.utils.data.DataLoader(
@@ -145,17 +146,24 @@ class Run:
         ids, attention, classes, masks, labels, texts, truth, inside = (
             tensor.to(self.device) for tensor in batch[1:]
         )
-        output = self.model(inputs, ids, attention, classes, masks, text=True)
+        output = self.model(inputs, ids, attention, classes, masks, text=bool((texts >= 0).any()))
         logits = to_canvas(output.mask_logits, (truth.shape[-2], truth.shape[-1]))
         bce, dice = mask_terms(logits, truth, inside)
         terms = {
             "loss_class": class_term(output.class_logits, labels).mean() * weights.classes,
             "loss_mask_bce": bce.mean() * weights.mask_bce,
             "loss_mask_dice": dice.mean() * weights.mask_dice,
-            "loss_text": text_term(output.logits, texts).mean() * weights.text,
+            "loss_text": self._text_loss(output.logits, texts) * weights.text,
         }
         loss = torch.stack(list(terms.values())).sum()
-        return loss, {"loss": float(loss), **{name: float(value) for name, value in terms.items()}}
+        parts = {name: round(float(value.detach()), 6) for name, value in terms.items()}
+        return loss, {"loss": round(float(loss.detach()), 6), **parts}
+
+    @staticmethod
+    def _text_loss(logits: torch.Tensor | None, labels: torch.Tensor) -> torch.Tensor:
+        if logits is None:  # this step teaches no text
+            return labels.new_zeros((), dtype=torch.float32)
+        return text_term(logits, labels).mean()
 
     def _save(self) -> None:
         state = {
