@@ -2,8 +2,8 @@
 
 python benchmarks/loading_memory.py
 
-Writes a random model of about 1 GB in the published layout into a temporary folder, and loads it in a
-process of its own, whose peak is read from the kernel; importing alone is subtracted.
+Writes a random model of about 1 GB in the published layout into a temporary folder, and loads it
+in a process of its own, whose peak is read from the kernel; importing alone is subtracted.
 """
 
 import json

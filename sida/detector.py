@@ -22,7 +22,7 @@ from sida.image.ahead import read_ahead
 from sida.image.read import Picture
 from sida.inference.device import resolve
 from sida.inference.engine import Engine, Judged
-from sida.model.checkpoint import Loaded, load
+from sida.model.checkpoint import Loaded, load, load_random
 from sida.verdict import (
     LABELS,
     Explanation,
@@ -89,11 +89,30 @@ class Detector:
             DownloadError: the hub cannot be reached.
             DeviceError: this machine has no such device or number type.
         """
-        if quantize is not None:
-            raise ConfigError(f"quantize={quantize!r} is not offered yet: leave it out.")
         where, kind = resolve(device, dtype)
-        size = 4 if batch_size == "auto" else batch_size
+        size = _batch_size(quantize, batch_size)
         return cls(load(str(name), device=where, dtype=kind), size)
+
+    @classmethod
+    def random(
+        cls,
+        sizes: str | Path,
+        device: str = "auto",
+        dtype: str = "auto",
+        quantize: str | None = None,
+        batch_size: int | Literal["auto"] = "auto",
+    ) -> "Detector":
+        """A model with random weights, to try sizes on a machine; what it says means nothing.
+
+        Args:
+            sizes: a preset's name, or a JSON file of sizes.
+
+        Raises:
+            ConfigError: there is no such preset or file.
+        """
+        where, kind = resolve(device, dtype)
+        size = _batch_size(quantize, batch_size)
+        return cls(load_random(str(sizes), device=where, dtype=kind), size)
 
     def detect(
         self,
@@ -234,3 +253,13 @@ class Detector:
             claims=claims(written.text, cues),
             **parse(written.text),
         )
+
+
+def _batch_size(quantize: str | None, batch_size: int | Literal["auto"]) -> int:
+    if quantize is not None:
+        raise ConfigError(f"quantize={quantize!r} is not offered yet: leave it out.")
+    if batch_size == "auto":
+        return 4
+    if batch_size < 1:
+        raise ConfigError(f"batch_size is {batch_size}, expected at least 1.")
+    return batch_size

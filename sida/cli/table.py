@@ -31,8 +31,10 @@ class Row:
             cells = (name, "not judged", "", "", "", "")
             return cls(cells, "yellow", (), result.message)
         verdict = result.label.replace("_", " ") + (" ?" if result.inconclusive else "")
-        shares = [f"{100 * result.probabilities[label]:.1f} %" for label in LABELS]
-        cells = (name, verdict, *shares, _altered(result))
+        real, synthetic, tampered = (
+            f"{100 * result.probabilities[label]:.1f} %" for label in LABELS
+        )
+        cells = (name, verdict, real, synthetic, tampered, _altered(result))
         return cls(cells, STYLES[result.label], result.warnings, _text(result))
 
     @property

@@ -128,7 +128,7 @@ class Engine:
             ids.append(tokenizer.seg_id)
         if self.model.config.facts:
             ids += facts_ids(tokenizer, facts)
-        stops = frozenset({tokenizer.end_id, tokenizer.eos_id})
+        stops = frozenset(i for i in (tokenizer.end_id, tokenizer.eos_id) if i is not None)
         written = list(generate(self.model, part, ids, stops, TEXT_LIMIT))
         complete = bool(written) and written[-1] in stops
         return Text(tokenizer.decode(written[:-1] if complete else written).strip(), complete)

@@ -23,13 +23,14 @@ from sida.model.config import SidaConfig
 from sida.model.hub import fetch, is_hub_name
 from sida.model.keys import from_published, to_published, tower_name
 from sida.model.names import EMBEDDED, HUB_NAMES
+from sida.model.presets import PRESETS, from_sizes, preset
 from sida.model.processor import SidaProcessor
 from sida.model.published import ARCHITECTURES, LISA, config_from_published, write_published
 from sida.model.sida import Sida
 from sida.model.tokenizer import MARKERS, Tokenizer
 from sida.model.weights import Shards, digest_of
 
-__all__ = ["Loaded", "convert", "digest_of", "load", "load_base"]
+__all__ = ["Loaded", "convert", "digest_of", "load", "load_base", "load_random"]
 
 NEW_IN_SIDA = ("class_head.", "fusion.")
 """What LISA's weights lack; a base for training gets these anew."""
@@ -88,6 +89,20 @@ def _refuse_lisa(name: str, fields: dict[str, Any]) -> None:
             f"{name} holds LISA weights, which have no class head: they are a base for training, "
             "not a detector."
         )
+
+
+def load_random(sizes: str, device: torch.device | str, dtype: torch.dtype) -> Loaded:
+    """A network of a preset or a file of sizes with random weights, and the embedded tokenizer.
+
+    Raises:
+        ConfigError: there is no such preset or file.
+    """
+    config = preset(sizes) if sizes in PRESETS else from_sizes(sizes)
+    with _default_dtype(dtype), torch.device(device):
+        model = Sida(config).eval()
+    processor = SidaProcessor(config, Tokenizer.load(EMBEDDED))
+    name = f"random {Path(sizes).stem}"
+    return Loaded(model, processor, Calibration(), name, "0", "0" * 64)
 
 
 def find(name: str) -> Path:

@@ -228,7 +228,7 @@ class Pool(nn.Module):
     """All positions of all windows of a picture -> a fixed number of tokens.
 
     Token 0 is the mean, token 1 the standard deviation; each further one is a softmax-weighted mean
-    with a weighting of its own. Sums run over the windows of a picture; nothing grows with its size.
+    with a weighting of its own. Sums run over the windows of a picture; none grows with its size.
     """
 
     def __init__(self, width: int, tokens: int, out: int) -> None:

@@ -32,6 +32,14 @@ _LANGUAGE = (
     "hidden_act",
 )
 _IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+TRANSFORMERS = "4.31.0"
+"""The version that the published folders were written by."""
+_GENERATION = {
+    "_from_model_config": True,
+    **_IDS,
+    "transformers_version": TRANSFORMERS,
+    "use_cache": False,
+}
 _LEFTOVERS = {
     "fc_hidden_size": 1408,
     "freeze_mm_mlp_adapter": True,
@@ -41,7 +49,7 @@ _LEFTOVERS = {
     "pretrain_mm_mlp_adapter": None,
     "pretraining_tp": 1,
     "rope_scaling": None,
-    "transformers_version": "4.31.0",
+    "transformers_version": TRANSFORMERS,
     "tune_mm_mlp_adapter": False,
     "use_mm_proj": True,
     "vision_hidden_size": 256,
@@ -160,7 +168,7 @@ def write_published(
     length = 512 if tokenizer.end_id is None else 1024
     for name, fields in (
         ("config.json", _fields(config, str(dtype).removeprefix("torch."))),
-        ("generation_config.json", {"_from_model_config": True, **_IDS, "use_cache": False}),
+        ("generation_config.json", _GENERATION),
         ("tokenizer_config.json", {**_TOKENIZER, "model_max_length": length}),
         ("special_tokens_map.json", {**_SPECIAL, "pad_token": "<unk>"}),
     ):

@@ -144,4 +144,5 @@ class Tokenizer:
                 continue
             text += (" " if run else "") + self.pieces.DecodeIds(run) + SPECIAL[i]
             run = []
-        return text + self.pieces.DecodeIds(run)
+        last: str = self.pieces.DecodeIds(run)
+        return text + last

@@ -4,10 +4,9 @@ A batch depends on the seed and its step alone, so any process can make it, and 
 goes on where it stopped.
 """
 
+import io
 from collections.abc import Sequence
 from typing import NamedTuple
-
-import io
 
 import numpy as np
 import torch
@@ -130,7 +129,9 @@ def random_chain(
             mask = np.array(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
     if rng.random() < 0.8:
         stream = io.BytesIO()
-        image.save(stream, "JPEG", quality=int(rng.integers(55, 98)), subsampling=int(rng.choice([0, 2])))
+        image.save(
+            stream, "JPEG", quality=int(rng.integers(55, 98)), subsampling=int(rng.choice([0, 2]))
+        )
         image = Image.open(stream)
     return np.array(image.convert("RGB")), mask
 

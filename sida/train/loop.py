@@ -75,9 +75,11 @@ class Run:
         self.device, _ = resolve(config.device, "float32")
         torch.manual_seed(config.seed)
         self.model, self.processor = start_model(config)
-        self.model.to(self.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.model.to(self.device, memory_format=torch.channels_last).train()
         self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.model, config), betas=(0.9, 0.95), fused=True)
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.model, config), betas=(0.9, 0.95), fused=True
+        )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         self.step = 0
         self.lines: list[str] = []

@@ -16,6 +16,7 @@ from sida.errors import CheckpointError, ConfigError, DownloadError, SidaError
 from sida.model import Sida
 from sida.model.checkpoint import convert, load, load_base
 from sida.model.keys import from_published
+from sida.model.names import EMBEDDED
 from sida.model.presets import tiny
 from sida.model.processor import SidaProcessor
 from sida.model.tokenizer import Tokenizer
@@ -46,7 +47,7 @@ def change(folder: Path, name: str, tensor: torch.Tensor | None) -> None:
 
 
 def everything(folder: Path) -> dict[str, torch.Tensor]:
-    return dict(Shards(folder).tensors())
+    return {name: tensor.clone() for name, tensor in Shards(folder).tensors()}
 
 
 class Runs:
@@ -246,8 +247,10 @@ def test_every_form_of_weights_is_read(folder: Path, form: str) -> None:
 
 def test_a_description_folder_has_one_more_row(shared: Path, folder: Path) -> None:
     rows = load_file(shared / "oracle/tiny/description_rows.safetensors")
-    for name, row in rows.items():
-        change(folder, name, torch.cat([everything(folder)[name], row.reshape(1, -1)]))
+    table = everything(folder)
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        row = rows[f"{name}.row32004"].reshape(1, -1)
+        change(folder, name, torch.cat([table[name], row]))
     Tokenizer.load(folder).with_token("[END]").save(folder)
     loaded = load(str(folder))
     assert loaded.processor.tokenizer.end_id == 32004
@@ -298,9 +301,9 @@ def test_shards_are_cut_at_their_limit(
 ) -> None:
     monkeypatch.setattr("sida.model.published.SHARD_BYTES", 3_100_000)
     written = convert(str(folder), "published", tmp_path / "cut")
-    shards = sorted(written.glob("*.bin"))
-    assert [shard.name for shard in shards] == SHARDS
-    assert max(shard.stat().st_size for shard in shards) < 3_300_000
+    sizes = [shard.stat().st_size for shard in written.glob("pytorch_model-*-of-*.bin")]
+    assert 3 <= len(sizes) <= 5
+    assert max(sizes) < 3_300_000
     assert everything(written).keys() == everything(folder).keys()
 
 
@@ -309,10 +312,9 @@ def test_what_cannot_be_converted_leaves_nothing(folder: Path, tmp_path: Path) -
     with pytest.raises(ConfigError, match="choose ours or published"):
         convert(str(folder), "theirs", out)
     embedded = tmp_path / "embedded"
-    Sida(tiny()).save_pretrained(embedded)
-    from sida.model.names import EMBEDDED
-
-    SidaProcessor(tiny(), Tokenizer.load(EMBEDDED)).save_pretrained(embedded)
+    model = Sida(tiny())
+    model.save_pretrained(embedded)
+    SidaProcessor(model.config, Tokenizer.load(EMBEDDED)).save_pretrained(embedded)
     with pytest.raises(ConfigError, match="not of the published structure"):
         convert(str(embedded), "published", out)
     edit(folder / "config.json", architectures=["LISAForCausalLM"])
@@ -338,8 +340,8 @@ def test_lisa_is_a_base_with_new_heads(folder: Path) -> None:
     edit(folder / "config.json", architectures=["LISAForCausalLM"])
     edit(folder / "added_tokens.json", **{"[CLS]": None})
     table = everything(folder)
-    for name in table:
-        if "cls_head" in name or "sida_fc1" in name or "attention_layer" in name:
+    for name, ours in from_published(table).names.items():
+        if ours.startswith(("class_head.", "fusion.")):
             change(folder, name, None)
     for name in ("model.embed_tokens.weight", "lm_head.weight"):
         change(folder, name, table[name][:32003].clone())
@@ -349,9 +351,8 @@ def test_lisa_is_a_base_with_new_heads(folder: Path) -> None:
     state = model.state_dict()
     for name, ours in from_published(table).names.items():
         rows = 32003 if "embed_tokens" in name or "lm_head" in name else None
-        kept = state[ours][:rows] if rows else state[ours]
         new = ours.startswith(("class_head.", "fusion."))
-        assert new or torch.equal(kept, table[name][:rows].float()), name
+        assert new or torch.equal(state[ours][:rows], table[name][:rows].float()), name
     assert all(value.isfinite().all() for value in state.values())
     assert state["class_head.0.weight"].std() > 0
     assert state["fusion.attention.in_proj_weight"].std() > 0
