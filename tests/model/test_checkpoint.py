@@ -1,4 +1,4 @@
-"""Folders in the published layout: read as they are, refused in a sentence, written and read back."""
+"""Published folders: read as they are, refused in a sentence, written and read back."""
 
 import json
 import os
