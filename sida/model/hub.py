@@ -32,7 +32,8 @@ def is_hub_name(name: str) -> bool:
 def fetch(name: str) -> Path:
     """The folder of a hub name: from the cache if it is complete there, else downloaded.
 
-    A download goes on where an earlier one stopped, and shows its progress on standard error.
+    A download keeps the files that an earlier one has finished (the hub's client takes up a file
+    in the middle only within one process), and shows its progress on standard error.
 
     Raises:
         DownloadError: there is no network, no such name, or no room on the disk.
@@ -56,8 +57,8 @@ def fetch(name: str) -> Path:
     except Exception as error:  # network errors are of a client that has changed between versions
         raise DownloadError(
             f"{name} could not be downloaded ({_first_line(error)}) and is not complete in the "
-            f"cache {constants.HF_HUB_CACHE}: check the network and try again, which goes on where "
-            "it stopped, or give a folder."
+            f"cache {constants.HF_HUB_CACHE}: check the network and try again, which keeps the "
+            "files that have arrived, or give a folder."
         ) from error
 
 
@@ -102,10 +103,9 @@ def _wanted(name: str) -> list[Any]:
 
 
 def _bytes_to_come(blobs: Path, file: Any) -> int:
-    """Size of a file, less what an earlier download has left of it."""
+    """Size of a file, or nothing where an earlier download has finished it."""
     tag = file.lfs.sha256 if file.lfs else file.blob_id
-    there = sum(blob.stat().st_size for blob in blobs.glob(f"{tag}*")) if tag else 0
-    return max(0, (file.size or 0) - there)
+    return 0 if tag and (blobs / tag).is_file() else int(file.size or 0)
 
 
 def _first_line(error: Exception) -> str:
