@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from sida.model import Sida, SidaConfig, published
-from sida.model.tokenizer import MARKERS
+from sida.model.tokenizer import MARKERS, Tokenizer
 
 READ = """
 import re, sys, torch
@@ -55,10 +55,9 @@ def write(folder: Path, model: Path) -> None:
     target = folder / "model"
     target.mkdir()
     published.SHARD_BYTES = 300 * 10**6
-    published.write_published(target, config, network.state_dict(), torch.float32)
-    (target / "tokenizer.model").write_bytes(model.read_bytes())
     added = {token: 32000 + i for i, token in enumerate(MARKERS[:4])}
-    (target / "added_tokens.json").write_text(json.dumps(added))
+    tokenizer = Tokenizer(model.read_bytes(), added)
+    published.write_published(target, config, network.state_dict(), tokenizer)
 
 
 def main() -> None:
