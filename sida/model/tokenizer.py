@@ -61,6 +61,8 @@ class Tokenizer:
             model = (folder / "tokenizer.model").read_bytes()
             added = json.loads((folder / "added_tokens.json").read_text(encoding="utf-8"))
             return cls(model, {str(token): int(i) for token, i in added.items()})
+        except CheckpointError as error:
+            raise CheckpointError(f"{folder}: {error}") from error
         except (OSError, ValueError, AttributeError, TypeError) as error:
             raise CheckpointError(
                 f"{folder} has no readable tokenizer ({error}): expected tokenizer.model and "
