@@ -60,7 +60,7 @@ def models(
 
 
 def _rows() -> list[dict[str, str | int | None]]:
-    from sida.model.names import EMBEDDED, HUB_NAMES
+    from sida.assets import EMBEDDED, HUB_NAMES
 
     rows: list[dict[str, str | int | None]] = [
         {

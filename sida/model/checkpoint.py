@@ -16,13 +16,13 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
+from sida.assets import EMBEDDED, HUB_NAMES
 from sida.errors import CheckpointError, ConfigError
 from sida.files import require_space, write_folder
 from sida.model.calibration import Calibration
 from sida.model.config import SidaConfig
 from sida.model.hub import fetch, is_hub_name
 from sida.model.keys import from_published, to_published, tower_name
-from sida.model.names import EMBEDDED, HUB_NAMES
 from sida.model.presets import PRESETS, from_sizes, preset
 from sida.model.processor import SidaProcessor
 from sida.model.published import ARCHITECTURES, LISA, config_from_published, write_published

@@ -90,8 +90,8 @@ class MaskConfig(PreTrainedConfig):
 class NativeVisionConfig(PreTrainedConfig):
     """A small convolutional encoder that sees pixels at their own resolution.
 
-    `stem` is the channels at stride 2, where pixels are many and work is dear; `widths` and `depths`
-    are channels and blocks at strides 4, 8 and 16. A picture is cut into at most `max_windows`
+    `stem` is the channels at stride 2, where pixels are many; `widths` and `depths` are channels
+    and blocks at strides 4, 8 and 16. A picture is cut into at most `max_windows`
     windows of at most `window` pixels a side; only a picture that needs more is reduced in size.
     """
 

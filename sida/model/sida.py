@@ -121,6 +121,9 @@ class Sida(PreTrainedModel):
             init.normal_(module.positional_embedding, std=module.scale)
         elif isinstance(module, encoders.Pool):
             init.normal_(module.kinds, std=0.02)
+            init.normal_(module.scores.weight, std=0.02)
+        elif isinstance(module, encoders.NativeDecoder):
+            init.zeros_(module.out.weight)
         elif isinstance(module, encoders.ChannelNorm):
             init.ones_(module.weight)
         elif isinstance(module, encoders.Residuals):

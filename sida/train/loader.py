@@ -4,19 +4,18 @@ A batch depends on the seed and its step alone, so any process can make it, and 
 goes on where it stopped.
 """
 
-import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
 from sida.data.sample import Sample
 from sida.errors import DataError
 from sida.evidence.cues import measure
 from sida.evidence.wording import describe, facts_text
+from sida.image.postprocess import random_chain
 from sida.model.inputs import Inputs
 from sida.model.processor import SidaProcessor
 from sida.model.prompt import IMAGE_TOKEN, facts_ids, fixed_question, stem
@@ -115,25 +114,6 @@ def crop_sample(sample: Sample, side: int, post_process: float, rng: np.random.G
     pixels = _turn(pixels, turns, flip)
     mask = None if mask is None else _turn(mask, turns, flip)
     return Crop(pixels, mask, sample.label)
-
-
-def random_chain(
-    pixels: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray | None]:
-    image = Image.fromarray(pixels)
-    if rng.random() < 0.3:
-        scale = rng.uniform(0.5, 1.2)
-        size = max(32, round(image.width * scale)), max(32, round(image.height * scale))
-        image = image.resize(size, Image.Resampling.BICUBIC)
-        if mask is not None:
-            mask = np.array(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
-    if rng.random() < 0.8:
-        stream = io.BytesIO()
-        image.save(
-            stream, "JPEG", quality=int(rng.integers(55, 98)), subsampling=int(rng.choice([0, 2]))
-        )
-        image = Image.open(stream)
-    return np.array(image.convert("RGB")), mask
 
 
 def _cut(

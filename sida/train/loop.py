@@ -12,6 +12,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import sida.data
+from sida.assets import EMBEDDED
 from sida.errors import ConfigError
 from sida.files import write_folder, write_text
 from sida.inference.device import resolve
@@ -221,9 +222,6 @@ def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
     sizes = preset(config.model)
     sizes.language.vocab_size = len(tokenizer)
     return Sida(sizes), SidaProcessor(sizes, tokenizer)
-
-
-EMBEDDED = Path(sida.__file__).parent / "assets" / "tiny"
 
 
 def parameter_groups(model: torch.nn.Module, config: TrainConfig) -> list[dict[str, Any]]:

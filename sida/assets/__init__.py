@@ -1,13 +1,11 @@
-"""Models with a name."""
+"""The model that comes with the package, and where the other ones with a name come from."""
 
 from pathlib import Path
 
-import sida
-
 __all__ = ["EMBEDDED", "HUB_NAMES"]
 
-EMBEDDED = Path(sida.__file__).parent / "assets" / "tiny"
-"""Folder of the model that comes with the package."""
+EMBEDDED = Path(__file__).parent / "tiny"
+"""Folder of the embedded model, whose name is that of the folder."""
 
 HUB_NAMES = {
     "sida-7b": "saberzl/SIDA-7B",
@@ -16,3 +14,4 @@ HUB_NAMES = {
     "sida-13b-description": "saberzl/SIDA-13B-description",
     "lisa-7b": "xinlai/LISA-7B-v1",
 }
+"""Name -> hub name of published weights."""
