@@ -4,6 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+import torch
+from safetensors.torch import load_file
+
 
 def published_folder(shared: Path, out: Path) -> Path:
     """Copy the recorded tiny checkpoint; only the place of its vision tower is changed."""
@@ -15,4 +18,19 @@ def published_folder(shared: Path, out: Path) -> Path:
     config = json.loads((folder / "config.json").read_text())
     config["vision_tower"] = config["mm_vision_tower"] = "../clip"
     (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def description_folder(shared: Path, out: Path) -> Path:
+    """The same with the one row by which a description checkpoint differs."""
+    folder = published_folder(shared, out)
+    rows = load_file(shared / "oracle/tiny/description_rows.safetensors")
+    for shard in folder.glob("*.bin"):
+        tensors = torch.load(shard, weights_only=True)
+        for name in [name for name in tensors if f"{name}.row32004" in rows]:
+            row = rows[f"{name}.row32004"].to(tensors[name].dtype)
+            tensors[name] = torch.cat([tensors[name], row[None]])
+        torch.save(tensors, shard)
+    added = json.loads((folder / "added_tokens.json").read_text())
+    (folder / "added_tokens.json").write_text(json.dumps({**added, "[END]": 32004}))
     return folder

@@ -13,9 +13,9 @@ import pytest
 import torch
 from typer.testing import Result
 
+from sida.assets import HUB_NAMES
 from sida.cli.models import PUBLISHED
 from sida.errors import ConfigError
-from sida.model.names import HUB_NAMES
 
 Run = Callable[..., Result]
 

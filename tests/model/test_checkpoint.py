@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sida.assets import EMBEDDED
 from sida.errors import CheckpointError, ConfigError, DownloadError, SidaError
 from sida.model import Sida
 from sida.model.checkpoint import convert, load, load_base
 from sida.model.keys import from_published
-from sida.model.names import EMBEDDED
 from sida.model.presets import tiny
 from sida.model.processor import SidaProcessor
 from sida.model.tokenizer import Tokenizer

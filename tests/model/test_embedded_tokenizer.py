@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sida.assets import EMBEDDED
 from sida.evidence.wording import sentences
-from sida.model.names import EMBEDDED
 from sida.model.prompt import fixed_question, stem
 from sida.model.tokenizer import MARKERS, SPECIAL, Tokenizer
 from sida.verdict import LABELS
