@@ -63,10 +63,10 @@ def splits_of(path: str | Path) -> list[str]:
         return hub_splits(str(path)) if is_hub_name(str(path)) else []
     if is_split(place):
         return []
-    if found := folder_splits(place):
-        return found
     if (manifest := find_manifest(place)) is not None:
         return manifest_splits(manifest)
+    if found := folder_splits(place):
+        return found
     shards = sorted(parquet_splits(place))
     return shards if len(shards) > 1 else []
 
@@ -81,11 +81,11 @@ def _open(path: str, split: str | None, names: Sequence[str] | None, tau: float)
         return _open_file(place, path, split, names)
     if is_split(place):
         return _open_split(place, path, split, tau)
+    if (manifest := find_manifest(place)) is not None:
+        return _open_table(manifest, path, split, names)
     if splits := folder_splits(place):
         chosen = choose_split(path, splits, split)
         return _open_split(place / chosen, path, chosen, tau)
-    if (manifest := find_manifest(place)) is not None:
-        return _open_table(manifest, path, split, names)
     if shards := parquet_splits(place):
         chosen = choose_split(path, sorted(shards), split)
         return open_parquet(shards[chosen], path, chosen, names)

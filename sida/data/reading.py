@@ -31,26 +31,37 @@ def read(samples: Iterable[Sample], workers: int | None = None) -> Iterator[Labe
         workers: threads that decode; as many as there are processors if not given.
     """
     count = workers or os.cpu_count() or 1
-    drawn: deque[Sample] = deque()
+    drawn: deque[tuple[Sample, Sample]] = deque()
     for result in read_ahead(_sources(samples, drawn), workers=count, ahead=2 * count):
-        sample = drawn.popleft()
+        sample, held = drawn.popleft()
         if isinstance(result, PictureError):
             sample.report.add("unreadable", sample.name, str(result))
             continue
         picture = replace(result, name=sample.name or result.name)
-        yield Labelled(sample, picture, sample.read_mask((picture.height, picture.width)))
+        mask = held.read_mask((picture.height, picture.width))
+        yield Labelled(sample, picture, mask, held)
 
 
-def _sources(samples: Iterable[Sample], drawn: deque[Sample]) -> Iterator[Source]:
-    """What each sample is read from; bytes are fetched here, in the order of the samples."""
+def _sources(samples: Iterable[Sample], drawn: deque[tuple[Sample, Sample]]) -> Iterator[Source]:
+    """What each sample is read from; `drawn` gets the sample as it is, and with its bytes."""
     for sample in samples:
-        drawn.append(sample)
         if isinstance(sample.picture, Path):
+            drawn.append((sample, sample))
             name = sample.name or str(sample.picture)
             yield Input(sample.picture, name, PurePosixPath(name))
             continue
         try:
-            yield stored_bytes(sample.picture)
+            held = _held(sample)
         except PictureError as error:
             sample.report.add("unreadable", sample.name, str(error))
-            yield b""  # comes back as unreadable, which is reported already
+            held = replace(sample, picture=b"")  # unreadable as well, and reported already
+        drawn.append((sample, held))
+        yield stored_bytes(held.picture)
+
+
+def _held(sample: Sample) -> Sample:
+    """The sample with its files' bytes, fetched now: a table is best read in its own order."""
+    mask = sample.mask
+    if mask is not None and not isinstance(mask, Path):
+        mask = stored_bytes(mask)
+    return replace(sample, picture=stored_bytes(sample.picture), mask=mask)

@@ -21,6 +21,8 @@ KINDS: Mapping[str, str] = {
     "orphan_mask": "mask that belongs to no picture; not used",
     "orphan_description": "description that belongs to no picture; not used",
     "unreadable_description": "file of descriptions that cannot be read; not used",
+    "too_small": "picture smaller than the window common to all; left out",
+    "not_placed": "tampered picture without a mask to place a window by; left out",
     "orphan_row": "row of the manifest that belongs to no picture; not used",
 }
 """Every kind of problem, and what is done about it."""
@@ -43,19 +45,26 @@ class Report:
     """
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], Problem] = {}
+        self._rows: dict[str, dict[str, Problem]] = {}
+        self._order: list[Problem] = []
 
     def add(self, kind: str, name: str, message: str) -> None:
         """Note a problem with the row called `name`."""
         if kind not in KINDS:
             raise KeyError(f"{kind!r} is no kind of problem; see sida.data.report.KINDS")
-        self._found.setdefault((kind, name), Problem(kind, name, message))
+        problem = Problem(kind, name, message)
+        if self._rows.setdefault(name, {}).setdefault(kind, problem) is problem:
+            self._order.append(problem)
 
     def __iter__(self) -> Iterator[Problem]:
-        return iter(list(self._found.values()))
+        return iter(list(self._order))
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._order)
+
+    def of(self, name: str) -> list[Problem]:
+        """What is wrong with one row."""
+        return list(self._rows.get(name, {}).values())
 
     def counts(self) -> dict[str, int]:
         """How many rows each kind was found in, most frequent first."""

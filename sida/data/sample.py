@@ -99,9 +99,9 @@ class Sample:
             self.report.add("unreadable_mask", self.name, str(error))
             return None
         levels = self._levels(levels)
-        upright, turn = (size, None) if size else self._size()
+        upright = size or self.size()
         if levels.shape != upright:
-            levels = self._fitted(levels, upright, turn if size is None else self._size()[1])
+            levels = self._fitted(levels, upright)
         if self.label == "tampered" and not levels.any():
             self.report.add("empty_mask", self.name, "its mask marks nothing as altered")
         return levels
@@ -109,7 +109,7 @@ class Sample:
     def load(self) -> "Labelled":
         """Picture and mask together. Raises PictureError, which is noted in the report."""
         picture = self.read()
-        return Labelled(self, picture, self.read_mask((picture.height, picture.width)))
+        return Labelled(self, picture, self.read_mask((picture.height, picture.width)), self)
 
     def _levels(self, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.tau is not None:
@@ -119,25 +119,24 @@ class Sample:
             return levels * np.uint8(255)
         return levels
 
-    def _size(self) -> tuple[tuple[int, int], Image.Transpose | None]:
-        """(height, width) of the upright picture, and how it is turned, from the file's header."""
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the upright picture, by its header where that will do.
+
+        Raises PictureError, which is noted in the report.
+        """
         try:
-            source = self.picture
-            with Image.open(source if isinstance(source, Path) else _stream(source)) as image:
-                turn = _TURNED.get(image.getexif().get(_ORIENTATION, 1))
+            with Image.open(_opened(self.picture)) as image:
                 width, height = image.size
+                return (width, height) if _turn(image) is not None else (height, width)
         except Exception:  # a kind of picture that only `read` knows, or a broken one: it will say
             picture = self.read()
-            return (picture.height, picture.width), None
-        return ((width, height) if turn is not None else (height, width)), turn
+            return picture.height, picture.width
 
-    def _fitted(
-        self, levels: NDArray[np.uint8], size: tuple[int, int], turn: Image.Transpose | None
-    ) -> NDArray[np.uint8]:
+    def _fitted(self, levels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
         """The mask at the size of its picture, and a line that says what was done."""
         (height, width), (needed_height, needed_width) = levels.shape, size
         image = Image.fromarray(levels)
-        if turn is not None and (width, height) == size:
+        if (width, height) == size and (turn := self._turned()) is not None:
             self.report.add("mask_turned", self.name, "its mask was not turned upright with it")
             return np.array(image.transpose(turn))
         self.report.add(
@@ -147,6 +146,14 @@ class Sample:
             "resized (nearest); save masks at the size of their picture",
         )
         return np.array(image.resize((needed_width, needed_height), Image.Resampling.NEAREST))
+
+    def _turned(self) -> Image.Transpose | None:
+        """How EXIF turns the picture by a quarter, if it does."""
+        try:
+            with Image.open(_opened(self.picture)) as image:
+                return _turn(image)
+        except Exception:  # no header that Pillow knows
+            return None
 
     @contextmanager
     def _noted(self, kind: str) -> Iterator[None]:
@@ -159,11 +166,19 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """A sample that has been read: its picture, and its mask (height, width) uint8 or None."""
+    """A sample that has been read.
+
+    Attributes:
+        sample: the one that was asked for.
+        picture: its pixels.
+        mask: (height, width) uint8, high = altered; None where it has none.
+        held: the sample again, with its files' bytes where these lie in a table.
+    """
 
     sample: Sample
     picture: Picture
     mask: NDArray[np.uint8] | None
+    held: Sample
 
 
 def _source(stored: Stored | bytes) -> Path | bytes:
@@ -171,5 +186,10 @@ def _source(stored: Stored | bytes) -> Path | bytes:
     return stored if isinstance(stored, Path) else stored_bytes(stored)
 
 
-def _stream(stored: Stored | bytes) -> io.BytesIO:
-    return io.BytesIO(stored_bytes(stored))
+def _opened(stored: Stored | bytes) -> Path | io.BytesIO:
+    """What Pillow can read a header from."""
+    return stored if isinstance(stored, Path) else io.BytesIO(stored_bytes(stored))
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    return _TURNED.get(image.getexif().get(_ORIENTATION, 1))

@@ -1,0 +1,231 @@
+"""`sida data`: look at a labelled set, check it, change its form, fetch it."""
+
+import json as json_
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sida.cli.edge import say
+from sida.cli.progress import progress_bar
+from sida.data.findings import Findings
+from sida.data.report import Problem
+from sida.verdict import LABELS
+
+__all__ = ["register"]
+
+SHOWN = 20  # problems that are printed; the JSON and the page have all
+
+data = typer.Typer(
+    name="data", no_args_is_help=True, help="Look at a labelled set, check, convert, fetch it."
+)
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder of classes or of splits, parquet, a manifest, or a name on the hub.",
+    ),
+]
+Split = Annotated[str | None, typer.Option(help="Of this split alone.")]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="What the numbers 0, 1, 2 stand for, if not real,full_synthetic,tampered.",
+    ),
+]
+Tau = Annotated[
+    float, typer.Option(help="For PIXAR: the difference (0-1) above which a pixel is altered.")
+]
+Json = Annotated[
+    str | None, typer.Option("--json", metavar="FILE|-", help="Write all figures as JSON.")
+]
+Html = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write one page with plots.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the app."""
+    app.add_typer(data)
+
+
+@data.command()
+def check(
+    source: Source,
+    split: Split = None,
+    labels: Labels = None,
+    tau: Tau = 0.05,
+    json: Json = None,
+    html: Html = None,
+) -> None:
+    """Find broken rows, duplicates, and what gives the class away.
+
+    Every picture is read; nothing is changed. Status 1 if something is wrong with a row.
+
+    \b
+    Examples:
+      sida data check pictures --json check.json --html check.html
+      sida data check pictures/train
+    """
+    from sida.data.doctor import check as run
+
+    with progress_bar("Reading") as progress:
+        findings = run(source, split, labels=labels, tau=tau, progress=progress)
+    _deliver(findings, json, html)
+
+
+@data.command()
+def stats(
+    source: Source,
+    split: Split = None,
+    labels: Labels = None,
+    tau: Tau = 0.05,
+    json: Json = None,
+    html: Html = None,
+) -> None:
+    """Count classes, formats, sizes, qualities and masks.
+
+    As check, without the search for duplicates and leakage.
+
+    \b
+    Example:
+      sida data stats pictures --json -
+    """
+    from sida.data.doctor import stats as run
+
+    with progress_bar("Reading") as progress:
+        findings = run(source, split, labels=labels, tau=tau, progress=progress)
+    _deliver(findings, json, html)
+
+
+@data.command()
+def export(
+    source: Source,
+    to: Annotated[
+        Literal["folder", "parquet", "manifest"], typer.Option(help="The layout to write.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    split: Split = None,
+    labels: Labels = None,
+    descriptions: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="A set or a JSON file with texts, joined by name."),
+    ] = None,
+    tau: Tau = 0.05,
+    equalise: Annotated[
+        bool,
+        typer.Option("--equalise", help="Draw format, size and quality by one rule for all."),
+    ] = False,
+    split_by_group: Annotated[
+        bool,
+        typer.Option("--split-by-group", help="Draw splits; no original is on two sides."),
+    ] = False,
+    shares: Annotated[
+        str, typer.Option(help="Of these splits.")
+    ] = "train=0.8,validation=0.1,test=0.1",
+    seed: Annotated[int, typer.Option(help="Of both draws.")] = 0,
+) -> None:
+    """Write a set in another layout.
+
+    Files are copied as they are, unless --equalise is given. What cannot be read is left out and
+    named (status 1). An interrupted export goes on where it stopped.
+
+    \b
+    Examples:
+      sida data export pictures --to parquet --out pictures-parquet
+      sida data export mine.csv --to folder --out mine --equalise --split-by-group
+    """
+    from sida.data.export import export as run
+    from sida.data.splitting import parse_shares
+
+    with progress_bar("Writing") as progress:
+        done = run(
+            source,
+            out,
+            to,
+            split=split,
+            labels=labels,
+            descriptions=descriptions,
+            tau=tau,
+            equalise=equalise,
+            split_by_group=split_by_group,
+            shares=parse_shares(shares),
+            seed=seed,
+            progress=progress,
+        )
+    typer.echo(_counts(done.counts), nl=False)
+    _say_problems(done.problems)
+    say(f"Wrote {done.pictures} pictures to {out}.")
+    if done.problems:
+        raise typer.Exit(1)
+
+
+@data.command()
+def download(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A set on the hub.")
+    ] = "saberzl/SID_Set",
+    split: Split = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only so many files of each split; all of SID-Set is 140 GB."),
+    ] = None,
+) -> None:
+    """Fetch a set of the parquet layout from the hub.
+
+    What is there already is not fetched again. A name can also be given to check, stats and
+    export, which stream it then.
+
+    \b
+    Examples:
+      sida data download --out sid-set --split validation
+      sida data download saberzl/SID_Set_description --out descriptions
+    """
+    from sida.data.hub import download as run
+
+    files = run(name, out, split, shards)
+    say(f"{len(files)} files of {name} are in {out}.")
+
+
+def _deliver(findings: Findings, json: str | None, html: Path | None) -> None:
+    """Write what was asked for; print for people unless standard output belongs to the JSON."""
+    from sida.files import write_text
+
+    text = json_.dumps(findings.as_json(), indent=1, ensure_ascii=False)
+    if html is not None:
+        from sida.data.doctor_page import data_page
+
+        data_page(findings).write(html)
+    if json == "-":
+        typer.echo(text)
+    else:
+        if json is not None:
+            write_text(json, text + "\n")
+        typer.echo(_counts(findings.counts()), nl=False)
+        for sentence in findings.sentences():
+            typer.echo(f"\n{sentence}")
+        _say_problems(findings.problems)
+    if findings.problems:
+        raise typer.Exit(1)
+
+
+def _counts(counts: Mapping[str, Mapping[str, int]]) -> str:
+    from sida.cli.table import columns
+
+    rows = [
+        (split, *(str(row.get(label, 0)) for label in LABELS), str(sum(row.values())))
+        for split, row in counts.items()
+    ]
+    headings = ("Split", *(label.replace("_", " ").capitalize() for label in LABELS), "All")
+    return columns(headings, rows, right=(1, 2, 3, 4))
+
+
+def _say_problems(problems: Sequence[Problem]) -> None:
+    for problem in problems[:SHOWN]:
+        say(f"{problem.name}: {problem.message}")
+    if len(problems) > SHOWN:
+        say(f"… and {len(problems) - SHOWN} more; --json and --html list them all.")

@@ -1,0 +1,309 @@
+"""`export`: a set in another layout, with splits drawn anew, or with its containers made alike."""
+
+import hashlib
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from sida.data.dataset import Dataset
+from sida.data.equalise import Rule, common_side
+from sida.data.hub import Streamed
+from sida.data.journal import Entry, Journal
+from sida.data.opening import open, splits_of
+from sida.data.parquet_writer import ParquetWriter
+from sida.data.pixar import TAU
+from sida.data.reading import read
+from sida.data.report import KINDS, Problem
+from sida.data.sample import Labelled, Sample, stored_bytes
+from sida.data.splitting import SHARES, assign_splits
+from sida.data.writers import FolderWriter, Item, ManifestWriter, Row, Writer
+from sida.errors import DataError, InputError, PictureError
+from sida.files import PICTURE_SUFFIXES
+from sida.image.postprocess import encode
+
+__all__ = ["Exported", "Layout", "export"]
+
+Layout = Literal["folder", "parquet", "manifest"]
+WRITERS: Mapping[str, Callable[[Path], Writer]] = {
+    "folder": FolderWriter,
+    "parquet": ParquetWriter,
+    "manifest": ManifestWriter,
+}
+SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "HEIF": ".heic"}
+REPAIRED = {"mask_size", "mask_turned", "mask_levels"}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: split -> class -> pictures, and what was left out or repaired."""
+
+    out: Path
+    counts: Mapping[str, Mapping[str, int]]
+    problems: Sequence[Problem]
+
+    @property
+    def pictures(self) -> int:
+        """How many were written."""
+        return sum(n for row in self.counts.values() for n in row.values())
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A sample and the split that it goes to."""
+
+    sample: Sample
+    split: str | None
+
+
+def export(
+    source: str | Path,
+    out: str | Path,
+    to: Layout = "folder",
+    *,
+    split: str | None = None,
+    labels: str | Sequence[str] | None = None,
+    descriptions: str | Path | None = None,
+    tau: float = TAU,
+    equalise: bool = False,
+    split_by_group: bool = False,
+    shares: Mapping[str, float] = SHARES,
+    seed: int = 0,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> Exported:
+    """Write a set in another layout; the files' bytes are copied, not encoded anew.
+
+    Every picture is read once, so that broken ones are left out; masks that do not fit their
+    picture are written as they are read. All of it appears under `out` at the end, or nothing; an
+    interrupted export goes on where it stopped when it is called again in the same way.
+
+    Args:
+        source, split, labels, descriptions, tau: as for `sida.data.open`; all splits if not given.
+        out: a folder that is not there, or empty.
+        to: the layout.
+        equalise: cut and encode every picture by one rule for all (see `sida.data.equalise`).
+        split_by_group: draw the splits anew, so that no original is on two sides.
+        shares: of those splits.
+        seed: of both.
+        progress: called with the number of samples done, and of all.
+
+    Raises:
+        InputError: `out` is in use.
+        DataError: the source is no labelled set, or is streamed where all of it is needed at once.
+    """
+    target = Path(os.path.abspath(out))
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{str(out)!r} is there already: choose another folder, or remove it")
+    names: list[str | None] = [split] if split is not None else [*splits_of(source)]
+    sets = [
+        open(source, name, labels=labels, descriptions=descriptions, tau=tau)
+        for name in names or [None]
+    ]
+    jobs, total = _jobs(sets, split_by_group, shares, seed, needs_all=equalise or split_by_group)
+    rule = Rule(_common_side(sets), seed) if equalise else None
+    wanted = [str(Path(source).resolve()), to, split, str(descriptions), tau, str(rule)]
+    journal = Journal(target, {"wanted": wanted, "samples": _digest(jobs)})
+    rows = _write(WRITERS[to](journal.folder), journal, jobs, rule, lambda n: progress(n, total))
+    if not rows:
+        journal.discard()
+        raise DataError(f"nothing of {str(source)!r} can be exported: {_why(sets)}")
+    journal.finish(target)
+    return Exported(target, _counts(rows), [problem for data in sets for problem in data.report])
+
+
+def _why(sets: Sequence[Dataset]) -> str:
+    kinds = Counter(problem.kind for data in sets for problem in data.report)
+    return "; ".join(f"{count} x {KINDS[kind]}" for kind, count in kinds.most_common())
+
+
+def _jobs(
+    sets: Sequence[Dataset],
+    split_by_group: bool,
+    shares: Mapping[str, float],
+    seed: int,
+    needs_all: bool,
+) -> tuple[Sequence[_Job] | Iterator[_Job], int | None]:
+    """What is to be written, split by split, and how much it is."""
+    if any(isinstance(data, Streamed) for data in sets):
+        if needs_all:
+            raise DataError(
+                f"{sets[0].name!r} is streamed, and for this all of it is needed at once: "
+                "download it first (sida data download)"
+            )
+        return (_Job(sample, data.split) for data in sets for sample in data), None
+    if not split_by_group:
+        jobs = [_Job(sample, data.split) for data in sets for sample in data]
+        return jobs, len(jobs)
+    samples = [sample for data in sets for sample in data]
+    chosen = assign_splits(samples, shares, seed)
+    jobs = [
+        _Job(sample, name)
+        for name in shares
+        for sample, own in zip(samples, chosen, strict=True)
+        if own == name
+    ]
+    return jobs, len(jobs)
+
+
+def _digest(jobs: Sequence[_Job] | Iterator[_Job]) -> str | None:
+    """One text for the samples and their splits, to see whether they are the same again."""
+    if not isinstance(jobs, Sequence):
+        return None
+    digest = hashlib.sha256()
+    for job in jobs:
+        digest.update(f"{job.split}\0{job.sample.name}\0{job.sample.label}\n".encode())
+    return digest.hexdigest()
+
+
+def _common_side(sets: Sequence[Dataset]) -> int:
+    sizes = []
+    for data in sets:
+        for sample in data:
+            try:
+                sizes.append((sample.label, min(sample.size())))
+            except PictureError:  # in the report now, and left out when it is read
+                continue
+    return common_side(sizes)
+
+
+def _write(
+    writer: Writer,
+    journal: Journal,
+    jobs: Sequence[_Job] | Iterator[_Job],
+    rule: Rule | None,
+    progress: Callable[[int], None],
+) -> list[Row]:
+    """Write what an earlier run has not written; gives the rows of both."""
+    done = journal.entries()
+    waiting: deque[Entry] = deque()
+    rows = [entry["row"] for entry in done if entry["row"] is not None]
+    for row in rows:
+        writer.recall(row)
+    rest = islice(jobs, len(done), None)
+    _recall_problems(jobs, done)
+    with closing(journal.begin(done)) as stream:
+        try:
+            for number, (job, labelled) in enumerate(_read(rest), len(done) + 1):
+                item = None if labelled is None else _item(labelled, job.split, rule)
+                complete = [] if item is None else writer.add(item)
+                waiting.append(_entry(job.sample, item is not None))
+                rows += complete
+                journal.note(stream, _completed(waiting, complete))
+                progress(number)
+            complete = writer.flush()
+            rows += complete
+            journal.note(stream, _completed(waiting, complete))
+        except BaseException:
+            writer.discard()
+            raise
+    writer.finish(rows)
+    return rows
+
+
+def _recall_problems(jobs: Sequence[_Job] | Iterator[_Job], done: Sequence[Entry]) -> None:
+    """Put what an earlier run found wrong into the reports of this one."""
+    if isinstance(jobs, Sequence):
+        for job, entry in zip(jobs, done, strict=False):
+            for kind, message in entry["problems"]:
+                job.sample.report.add(kind, job.sample.name, message)
+
+
+def _entry(sample: Sample, written: bool) -> Entry:
+    problems = [(problem.kind, problem.message) for problem in sample.report.of(sample.name)]
+    return {"row": {} if written else None, "problems": problems}
+
+
+def _completed(waiting: deque[Entry], rows: Sequence[Row]) -> list[Entry]:
+    """The entries whose samples are complete now: those of the rows, and what was left out."""
+    entries = []
+    coming = deque(rows)
+    while waiting and (waiting[0]["row"] is None or coming):
+        entry = waiting.popleft()
+        entries.append(entry if entry["row"] is None else {**entry, "row": coming.popleft()})
+    return entries
+
+
+def _read(jobs: Iterator[_Job]) -> Iterator[tuple[_Job, Labelled | None]]:
+    """Every job in order with its picture; None for one that cannot be read."""
+    drawn: deque[_Job] = deque()
+
+    def samples() -> Iterator[Sample]:
+        for job in jobs:
+            drawn.append(job)
+            yield job.sample
+
+    for labelled in read(samples()):
+        while (job := drawn.popleft()).sample is not labelled.sample:
+            yield job, None
+        yield job, labelled
+    for job in drawn:
+        yield job, None
+
+
+def _item(labelled: Labelled, split: str | None, rule: Rule | None) -> Item | None:
+    """What is written for a picture; None where the rule has no use for it."""
+    if rule is None:
+        return _copied(labelled, split)
+    sample = labelled.sample
+    if (refused := rule.refuses(labelled)) is not None:
+        kind = "too_small" if "smaller" in refused else "not_placed"
+        sample.report.add(kind, sample.name, refused)
+        return None
+    drawn = rule.draw(labelled)
+    return replace(
+        _described(labelled, split),
+        name=PurePosixPath(_file_name(labelled)).with_suffix(drawn.suffix).name,
+        data=drawn.data,
+        mask=None if drawn.mask is None else encode(drawn.mask, "PNG"),
+        size=drawn.size,
+    )
+
+
+def _copied(labelled: Labelled, split: str | None) -> Item:
+    """The files as they are; a mask that had to be changed to be used, as it was used."""
+    sample = labelled.sample
+    changed = {problem.kind for problem in sample.report.of(sample.name)} & REPAIRED
+    held = labelled.held
+    item = replace(_described(labelled, split), data=stored_bytes(held.picture))
+    if labelled.mask is None or held.mask is None:
+        return item
+    if changed or sample.tau is not None:
+        return replace(item, mask=encode(labelled.mask, "PNG"))
+    suffix = sample.mask.suffix if isinstance(sample.mask, Path) else ".png"
+    return replace(item, mask=stored_bytes(held.mask), mask_suffix=suffix)
+
+
+def _described(labelled: Labelled, split: str | None) -> Item:
+    sample, picture = labelled.sample, labelled.picture
+    return Item(
+        split,
+        sample.label,
+        _file_name(labelled),
+        b"",
+        None,
+        ".png",
+        (picture.height, picture.width),
+        sample.description,
+        sample.source,
+        sample.group,
+    )
+
+
+def _file_name(labelled: Labelled) -> str:
+    """Its own name; one without a picture's suffix gets that of its format."""
+    name = PurePosixPath(labelled.sample.name).name
+    if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES:
+        return name
+    format = labelled.picture.format or "png"
+    return name + SUFFIXES.get(format, f".{format.lower()}")
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for (split, label), n in Counter((r["split"] or "all", r["label"]) for r in rows).items():
+        counts.setdefault(split, {})[label] = n
+    return counts

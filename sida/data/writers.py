@@ -1,0 +1,167 @@
+"""What writes an exported set: `Item`, `Writer`, and the writers of folders and manifests.
+
+A writer gets one `Item` after the other and answers with the rows that stand for what is complete
+on the disk; the tables over all rows are written last. A row's `files` are those written for it.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from sida.files import write_text
+from sida.verdict import LABELS
+
+__all__ = ["FolderWriter", "Item", "ManifestWriter", "Row", "Writer"]
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture to be written: its file's bytes under a name with suffix, and what belongs to it.
+
+    `mask` and `mask_suffix` are its mask's file; `size` is (height, width).
+    """
+
+    split: str | None
+    label: str
+    name: str
+    data: bytes
+    mask: bytes | None
+    mask_suffix: str
+    size: tuple[int, int]
+    description: str | None = None
+    source: str | None = None
+    group: str | None = None
+
+
+class Writer(Protocol):
+    """What `export` writes with."""
+
+    def add(self, item: Item) -> list[Row]:
+        """Take one picture; gives the rows that are now complete on the disk."""
+
+    def flush(self) -> list[Row]:
+        """Complete what is begun."""
+
+    def discard(self) -> None:
+        """Leave what is begun, and is not complete."""
+
+    def recall(self, row: Row) -> None:
+        """Take the row of an earlier, interrupted run as written."""
+
+    def finish(self, rows: Sequence[Row]) -> None:
+        """Write the tables over all rows."""
+
+
+class FolderWriter:
+    """`[SPLIT/]{real,full_synthetic,tampered}/…`, masks, descriptions, and a manifest a split."""
+
+    columns: Sequence[str] = ("image", "label", "mask", "source", "group")
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._taken: set[str] = set()
+
+    def add(self, item: Item) -> list[Row]:
+        """Write the picture and its mask."""
+        base = PurePosixPath(item.split or "")
+        picture = self._free(self.folder(item) / item.name)
+        files = {picture: item.data}
+        mask = base / "masks" / f"{picture.stem}_mask{item.mask_suffix}"
+        if item.mask is not None:
+            files[mask] = item.mask
+        for place, data in files.items():
+            (self.root / place).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / place).write_bytes(data)
+        row = {
+            "split": item.split,
+            "image": str(self.shown(picture, base)),
+            "label": item.label,
+            "mask": None if item.mask is None else str(self.shown(mask, base)),
+            "description": item.description,
+            "source": item.source,
+            "group": item.group,
+            "files": {str(place): len(data) for place, data in files.items()},
+        }
+        return [row]
+
+    def flush(self) -> list[Row]:
+        """Nothing is ever begun and not complete."""
+        return []
+
+    def discard(self) -> None:
+        """See `flush`."""
+
+    def recall(self, row: Row) -> None:
+        """Its names are taken."""
+        self._taken.update(_stem(PurePosixPath(place)) for place in row["files"])
+
+    def folder(self, item: Item) -> PurePosixPath:
+        """Where a picture goes."""
+        return PurePosixPath(item.split or "") / item.label
+
+    def shown(self, place: PurePosixPath, base: PurePosixPath) -> PurePosixPath:
+        """How the manifest names a file: relative to its own folder."""
+        return place.relative_to(base)
+
+    def _free(self, place: PurePosixPath) -> PurePosixPath:
+        """The place, or one with a number: of two pictures with one stem, whose is the mask?"""
+        number, wanted = 1, place
+        while (stem := _stem(place)) in self._taken:
+            number += 1
+            place = wanted.with_name(f"{wanted.stem}~{number}{wanted.suffix}")
+        self._taken.add(stem)
+        return place
+
+    def finish(self, rows: Sequence[Row]) -> None:
+        """Descriptions and manifests, split by split."""
+        for split in dict.fromkeys(row["split"] for row in rows):
+            own = [row for row in rows if row["split"] == split]
+            folder = self.root / (split or "")
+            for label in LABELS:
+                self._write_texts(folder, label, own)
+            _write_csv(folder / "manifest.csv", self.columns, own)
+
+    def _write_texts(self, folder: Path, label: str, rows: Sequence[Row]) -> None:
+        texts = {
+            PurePosixPath(row["image"]).name: row["description"]
+            for row in rows
+            if row["label"] == label and row["description"]
+        }
+        if texts:
+            file = folder / "description" / f"{label}_GT.json"
+            write_text(file, json.dumps(texts, ensure_ascii=False, indent=1) + "\n")
+
+
+class ManifestWriter(FolderWriter):
+    """`pictures/`, `masks/` and one `manifest.csv` that says everything."""
+
+    columns = ("image", "label", "mask", "description", "source", "group", "split")
+
+    def folder(self, item: Item) -> PurePosixPath:
+        return PurePosixPath(item.split or "") / "pictures" / item.label
+
+    def shown(self, place: PurePosixPath, base: PurePosixPath) -> PurePosixPath:
+        return place
+
+    def finish(self, rows: Sequence[Row]) -> None:
+        """The one manifest; a column that is empty throughout is left out."""
+        used = [name for name in self.columns if any(row[name] is not None for row in rows)]
+        _write_csv(self.root / "manifest.csv", used, rows)
+
+
+def _stem(place: PurePosixPath) -> str:
+    return str(place.with_suffix("")).casefold()
+
+
+def _write_csv(file: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(file, stream.getvalue())
