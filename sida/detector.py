@@ -48,7 +48,7 @@ class Request:
         picture: path, bytes, Pillow image, or array (height, width, 3) uint8.
         masks: of tampered pictures, of all, or of none.
         explain: whether the model shall write why.
-        provenance: whether the file's own statements and traces are added.
+        provenance: whether the file's own statements and traces are added; not offered yet.
     """
 
     picture: Source
@@ -148,6 +148,8 @@ class Detector:
 
         def sources() -> Iterator[Source]:
             for request in wanted:
+                if request.provenance:
+                    raise ConfigError("provenance is not offered yet: leave it out.")
                 pending.append(request)
                 yield request.picture
 

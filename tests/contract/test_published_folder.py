@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from sida import Detector
 from sida.cli import app
+from sida.image.read import read_mask
 from sida.model.prompt import QUESTIONS
 from sida.verdict import LABELS
 from tests.oracle import description_folder, published_folder
@@ -49,7 +48,7 @@ def test_probabilities_are_the_recorded_ones(judged):
 
 def test_masks_are_the_recorded_ones(judged, shared):
     for (name, case), line in judged:
-        mask = np.asarray(Image.open(line["mask"]["file"])) > 127
+        mask = read_mask(line["mask"]["file"]) > 127
         assert list(mask.shape) == case["original_hw"]
         stride = case["final_mask_stride"]
         tensors = load_file(shared / f"oracle/eval/{name}.safetensors")

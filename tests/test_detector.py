@@ -1,0 +1,184 @@
+"""One detector, many pictures: order, failures, masks, explanations."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sida.detector import Detector, Request
+from sida.errors import ConfigError, DeviceError, PictureError
+from sida.evidence.cues import CUES
+from sida.model.calibration import Calibration
+from sida.verdict import LABELS, Failure, Verdict, parse_line
+from tests.small import small_detector
+
+ALWAYS_TAMPERED = Calibration(bias=(0.0, 0.0, 100.0), digest="x", unsure_below=0.2)
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return small_detector()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Seven pictures of different sizes; the third and the last one are broken."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for i, size in enumerate([(40, 60), (100, 90), (8, 8), (64, 64), (1, 1), (130, 20), (9, 9)]):
+        path = tmp_path / f"{i}.png"
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
+        paths.append(path)
+    paths[2].write_bytes(b"no picture")
+    paths[6].unlink()
+    return paths
+
+
+def test_results_come_in_the_order_of_the_pictures_and_failures_in_their_place(detector, files):
+    results = list(detector.detect_many(files))
+    assert [result.image for result in results] == [str(path) for path in files]
+    assert [type(result) for result in results] == [
+        *(Verdict, Verdict, Failure, Verdict, Verdict, Verdict, Failure)
+    ]
+    assert (results[2].error, results[6].error) == ("unreadable_image", "not_found")
+    assert (results[1].height, results[1].width) == (100, 90)
+
+
+def test_a_picture_is_judged_the_same_alone_and_in_company(detector, files):
+    together = list(detector.detect_many(files, masks="all"))
+    for path, verdict in zip(files, together, strict=True):
+        if isinstance(verdict, Failure):
+            continue
+        alone = detector.detect(path, masks="all")
+        for label in LABELS:
+            found = alone.probabilities[label]
+            assert found == pytest.approx(verdict.probabilities[label], abs=1e-5)
+        np.testing.assert_allclose(alone.probability_map, verdict.probability_map, atol=1e-4)
+
+
+def test_pictures_are_taken_only_as_they_are_needed(detector, files):
+    taken = []
+
+    def source() -> Iterator[Path]:
+        for i in range(1000):
+            taken.append(i)
+            yield files[0]
+
+    results = detector.detect_many(source())
+    next(results)
+    assert len(taken) < 40
+    results.close()
+
+
+@pytest.mark.parametrize("kind", ["path", "text", "bytes", "array", "image"])
+def test_every_way_to_give_a_picture(detector, files, kind):
+    path = files[0]
+    with Image.open(path) as image:
+        image.load()
+    sources = {"path": path, "text": str(path), "bytes": path.read_bytes(), "image": image}
+    source = sources.get(kind, np.asarray(image))
+    verdict = detector.detect(source)
+    expected = detector.detect(path)
+    assert verdict.probabilities == expected.probabilities
+    assert verdict.image == (str(path) if kind in ("path", "text") else None)
+    assert (verdict.sha256 is None) == (kind in ("array", "image"))
+
+
+def test_masks_are_made_where_they_are_wanted(files):
+    detector = small_detector(calibration=ALWAYS_TAMPERED)
+    for masks, made in (("tampered", True), ("all", True), ("none", False)):
+        verdict = detector.detect(files[1], masks=masks)
+        assert verdict.label == "tampered"
+        assert (verdict.mask is not None) == (verdict.localization is not None) == made
+    assert verdict.explanation is None
+    never = small_detector(calibration=Calibration(bias=(100.0, 0.0, 0.0)))
+    assert never.detect(files[1]).mask is None
+    mask = never.detect(files[1], masks="all").mask
+    assert mask.shape == (100, 90)
+    assert mask.dtype == bool
+
+
+def test_the_numbers_of_a_mask_are_those_of_its_array(files):
+    verdict = small_detector().detect(files[1], masks="all")
+    assert verdict.localization.area == pytest.approx(verdict.mask.mean())
+    assert np.array_equal(verdict.mask, verdict.probability_map > verdict.localization.threshold)
+
+
+def test_a_mask_threshold_moves_the_mask(files):
+    high = small_detector(calibration=Calibration(mask_threshold=0.9)).detect(files[1], masks="all")
+    low = small_detector(calibration=Calibration(mask_threshold=0.1)).detect(files[1], masks="all")
+    assert not (high.mask & ~low.mask).any()
+    assert low.mask.sum() > high.mask.sum()
+
+
+def test_a_calibration_shows_in_the_verdict(files):
+    plain = small_detector().detect(files[0])
+    assert (plain.calibrated, plain.inconclusive) == (False, False)
+    sure = small_detector(calibration=ALWAYS_TAMPERED).detect(files[0])
+    assert (sure.calibrated, sure.inconclusive) == (True, False)
+    unsure = Calibration(scale=(0.0, 0.0, 0.0), digest="x", unsure_below=0.5)
+    assert small_detector(calibration=unsure).detect(files[0]).inconclusive
+
+
+def test_an_explanation_is_written_by_the_model_and_checked_against_cues(files):
+    detector = small_detector(calibration=ALWAYS_TAMPERED)
+    explanation = detector.detect(files[1], explain=True).explanation
+    assert explanation.complete in (True, False)
+    assert {claim.cue for claim in explanation.claims} <= CUES.keys()
+
+
+def test_the_facts_reach_the_text(files, monkeypatch):
+    """What is measured is fed to the language model as ids between the stem and the text."""
+    detector = small_detector(calibration=ALWAYS_TAMPERED)
+    fed = []
+
+    def record(_model, _cache, ids, _stops, _limit):
+        fed.append(list(ids))
+        return iter([detector.engine.processor.tokenizer.end_id])
+
+    monkeypatch.setattr("sida.inference.engine.generate", record)
+    explanation = detector.detect(files[1], explain=True).explanation
+    text = detector.engine.processor.tokenizer.decode(fed[0])
+    assert text.startswith("[CLS] The image is tampered [SEG] <im_start>")
+    assert text.rstrip().endswith("<im_end>")
+    assert explanation.complete
+    assert explanation.text == ""
+
+
+def test_a_verdict_survives_json(detector, files):
+    verdict = detector.detect(files[0], masks="all")
+    line = verdict.model_dump_json()
+    assert json.loads(line)["schema"] == "sida.verdict/1"
+    assert parse_line(line) == verdict
+
+
+def test_overlays_are_drawn_over_the_picture(detector, files, tmp_path):
+    verdict = detector.detect(files[1], masks="all")
+    verdict.save_overlay(tmp_path / "o.png")
+    with Image.open(tmp_path / "o.png") as image:
+        assert image.size == (90, 100)
+
+
+def test_a_broken_picture_raises_with_its_code(detector, files):
+    with pytest.raises(PictureError) as caught:
+        detector.detect(files[2])
+    assert caught.value.code == "unreadable_image"
+
+
+def test_what_cannot_be_had_is_refused_before_the_weights_are_read():
+    with pytest.raises(DeviceError, match="choose auto, cpu"):
+        Detector.load("tiny", device="tpu")
+    with pytest.raises(DeviceError, match="no dtype 'int3'"):
+        Detector.load("tiny", dtype="int3")
+    with pytest.raises(ConfigError, match="not offered yet"):
+        Detector.load("tiny", quantize="int8")
+    with pytest.raises(ConfigError, match="expected at least 1"):
+        Detector.load("tiny", batch_size=0)
+
+
+def test_provenance_is_refused_in_a_sentence(detector, files):
+    with pytest.raises(ConfigError, match="provenance"):
+        next(detector.run([Request(files[0], provenance=True)]))
