@@ -1,0 +1,110 @@
+"""Work for several processes that end with their parent, each computing in one thread."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, TypeVar
+
+from sida.errors import SidaError
+
+__all__ = ["in_order_or_not", "process_count", "quiet_process"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+AHEAD = 4
+"""Items that are handed out for each process beside the one it works on."""
+
+
+def process_count(wanted: int) -> int:
+    """The number of processes; 0 is one for each core that this process may use."""
+    if wanted:
+        return wanted
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_order_or_not(
+    function: Callable[[Item], Result], items: Sequence[Item], processes: int
+) -> Iterator[Result]:
+    """`function` of every item, as they get ready; with one process, in this one.
+
+    What a function raises ends all. The processes are new ones (spawned), so `function` has to be
+    picklable, and a script that calls this needs the usual `if __name__ == "__main__":`.
+    """
+    if processes <= 1:
+        yield from map(function, items)
+        return
+    context = multiprocessing.get_context("spawn")
+    coming = iter(items)
+    pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(function,))
+    try:
+        waiting: set[Future[Result]] = set()
+        while True:
+            room = processes * AHEAD - len(waiting)
+            waiting |= {pool.submit(_call, item) for item in islice(coming, room)}
+            if not waiting:
+                return
+            ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in ready:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise SidaError(
+            "a worker process was ended from outside, most likely because memory ran out: use "
+            "fewer with workers=N and start again, the run goes on where it stopped"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_function: list[Callable[[Any], Any]] = []
+"""What this process is for; it is sent once, for it may hold much."""
+
+
+def _call(item: Any) -> Any:
+    return _function[0](item)
+
+
+def _begin(function: Callable[[Any], Any]) -> None:
+    _function[:] = [function]
+    _end_with_parent()
+
+
+def _end_with_parent() -> None:
+    """Leave as soon as the parent is gone, however it went; Ctrl-C is the parent's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def quiet_process() -> Iterator[None]:
+    """One thread for torch and OpenCV inside: sums in another order give other last digits."""
+    restore: list[Callable[[], Any]] = []
+    import cv2
+    import torch
+
+    if (threads := cv2.getNumThreads()) != 1:
+        cv2.setNumThreads(1)
+        restore.append(lambda: cv2.setNumThreads(threads))
+    if (torch_threads := torch.get_num_threads()) != 1:
+        torch.set_num_threads(1)
+        restore.append(lambda: torch.set_num_threads(torch_threads))
+    try:
+        yield
+    finally:
+        for undo in restore:
+            undo()

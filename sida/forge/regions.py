@@ -1,0 +1,199 @@
+"""Where to alter a picture: objects, superpixels, shapes, or what a segmenter finds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.segmentation import slic
+
+from sida.forge.config import RegionKind
+
+__all__ = ["Finder", "Found", "Region", "draw_region"]
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+_SLIC_SIDE = 256
+"""Larger pictures are looked at smaller: finer borders cost time and say nothing."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of a picture: `mask` (height, width) bool; how it came about; what it shows."""
+
+    mask: Mask
+    kind: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    object: str | None = None
+
+
+Found = tuple[Mask, str | None]
+"""A mask (height, width) of something in a picture, and its word where that is known."""
+
+
+class Finder(Protocol):
+    """Finds things in a picture (height, width, 3) uint8; with a word, such things."""
+
+    def __call__(self, pixels: Pixels, word: str | None = None) -> Sequence[Found]: ...
+
+
+def draw_region(
+    pixels: Pixels,
+    rng: np.random.Generator,
+    kinds: Mapping[RegionKind, float],
+    area: tuple[float, float],
+    objects: Sequence[Found] = (),
+    finder: Finder | None = None,
+) -> Region:
+    """A random region.
+
+    Args:
+        pixels: (height, width, 3) uint8.
+        kinds: "object", "superpixels", "shape", "segmenter" and how often each; where the picture
+            has no fitting object, or nothing fitting is found, superpixels take its place.
+        area: least and largest fraction of the picture. Fractions are drawn evenly on a
+            logarithmic scale.
+        objects: masks known of this picture.
+        finder: for "segmenter".
+    """
+    names = list(kinds)
+    shares = np.array([kinds[name] for name in names], float)
+    kind = names[int(rng.choice(len(names), p=shares / shares.sum()))]
+    known = objects if kind == "object" else ()
+    if kind == "segmenter" and finder is not None:
+        known = finder(pixels)
+    if known and (region := _known(known, kind, area, rng)) is not None:
+        return region
+    target = float(np.exp(rng.uniform(np.log(area[0]), np.log(area[1]))))
+    if kind != "shape":
+        region = _superpixels(pixels, target, rng)
+        if area[0] <= region.mask.mean() <= area[1]:
+            return region
+    return _shape(pixels.shape[:2], target, rng)
+
+
+def _known(
+    found: Sequence[Found], kind: str, area: tuple[float, float], rng: np.random.Generator
+) -> Region | None:
+    fitting = [each for each in found if area[0] <= each[0].mean() <= area[1]]
+    if not fitting:
+        return None
+    mask, word = fitting[int(rng.integers(len(fitting)))]
+    return Region(mask, kind, {}, word)
+
+
+def _superpixels(pixels: Pixels, target: float, rng: np.random.Generator) -> Region:
+    """Neighbouring superpixels (SLIC), joined by likeness of colour up to the wanted area."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, _SLIC_SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    segments, compactness = int(rng.integers(40, 160)), float(rng.choice((5, 10, 20)))
+    labels = slic(small, segments, compactness, max_num_iter=5, start_label=0)
+    start = labels[rng.integers(labels.shape[0]), rng.integers(labels.shape[1])]
+    mask = _grown(small, labels, int(start), target)
+    whole = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    return Region(whole > 0, "superpixels", {"segments": segments, "compactness": compactness})
+
+
+def _grown(pixels: Pixels, labels: NDArray[np.intp], start: int, target: float) -> Mask:
+    means = (
+        np.stack(
+            [np.bincount(labels.ravel(), weights=pixels[..., c].ravel()) for c in range(3)], axis=1
+        )
+        / np.maximum(np.bincount(labels.ravel()), 1)[:, None]
+    )
+    mask: Mask = labels == start
+    while mask.mean() < target:
+        ring = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & ~mask
+        beside = np.unique(labels[ring])
+        if not len(beside):
+            break
+        colour = pixels[mask].mean(axis=0)
+        nearest = beside[np.argmin(np.abs(means[beside] - colour).sum(axis=1))]
+        joined = mask | (labels == nearest)
+        if joined.mean() - target > target - mask.mean():  # without it the area is nearer
+            break
+        mask = joined
+    return mask
+
+
+def _shape(size: tuple[int, ...], target: float, rng: np.random.Generator) -> Region:
+    """An ellipse, a rectangle, a blob or a brush stroke of about the wanted area."""
+    name = list(_OUTLINES)[int(rng.integers(len(_OUTLINES)))]
+    mask = _OUTLINES[name](size, target, rng)
+    if not 0.4 * target < mask.mean() < 2.5 * target:  # much of it lay outside the picture
+        name, mask = "ellipse", _ellipse(size, target, rng)
+    return Region(mask, "shape", {"shape": name})
+
+
+def _centre(size: tuple[int, ...], reach: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """x, y such that a shape of that radius lies inside, where it can."""
+    sides = np.array(size[1::-1], float)
+    low = np.minimum(reach, sides / 2)
+    return rng.uniform(low, sides - low)
+
+
+def _filled(size: tuple[int, ...], corners: NDArray[np.float64]) -> Mask:
+    mask = np.zeros(size[:2], np.uint8)
+    cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 1)
+    return mask.astype(bool)
+
+
+def _ellipse(size: tuple[int, ...], target: float, rng: np.random.Generator) -> Mask:
+    pixels = max(target * size[0] * size[1], 16)
+    aspect = float(rng.uniform(0.5, 1))
+    long = float(np.sqrt(pixels / (np.pi * aspect)))
+    x, y = _centre(size, long, rng)
+    mask = np.zeros(size[:2], np.uint8)
+    axes = (max(1, round(long)), max(1, round(long * aspect)))
+    cv2.ellipse(mask, (round(x), round(y)), axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
+    return mask.astype(bool)
+
+
+def _rectangle(size: tuple[int, ...], target: float, rng: np.random.Generator) -> Mask:
+    pixels, aspect = target * size[0] * size[1], float(rng.uniform(0.4, 1))
+    long = float(np.sqrt(pixels / aspect))
+    centre = _centre(size, long / 2, rng)
+    angle = float(rng.uniform(-45, 45)) if rng.random() < 0.5 else 0.0
+    box = cv2.boxPoints(((centre[0], centre[1]), (long, long * aspect), angle))
+    return _filled(size, np.asarray(box, float))
+
+
+def _blob(size: tuple[int, ...], target: float, rng: np.random.Generator) -> Mask:
+    """A closed curve whose radius wavers in a few harmonics."""
+    angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    radius = np.ones_like(angles)
+    for order in (1, 2, 3, 4, 5):
+        radius += rng.normal(0, 0.25 / order) * np.cos(order * angles + rng.uniform(0, 2 * np.pi))
+    radius = radius.clip(0.3, None)
+    radius *= np.sqrt(target * size[0] * size[1] / (np.pi * np.mean(radius**2)))
+    around = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius[:, None]
+    return _filled(size, _centre(size, float(radius.max()), rng) + around)
+
+
+def _stroke(size: tuple[int, ...], target: float, rng: np.random.Generator) -> Mask:
+    """A thick line of some bends, as a brush leaves it."""
+    pixels = target * size[0] * size[1]
+    thick = float(np.sqrt(pixels) * rng.uniform(0.35, 0.7))
+    points = [_centre(size, thick, rng)]
+    heading, length = float(rng.uniform(0, 2 * np.pi)), pixels / thick / 4
+    for _ in range(4):
+        heading += float(rng.normal(0, 0.7))
+        step = length * np.array([np.cos(heading), np.sin(heading)])
+        points.append((points[-1] + step).clip(0, np.array(size[1::-1]) - 1))
+    mask = np.zeros(size[:2], np.uint8)
+    line = np.rint(points).astype(np.int32)
+    cv2.polylines(mask, [line], False, 1, thickness=max(1, round(thick)))
+    return mask.astype(bool)
+
+
+_OUTLINES: Mapping[str, Callable[[tuple[int, ...], float, np.random.Generator], Mask]] = {
+    "ellipse": _ellipse,
+    "rectangle": _rectangle,
+    "blob": _blob,
+    "stroke": _stroke,
+}

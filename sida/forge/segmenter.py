@@ -1,0 +1,95 @@
+"""Things in a picture, found by a detector and cut out by SAM, both of transformers."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from sida.errors import CheckpointError
+from sida.forge.config import Segmenter
+from sida.forge.diffusion import device_of
+from sida.forge.regions import Found
+
+__all__ = ["SamFinder"]
+
+Pixels = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+
+WORDS = (
+    "person", "face", "dog", "cat", "bird", "horse", "car", "bus", "bicycle", "boat", "tree",
+    "flower", "building", "window", "sign", "chair", "table", "bottle", "cup", "bag", "food",
+)  # fmt: skip
+"""What a zero-shot detector looks for where no word is given."""
+MOST_BOXES = 12
+
+
+class SamFinder:
+    """See `sida.forge.regions.Finder`; without a detector SAM is prompted with a grid of points."""
+
+    def __init__(self, config: Segmenter, device: str = "auto") -> None:
+        self._threshold, self._device = config.threshold, device_of(device)
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+        try:
+            self._load(config)
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"the segmenter {config.sam!r} with the detector {config.detector!r} cannot be "
+                f"loaded ({' '.join(str(error).split())[:300]}): give folders or hub names of a "
+                "SamModel and of an object detector"
+            ) from error
+
+    def _load(self, config: Segmenter) -> None:
+        import transformers
+
+        self._sam = transformers.SamModel.from_pretrained(config.sam).to(self._device).eval()
+        self._processor = transformers.SamProcessor.from_pretrained(config.sam)
+        self._detector: Any = None
+        if config.detector is not None:
+            found = transformers.AutoConfig.from_pretrained(config.detector)
+            zero_shot = transformers.AutoModelForZeroShotObjectDetection._model_mapping.keys()
+            self._takes_words = type(found) in zero_shot
+            task = "zero-shot-object-detection" if self._takes_words else "object-detection"
+            self._detector = transformers.pipeline(task, model=config.detector, device=self._device)
+
+    def __call__(self, pixels: Pixels, word: str | None = None) -> Sequence[Found]:
+        """Masks (height, width) bool with their words, the surest first."""
+        if self._detector is None:
+            height, width = pixels.shape[:2]
+            points = [(x * width / 4, y * height / 4) for y in (1, 2, 3) for x in (1, 2, 3)]
+            masks = self._masks(pixels, input_points=[[[list(point)] for point in points]])
+            return [(mask, None) for mask in masks]
+        boxes, words = self._boxes(pixels, word)
+        if not boxes:
+            return []
+        masks = self._masks(pixels, input_boxes=[[list(box) for box in boxes]])
+        return list(zip(masks, words, strict=True))
+
+    def _boxes(self, pixels: Pixels, word: str | None) -> tuple[list[Box], list[str | None]]:
+        image = Image.fromarray(pixels)
+        if self._takes_words:
+            labels = [word] if word else list(WORDS)
+            found = self._detector(image, candidate_labels=labels, threshold=self._threshold)
+        else:
+            found = self._detector(image, threshold=self._threshold)
+            found = [each for each in found if word in (None, each["label"])]
+        found = sorted(found, key=lambda each: -each["score"])[:MOST_BOXES]
+        corners = ("xmin", "ymin", "xmax", "ymax")
+        boxes = [tuple(float(each["box"][corner]) for corner in corners) for each in found]
+        return boxes, [each["label"] for each in found]  # type: ignore[return-value]
+
+    @torch.inference_mode()
+    def _masks(self, pixels: Pixels, **prompts: Any) -> list[NDArray[np.bool_]]:
+        """Of each prompt the mask that SAM itself rates best."""
+        inputs = self._processor(Image.fromarray(pixels), return_tensors="pt", **prompts)
+        outputs = self._sam(**inputs.to(self._device), multimask_output=True)
+        masks = self._processor.image_processor.post_process_masks(
+            outputs.pred_masks.cpu(), inputs["original_sizes"], inputs["reshaped_input_sizes"]
+        )[0]
+        best = outputs.iou_scores[0].argmax(dim=-1)
+        return [
+            np.asarray(mask[index].numpy(), bool) for mask, index in zip(masks, best, strict=True)
+        ]

@@ -1,0 +1,309 @@
+"""Altering a region: splice, copy-move, removal, regeneration by a network.
+
+Every function takes a picture (height, width, 3) uint8, returns `Tampered`, and changes no pixel
+outside the returned mask, but for the variants "whole", whose every pixel went through a decoder.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sida.forge.regions import Region
+from sida.image.geometry import bounding_box
+
+__all__ = [
+    "Codec",
+    "Painter",
+    "Tampered",
+    "copy_move",
+    "inpaint",
+    "is_visible",
+    "regenerate",
+    "remove",
+    "splice",
+]
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Latents = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tampered:
+    """An altered picture: `mask` (height, width) bool, what was done, and what that shows."""
+
+    pixels: Pixels
+    mask: Mask
+    operation: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    content: str | None = None
+
+
+class Codec(Protocol):
+    """An autoencoder: a picture to latents (channels, height / factor, width / factor) and back."""
+
+    name: str
+    factor: int
+
+    def encode(self, pixels: Pixels) -> Latents: ...
+    def decode(self, latents: Latents, height: int, width: int) -> Pixels: ...
+
+
+class Painter(Protocol):
+    """Paints the masked part of a picture anew, to a text; all pixels come from its decoder."""
+
+    name: str
+
+    def __call__(self, pixels: Pixels, mask: Mask, prompt: str, seed: int) -> Pixels: ...
+
+
+def is_visible(before: Pixels, after: Pixels, mask: Mask, least: float = 2.0) -> bool:
+    """Whether the region differs by `least` levels on average: a copied sky is no alteration."""
+    if not mask.any():
+        return False
+    difference = np.abs(after[mask].astype(np.int16) - before[mask])
+    return float(difference.mean()) >= least
+
+
+def splice(
+    pixels: Pixels, region: Region, donor: Pixels, blending: str, rng: np.random.Generator
+) -> Tampered:
+    """Put the region of another picture of the same size in its place.
+
+    Args:
+        region: of the donor, and of the picture.
+        blending: "plain", "alpha" or "poisson".
+    """
+    matched = blending != "poisson" and rng.random() < 0.5
+    if matched:
+        donor = _colours_matched(donor, region.mask, pixels)
+    parameters: dict[str, Any] = {"blending": blending, "colour_matching": matched}
+    if blending == "poisson":
+        changed = _poisson(pixels, donor, region.mask)
+    else:
+        width = round(float(rng.uniform(2, 7)), 1) if blending == "alpha" else 0.0
+        parameters["feather"] = width
+        changed = _blended(pixels, donor, region.mask, width)
+    operation = "splice" if blending == "plain" else f"splice_{blending}"
+    shown = region.object or "a part"
+    return Tampered(
+        changed, region.mask, operation, parameters, f"{shown} out of another photograph"
+    )
+
+
+def _blended(pixels: Pixels, inserted: Pixels, mask: Mask, feather: float) -> Pixels:
+    """`inserted` inside the mask, faded in over `feather` pixels from its border inwards."""
+    if not feather:
+        return np.where(mask[..., None], inserted, pixels)
+    padded = np.pad(mask, 1, mode="edge").astype(np.uint8)  # the picture's border is no seam
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    alpha = (depth / (feather + 1)).clip(0, 1)[..., None]
+    mixed = pixels + alpha * (inserted.astype(np.float32) - pixels)
+    return np.where(mask[..., None], np.rint(mixed), pixels).astype(np.uint8)
+
+
+def _poisson(pixels: Pixels, inserted: Pixels, mask: Mask) -> Pixels:
+    """Gradients of `inserted`, levels of the picture (Pérez et al., "Poisson image editing")."""
+    margin = 4  # OpenCV wants room around the mask
+    padded = [
+        cv2.copyMakeBorder(each, margin, margin, margin, margin, cv2.BORDER_REFLECT_101)
+        for each in (inserted, pixels)
+    ]
+    levels = np.pad(mask.astype(np.uint8) * 255, margin)
+    box = bounding_box(levels > 0)
+    assert box is not None
+    left, top, right, bottom = box
+    centre = (left + (right - left) // 2, top + (bottom - top) // 2)
+    cloned = cv2.seamlessClone(padded[0], padded[1], levels, centre, cv2.NORMAL_CLONE)
+    inner = cloned[margin:-margin, margin:-margin]
+    return np.where(mask[..., None], inner, pixels).astype(np.uint8)
+
+
+def _colours_matched(donor: Pixels, mask: Mask, pixels: Pixels) -> Pixels:
+    """The donor with mean and spread of the target's surroundings in Lab (Reinhard et al. 2001)."""
+    source = cv2.cvtColor(donor, cv2.COLOR_RGB2LAB).astype(np.float32)
+    target = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).astype(np.float32)
+    ring = cv2.dilate(mask.astype(np.uint8), np.ones((25, 25), np.uint8)).astype(bool) & ~mask
+    around = target[ring] if ring.any() else target.reshape(-1, 3)
+    inside = source[mask]
+    ratio = (around.std(axis=0) / (inside.std(axis=0) + 1)).clip(0.7, 1.4)
+    moved = (source - inside.mean(axis=0)) * ratio + around.mean(axis=0)
+    matched = cv2.cvtColor(np.rint(moved).clip(0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB)
+    return np.asarray(matched, np.uint8)
+
+
+def copy_move(pixels: Pixels, region: Region, rng: np.random.Generator) -> Tampered:
+    """Copy the region to another place, turned, scaled or mirrored; the mask is that place."""
+    angle = round(float(rng.uniform(-30, 30)), 1) if rng.random() < 0.6 else 0.0
+    scale = round(float(rng.uniform(0.8, 1.25)), 3) if rng.random() < 0.6 else 1.0
+    mirrored = bool(rng.random() < 0.3)
+    source, mask = pixels, region.mask
+    if mirrored:
+        source, mask = source[:, ::-1], mask[:, ::-1]
+    shift, moved = _elsewhere(mask, region.mask, angle, scale, rng)
+    height, width = mask.shape
+    copied = cv2.warpAffine(
+        np.ascontiguousarray(source), shift, (width, height),
+        flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101,
+    )  # fmt: skip
+    feather = round(float(rng.uniform(1, 4)), 1) if rng.random() < 0.5 else 0.0
+    changed = _blended(pixels, np.asarray(copied, np.uint8), moved, feather)
+    parameters = {
+        "angle": angle, "scale": scale, "mirrored": mirrored, "feather": feather,
+        "matrix": [round(float(value), 4) for value in shift.ravel()],
+    }  # fmt: skip
+    shown = region.object or "a part"
+    return Tampered(
+        changed, moved, "copy_move", parameters, f"{shown} copied from the same picture"
+    )
+
+
+def _elsewhere(
+    mask: Mask, original: Mask, angle: float, scale: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], Mask]:
+    """The 2 x 3 matrix of a move, and the moved mask; of some tries the one that overlaps least."""
+    height, width = mask.shape
+    box = bounding_box(mask)
+    assert box is not None
+    centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    turn = np.asarray(cv2.getRotationMatrix2D(centre, angle, scale), float)
+    half = np.array([box[2] - box[0], box[3] - box[1]]) * scale / 2
+    best: tuple[float, NDArray[np.float64], Mask] | None = None
+    for _ in range(12):
+        low = np.minimum(half, (width / 2, height / 2))
+        place = rng.uniform(low, np.array([width, height]) - low)
+        shift = turn.copy()
+        shift[:, 2] += place - centre
+        warped = cv2.warpAffine(
+            mask.astype(np.uint8), shift, (width, height), flags=cv2.INTER_NEAREST
+        )
+        moved = np.asarray(warped, bool)
+        lost = 1 - moved.sum() / max(1, mask.sum() * scale**2)
+        cost = float((moved & original).sum() / max(1, original.sum()) + max(0.0, lost))
+        if best is None or cost < best[0]:
+            best = cost, shift, moved
+    assert best is not None
+    return best[1], best[2]
+
+
+def remove(pixels: Pixels, region: Region, method: str, rng: np.random.Generator) -> Tampered:
+    """Fill the region from its border; `method` is "telea" (2004) or "ns" (Bertalmio 2001)."""
+    radius = int(rng.integers(2, 8))
+    flag = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}[method]
+    filled = cv2.inpaint(pixels, region.mask.astype(np.uint8), radius, flag)
+    changed = np.where(region.mask[..., None], filled, pixels).astype(np.uint8)
+    shown = region.object or "a part"
+    return Tampered(
+        changed, region.mask, f"remove_{method}", {"radius": radius}, f"{shown} removed and filled"
+    )
+
+
+def regenerate(
+    pixels: Pixels,
+    region: Region,
+    codec: Codec,
+    donor: Callable[[], Pixels],
+    variant: str,
+    rng: np.random.Generator,
+) -> Tampered:
+    """Let an autoencoder make the region anew, after a change of its latents there.
+
+    Args:
+        donor: gives another picture of the same size, whose latents may take the region's place.
+        variant: "whole", all pixels come from the decoder; "paste", outside the region the
+            original ones are put back.
+    """
+    height, width = region.mask.shape
+    latents = codec.encode(pixels)
+    names = list(_LATENT_CHANGES) if variant == "whole" else ["none", *_LATENT_CHANGES]
+    change = names[int(rng.integers(len(names)))]
+    if change != "none":
+        part = _at_latents(region.mask, latents.shape[1:], codec.factor)
+        latents = _LATENT_CHANGES[change](latents, part, lambda: codec.encode(donor()), rng)
+    made = codec.decode(latents, height, width)
+    if variant == "paste":
+        made = np.where(region.mask[..., None], made, pixels)
+    shown = region.object or "a part"
+    return Tampered(
+        made, region.mask, f"regenerate_{variant}", {"autoencoder": codec.name, "change": change},
+        f"{shown} made anew by an autoencoder",
+    )  # fmt: skip
+
+
+def _at_latents(mask: Mask, size: tuple[int, ...], factor: int) -> Mask:
+    """The latents of which at least half lies inside the mask; one at least."""
+    height, width = size[0] * factor, size[1] * factor
+    padded = np.zeros((height, width), np.float32)
+    padded[: mask.shape[0], : mask.shape[1]] = mask
+    share = padded.reshape(size[0], factor, size[1], factor).mean(axis=(1, 3))
+    return np.asarray(share >= min(0.5, float(share.max())))
+
+
+_Change = Callable[[Latents, Mask, Callable[[], Latents], np.random.Generator], Latents]
+
+
+def _noised(
+    latents: Latents, part: Mask, donor: Callable[[], Latents], rng: np.random.Generator
+) -> Latents:
+    """Mixed with noise of the latents' own spread."""
+    share = float(rng.uniform(0.35, 0.8))
+    spread = latents.std(axis=(1, 2), keepdims=True)
+    noise = rng.standard_normal(latents.shape, np.float32) * spread
+    noise += latents.mean(axis=(1, 2), keepdims=True)
+    return np.where(part, (1 - share) * latents + share * noise, latents).astype(np.float32)
+
+
+def _swapped(
+    latents: Latents, part: Mask, donor: Callable[[], Latents], rng: np.random.Generator
+) -> Latents:
+    """Those of another picture."""
+    return np.where(part, donor(), latents)
+
+
+def _smoothed(
+    latents: Latents, part: Mask, donor: Callable[[], Latents], rng: np.random.Generator
+) -> Latents:
+    """Filled from the border inwards, as a thing that is taken away."""
+    filled, known = latents.copy(), ~part
+    filled[:, part] = latents[:, known].mean(axis=1, keepdims=True) if known.any() else 0
+    for _ in range(2 * max(part.shape)):
+        wide = np.pad(filled, ((0, 0), (1, 1), (1, 1)), mode="edge")
+        near = wide[:, 2:, 1:-1] + wide[:, :-2, 1:-1] + wide[:, 1:-1, 2:] + wide[:, 1:-1, :-2]
+        filled = np.where(part, near / 4, latents).astype(np.float32)
+    return filled
+
+
+_LATENT_CHANGES: Mapping[str, _Change] = {
+    "noise": _noised,
+    "swap": _swapped,
+    "smooth": _smoothed,
+}
+
+
+def inpaint(
+    pixels: Pixels,
+    region: Region,
+    painter: Painter,
+    prompt: str,
+    variant: str,
+    seed: int,
+    replacement: str | None = None,
+) -> Tampered:
+    """Let a diffusion pipeline paint the region to a text; variants as in `regenerate`.
+
+    `replacement` is the word for what shall be there now.
+    """
+    made = painter(pixels, region.mask, prompt, seed)
+    if variant == "paste":
+        made = np.where(region.mask[..., None], made, pixels)
+    parameters = {"pipeline": painter.name, "prompt": prompt, "seed": seed}
+    shown = region.object or "a part"
+    if replacement is not None:
+        parameters["replacement"] = replacement
+        shown = f"{replacement} in the place of {shown}"
+    content = f"{shown} painted by a diffusion model"
+    return Tampered(made, region.mask, f"inpaint_{variant}", parameters, content)

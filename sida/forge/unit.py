@@ -1,0 +1,290 @@
+"""One unit of a forged set: a photograph's part as it is, made anew as a whole, and tampered with.
+
+The three share their size, post-processing, format and quality, so none of these tells the class.
+All that is random comes from the seed and the unit's number, whichever process makes it.
+"""
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sida.files import write_bytes
+from sida.forge import tamper
+from sida.forge.config import Storage
+from sida.forge.describe import describe_forged
+from sida.forge.language import Replacement, choose_replacement
+from sida.forge.regions import Region, draw_region
+from sida.forge.synthesize import Synthetic, from_text, prompt_for, reconstruct
+from sida.forge.tamper import Tampered
+from sida.forge.workshop import Cut, Workshop
+from sida.image.postprocess import Step, apply, encode, random_steps
+from sida.verdict import LABELS
+
+__all__ = ["Coding", "Row", "make_unit"]
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Row = dict[str, Any]
+"""A line of the manifest."""
+
+ATTEMPTS = 4
+"""Regions tried until an operation changes something that can be seen."""
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How the pictures of a unit are stored: a format of Pillow's, its quality and subsampling."""
+
+    format: str
+    quality: int | None = None
+    subsampling: str | None = None
+
+    @property
+    def suffix(self) -> str:
+        return {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}[self.format]
+
+    def file(self, pixels: Pixels) -> bytes:
+        """The bytes of the file."""
+        options = {"quality": self.quality, "subsampling": self.subsampling}
+        return encode(pixels, self.format, **{k: v for k, v in options.items() if v is not None})
+
+
+def make_unit(workshop: Workshop, unit: int, labels: Sequence[str]) -> list[Row]:
+    """Make and write the pictures of a unit; a row of the manifest for each of its labels."""
+    rng = _rng(workshop, unit, 0)
+    cut = workshop.cut(unit, rng)
+    coding, steps = _drawn(workshop.config.storage, rng)
+    rows = []
+    for label in labels:
+        own = _rng(workshop, unit, 1 + LABELS.index(label))
+        made = _MAKERS[label](workshop, unit, cut, own)
+        rows.append(_stored(workshop, unit, label, cut, made, coding, steps, own))
+    return rows
+
+
+def _rng(workshop: Workshop, unit: int, purpose: int) -> np.random.Generator:
+    return np.random.default_rng([workshop.config.seed, unit, purpose, 7])
+
+
+def _drawn(storage: Storage, rng: np.random.Generator) -> tuple[Coding, tuple[Step, ...]]:
+    """One way of storing, and the steps before it.
+
+    A PNG is always post-processed, which ends in a lossy coding: else a photograph would keep the
+    traces of the JPEG that it came as, and nothing else would have any.
+    """
+    kind = rng.random()
+    quality = int(rng.integers(storage.quality[0], storage.quality[1] + 1))
+    steps = random_steps(rng)
+    processed = bool(rng.random() < storage.post_process)
+    subsampling = "4:4:4" if rng.random() < 0.3 else "4:2:0"
+    if kind < storage.png:
+        return Coding("PNG"), steps
+    kept = steps if processed else ()
+    if kind < storage.png + storage.webp:
+        return Coding("WEBP", quality), kept
+    return Coding("JPEG", quality, subsampling), kept
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A picture before post-processing, and its part of the row."""
+
+    pixels: Pixels
+    mask: Mask | None
+    content: str | None
+    row: Mapping[str, Any]
+
+
+def _real(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator) -> _Made:
+    return _Made(cut.pixels, None, None, {"operation": "none", "parameters": "{}"})
+
+
+def _synthetic(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator) -> _Made:
+    config = workshop.config
+    height, width = cut.pixels.shape[:2]
+    made: Synthetic
+    if _by_turns(config.synthesis, unit, 0.5) == "reconstruct":
+        made = reconstruct(cut.pixels, workshop.codecs[unit % len(workshop.codecs)])
+    else:
+        generator = _weighted(workshop.generators, [p.weight for p in config.text_to_image], rng)
+        prompt = prompt_for(cut.photograph.caption, workshop.job.captions, rng)
+        made = from_text(generator, prompt, height, width, rng)
+    return _Made(made.pixels, None, made.content, _operation(made))
+
+
+def _operation(made: Synthetic | Tampered) -> dict[str, Any]:
+    known = made.parameters
+    return {
+        "operation": made.operation,
+        "parameters": _json(known),
+        "generator": known.get("autoencoder") or known.get("pipeline"),
+    }
+
+
+def _tampered(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator) -> _Made:
+    """The unit's operation; where it shows nothing in any of the tries, a splice."""
+    operation = _by_turns(workshop.config.tampering, unit, 0.0)
+    donor = cache(
+        lambda: workshop.donor(cut.photograph.group, cut.pixels.shape, _rng(workshop, unit, 4))
+    )
+    for attempt in range(ATTEMPTS):
+        chosen = operation if attempt + 1 < ATTEMPTS else "splice"
+        region, replacement = _region(workshop, chosen, cut, donor, rng)
+        try:
+            made = _altered(workshop, chosen, cut, region, replacement, donor, rng)
+        except cv2.error:  # a shape that OpenCV's blending cannot do
+            continue
+        if tamper.is_visible(cut.pixels, made.pixels, made.mask):
+            break
+    row = {
+        **_operation(made),
+        "region": region.kind,
+        "region_parameters": _json(region.parameters),
+        "object": region.object,
+    }
+    if chosen.startswith("splice") or made.parameters.get("change") == "swap":
+        other = donor()
+        row |= {"donor": other.photograph.name, "donor_group": other.photograph.group}
+        row["donor_sha256"] = other.sha256
+    return _Made(made.pixels, made.mask, made.content, row)
+
+
+def _region(
+    workshop: Workshop,
+    operation: str,
+    cut: Cut,
+    donor: Callable[[], Cut],
+    rng: np.random.Generator,
+) -> tuple[Region, Replacement | None]:
+    """Where to alter: in a splice a thing of the donor, else of the picture itself."""
+    config = workshop.config
+    seen = donor() if operation.startswith("splice") else cut
+    if operation.startswith("inpaint") and config.language and cut.photograph.caption:
+        caption = cut.photograph.caption
+        chosen = choose_replacement(config.language, caption, int(rng.integers(2**31)))
+        if chosen and (region := _found(workshop, cut, chosen.object, rng)):
+            return region, chosen
+    finder = workshop.finder if config.regions.get("segmenter") else None
+    region = draw_region(seen.pixels, rng, config.regions, config.area, seen.objects, finder)
+    return region, None
+
+
+def _found(workshop: Workshop, cut: Cut, word: str, rng: np.random.Generator) -> Region | None:
+    """The object of that word, by its known mask or by the segmenter."""
+    known = [each for each in cut.objects if each[1] == word]
+    if not known and workshop.finder is not None:
+        known = [(mask, word) for mask, _ in workshop.finder(cut.pixels, word)]
+    low, high = workshop.config.area
+    fitting = [mask for mask, _ in known if low <= mask.mean() <= high]
+    return Region(fitting[0], "object", {}, word) if fitting else None
+
+
+def _altered(
+    workshop: Workshop,
+    operation: str,
+    cut: Cut,
+    region: Region,
+    replacement: Replacement | None,
+    donor: Callable[[], Cut],
+    rng: np.random.Generator,
+) -> Tampered:
+    pixels = cut.pixels
+    kind, _, variant = operation.partition("_")
+    if kind == "splice":
+        return tamper.splice(pixels, region, donor().pixels, variant or "plain", rng)
+    if kind == "copy":
+        return tamper.copy_move(pixels, region, rng)
+    if kind == "remove":
+        return tamper.remove(pixels, region, variant, rng)
+    if kind == "regenerate":
+        codec = workshop.codecs[int(rng.integers(len(workshop.codecs)))]
+        return tamper.regenerate(pixels, region, codec, lambda: donor().pixels, variant, rng)
+    config = workshop.config
+    painter = _weighted(workshop.painters, [p.weight for p in config.inpainting], rng)
+    prompt = (
+        replacement.prompt
+        if replacement
+        else prompt_for(cut.photograph.caption, workshop.job.captions, rng)
+    )
+    return tamper.inpaint(
+        pixels, region, painter, prompt, variant, int(rng.integers(2**31)),
+        replacement.replacement if replacement else None,
+    )  # fmt: skip
+
+
+_MAKERS = {"real": _real, "full_synthetic": _synthetic, "tampered": _tampered}
+
+
+def _stored(
+    workshop: Workshop,
+    unit: int,
+    label: str,
+    cut: Cut,
+    made: _Made,
+    coding: Coding,
+    steps: Sequence[Step],
+    rng: np.random.Generator,
+) -> Row:
+    """Post-process, write picture and mask, describe what is in the file, and note all of it."""
+    pixels, mask = apply(made.pixels, made.mask, steps)
+    file = coding.file(pixels)
+    with Image.open(io.BytesIO(file)) as image:
+        pixels = np.array(image.convert("RGB"))
+    name = f"{label[0]}{unit:06d}"
+    write_bytes(workshop.job.out / label / f"{name}{coding.suffix}", file)
+    if mask is not None:
+        levels = mask.astype(np.uint8) * np.uint8(255)
+        write_bytes(workshop.job.out / "masks" / f"{name}_mask.png", encode(levels, "PNG"))
+    described = describe_forged(label, pixels, mask, made.content, rng)
+    return {
+        "image": f"{label}/{name}{coding.suffix}",
+        "label": label,
+        "mask": None if mask is None else f"masks/{name}_mask.png",
+        "description": described.text,
+        "source": cut.photograph.source,
+        "group": cut.photograph.group,
+        **made.row,
+        "position": described.position,
+        "area": described.area,
+        "cues": _json([asdict(cue) for cue in described.cues]),
+        "original": cut.photograph.name,
+        "original_sha256": cut.sha256,
+        "crop": _json(cut.box),
+        "scale": cut.scale,
+        "post_processing": _json([[step.name, dict(step.parameters)] for step in steps]),
+        **asdict(coding),
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+        "unit": unit,
+        "seed": workshop.config.seed,
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+def _by_turns(weights: Mapping[Any, float], unit: int, start: float) -> str:
+    """One of the names, each as often as its weight says, spread evenly over any run of units."""
+    place = (start + unit * _GOLDEN) % 1 * sum(weights.values())
+    for name, weight in weights.items():
+        place -= weight
+        if place < 0:
+            return str(name)
+    return str([name for name, weight in weights.items() if weight][-1])
+
+
+def _weighted(items: Sequence[Any], weights: Sequence[float], rng: np.random.Generator) -> Any:
+    shares = np.array(weights) / sum(weights)
+    return items[int(rng.choice(len(items), p=shares))]
