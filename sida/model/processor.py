@@ -68,8 +68,9 @@ class SidaProcessor:
         return _collate(kept)[0] if kept else None
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
-        """Write what `from_pretrained` reads, beside the weights of a model."""
-        self.config.save_pretrained(folder)
+        """Write what `from_pretrained` reads; the configuration of a model there is left alone."""
+        if not (Path(folder) / "config.json").exists():
+            self.config.save_pretrained(folder)
         self.tokenizer.save(Path(folder))
 
     @classmethod

@@ -47,5 +47,5 @@ def fit_scaling(logits: np.ndarray, labels: np.ndarray) -> tuple[float, tuple[fl
         return loss
 
     optimizer.step(closure)
-    a, b, c = (bias - bias.mean()).tolist()
-    return float(log_scale.exp()), (a, b, c)
+    a, b, c = (bias - bias.mean()).detach().tolist()
+    return float(log_scale.detach().exp()), (a, b, c)

@@ -1,5 +1,6 @@
 """The doctor: what it finds, what it says, and that fair sets are left in peace."""
 
+import io
 import json
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def containers(count: int, leaky: bool, seed: int = 0) -> list[Traits]:
     return made
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_alike_containers_are_near_chance(seed: int) -> None:
     found = probe(containers(400, leaky=False, seed=seed))
     assert found.accuracy == pytest.approx(1 / 3, abs=0.03)
@@ -75,8 +76,8 @@ def test_one_format_a_class_is_found_and_said(count: int) -> None:
     assert stored["meaning"] == said
 
 
-def test_sizes_and_qualities_are_found(seed: int = 0) -> None:
-    rng = np.random.default_rng(seed)
+def test_sizes_and_qualities_are_found() -> None:
+    rng = np.random.default_rng(0)
     sizes = [
         traits(n, label, width=256 + 100 * (label == "tampered"), quality=int(rng.integers(70, 96)))
         for label in LABELS
@@ -126,7 +127,7 @@ def test_the_probe_looks_at_one_split() -> None:
 def test_looks_survive_compression_and_resizing() -> None:
     pixels = photo(3, 320, 240)
     small = np.asarray(Image.fromarray(pixels).resize((200, 150)))
-    coarse = np.asarray(Image.open(__import__("io").BytesIO(encoded(pixels, "JPEG", quality=40))))
+    coarse = np.asarray(Image.open(io.BytesIO(encoded(pixels, "JPEG", quality=40))))
     looks = [look_hash(p) for p in (pixels, small, coarse, photo(4, 320, 240))]
     assert set(near_pairs(looks)) == {(0, 1), (0, 2), (1, 2)}
     assert look_hash(np.full((50, 50, 3), 128, np.uint8)) is None

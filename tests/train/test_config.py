@@ -1,0 +1,52 @@
+"""Recipes: packaged, from a file, changed on the command line, refused with a sentence."""
+
+from pathlib import Path
+
+import pytest
+
+import sida
+from sida.errors import ConfigError
+from sida.train.config import read_config
+
+RECIPES = sorted((Path(sida.__file__).parent / "configs").glob("*.yaml"))
+
+
+def test_every_packaged_recipe_can_be_read():
+    assert [path.stem for path in RECIPES] == ["tiny"]
+    for path in RECIPES:
+        assert read_config(path.stem) == read_config(path)
+
+
+def test_overrides_reach_nested_keys_with_their_types():
+    config = read_config("tiny", ["max_steps=7", "crops=[32, 64]", "loss.text=0", "data=/a/b"])
+    assert (config.max_steps, config.crops, config.loss.text) == (7, (32, 64), 0)
+    assert config.data == Path("/a/b")
+    assert config.loss.classes == read_config("tiny").loss.classes
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("steps=7", "steps: no such key; expected one of model"),
+        ("max_steps=0", r"max_steps: .*greater than or equal to 1, found 0"),
+        ("max_steps=many", r"max_steps: .*valid integer.*found 'many'"),
+        ("loss.colour=1", r"loss\.colour: no such key"),
+        ("max_steps", "'max_steps' is not of the form key=value"),
+        ("max_steps.x=1", "max_steps is a single value"),
+    ],
+)
+def test_a_wrong_override_is_named(override, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        read_config("tiny", [override])
+
+
+def test_what_is_no_recipe_is_one_sentence(tmp_path):
+    with pytest.raises(ConfigError, match=r"There is no recipe 'nope': give a YAML file"):
+        read_config("nope")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [")
+    with pytest.raises(ConfigError, match="is not a YAML recipe"):
+        read_config(broken)
+    broken.write_text("- a")
+    with pytest.raises(ConfigError, match="holds list, expected a mapping"):
+        read_config(broken)

@@ -1,0 +1,76 @@
+"""A run from first step to a folder that judges pictures, resumed, and refused."""
+
+import json
+import shutil
+
+import pytest
+
+from sida import Detector
+from sida.errors import ConfigError, DataError
+from sida.model.checkpoint import digest_of
+from sida.train import train
+
+FAST = ("max_steps=4", "batch_size=3", "crops=[32]", "workers=0", "threads=1", "save_every=2")
+
+
+@pytest.fixture(scope="module")
+def finished(labelled, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    train("tiny", out, overrides=[*FAST, f"data={labelled}", f"validation={labelled}"])
+    return out
+
+
+def lines(out):
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_ends_with_a_model_that_judges(finished, labelled):
+    detector = Detector.load(finished / "model")
+    verdict = detector.detect(labelled / "tampered/tampered0.png", masks="all")
+    assert verdict.calibrated
+    assert verdict.mask.shape == (48, 56)
+    assert verdict.model.digest == digest_of(finished / "model")
+
+
+def test_every_step_has_its_line(finished):
+    names = {"step", "loss", "loss_class", "loss_mask_bce", "loss_mask_dice", "loss_text"}
+    assert [line["step"] for line in lines(finished)] == [1, 2, 3, 4]
+    for line in lines(finished):
+        assert line.keys() == names | {"learning_rate", "seconds"}
+        parts = sum(line[name] for name in names if name.startswith("loss_"))
+        assert line["loss"] == pytest.approx(parts, abs=1e-4)
+    assert lines(finished)[0]["loss_text"] > 0 == lines(finished)[1]["loss_text"]
+
+
+def test_the_newest_checkpoints_are_kept(finished):
+    assert sorted(f.name for f in (finished / "checkpoints").iterdir()) == ["step-2", "step-4"]
+    assert json.loads((finished / "model/metrics.json").read_text())["count"] == 6
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(finished, labelled, tmp_path):
+    out = tmp_path / "stopped"
+    shutil.copytree(finished / "checkpoints/step-2", out / "checkpoints/step-2")
+    train("tiny", out, resume=True, overrides=[*FAST, f"data={labelled}"])
+    for found, expected in zip(lines(out), lines(finished), strict=True):
+        del found["seconds"], expected["seconds"]
+        assert found == expected
+
+
+def test_resuming_a_finished_run_changes_nothing(finished, labelled):
+    before = (finished / "metrics.jsonl").stat().st_mtime_ns
+    train("tiny", finished, resume=True, overrides=[*FAST, f"data={labelled}"])
+    assert (finished / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_another_runs_folder_is_left_alone(finished, labelled):
+    with pytest.raises(ConfigError, match="is not empty: choose another --out"):
+        train("tiny", finished, overrides=[*FAST, f"data={labelled}"])
+
+
+def test_data_without_a_class_are_refused_before_the_first_step(labelled, tmp_path):
+    shutil.copytree(labelled / "real", tmp_path / "data/real")
+    shutil.copytree(labelled / "tampered", tmp_path / "data/tampered")
+    with pytest.raises(DataError, match="no full_synthetic picture"):
+        train("tiny", tmp_path / "out", overrides=[*FAST, f"data={tmp_path / 'data'}"])
+    with pytest.raises(ConfigError, match="names no data"):
+        train("tiny", tmp_path / "out2", overrides=FAST)
