@@ -159,7 +159,7 @@ def export(
     typer.echo(_counts(done.counts), nl=False)
     _say_problems(done.problems)
     say(f"Wrote {done.pictures} pictures to {out}.")
-    if done.problems:
+    if not done.is_sound:
         raise typer.Exit(1)
 
 
@@ -209,7 +209,7 @@ def _deliver(findings: Findings, json: str | None, html: Path | None) -> None:
         for sentence in findings.sentences():
             typer.echo(f"\n{sentence}")
         _say_problems(findings.problems)
-    if findings.problems:
+    if not findings.is_sound:
         raise typer.Exit(1)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from sida.data.findings import AREAS, Findings
 from sida.data.hub import Streamed
 from sida.data.leakage import Probe
-from sida.data.report import KINDS
+from sida.data.report import HARMLESS, KINDS
 from sida.data.traits import Traits
 from sida.errors import PictureError
 from sida.page import (
@@ -59,14 +59,14 @@ def _summary(page: Page, findings: Findings) -> None:
         "pictures": len(findings.traits),
         "splits": len(findings.datasets),
         "originals (groups)": len({one.group for one in findings.traits} - {None}) or None,
-        "problems": len(findings.problems),
+        "problems": sum(problem.kind not in HARMLESS for problem in findings.problems),
     }
     section.add(Facts(values))
     leaks = findings.probe is not None and findings.probe.leaks
     for sentence in findings.sentences():
         grave = (leaks and "gives the class away" in sentence) or "is wrong" in sentence
         section.add(Note(sentence, "bad" if grave else "plain"))
-    if not findings.problems:
+    if findings.is_sound:
         section.add(Note("Every picture and every mask can be read.", "good"))
 
 

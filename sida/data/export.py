@@ -18,7 +18,7 @@ from sida.data.opening import open, splits_of
 from sida.data.parquet_writer import ParquetWriter
 from sida.data.pixar import TAU
 from sida.data.reading import read
-from sida.data.report import KINDS, Problem
+from sida.data.report import HARMLESS, KINDS, Problem
 from sida.data.sample import Labelled, Sample, stored_bytes
 from sida.data.splitting import SHARES, assign_splits
 from sida.data.writers import FolderWriter, Item, ManifestWriter, Row, Writer
@@ -50,6 +50,11 @@ class Exported:
     def pictures(self) -> int:
         """How many were written."""
         return sum(n for row in self.counts.values() for n in row.values())
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing was wrong with any row of the source."""
+        return {problem.kind for problem in self.problems} <= HARMLESS
 
 
 @dataclass(frozen=True)

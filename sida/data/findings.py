@@ -10,7 +10,7 @@ import numpy as np
 from sida.data.dataset import Dataset
 from sida.data.duplicates import Twins, summary
 from sida.data.leakage import Probe
-from sida.data.report import KINDS, Problem
+from sida.data.report import HARMLESS, KINDS, Problem
 from sida.data.traits import Traits
 from sida.verdict import LABELS
 
@@ -58,6 +58,11 @@ class Findings:
     def problem_counts(self) -> dict[str, int]:
         """How many rows each kind was found in, most frequent first."""
         return dict(Counter(problem.kind for problem in self.problems).most_common())
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong with any row; unusual files are not wrong."""
+        return set(self.problem_counts) <= HARMLESS
 
     def of(self, label: str) -> list[Traits]:
         """The pictures of one class."""

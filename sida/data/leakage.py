@@ -191,21 +191,30 @@ def _formats(traits: Sequence[Traits]) -> dict[str, dict[str, float]]:
     return shares
 
 
+def _folds(labels: NDArray[np.int_], groups: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """The fold of each picture: those of a group in one, every class shared out evenly.
+
+    Groups with the same number of each class are dealt out in turn, in a shuffled order.
+    """
+    count = int(groups.max()) + 1
+    members = np.zeros((count, int(labels.max()) + 1), np.int64)
+    np.add.at(members, (groups, labels), 1)
+    kind = np.unique(members, axis=0, return_inverse=True)[1].reshape(-1)
+    order = np.lexsort((np.random.default_rng(seed).random(count), kind))
+    fold = np.empty(count, np.int64)
+    fold[order] = np.arange(count) % FOLDS
+    return fold[groups]
+
+
 class _Measure:
     """Cross-validated recalls of a pruned tree for given labels and folds by group."""
 
     def __init__(self, labels: NDArray[Any], groups: NDArray[np.int64], seed: int) -> None:
-        self.labels, self.groups = labels.astype(int), groups
-        try:
-            from sklearn.model_selection import StratifiedGroupKFold
-        except ImportError:
-            raise MissingExtra("scikit-learn", "data", "The leakage probe") from None
+        self.labels = labels.astype(int)
         self.folds = [
-            fold
-            for repeat in range(REPEATS)
-            for fold in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed + repeat).split(
-                self.labels, self.labels, groups
-            )
+            own == fold
+            for own in (_folds(self.labels, groups, seed + repeat) for repeat in range(REPEATS))
+            for fold in range(FOLDS)
         ]
 
     def accuracy(self, features: Matrix) -> float:
@@ -214,11 +223,13 @@ class _Measure:
 
     def recalls(self, features: Matrix) -> dict[int, float]:
         """The share of each class that is told right, over all folds and repeats."""
-        from sklearn.tree import DecisionTreeClassifier
-
+        try:
+            from sklearn.tree import DecisionTreeClassifier
+        except ImportError:
+            raise MissingExtra("scikit-learn", "data", "The leakage probe") from None
         count = len(self.labels)
         right, seen = Counter[int](), Counter[int]()
-        for train, test in self.folds:
+        for test in self.folds:
             tree = DecisionTreeClassifier(
                 class_weight="balanced",
                 min_samples_leaf=max(5, count // 100),
@@ -227,7 +238,7 @@ class _Measure:
             )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                told = tree.fit(features[train], self.labels[train]).predict(features[test])
+                told = tree.fit(features[~test], self.labels[~test]).predict(features[test])
             truth = self.labels[test]
             seen.update(truth.tolist())
             right.update(truth[told == truth].tolist())

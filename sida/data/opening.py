@@ -80,6 +80,7 @@ def _open(path: str, split: str | None, names: Sequence[str] | None, tau: float)
     if place.is_file():
         return _open_file(place, path, split, names)
     if is_split(place):
+        _require_own(path, place.resolve().name, split)
         return _open_split(place, path, split, tau)
     if (manifest := find_manifest(place)) is not None:
         return _open_table(manifest, path, split, names)
@@ -100,6 +101,7 @@ def _open_split(folder: Path, name: str, split: str | None, tau: float) -> Datas
 
 def _open_file(file: Path, name: str, split: str | None, names: Sequence[str] | None) -> Dataset:
     if _is_shard(file):
+        _require_own(name, next(iter(parquet_splits(file))), split)
         return open_parquet([file], name, split, names)
     if file.suffix.lower() in TABLES:
         return _open_table(file, name, split, names)
@@ -111,10 +113,21 @@ def _open_file(file: Path, name: str, split: str | None, names: Sequence[str] | 
 
 
 def _open_table(file: Path, name: str, split: str | None, names: Sequence[str] | None) -> Dataset:
-    chosen = split
+    chosen = None
     if splits := manifest_splits(file):
         chosen = choose_split(name, splits, split)
+    else:
+        _require_own(name, None, split)
     return open_manifest(file, name, chosen, names or LABELS)
+
+
+def _require_own(name: str, own: str | None, split: str | None) -> None:
+    """Raise DataError where another split is asked for than the one that a path is."""
+    if split not in (None, own):
+        raise DataError(
+            f"{name!r} is one split itself, expected a set with the split {split!r}: leave out "
+            "--split, or name the folder above"
+        )
 
 
 def _is_shard(file: Path) -> bool:

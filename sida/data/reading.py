@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from sida.data.sample import Labelled, Sample, stored_bytes
+from sida.data.unusual import note_conversion
 from sida.errors import PictureError
 from sida.files import Input
 from sida.image.ahead import read_ahead
@@ -38,6 +39,7 @@ def read(samples: Iterable[Sample], workers: int | None = None) -> Iterator[Labe
             sample.report.add("unreadable", sample.name, str(result))
             continue
         picture = replace(result, name=sample.name or result.name)
+        note_conversion(held, picture)
         mask = held.read_mask((picture.height, picture.width))
         yield Labelled(sample, picture, mask, held)
 

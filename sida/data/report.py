@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-__all__ = ["KINDS", "Problem", "Report"]
+__all__ = ["HARMLESS", "KINDS", "Problem", "Report"]
 
 KINDS: Mapping[str, str] = {
     "unreadable": "picture that cannot be read; not used",
+    "converted": "picture of an unusual kind; read as upright 8-bit RGB",
     "unknown_label": "label that is none of the classes; not used",
     "label_conflict": "manifest and folder name different classes; not used",
     "repeated_name": "two rows with one name; the later one got a number",
@@ -26,6 +27,9 @@ KINDS: Mapping[str, str] = {
     "orphan_row": "row of the manifest that belongs to no picture; not used",
 }
 """Every kind of problem, and what is done about it."""
+
+HARMLESS = frozenset({"converted"})
+"""Kinds that are only said, because nothing is wrong with the row."""
 
 
 @dataclass(frozen=True)

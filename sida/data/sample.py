@@ -18,7 +18,7 @@ from sida.data.report import Report
 from sida.errors import PictureError
 from sida.image.read import Picture, read_mask, read_picture
 
-__all__ = ["Labelled", "Sample", "Stored", "stored_bytes"]
+__all__ = ["Labelled", "Sample", "Stored", "header_of", "stored_bytes"]
 
 _ORIENTATION = 0x0112
 _TURNED = {
@@ -125,7 +125,7 @@ class Sample:
         Raises PictureError, which is noted in the report.
         """
         try:
-            with Image.open(_opened(self.picture)) as image:
+            with Image.open(header_of(self.picture)) as image:
                 width, height = image.size
                 return (width, height) if _turn(image) is not None else (height, width)
         except Exception:  # a kind of picture that only `read` knows, or a broken one: it will say
@@ -150,7 +150,7 @@ class Sample:
     def _turned(self) -> Image.Transpose | None:
         """How EXIF turns the picture by a quarter, if it does."""
         try:
-            with Image.open(_opened(self.picture)) as image:
+            with Image.open(header_of(self.picture)) as image:
                 return _turn(image)
         except Exception:  # no header that Pillow knows
             return None
@@ -186,7 +186,7 @@ def _source(stored: Stored | bytes) -> Path | bytes:
     return stored if isinstance(stored, Path) else stored_bytes(stored)
 
 
-def _opened(stored: Stored | bytes) -> Path | io.BytesIO:
+def header_of(stored: Stored | bytes) -> Path | io.BytesIO:
     """What Pillow can read a header from."""
     return stored if isinstance(stored, Path) else io.BytesIO(stored_bytes(stored))
 
