@@ -5,12 +5,13 @@ verdict = detector.detect("photo.jpg", explain=True)
 for verdict in detector.detect_many(paths): ...
 """
 
+import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -20,7 +21,7 @@ from sida.evidence.cues import measure
 from sida.evidence.wording import claims, facts_text, parse
 from sida.image.ahead import read_ahead
 from sida.image.read import Picture
-from sida.inference.device import resolve
+from sida.inference.device import out_of_memory, resolve
 from sida.inference.engine import Engine, Judged
 from sida.model.checkpoint import Loaded, load, load_random
 from sida.verdict import (
@@ -38,6 +39,9 @@ __all__ = ["Detector", "Request"]
 
 Source = str | Path | bytes | Image.Image | np.ndarray
 MaskWish = Literal["tampered", "all", "none"]
+WantsMask = Callable[[np.ndarray], bool]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -162,26 +166,39 @@ class Detector:
         self, requests: list[Request], pictures: list[Picture | PictureError]
     ) -> Iterator[Verdict | Failure]:
         start = time.perf_counter()
-        good = [i for i, picture in enumerate(pictures) if isinstance(picture, Picture)]
-        readable = [picture for picture in pictures if isinstance(picture, Picture)]
-        judged: dict[int, Judged] = {}
-        if good:
-            wishes = [self._wants_mask(requests[i].masks) for i in good]
-            results = self.engine.judge(readable, wishes)
-            judged = dict(zip(good, results, strict=True))
-        shared = (time.perf_counter() - start) / max(1, len(good))
-        for i, (request, picture) in enumerate(zip(requests, pictures, strict=True)):
-            if isinstance(picture, PictureError):
-                name = request.picture if isinstance(request.picture, str | Path) else None
-                yield Failure(
-                    image=None if name is None else str(name),
-                    error=picture.code,
-                    message=str(picture),
-                )
+        readable = [
+            (picture, self._wants_mask(request.masks))
+            for request, picture in zip(requests, pictures, strict=True)
+            if isinstance(picture, Picture)
+        ]
+        judged = iter(self._within_memory(readable))
+        shared = (time.perf_counter() - start) / max(1, len(readable))
+        for request, picture in zip(requests, pictures, strict=True):
+            result = picture if isinstance(picture, PictureError) else next(judged)
+            if isinstance(picture, PictureError) or isinstance(result, PictureError):
+                yield _failure(request, result)
             else:
-                yield self._verdict(request, picture, judged[i], shared)
+                yield self._verdict(request, picture, result, shared)
 
-    def _wants_mask(self, masks: MaskWish) -> Any:
+    def _within_memory(self, asked: list[tuple[Picture, WantsMask]]) -> list[Judged | PictureError]:
+        """Judge a micro-batch; where memory does not suffice, its halves, down to one picture."""
+        if not asked:
+            return []
+        try:
+            pictures, wishes = zip(*asked, strict=True)
+            return [*self.engine.judge(pictures, wishes)]
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+        if len(asked) == 1:
+            size = f"{asked[0][0].width} x {asked[0][0].height}"
+            message = f"memory does not suffice for a picture of {size}: reduce it, or free memory"
+            return [PictureError(message, "out_of_memory")]
+        log.warning("memory does not suffice for %d pictures at once; halving", len(asked))
+        half = len(asked) // 2
+        return [*self._within_memory(asked[:half]), *self._within_memory(asked[half:])]
+
+    def _wants_mask(self, masks: MaskWish) -> WantsMask:
         if masks == "tampered":
             return lambda logits: self._label(logits) == "tampered"
         return lambda _: masks == "all"
@@ -255,6 +272,12 @@ class Detector:
             claims=claims(written.text, cues),
             **parse(written.text),
         )
+
+
+def _failure(request: Request, error: PictureError | Judged) -> Failure:
+    assert isinstance(error, PictureError)
+    name = str(request.picture) if isinstance(request.picture, str | Path) else None
+    return Failure(image=name, error=error.code, message=str(error))
 
 
 def _batch_size(quantize: str | None, batch_size: int | Literal["auto"]) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sida.detector import Detector, Request
@@ -177,6 +178,46 @@ def test_what_cannot_be_had_is_refused_before_the_weights_are_read():
         Detector.load("tiny", quantize="int8")
     with pytest.raises(ConfigError, match="expected at least 1"):
         Detector.load("tiny", batch_size=0)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_one_picture_alone_fails(
+    files, monkeypatch, caplog
+):
+    detector = small_detector(batch_size=4)
+    judge = detector.engine.judge
+    sizes = []
+
+    def limited(pictures, wishes):
+        sizes.append(len(pictures))
+        if len(pictures) > 1 or pictures[0].height == 64:
+            raise torch.OutOfMemoryError("no room")
+        return judge(pictures, wishes)
+
+    monkeypatch.setattr(detector.engine, "judge", limited)
+    paths = [files[0], files[1], files[3], files[4]]
+    results = list(detector.detect_many(paths))
+    assert sizes == [4, 2, 1, 1, 2, 1, 1]
+    assert [type(result) for result in results] == [Verdict, Verdict, Failure, Verdict]
+    assert results[2].error == "out_of_memory"
+    assert "halving" in caplog.text
+
+
+def test_other_errors_of_the_network_are_not_taken_for_a_lack_of_memory(files, monkeypatch):
+    detector = small_detector()
+
+    def broken(_pictures, _wishes):
+        raise RuntimeError("shapes")
+
+    monkeypatch.setattr(detector.engine, "judge", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        detector.detect(files[0])
+
+
+def test_numbers_out_of_range_are_said_to_be_the_number_type(files):
+    detector = small_detector()
+    detector.engine.model.class_head[-1].bias.data.fill_(float("inf"))
+    with pytest.raises(DeviceError, match=r"range of torch\.float32: load it with dtype"):
+        detector.detect(files[0])
 
 
 def test_provenance_is_refused_in_a_sentence(detector, files):

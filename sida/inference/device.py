@@ -4,7 +4,7 @@ import torch
 
 from sida.errors import DeviceError
 
-__all__ = ["resolve"]
+__all__ = ["out_of_memory", "resolve"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -33,3 +33,10 @@ def _device(name: str) -> torch.device:
     if name not in here:
         raise DeviceError(f"There is no device {name!r} on this machine: choose {', '.join(here)}.")
     return torch.device(name)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of a pass means that memory did not suffice, on any device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

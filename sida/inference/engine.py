@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
+from sida.errors import DeviceError
 from sida.image.read import Picture
 from sida.inference.generate import generate, part_of_cache
 from sida.model.inputs import Inputs
@@ -75,6 +76,9 @@ class Engine:
 
         Returns:
             One result a picture, in their order.
+
+        Raises:
+            DeviceError: class logits are not finite, as can happen in float16.
         """
         device, dtype = self.model.device, self.model.dtype
         inputs, frames = self.processor(pictures, masks=False)
@@ -86,6 +90,10 @@ class Engine:
         logits = self.model.classify(hidden[:, self.prompt_length - 1])
         prompts = self.model.mask_prompts(logits, hidden[:, -1:])[:, 0]
         scores = logits.float().cpu().numpy()
+        if not np.isfinite(scores).all():
+            raise DeviceError(
+                f"The network leaves the range of {dtype}: load it with dtype bfloat16 or float32."
+            )
         chosen = [i for i, want in enumerate(wants_mask) if want(scores[i])]
         masks = self._masks(pictures, frames, inputs, state, prompts, chosen)
         return [

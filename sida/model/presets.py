@@ -53,7 +53,7 @@ def sida_13b() -> SidaConfig:
 
 
 TINY_SPREAD = 0.08
-"""About 1 / sqrt(128). With the 0.02 of wide models the class gets no gradient beside the mask's."""
+"""About 1 / sqrt(128). With 0.02, as in wide models, the class gets no gradient beside masks."""
 
 
 def tiny() -> SidaConfig:

@@ -1,0 +1,103 @@
+"""How fast `sida.data.read` delivers labelled pictures, against Pillow's bare decode on as many
+threads.
+
+    python benchmarks/reading.py                    # 300 pictures of 1024 px, made on the spot
+    python benchmarks/reading.py --pictures FOLDER  # those of a folder
+
+Rounds of both kinds take turns, so that a busy machine slows both; the best round of each counts.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import sida.data
+from sida.data.report import Report
+from sida.data.sample import Sample
+from sida.files import find_pictures
+
+SIDE = 1024
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--pictures", metavar="FOLDER", help="instead of made ones")
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        folder = given.pictures or make(Path(made), given.count)
+        paths = [item.path for item in find_pictures([folder])][: given.count]
+        measure(paths, given.workers, given.rounds)
+
+
+def make(folder: Path, count: int) -> Path:
+    """Photograph-like JPEGs (smooth shapes and grain) of quality 90, about 300 KB each."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        coarse = Image.fromarray(rng.integers(0, 256, (24, 24, 3), np.uint8))
+        smooth = np.asarray(coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+        grain = rng.normal(0, 6, (SIDE, SIDE, 1))
+        pixels = (smooth + grain).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:04}.jpg", quality=90)
+    return folder
+
+
+def measure(paths: list[Path], workers: int, rounds: int) -> None:
+    """Rates of both, and their ratio."""
+    report = Report()
+    samples = [Sample(path, "real", name=path.name, report=report) for path in paths]
+    kinds: dict[str, Callable[[], int]] = {
+        "Pillow, load() alone": lambda: in_threads(decode, paths, workers),
+        "Pillow, into an array": lambda: in_threads(decode_to_array, paths, workers),
+        "sida.data.read": lambda: count(sida.data.read(samples, workers)),
+    }
+    best = dict.fromkeys(kinds, 0.0)
+    for _ in range(rounds):
+        for name, run in kinds.items():
+            started = time.perf_counter()
+            done = run()
+            best[name] = max(best[name], done / (time.perf_counter() - started))
+            assert done == len(paths)
+    size = sum(path.stat().st_size for path in paths) / len(paths)
+    print(f"{len(paths)} pictures, {size / 1e3:.0f} KB on average, {workers} threads")
+    for name, rate in best.items():
+        print(f"{name:24} {rate:7.1f} pictures a second")
+    bare = best["Pillow, load() alone"]
+    print(f"sida.data.read reaches {best['sida.data.read'] / bare:.1%} of Pillow's bare decode")
+
+
+def in_threads(work: Callable[[Path], object], paths: list[Path], workers: int) -> int:
+    """How many pictures went through."""
+    with ThreadPoolExecutor(workers) as pool:
+        return count(pool.map(work, paths))
+
+
+def count(results: Iterable[object]) -> int:
+    """Results are dropped at once, as they are in an epoch."""
+    return sum(1 for _ in results)
+
+
+def decode(path: Path) -> None:
+    """The bare decode: nothing is done with the pixels."""
+    with Image.open(path) as image:
+        image.load()
+
+
+def decode_to_array(path: Path) -> np.ndarray:
+    """What a loader written by hand does at least."""
+    with Image.open(path) as image:
+        return np.array(image.convert("RGB"))
+
+
+if __name__ == "__main__":
+    main()
