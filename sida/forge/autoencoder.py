@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 from torch.nn import functional
@@ -142,7 +143,7 @@ def load_codec(config: Autoencoder, folder: Path, device: str = "cpu") -> SmallC
             raise ValueError(f"it has other sizes ({found}) than the configuration ({sizes})")
         network = Network(**sizes)
         network.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(
             f"the autoencoder in {str(folder)!r} cannot be used: {reason}: remove the folder to "

@@ -134,7 +134,7 @@ class ForgeConfig(_Part):
         {"splice": 1, "copy_move": 1, "remove_telea": 1}, description="operations, how often each"
     )
     synthesis: Mapping[Synthesis, Weight] = {"reconstruct": 1}
-    autoencoders: tuple[Autoencoder, ...] = ()
+    autoencoders: tuple[Autoencoder, ...] = (Autoencoder(name="nearest"),)
     weights: Path | None = Field(
         None, description="where trained autoencoders are kept; by default below --out"
     )

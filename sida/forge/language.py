@@ -84,8 +84,9 @@ def _sent(language: Language, request: urllib.request.Request) -> Any:
             with urllib.request.urlopen(request, timeout=language.timeout) as response:
                 return json.loads(response.read())
         except urllib.error.HTTPError as error:
-            if error.code not in (429, 500, 502, 503, 504):
+            with error:
                 said = error.read().decode(errors="replace")[:200]
+            if error.code not in (429, 500, 502, 503, 504):
                 raise ConfigError(
                     f"{language.url} refused the request ({error.code}: {said}): check the model's "
                     f"name and the key in the variable {language.key_variable}"

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 
 from sida.data import open as open_data
 from sida.data.folder import is_split
+from sida.data.opening import splits_of
 from sida.data.sample import Stored, stored_bytes
 from sida.data.table import find_manifest
 from sida.errors import DataError, InputError, PictureError
@@ -115,9 +116,7 @@ def _labelled(path: Path) -> list[Photograph]:
     if path.is_dir() and not is_split(path):
         if path.name == "real" and is_split(path.parent):
             root = path.parent
-        elif not find_manifest(path) and not any(
-            map(is_split, filter(Path.is_dir, path.iterdir()))
-        ):
+        elif not (find_manifest(path) or splits_of(path) or any(path.glob("*.parquet"))):
             return []
     samples = [sample for sample in open_data(root) if sample.label == "real"]
     if not samples:

@@ -95,8 +95,17 @@ def _superpixels(pixels: Pixels, target: float, rng: np.random.Generator) -> Reg
     labels = slic(small, segments, compactness, max_num_iter=5, start_label=0)
     start = labels[rng.integers(labels.shape[0]), rng.integers(labels.shape[1])]
     mask = _grown(small, labels, int(start), target)
-    whole = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    smooth = cv2.medianBlur(mask.astype(np.uint8), 7)  # in noise the borders are ragged
+    whole = cv2.resize(_largest(smooth), (width, height), interpolation=cv2.INTER_NEAREST)
     return Region(whole > 0, "superpixels", {"segments": segments, "compactness": compactness})
+
+
+def _largest(levels: NDArray[Any]) -> NDArray[np.uint8]:
+    """The largest connected part."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(levels)
+    if count < 2:
+        return np.zeros(levels.shape, np.uint8)
+    return np.asarray(labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA]), np.uint8)
 
 
 def _grown(pixels: Pixels, labels: NDArray[np.intp], start: int, target: float) -> Mask:

@@ -1,7 +1,7 @@
 """`forge`: a labelled set out of photographs, by several processes, and resumed where it stopped.
 
-In the folder that is written, `.forge/` holds what belongs to an unfinished run: its identity, and a
-file for each finished unit. When all units are there, the manifest is put together from these
+In the folder that is written, `.forge/` holds what belongs to an unfinished run: its identity, and
+a file for each finished unit. When all units are there, the manifest is put together from these
 files, and `.forge/` goes. So a run that was stopped anywhere ends with the same files as another.
 """
 

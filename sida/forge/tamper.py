@@ -21,7 +21,6 @@ __all__ = [
     "Tampered",
     "copy_move",
     "inpaint",
-    "is_visible",
     "regenerate",
     "remove",
     "splice",
@@ -34,13 +33,29 @@ Latents = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Tampered:
-    """An altered picture: `mask` (height, width) bool, what was done, and what that shows."""
+    """An altered picture.
+
+    Attributes:
+        mask: (height, width) bool, what was altered.
+        content: what was done, in words.
+        unaltered: the picture that the region is to be compared with, if not the photograph: of a
+            whole picture out of a decoder, the same without the change.
+    """
 
     pixels: Pixels
     mask: Mask
     operation: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     content: str | None = None
+    unaltered: Pixels | None = None
+
+    def is_visible(self, photograph: Pixels, least: float = 2.0) -> bool:
+        """Whether the region differs by `least` levels on average; a copied sky does not."""
+        if not self.mask.any():
+            return False
+        before = photograph if self.unaltered is None else self.unaltered
+        difference = np.abs(self.pixels[self.mask].astype(np.int16) - before[self.mask])
+        return float(difference.mean()) >= least
 
 
 class Codec(Protocol):
@@ -59,14 +74,6 @@ class Painter(Protocol):
     name: str
 
     def __call__(self, pixels: Pixels, mask: Mask, prompt: str, seed: int) -> Pixels: ...
-
-
-def is_visible(before: Pixels, after: Pixels, mask: Mask, least: float = 2.0) -> bool:
-    """Whether the region differs by `least` levels on average: a copied sky is no alteration."""
-    if not mask.any():
-        return False
-    difference = np.abs(after[mask].astype(np.int16) - before[mask])
-    return float(difference.mean()) >= least
 
 
 def splice(
@@ -224,13 +231,15 @@ def regenerate(
     if change != "none":
         part = _at_latents(region.mask, latents.shape[1:], codec.factor)
         latents = _LATENT_CHANGES[change](latents, part, lambda: codec.encode(donor()), rng)
-    made = codec.decode(latents, height, width)
+    made, unaltered = codec.decode(latents, height, width), None
     if variant == "paste":
         made = np.where(region.mask[..., None], made, pixels)
+    else:
+        unaltered = codec.decode(codec.encode(pixels), height, width)
     shown = region.object or "a part"
     return Tampered(
         made, region.mask, f"regenerate_{variant}", {"autoencoder": codec.name, "change": change},
-        f"{shown} made anew by an autoencoder",
+        f"{shown} made anew by an autoencoder", unaltered,
     )  # fmt: skip
 
 

@@ -142,7 +142,7 @@ def _tampered(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator)
             made = _altered(workshop, chosen, cut, region, replacement, donor, rng)
         except cv2.error:  # a shape that OpenCV's blending cannot do
             continue
-        if tamper.is_visible(cut.pixels, made.pixels, made.mask):
+        if made.is_visible(cut.pixels):
             break
     row = {
         **_operation(made),

@@ -1,0 +1,88 @@
+"""`sida forge` and `sida forge-autoencoder`: labelled pictures out of photographs."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sida.cli.edge import say
+
+__all__ = ["register"]
+
+Config = Annotated[
+    str,
+    typer.Argument(metavar="CONFIG", help="A YAML file, or a packaged name: tiny, small, paper."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Changes, such as photographs=DIR count=300 seed=1."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the app."""
+    app.command()(forge)
+    app.command("forge-autoencoder")(forge_autoencoder)
+
+
+def forge(
+    config: Config,
+    overrides: Overrides = None,
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder, or one to go on with.")],
+) -> None:
+    """Make a labelled set out of photographs: real, full_synthetic and tampered pictures.
+
+    The keys are those of the configuration, above all photographs (a folder), count (pictures in
+    all), seed and workers (processes; 0 is one a core). Stopped and started again, it goes on.
+
+    \b
+    Example:
+      sida forge small photographs=photos count=3000 --out forged
+    """
+    from sida.forge import forge as run
+
+    with _bar() as progress:
+        made = run(config, out, overrides or (), progress=progress)
+    pictures = ", ".join(f"{count} {label}" for label, count in made.counts.items())
+    typer.echo(f"{out}: {sum(made.counts.values())} pictures ({pictures})")
+    for operation, count in made.operations.items():
+        typer.echo(f"  {operation:<18}{count:>7}")
+
+
+def forge_autoencoder(
+    config: Config,
+    overrides: Overrides = None,
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Each gets a folder of its name here.")],
+) -> None:
+    """Train the autoencoders of a forge's configuration on photographs.
+
+    `sida forge` trains what is missing by itself; this is for using them in several sets, with
+    weights=DIR.
+
+    \b
+    Example:
+      sida forge-autoencoder small photographs=photos --out autoencoders
+    """
+    from sida.forge import train_autoencoders
+
+    for name, folder in train_autoencoders(config, out, overrides or ()).items():
+        say(f"The autoencoder {name} is in {folder}.")
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("Forging", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,111 @@
+"""Photographs of bare folders and labelled sets, with their groups, objects and captions."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sida.errors import DataError, InputError
+from sida.forge.photographs import digest, find_photographs, read_captions
+
+from .conftest import photo
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Two real pictures of one group, one synthetic one, and a manifest."""
+    root = tmp_path / "set"
+    for name in ("real/a.jpg", "real/b.png", "full_synthetic/c.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo(1)).save(root / name)
+    rows = ["image,label,mask,source,group"]
+    rows += [f"real/{name},real,,camera,g7" for name in ("a.jpg", "b.png")]
+    rows += ["full_synthetic/c.png,full_synthetic,,model,g8"]
+    (root / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def test_in_a_bare_folder_every_photograph_is_its_own_group(photographs: Path) -> None:
+    found = find_photographs(photographs)
+    assert [each.name for each in found] == [f"p{i}.jpg" for i in range(7)]
+    assert len({each.group for each in found}) == 7
+    assert found[0].read().pixels.shape == (128, 160, 3)
+
+
+def test_of_a_labelled_set_the_real_ones_are_taken_with_their_groups(labelled: Path) -> None:
+    for path in (labelled, labelled / "real", labelled.parent):
+        found = find_photographs(path)
+        assert [each.name for each in found] == ["real/a.jpg", "real/b.png"], path
+        assert {(each.group, each.source) for each in found} == {("g7", "camera")}
+
+
+def test_nothing_to_forge_from(tmp_path: Path, labelled: Path) -> None:
+    with pytest.raises(InputError, match="no photographs were named: give photographs=FOLDER"):
+        find_photographs(None)
+    with pytest.raises(InputError, match=r"missing' was not found: check the path"):
+        find_photographs(tmp_path / "missing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no picture: found no file, expected files such as"):
+        find_photographs(tmp_path / "empty")
+    (labelled / "real").rename(tmp_path / "elsewhere")
+    (labelled / "manifest.csv").unlink()
+    with pytest.raises(DataError, match="a labelled set without real pictures: expected some"):
+        find_photographs(labelled)
+
+
+def test_objects_of_a_folder(photographs: Path, tmp_path: Path) -> None:
+    levels = np.zeros((128, 160), np.uint8)
+    levels[:40, :40], levels[60:90, 100:140] = 1, 2
+    Image.fromarray(levels).save(tmp_path / "p0.png")
+    Image.fromarray((levels == 2).astype(np.uint8) * 255).save(tmp_path / "p1_fire-truck.png")
+    found = find_photographs(photographs, objects=tmp_path)
+    assert [int(each.mask(128, 160).sum()) for each in found[0].objects] == [1600, 1200]
+    (truck,) = found[1].objects
+    assert truck.word == "fire truck"
+    assert np.array_equal(truck.mask(128, 160), levels == 2)
+    assert found[2].objects == ()
+
+
+def test_objects_and_captions_in_cocos_form(photographs: Path, tmp_path: Path) -> None:
+    square = [10, 20, 50, 20, 50, 60, 10, 60]
+    content = {
+        "images": [{"id": 5, "file_name": "p3.jpg"}],
+        "categories": [{"id": 18, "name": "dog"}],
+        "annotations": [
+            {"image_id": 5, "category_id": 18, "segmentation": [square], "caption": "a dog"},
+            {"image_id": 5, "category_id": 18, "segmentation": {"counts": "x"}, "caption": "two"},
+        ],
+    }
+    file = tmp_path / "instances.json"
+    file.write_text(json.dumps(content))
+    found = find_photographs(photographs, objects=file, captions=file)[3]
+    assert found.caption == "a dog"
+    (dog,) = found.objects
+    assert dog.word == "dog"
+    assert dog.mask(128, 160)[20:61, 10:51].mean() == 1
+    assert dog.mask(128, 160).sum() == 41 * 41
+
+
+def test_captions(tmp_path: Path) -> None:
+    named, lines = tmp_path / "captions.json", tmp_path / "captions.txt"
+    named.write_text(json.dumps({"x/p1.jpg": ["one", "other"], "p2.jpg": "two"}))
+    lines.write_text("first\n\n second \n")
+    assert read_captions(named) == ({"p1.jpg": "one", "p2.jpg": "two"}, ["one", "two"])
+    assert read_captions(lines) == ({}, ["first", "second"])
+    lines.write_text("\n")
+    with pytest.raises(DataError, match="holds none, expected one at least"):
+        read_captions(lines)
+    named.write_text("[1]")
+    with pytest.raises(DataError, match="expected file name and caption, or COCO's captions"):
+        read_captions(named)
+    named.write_text("{")
+    with pytest.raises(DataError, match="cannot be read as JSON"):
+        read_captions(named)
+
+
+def test_the_digest_tells_other_photographs(photographs: Path) -> None:
+    found = find_photographs(photographs)
+    assert digest(found) == digest(find_photographs(photographs))
+    assert digest(found) != digest(found[1:])

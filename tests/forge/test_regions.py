@@ -1,0 +1,67 @@
+"""Regions: of the right size, within the wanted area, of the kind that was asked for."""
+
+import numpy as np
+import pytest
+
+from sida.forge.config import RegionKind
+from sida.forge.regions import Found, draw_region
+from sida.image.components import components
+
+from .conftest import Pixels, photo
+
+AREA = (0.02, 0.3)
+
+
+@pytest.mark.parametrize("kind", ["object", "superpixels", "shape", "segmenter"])
+@pytest.mark.parametrize("seed", range(12))
+def test_a_region_has_the_wanted_area(kind: RegionKind, seed: int) -> None:
+    pixels = photo(seed, 96 + seed, 120)
+    region = draw_region(pixels, np.random.default_rng(seed), {kind: 1}, AREA)
+    assert region.mask.shape == pixels.shape[:2]
+    assert region.mask.dtype == bool
+    assert 0.005 < region.mask.mean() < 0.45
+    assert region.kind in ("superpixels", "shape")  # no object is known here
+    again = draw_region(pixels, np.random.default_rng(seed), {kind: 1}, AREA)
+    assert np.array_equal(again.mask, region.mask)
+
+
+def test_all_shapes_come() -> None:
+    rngs = map(np.random.default_rng, range(60))
+    drawn = [draw_region(photo(0), rng, {"shape": 1}, AREA) for rng in rngs]
+    assert {region.parameters["shape"] for region in drawn} == {
+        "ellipse", "rectangle", "blob", "stroke"
+    }  # fmt: skip
+
+
+def test_superpixels_hold_together_and_follow_the_picture() -> None:
+    pixels = np.full((120, 120, 3), 30, np.uint8)
+    pixels[30:90, 30:90] = (220, 60, 40)
+    pixels = (pixels + np.random.default_rng(0).integers(0, 20, pixels.shape)).astype(np.uint8)
+    inside = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        mask = draw_region(pixels, rng, {"superpixels": 1}, (0.05, 0.15)).mask
+        assert components(mask)[0].pixels > 0.9 * mask.sum()
+        inside.append(mask[30:90, 30:90].sum() / mask.sum())
+    assert sum(share > 0.75 or share < 0.25 for share in inside) >= 8
+
+
+def test_objects_are_taken_where_they_fit() -> None:
+    small, large = np.zeros((128, 160), bool), np.ones((128, 160), bool)
+    small[10:40, 10:60] = True
+    known = [(large, "wall"), (small, "dog")]
+    region = draw_region(photo(0), np.random.default_rng(0), {"object": 1}, AREA, known)
+    assert (region.kind, region.object) == ("object", "dog")
+    assert np.array_equal(region.mask, small)
+
+
+def test_a_finder_is_asked() -> None:
+    mask = np.zeros((128, 160), bool)
+    mask[50:80, 50:80] = True
+
+    def finder(pixels: Pixels, word: str | None = None) -> list[Found]:
+        return [(mask, "cat")]
+
+    rng = np.random.default_rng(0)
+    region = draw_region(photo(0), rng, {"segmenter": 1}, AREA, finder=finder)
+    assert (region.kind, region.object) == ("segmenter", "cat")

@@ -1,0 +1,189 @@
+"""Tampering: what the mask leaves out stays as it was; what it marks is altered."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sida.forge import tamper
+from sida.forge.regions import Region, draw_region
+from sida.forge.tamper import Mask, Tampered
+
+from .conftest import MeanCodec, Pixels, photo
+
+Operation = Callable[[Pixels, Region, np.random.Generator], Tampered]
+
+
+class RedPainter:
+    """Paints red, and shifts all pixels a little, as a decoder does."""
+
+    name = "red"
+
+    def __call__(self, pixels: Pixels, mask: Mask, prompt: str, seed: int) -> Pixels:
+        red = np.array([255, 0, 0], np.uint8)
+        return np.where(mask[..., None], red, np.clip(pixels, 3, 250)).astype(np.uint8)
+
+
+def spliced(blending: str) -> Operation:
+    return lambda pixels, region, rng: tamper.splice(
+        pixels, region, photo(99, *pixels.shape[:2]), blending, rng
+    )
+
+
+def regenerated(variant: str) -> Operation:
+    return lambda pixels, region, rng: tamper.regenerate(
+        pixels, region, MeanCodec(), lambda: photo(99, *pixels.shape[:2]), variant, rng
+    )
+
+
+def inpainted(variant: str) -> Operation:
+    return lambda pixels, region, rng: tamper.inpaint(
+        pixels, region, RedPainter(), "a red thing", variant, 0
+    )
+
+
+PASTED: dict[str, Operation] = {
+    "splice": spliced("plain"),
+    "splice_alpha": spliced("alpha"),
+    "splice_poisson": spliced("poisson"),
+    "copy_move": tamper.copy_move,
+    "remove_telea": lambda p, r, rng: tamper.remove(p, r, "telea", rng),
+    "remove_ns": lambda p, r, rng: tamper.remove(p, r, "ns", rng),
+    "regenerate_paste": regenerated("paste"),
+    "inpaint_paste": inpainted("paste"),
+}
+WHOLE = {"regenerate_whole": regenerated("whole"), "inpaint_whole": inpainted("whole")}
+
+
+@pytest.mark.parametrize("name", PASTED)
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=12, deadline=None)
+def test_outside_the_mask_nothing_changes(name: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pixels = photo(seed % 5, 90, 110)
+    region = draw_region(pixels, rng, {"shape": 1, "superpixels": 1}, (0.01, 0.4))
+    given_pixels = pixels.copy()
+    made = PASTED[name](pixels, region, rng)
+    assert made.operation == name
+    assert made.pixels.shape == pixels.shape
+    assert made.pixels.dtype == np.uint8
+    assert np.array_equal(made.pixels[~made.mask], pixels[~made.mask])
+    assert np.array_equal(pixels, given_pixels)
+
+
+@pytest.mark.parametrize("name", [*PASTED, *WHOLE])
+def test_inside_the_mask_something_changes_and_is_told(name: str) -> None:
+    pixels = photo(3)
+    mask = np.zeros(pixels.shape[:2], bool)
+    mask[30:80, 40:100] = True
+    visible = 0
+    for seed in range(6):
+        region = Region(mask, "object", {}, "dog")
+        made = {**PASTED, **WHOLE}[name](pixels, region, np.random.default_rng(seed))
+        visible += made.is_visible(pixels)
+        assert "dog" in (made.content or "")
+        assert "." not in (made.content or "")  # it would end the sentence it is put into
+    assert visible >= 5
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_in_the_whole_variants_all_pixels_come_out_of_the_decoder(name: str) -> None:
+    pixels = photo(3)
+    region = draw_region(pixels, np.random.default_rng(0), {"shape": 1}, (0.05, 0.1))
+    made = WHOLE[name](pixels, region, np.random.default_rng(1))
+    assert (made.pixels[~made.mask] != pixels[~made.mask]).any()
+    assert made.operation == name
+
+
+def test_poisson_blending_of_a_picture_with_itself_changes_nothing_much() -> None:
+    pixels = photo(2)
+    region = draw_region(pixels, np.random.default_rng(4), {"shape": 1}, (0.05, 0.2))
+    made = tamper.splice(pixels, region, pixels, "poisson", np.random.default_rng(0))
+    assert np.abs(made.pixels.astype(int) - pixels).max() <= 6
+    assert not made.is_visible(pixels)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (78, 110)])
+def test_poisson_blending_reaches_the_border(corner: tuple[int, int]) -> None:
+    pixels = photo(2)
+    mask = np.zeros(pixels.shape[:2], bool)
+    mask[corner[0] : corner[0] + 50, corner[1] : corner[1] + 50] = True
+    made = tamper.splice(
+        pixels, Region(mask, "shape"), photo(6), "poisson", np.random.default_rng(0)
+    )
+    assert made.is_visible(pixels)
+
+
+def test_alpha_fades_in_from_the_border_of_the_region() -> None:
+    pixels, donor = np.zeros((60, 60, 3), np.uint8), np.full((60, 60, 3), 240, np.uint8)
+    mask = np.zeros((60, 60), bool)
+    mask[10:50, 10:50] = True
+    for seed in range(20):
+        made = tamper.splice(
+            pixels, Region(mask, "shape"), donor, "alpha", np.random.default_rng(seed)
+        )
+        if not made.parameters["colour_matching"]:
+            break
+    row = made.pixels[30, 10:30, 0].astype(int)
+    assert 0 < row[0] < 120
+    assert (np.diff(row) >= 0).all()
+    assert row[-1] == 240
+
+
+def test_a_copy_comes_from_the_picture_and_lies_elsewhere() -> None:
+    pixels = photo(1)
+    mask = np.zeros(pixels.shape[:2], bool)
+    mask[20:50, 20:60] = True
+    overlaps = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        made = tamper.copy_move(pixels, Region(mask, "shape"), rng)
+        overlaps.append((made.mask & mask).sum() / mask.sum())
+        told = made.parameters
+        if (told["angle"], told["scale"], told["mirrored"], told["feather"]) == (0, 1, False, 0):
+            right, down = round(told["matrix"][2]), round(told["matrix"][5])
+            inner = mask[22:48, 22:58]
+            assert inner.all()
+            copied = made.pixels[22 + down : 48 + down, 22 + right : 58 + right]
+            assert np.abs(copied.astype(int) - pixels[22:48, 22:58]).mean() < 8  # a part of a pixel
+    assert np.mean(overlaps) < 0.1
+
+
+def test_colours_are_matched_to_the_surroundings() -> None:
+    pixels = np.full((80, 80, 3), (60, 90, 120), np.uint8)
+    mask = np.zeros((80, 80), bool)
+    mask[20:60, 20:60] = True
+    donor = photo(4, 80, 80)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        made = tamper.splice(pixels, Region(mask, "shape"), donor, "plain", rng)
+        means = made.pixels[mask].mean(axis=0)
+        if made.parameters["colour_matching"]:
+            assert np.abs(means - (60, 90, 120)).max() < 12
+        else:
+            assert np.abs(means - donor[mask].mean(axis=0)).max() < 1
+
+
+def test_latents_outside_the_region_are_kept() -> None:
+    pixels, mask = photo(0), np.zeros((128, 160), bool)
+    mask[40:80, 60:100] = True
+    for seed in range(8):
+        made = tamper.regenerate(
+            pixels, Region(mask, "shape"), MeanCodec(), lambda: photo(5), "whole",
+            np.random.default_rng(seed),
+        )  # fmt: skip
+        assert made.unaltered is not None
+        assert np.array_equal(made.pixels[~mask], made.unaltered[~mask])
+        assert made.parameters["change"] in ("noise", "swap", "smooth")
+
+
+def test_a_region_smaller_than_a_latent_still_changes_one() -> None:
+    pixels, mask = photo(0), np.zeros((128, 160), bool)
+    mask[41:43, 61:63] = True
+    made = tamper.regenerate(
+        pixels, Region(mask, "shape"), MeanCodec(), lambda: 255 - pixels, "whole",
+        np.random.default_rng(1),
+    )  # fmt: skip
+    assert (made.pixels != made.unaltered).any()
