@@ -2,6 +2,9 @@
 
 import inspect
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -29,12 +32,23 @@ def device_of(wanted: str) -> str:
     return wanted
 
 
+@contextmanager
+def _without_their_warnings() -> Iterator[None]:
+    """What diffusers warns of is among libraries: no user of this one can act on it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _diffusers() -> Any:
     try:
-        import diffusers
+        with _without_their_warnings():
+            import diffusers
+            from transformers.utils import logging as transformers_logging
     except ImportError:
         raise MissingExtra("diffusers", "forge", "A diffusion pipeline") from None
     diffusers.utils.logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     logging.getLogger("diffusers").setLevel(logging.ERROR)
     return diffusers
 
@@ -67,7 +81,8 @@ class _Loaded:
                 f"{', '.join(sorted(unknown))}: it takes {', '.join(self._known)}"
             )
         given = {key: value for key, value in arguments.items() if key in self._known}
-        made = np.nan_to_num(np.asarray(self._pipe(**given).images[0], np.float32))
+        with _without_their_warnings():
+            made = np.nan_to_num(np.asarray(self._pipe(**given).images[0], np.float32))
         pixels: Pixels = np.rint(made.clip(0, 1) * 255).astype(np.uint8)
         return pixels
 
@@ -84,9 +99,10 @@ def _load(config: Pipeline, classes: tuple[str, ...]) -> Any:
     dtype = getattr(torch, config.dtype)
     for last, name in enumerate(classes, 1 - len(classes)):
         try:
-            return getattr(diffusers, name).from_pretrained(
-                config.name, torch_dtype=dtype, **config.load
-            )
+            with _without_their_warnings():
+                return getattr(diffusers, name).from_pretrained(
+                    config.name, torch_dtype=dtype, **config.load
+                )
         except (OSError, ValueError, TypeError, AttributeError) as error:
             if last == 0 or isinstance(error, OSError):
                 raise CheckpointError(

@@ -1,6 +1,5 @@
 """Things in a picture, found by a detector and cut out by SAM, both of transformers."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +31,6 @@ class SamFinder:
 
     def __init__(self, config: Segmenter, device: str = "auto") -> None:
         self._threshold, self._device = config.threshold, device_of(device)
-        logging.getLogger("transformers").setLevel(logging.ERROR)
         try:
             self._load(config)
         except (OSError, ValueError, KeyError) as error:
@@ -45,6 +43,8 @@ class SamFinder:
     def _load(self, config: Segmenter) -> None:
         import transformers
 
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
         self._sam = transformers.SamModel.from_pretrained(config.sam).to(self._device).eval()
         self._processor = transformers.SamProcessor.from_pretrained(config.sam)
         self._detector: Any = None
