@@ -21,6 +21,8 @@ __all__ = ["DiffusionPainter", "PretrainedCodec", "TextToImage", "device_of"]
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
+_ATTEMPTS = 4
+"""Seeds tried where a pipeline's own safety checker blackens what comes of one."""
 _MULTIPLE = 16
 """Sides are multiples of it: latents of a factor of 8, in patches of 2."""
 
@@ -68,7 +70,6 @@ class _Loaded:
         arguments |= {
             "num_inference_steps": config.steps,
             "guidance_scale": config.guidance,
-            "generator": torch.Generator("cpu").manual_seed(seed),
             "output_type": "np",
             **config.call,
         }
@@ -81,8 +82,13 @@ class _Loaded:
                 f"{', '.join(sorted(unknown))}: it takes {', '.join(self._known)}"
             )
         given = {key: value for key, value in arguments.items() if key in self._known}
-        with _without_their_warnings():
-            made = np.nan_to_num(np.asarray(self._pipe(**given).images[0], np.float32))
+        for attempt in range(_ATTEMPTS):
+            given["generator"] = torch.Generator("cpu").manual_seed(seed + attempt)
+            with _without_their_warnings():
+                result = self._pipe(**given)
+            if not any(getattr(result, "nsfw_content_detected", None) or ()):
+                break
+        made = np.nan_to_num(np.asarray(result.images[0], np.float32))
         pixels: Pixels = np.rint(made.clip(0, 1) * 255).astype(np.uint8)
         return pixels
 
