@@ -135,14 +135,17 @@ def _containers(page: Page, findings: Findings) -> None:
 
 
 def _histogram(series: dict[str, Any], label: str, bins: int = 24) -> Histogram:
-    """Even bins between the extremes of all classes; one bin where all values are the same."""
+    """Even bins between the extremes of all classes; a bin for each where few whole numbers are."""
     everything = np.concatenate([np.array(values, float) for values in series.values()])
     low, high = float(everything.min()), float(everything.max())
-    edges = np.linspace(low, high, bins + 1) if high > low else np.array([low - 0.5, low + 0.5])
+    if high - low < 2 * bins and not np.mod(everything, 1).any():
+        edges = np.arange(low - 0.5, high + 1)
+        ticks = [f"{edge + 0.5:.0f}" for edge in edges[:-1]]
+    else:
+        edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+        ticks = [f"{edge:.{2 if high < 10 else 0}f}" for edge in edges]
     counts = {name: np.histogram(values, edges)[0].tolist() for name, values in series.items()}
-    return Histogram(
-        edges.tolist(), counts, label, ticks=[f"{edge:.{3 if high < 10 else 0}f}" for edge in edges]
-    )
+    return Histogram(edges.tolist(), counts, label, ticks=ticks)
 
 
 def _masks(page: Page, findings: Findings) -> None:

@@ -208,6 +208,6 @@ def _twin_sentences(twins: Sequence[Twins]) -> Iterable[str]:
                 f"{first[0].split}/{first[0].name} and {first[-1].split}/{first[-1].name}; "
                 "scores on the later split are too good to be true."
             )
-    repeated = sum(len(one.members) - 1 for one in twins if one.exact)
+    repeated = sum(len(t.members) - 1 for t in twins if t.exact and len(t.splits) == 1)
     if repeated:
         yield f"{repeated} files are there again under another name."

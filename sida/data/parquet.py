@@ -24,14 +24,25 @@ from sida.data.table import require_pyarrow
 from sida.errors import DataError
 from sida.verdict import LABELS
 
-__all__ = ["Cell", "RowSamples", "Shard", "holds_pictures", "open_parquet", "parquet_splits"]
+__all__ = [
+    "UNNAMED",
+    "Cell",
+    "RowSamples",
+    "Shard",
+    "holds_pictures",
+    "open_parquet",
+    "parquet_splits",
+]
 
 BATCH = 8  # rows held together: pictures of 1024 px take about 1 MB each
 KEPT = 4  # batches that readers a little behind still find
 BUFFER = 1 << 20  # bytes read at a time, instead of a whole column of a row group
 
 _TEXTS = ("img_id", "label", "description", "source", "group")
-_SHARD = re.compile(r"(?P<split>.+?)(-\d+-of-\d+)?")
+UNNAMED = "all"
+"""What stands for the split of files without one in their names: 00000-of-00003.parquet."""
+
+_SHARD = re.compile(r"((?P<split>.+)-)?\d{4,}(-of-\d+)?")
 
 
 def holds_pictures(file: Path) -> bool:
@@ -59,7 +70,7 @@ def parquet_splits(path: Path) -> dict[str, list[Path]]:
 
 def _split_of(file: Path) -> str:
     match = _SHARD.fullmatch(file.stem)
-    return match["split"] if match else file.stem
+    return (match["split"] or UNNAMED) if match else file.stem
 
 
 def open_parquet(
@@ -87,7 +98,7 @@ def open_parquet(
     rows.tally.require_known(f"{name!r}")
     if not samples:
         raise DataError(f"{name!r} has no row that can be used: found {rows.tally.rows} rows")
-    return Dataset(samples, report, name, split, "parquet")
+    return Dataset(samples, report, name, None if split == UNNAMED else split, "parquet")
 
 
 def _samples(shard: "Shard", rows: "RowSamples") -> Iterator[Sample]:

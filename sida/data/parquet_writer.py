@@ -6,6 +6,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sida.data.parquet import UNNAMED
 from sida.data.table import require_pyarrow
 from sida.data.writers import Item, Row
 from sida.files import write_whole
@@ -17,7 +18,8 @@ SHARD_ROWS, GROUP_ROWS = 500, 25
 
 
 class ParquetWriter:
-    """`data/SPLIT-00000-of-00004.parquet`, which the `datasets` library reads as they are.
+    """`data/SPLIT-00000-of-00004.parquet`, which the `datasets` library reads as they are (and
+    calls `train` where there are no splits).
 
     A shard is written whole, so its rows are complete only then. Splits come one after the other.
     """
@@ -75,19 +77,19 @@ class ParquetWriter:
         """The number of shards goes into their names."""
         for name, count in self._shards.items():
             for number in range(count):
-                begun = self.root / "data" / f"{name}-{number:05}.parquet"
-                begun.rename(begun.with_name(f"{name}-{number:05}-of-{count:05}.parquet"))
+                begun = self.root / "data" / f"{_stem(name, number)}.parquet"
+                begun.rename(begun.with_name(f"{_stem(name, number)}-of-{count:05}.parquet"))
 
     def _begin(self, split: str | None) -> None:
         parquet = require_pyarrow()
-        place = Path("data") / f"{split or 'train'}-{self._count(split):05}.parquet"
+        place = Path("data") / f"{_stem(split or UNNAMED, self._count(split))}.parquet"
         stack = ExitStack()
         temporary = stack.enter_context(write_whole(self.root / place))
         self._shard = (stack, parquet.ParquetWriter(temporary, _schema()), place)
 
     def _count(self, split: str | None) -> int:
         """The number of the next shard of a split."""
-        name = split or "train"
+        name = split or UNNAMED
         self._shards[name] = self._shards.get(name, 0) + 1
         return self._shards[name] - 1
 
@@ -106,6 +108,10 @@ class ParquetWriter:
         if self._table and self._shard is not None:
             self._shard[1].write_table(pyarrow.Table.from_pylist(self._table, _schema()))
             self._table = []
+
+
+def _stem(split: str, number: int) -> str:
+    return f"{number:05}" if split == UNNAMED else f"{split}-{number:05}"
 
 
 def _parquet_row(item: Item, name: str) -> Row:

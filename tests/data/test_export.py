@@ -53,6 +53,8 @@ def test_round_trips_lose_nothing(small: Path, tmp_path: Path, to: Any, then: An
     sida.data.export(tmp_path / "first", tmp_path / "second", then)
     sida.data.export(tmp_path / "second", tmp_path / "third", "folder")
     assert content(tmp_path / "third") == content(small)
+    for below in ("real", "full_synthetic", "tampered", "masks"):
+        assert tree(tmp_path / "third" / below) == tree(small / below)
     assert not list(tmp_path.glob(".*"))
 
 
@@ -86,7 +88,7 @@ def test_many_rows_make_several_shards(tmp_path: Path, monkeypatch: pytest.Monke
     small = write_set(tmp_path / "small")
     sida.data.export(small, tmp_path / "out", "parquet")
     names = sorted(file.name for file in (tmp_path / "out" / "data").iterdir())
-    assert names == [f"train-0000{n}-of-00003.parquet" for n in range(3)]
+    assert names == [f"0000{n}-of-00003.parquet" for n in range(3)]
     assert content(tmp_path / "out") == content(small)
 
 
