@@ -1,5 +1,6 @@
 """Several processes: all results come, errors end the work, one thread in each."""
 
+import math
 import os
 
 import pytest
@@ -9,31 +10,21 @@ from sida.errors import SidaError
 from sida.forge.processes import in_order_or_not, process_count, quiet_process
 
 
-def square(number: int) -> int:
-    if number == 13:
-        raise ValueError("thirteen")
-    return number**2
-
-
-def die(number: int) -> int:
-    os._exit(3)
-
-
 def test_one_process_is_this_one() -> None:
     assert list(in_order_or_not(lambda number: number + 1, [1, 2], 1)) == [2, 3]
 
 
 @pytest.mark.slow
 def test_all_results_come_from_several() -> None:
-    assert sorted(in_order_or_not(square, range(12), 2)) == [n**2 for n in range(12)]
-    with pytest.raises(ValueError, match="thirteen"):
-        list(in_order_or_not(square, range(10, 16), 2))
+    assert sorted(in_order_or_not(math.isqrt, range(12), 2)) == [math.isqrt(n) for n in range(12)]
+    with pytest.raises(ValueError, match="nonnegative"):
+        list(in_order_or_not(math.isqrt, range(5, -5, -1), 2))
 
 
 @pytest.mark.slow
 def test_a_process_that_dies_is_told() -> None:
     with pytest.raises(SidaError, match=r"a worker process was ended from outside.*workers=N"):
-        list(in_order_or_not(die, range(3), 2))
+        list(in_order_or_not(os._exit, [3, 3, 3], 2))
 
 
 def test_the_number_of_processes() -> None:
