@@ -42,7 +42,7 @@ _TEXTS = ("img_id", "label", "description", "source", "group")
 UNNAMED = "all"
 """What stands for the split of files without one in their names: 00000-of-00003.parquet."""
 
-_SHARD = re.compile(r"((?P<split>.+)-)?\d{4,}(-of-\d+)?")
+_NUMBER = re.compile(r"-?\b\d{4,}(-of-\d+)?$")
 
 
 def holds_pictures(file: Path) -> bool:
@@ -69,8 +69,7 @@ def parquet_splits(path: Path) -> dict[str, list[Path]]:
 
 
 def _split_of(file: Path) -> str:
-    match = _SHARD.fullmatch(file.stem)
-    return (match["split"] or UNNAMED) if match else file.stem
+    return _NUMBER.sub("", file.stem) or UNNAMED
 
 
 def open_parquet(
