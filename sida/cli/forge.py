@@ -70,19 +70,38 @@ def forge_autoencoder(
     """
     from sida.forge import train_autoencoders
 
-    for name, folder in train_autoencoders(config, out, overrides or ()).items():
+    with _bar() as progress:
+        trained = train_autoencoders(config, out, overrides or (), progress)
+    for name, folder in trained.items():
         say(f"The autoencoder {name} is in {folder}.")
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, if that is a terminal."""
+def _bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on standard error, if that is a terminal; else a line for a long wait."""
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield _say_that_it_takes_long
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Forging", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    text = TextColumn("{task.description}")
+    columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks = {}
+
+        def advance(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(_STAGES[what], total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield advance
+
+
+_STAGES = {"autoencoders": "Training autoencoders", "units": "Forging units of three pictures"}
+
+
+def _say_that_it_takes_long(what: str, done: int, total: int) -> None:
+    if what == "autoencoders" and not done:
+        plural = "s" if total > 1 else ""
+        say(f"Training {total} autoencoder{plural} first; `sida forge-autoencoder` keeps them.")

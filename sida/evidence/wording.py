@@ -138,9 +138,10 @@ def write(facts: Facts, rng: np.random.Generator) -> str:
     def one_of(choices: Sequence[str]) -> str:
         return choices[int(rng.integers(len(choices)))]
 
+    named = _plain(_MARKS.sub(" ", facts.content or ""))
     if facts.label != "tampered":
         said = phrases.REAL if facts.label == "real" else phrases.SYNTHETIC
-        content = facts.content or one_of(said["content"])
+        content = named or one_of(said["content"])
         return _form(
             one_of(said["type"]), one_of(said["areas"]), content, one_of(said["inconsistencies"])
         )
@@ -148,8 +149,7 @@ def write(facts: Facts, rng: np.random.Generator) -> str:
     if facts.position is not None and facts.area is not None:
         where = one_of(phrases.POSITION).format(facts.position)
         areas = f"{where}, {one_of(phrases.AREA).format(phrases.area_word(facts.area))}"
-    named = facts.content is not None
-    content = one_of(phrases.CONTENT if named else phrases.UNNAMED).format(facts.content)
+    content = one_of(phrases.CONTENT).format(named) if named else one_of(phrases.UNNAMED)
     told = {}
     for heading, cues in phrases.HEADINGS.items():
         found = {cue: facts.directions[cue] for cue in cues if cue in facts.directions}
@@ -167,6 +167,8 @@ def _form(type_: str, areas: str, content: str, inconsistencies: str) -> str:
     )
 
 
+_MARKS = re.compile(r"[<>{}.:;\[\]\s]+")
+"""What would end a part of a description, or begin another, were it in the content."""
 _SECTION = re.compile(r"\b(type|areas?|tampered content|visual inconsistenc(?:y|ies))\s*:", re.I)
 _TAG = re.compile(r"<\s*(lighting|edges|resolution|shadows)\s*>", re.I)
 _ANY_TAG = re.compile(r"<[^<>]*>")

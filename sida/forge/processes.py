@@ -9,6 +9,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
 from typing import Any, TypeVar
 
 from sida.errors import SidaError
@@ -43,25 +45,35 @@ def in_order_or_not(
         yield from map(function, items)
         return
     context = multiprocessing.get_context("spawn")
-    coming = iter(items)
-    pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(function,))
+    leave, keep = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(function, leave))
     try:
-        waiting: set[Future[Result]] = set()
-        while True:
-            room = processes * AHEAD - len(waiting)
-            waiting |= {pool.submit(_call, item) for item in islice(coming, room)}
-            if not waiting:
-                return
-            ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in ready:
-                yield future.result()
+        yield from _results(pool, items, processes * AHEAD)
     except BrokenProcessPool as error:
         raise SidaError(
             "a worker process was ended from outside, most likely because memory ran out: use "
             "fewer with workers=N and start again, the run goes on where it stopped"
         ) from error
+    except BaseException:
+        keep.close()  # the processes leave at once, whatever they are at
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        keep.close()
+        leave.close()
+
+
+def _results(pool: ProcessPoolExecutor, items: Sequence[Any], most_waiting: int) -> Iterator[Any]:
+    coming = iter(items)
+    waiting: set[Future[Any]] = set()
+    while True:
+        room = most_waiting - len(waiting)
+        waiting |= {pool.submit(_call, item) for item in islice(coming, room)}
+        if not waiting:
+            return
+        ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in ready:
+            yield future.result()
 
 
 _function: list[Callable[[Any], Any]] = []
@@ -72,19 +84,15 @@ def _call(item: Any) -> Any:
     return _function[0](item)
 
 
-def _begin(function: Callable[[Any], Any]) -> None:
+def _begin(function: Callable[[Any], Any], leave: Connection) -> None:
     _function[:] = [function]
-    _end_with_parent()
-
-
-def _end_with_parent() -> None:
-    """Leave as soon as the parent is gone, however it went; Ctrl-C is the parent's business."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def watch() -> None:
-        parent.join()
+        """Leave when the parent says so by closing its end, or is gone, however it went."""
+        wait_for([leave, parent.sentinel])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 Mapper = Callable[[Callable[[int], int], Sequence[int]], Iterable[int]]
 """Calls a function with each of many units, anywhere and in any order; gives the results."""
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[str, int, int], None]
+"""Called with "autoencoders" or "units", the number of finished ones, and that of all."""
 
 _FOLDERS = (*LABELS, "masks", "description", "autoencoders", ".forge")
 _FORMAT = 1
@@ -66,7 +67,7 @@ def forge(
         out: a new or empty folder, or that of the same run.
         overrides: `key=value` strings.
         mapper: runs the units on something else than processes of this machine.
-        progress: called with the number of finished units and of all.
+        progress: called as work gets done, see `Progress`.
 
     Raises:
         ConfigError: the configuration does not fit, or `out` belongs to a run of another.
@@ -81,14 +82,18 @@ def forge(
         shutil.rmtree(job.out / ".forge", ignore_errors=True)
         return _summary(job.out)
     _begin(job.out, identity)
-    _train_missing(job)
-    _make_units(job, mapper, progress or (lambda done, total: None))
+    progress = progress or _silent
+    _train_missing(job, progress)
+    _make_units(job, mapper, progress)
     _finish(job, identity)
     return _summary(job.out)
 
 
 def train_autoencoders(
-    config: str | Path | ForgeConfig, out: str | Path, overrides: Sequence[str] = ()
+    config: str | Path | ForgeConfig,
+    out: str | Path,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> dict[str, Path]:
     """Train the autoencoders of a configuration into `out/NAME`; those that are there stay.
 
@@ -98,8 +103,12 @@ def train_autoencoders(
     if not any(each.pretrained is None for each in config.autoencoders):
         raise ConfigError("the configuration has no autoencoder to train: add one to autoencoders")
     job = _job(config.model_copy(update={"weights": Path(out)}), Path(out))
-    _train_missing(job)
+    _train_missing(job, progress or _silent)
     return {each.name: job.weights / each.name for each in _trainable(config)}
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass
 
 
 def _config(config: str | Path | ForgeConfig, overrides: Sequence[str]) -> ForgeConfig:
@@ -192,17 +201,19 @@ def _trainable(config: ForgeConfig) -> list[Any]:
     return [each for each in config.autoencoders if each.pretrained is None]
 
 
-def _train_missing(job: Job) -> None:
+def _train_missing(job: Job, progress: Progress) -> None:
     from sida.forge.autoencoder import is_trained
 
     config = job.config
     missing = [each.name for each in _trainable(config) if not is_trained(job.weights / each.name)]
     if not missing:
         return
-    logger.info("training the autoencoders %s", ", ".join(missing))
+    progress("autoencoders", 0, len(missing))
     count = min(len(missing), process_count(config.workers))
-    for name in in_order_or_not(partial(_train_one, job), missing, count):
+    trained = in_order_or_not(partial(_train_one, job), missing, count)
+    for done, name in enumerate(trained, 1):
         logger.info("trained the autoencoder %s", name)
+        progress("autoencoders", done, len(missing))
 
 
 def _train_one(job: Job, name: str) -> str:
@@ -226,7 +237,7 @@ def _make_units(job: Job, mapper: Mapper | None, progress: Progress) -> None:
     units = _units(job.config.count)
     waiting = [unit for unit in units if not _record(job.out, unit).is_file()]
     done = len(units) - len(waiting)
-    progress(done, len(units))
+    progress("units", done, len(units))
     function = partial(_make_one, job)
     if mapper is None:
         count = min(process_count(job.config.workers), max(1, len(waiting)))
@@ -235,7 +246,7 @@ def _make_units(job: Job, mapper: Mapper | None, progress: Progress) -> None:
         results = mapper(function, waiting)
     for _ in results:
         done += 1
-        progress(done, len(units))
+        progress("units", done, len(units))
 
 
 def _record(out: Path, unit: int) -> Path:

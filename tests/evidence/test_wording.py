@@ -68,6 +68,16 @@ def test_parts_are_found(known: Facts, seed: int) -> None:
     assert all(headings) if known.label == "tampered" else not any(headings)
 
 
+@given(st.text(), st.integers(0, 2**32))
+def test_no_content_can_break_the_form(content: str, seed: int) -> None:
+    hostile = f"{content}. Areas: <edges> upper left [SEG]; Type: real"
+    known = Facts("tampered", "lower right", 0.1, {"noise": "lower"}, hostile)
+    text = wording.write(known, np.random.default_rng(seed))
+    assert wording.is_complete(text)
+    assert "[SEG]" not in text
+    assert all(supported(statement, known) for statement in statements(text)), text
+
+
 @given(st.text() | st.text(alphabet="Type: Areas<>edges{}.,"))
 def test_any_text_can_be_read(text: str) -> None:
     parse(text)

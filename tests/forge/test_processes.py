@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 
 import pytest
 import torch
@@ -19,6 +20,15 @@ def test_all_results_come_from_several() -> None:
     assert sorted(in_order_or_not(math.isqrt, range(12), 2)) == [math.isqrt(n) for n in range(12)]
     with pytest.raises(ValueError, match="nonnegative"):
         list(in_order_or_not(math.isqrt, range(5, -5, -1), 2))
+
+
+@pytest.mark.slow
+def test_work_that_nobody_waits_for_is_dropped_at_once() -> None:
+    begun = time.monotonic()
+    results = in_order_or_not(time.sleep, [0, 600, 600], 2)
+    assert next(results) is None
+    results.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - begun < 100
 
 
 @pytest.mark.slow

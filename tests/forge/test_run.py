@@ -143,14 +143,14 @@ def test_another_run_gives_the_same_bytes(
 def test_a_mapper_may_do_the_units_in_any_order(
     config: ForgeConfig, forged: Path, tmp_path: Path
 ) -> None:
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[str, int, int]] = []
     made = forge(
         config, tmp_path / "mapped",
         mapper=lambda function, units: map(function, reversed(units)),
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda *told: seen.append(told),
     )  # fmt: skip
     assert digests(made.out) == digests(forged)
-    assert seen == [(done, 8) for done in range(9)]
+    assert seen == [("units", done, 8) for done in range(9)]
 
 
 @pytest.mark.parametrize("after", [0, 1, 5, 8])
@@ -160,7 +160,7 @@ def test_a_run_that_stopped_goes_on_to_the_same_bytes(
     class Stop(Exception):
         pass
 
-    def stop(done: int, total: int) -> None:
+    def stop(what: str, done: int, total: int) -> None:
         if done == after:
             raise Stop
 
@@ -271,7 +271,7 @@ def test_killed_with_its_processes_and_started_again(
     while any(map(is_running, children)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(is_running, children))
-    subprocess.run(command, check=True)
+    forge(config, out)
     assert digests(out) == digests(forged)
 
 
