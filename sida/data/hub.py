@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from sida.data.dataset import Dataset, choose_split
-from sida.data.parquet import RowSamples
+from sida.data.parquet import RowSamples, release_memory
 from sida.data.report import Report
 from sida.data.sample import Sample
 from sida.errors import DataError, DownloadError, MissingExtra
@@ -15,6 +15,7 @@ from sida.files import require_space
 
 __all__ = ["Streamed", "download", "hub_splits", "is_hub_name", "open_hub"]
 
+ROWS, BUFFER = 8, 8 << 20  # fetched together; bytes of a column that are asked for at a time
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -40,7 +41,9 @@ class Streamed(Dataset):
         """Rows come with their bytes, as many at a time as fit into little memory."""
         make = RowSamples(self._names, self.report)
         known = _class_names(self._rows.features)
-        for row in self._rows:
+        for number, row in enumerate(self._rows):
+            if number % (2 * ROWS) == 0:
+                release_memory()
             image, mask = row.get("image") or {}, row.get("mask")
             texts = dict(row, image_path=image.get("path"))
             held = None if mask is None else mask.get("bytes") or b""
@@ -123,6 +126,12 @@ def _library() -> Any:
 def _stream(name: str, **options: Any) -> Any:
     """Every split of a set as an iterable; nothing of it is fetched but what describes it."""
     load = _library().load_dataset
+    import pyarrow.dataset
+
+    scan = pyarrow.dataset.ParquetFragmentScanOptions(
+        use_buffered_stream=True, buffer_size=BUFFER, pre_buffer=False
+    )  # instead of whole row groups at once, which are as large as their maker liked
+    options = {"batch_size": ROWS, "fragment_scan_options": scan, **options}
     try:
         return load(name, streaming=True, **options)
     except Exception as error:  # of a dozen kinds, the hub's own and those of three libraries

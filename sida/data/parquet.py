@@ -32,6 +32,7 @@ __all__ = [
     "holds_pictures",
     "open_parquet",
     "parquet_splits",
+    "release_memory",
 ]
 
 BATCH = 8  # rows held together: pictures of 1024 px take about 1 MB each
@@ -228,6 +229,8 @@ class Shard:
         for batch in self._batches:
             start, self._next = self._next, self._next + batch.num_rows
             self._kept.append((start, batch))
+            if start % (KEPT * BATCH) == 0:
+                release_memory()
             if row < self._next:
                 return start, batch
         raise OSError(f"{str(self.path)!r} has no row {row} any more")
@@ -259,6 +262,13 @@ class Shard:
             yield file
         finally:
             file.close()
+
+
+def release_memory() -> None:
+    """Give back what Arrow has freed: it keeps it otherwise, a row group beside the next."""
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()
 
 
 def class_names(schema: Any) -> tuple[str, ...] | None:

@@ -85,7 +85,13 @@ class ParquetWriter:
         place = Path("data") / f"{_stem(split or UNNAMED, self._count(split))}.parquet"
         stack = ExitStack()
         temporary = stack.enter_context(write_whole(self.root / place))
-        self._shard = (stack, parquet.ParquetWriter(temporary, _schema()), place)
+        writer = parquet.ParquetWriter(
+            temporary,
+            _schema(),
+            use_dictionary=["label", "source", "group"],
+            write_batch_size=1,  # a page a picture: readers fetch no more than they need
+        )
+        self._shard = (stack, writer, place)
 
     def _count(self, split: str | None) -> int:
         """The number of the next shard of a split."""
