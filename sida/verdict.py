@@ -24,12 +24,12 @@ from pydantic import (
 
 from sida.errors import FailureCode, InputError
 from sida.image.components import components
+from sida.image.geometry import Box, Position, position_of
 from sida.image.overlay import overlay, save_png
 from sida.image.read import read_mask, read_picture
 
 __all__ = [
     "LABELS",
-    "Box",
     "Claim",
     "Declared",
     "Explanation",
@@ -39,27 +39,16 @@ __all__ = [
     "Localization",
     "Measured",
     "ModelInfo",
-    "Position",
     "Probabilities",
     "Provenance",
     "Region",
     "Verdict",
     "parse_line",
-    "position_of",
     "regions_from_mask",
 ]
 
 Label = Literal["real", "full_synthetic", "tampered"]
 LABELS: tuple[Label, ...] = get_args(Label)
-
-Position = Literal[
-    "upper left", "upper centre", "upper right",
-    "middle left", "middle centre", "middle right",
-    "lower left", "lower centre", "lower right",
-]  # fmt: skip
-
-Box = tuple[int, int, int, int]
-"""left, top, right, bottom in pixels of the original picture; right and bottom exclusive."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -370,17 +359,6 @@ def regions_from_mask(
         for rank, each in enumerate(found)
         if rank == 0 or each.pixels >= smallest * mask.size
     )
-
-
-def position_of(box: Box, width: int, height: int) -> Position:
-    """The cell of a 3 x 3 grid over the picture that holds the middle of the box."""
-    left, top, right, bottom = box
-    column = min(2, 3 * (left + right) // (2 * width))
-    row = min(2, 3 * (top + bottom) // (2 * height))
-    return _POSITIONS[3 * row + column]
-
-
-_POSITIONS: tuple[Position, ...] = get_args(Position)
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from sida.errors import InputError
+from sida.image.geometry import position_of
 from sida.verdict import (
     LABELS,
     Explanation,
@@ -24,7 +25,6 @@ from sida.verdict import (
     Region,
     Verdict,
     parse_line,
-    position_of,
     regions_from_mask,
 )
 

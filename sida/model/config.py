@@ -101,9 +101,9 @@ class NativeVisionConfig(PreTrainedConfig):
     widths: list[int] | tuple[int, ...] = (48, 80, 128)
     depths: list[int] | tuple[int, ...] = (2, 2, 2)
     image_tokens: int = 16
-    window: int = 528
-    overlap: int = 32
-    max_windows: int = 8
+    window: int = 128
+    overlap: int = 16
+    max_windows: int = 96
     initializer_range: float = 0.02
 
 

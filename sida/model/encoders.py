@@ -225,10 +225,11 @@ class ChannelNorm(nn.Module):
 
 
 class Pool(nn.Module):
-    """All positions of all windows of a picture -> a fixed number of tokens.
+    """The positions of each window -> tokens, and their mean over the windows of a picture.
 
     Token 0 is the mean, token 1 the standard deviation; each further one is a softmax-weighted mean
-    with a weighting of its own. Sums run over the windows of a picture; none grows with its size.
+    with a weighting of its own. A window is pooled by itself, as the crops of training are: over
+    more positions a softmax would always find something.
     """
 
     def __init__(self, width: int, tokens: int, out: int) -> None:
@@ -241,45 +242,27 @@ class Pool(nn.Module):
 
     def forward(self, x: torch.Tensor, inside: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
         """(windows, width, h, w) -> (pictures, tokens, out)."""
-        values = self.norm(x).float()
-        scores = self.scores(values.to(x.dtype)).float()
-        pictures = int(owner.max()) + 1 if len(owner) else 0
-        outside = inside.flatten(2) == 0
-        values, scores = values.flatten(2), scores.flatten(2).masked_fill(outside, -torch.inf)
-        means = _weighted_means(values, scores, owner, pictures)
-        flat = torch.zeros_like(scores[:, :1]).masked_fill(outside, -torch.inf)
-        mean = _weighted_means(values, flat, owner, pictures)[:, 0]
-        square = _weighted_means(values.square(), flat, owner, pictures)[:, 0]
-        deviation = (square - mean.square()).clamp_min(1e-6).sqrt()
+        normed = self.norm(x)
+        inside = inside.flatten(2).float()
+        scores = self.scores(normed).flatten(2).float().masked_fill(inside == 0, -torch.inf)
+        values = normed.flatten(2).transpose(1, 2).float()
+        share = inside / inside.sum(2, keepdim=True)
+        mean = (share @ values)[:, 0]
+        deviation = ((share @ values.square())[:, 0] - mean.square()).clamp_min(1e-6).sqrt()
         statistics = [
             layer(value.to(x.dtype))
             for layer, value in zip(self.statistics, (mean, deviation), strict=True)
         ]
-        tokens = torch.cat([torch.stack(statistics, 1), self.out(means.to(x.dtype))], dim=1)
-        return tokens + self.kinds
+        weighted = self.out((scores.softmax(2) @ values).to(x.dtype))
+        tokens = torch.cat([torch.stack(statistics, 1), weighted], dim=1) + self.kinds
+        return _mean_by_owner(tokens, owner)
 
 
-def _weighted_means(
-    values: torch.Tensor, scores: torch.Tensor, owner: torch.Tensor, pictures: int
-) -> torch.Tensor:
-    """Softmax-weighted means over all windows of each picture.
-
-    Args:
-        values: (windows, width, positions).
-        scores: (windows, queries, positions), -inf where nothing is.
-        owner: (windows,).
-
-    Returns:
-        (pictures, queries, width).
-    """
-    top = scores.amax(2)
-    highest = top.new_full((pictures, top.shape[1]), -torch.inf)
-    highest = highest.scatter_reduce(0, owner[:, None].expand_as(top), top.detach(), "amax")
-    weights = torch.exp(scores - highest[owner][:, :, None])
-    sums = weights.new_zeros(pictures, weights.shape[1], values.shape[1])
-    sums = sums.index_add(0, owner, weights @ values.transpose(1, 2))
-    total = weights.new_zeros(pictures, weights.shape[1]).index_add(0, owner, weights.sum(2))
-    return sums / total[:, :, None]
+def _mean_by_owner(tokens: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
+    """(windows, tokens, dim) -> (pictures, tokens, dim), the mean over each picture's windows."""
+    counts = torch.bincount(owner).to(tokens.dtype)
+    sums = tokens.new_zeros(len(counts), *tokens.shape[1:]).index_add(0, owner, tokens)
+    return sums / counts[:, None, None]
 
 
 class NativeDecoder(nn.Module):

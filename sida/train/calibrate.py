@@ -1,4 +1,4 @@
-"""Fitting class scaling to held-back pictures."""
+"""Fitting class scaling and mask threshold to held-back pictures."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from sida.model.calibration import Calibration
 from sida.model.checkpoint import digest_of
-from sida.train.validation import Validation
+from sida.train.validation import THRESHOLDS, Validation
 from sida.verdict import LABELS
 
 __all__ = ["fit_calibration", "fit_scaling"]
@@ -20,7 +20,13 @@ def fit_calibration(result: Validation, folder: Path) -> None:
         return
     labels = np.array([LABELS.index(label) for label in result.truth])
     scale, bias = fit_scaling(result.class_logits, labels)
-    Calibration(scale=(scale,) * 3, bias=bias, digest=digest_of(folder)).save(folder)
+    best = result.mask_f1.mean(0).argmax() if len(result.mask_f1) else THRESHOLDS.searchsorted(0.5)
+    Calibration(
+        scale=(scale,) * 3,
+        bias=bias,
+        mask_threshold=float(THRESHOLDS[best]),
+        digest=digest_of(folder),
+    ).save(folder)
 
 
 def fit_scaling(logits: np.ndarray, labels: np.ndarray) -> tuple[float, tuple[float, float, float]]:
