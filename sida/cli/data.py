@@ -3,15 +3,16 @@
 import json as json_
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from sida.cli.edge import say
 from sida.cli.progress import progress_bar
-from sida.data.findings import Findings
-from sida.data.report import Problem
-from sida.verdict import LABELS
+
+if TYPE_CHECKING:
+    from sida.data.findings import Findings
+    from sida.data.report import Problem
 
 __all__ = ["register"]
 
@@ -191,7 +192,7 @@ def download(
     say(f"{len(files)} files of {name} are in {out}.")
 
 
-def _deliver(findings: Findings, json: str | None, html: Path | None) -> None:
+def _deliver(findings: "Findings", json: str | None, html: Path | None) -> None:
     """Write what was asked for; print for people unless standard output belongs to the JSON."""
     from sida.files import write_text
 
@@ -215,6 +216,7 @@ def _deliver(findings: Findings, json: str | None, html: Path | None) -> None:
 
 def _counts(counts: Mapping[str, Mapping[str, int]]) -> str:
     from sida.cli.table import columns
+    from sida.verdict import LABELS
 
     rows = [
         (split, *(str(row.get(label, 0)) for label in LABELS), str(sum(row.values())))
@@ -224,8 +226,8 @@ def _counts(counts: Mapping[str, Mapping[str, int]]) -> str:
     return columns(headings, rows, right=(1, 2, 3, 4))
 
 
-def _say_problems(problems: Sequence[Problem]) -> None:
+def _say_problems(problems: "Sequence[Problem]") -> None:
     for problem in problems[:SHOWN]:
-        say(f"{problem.name}: {problem.message}")
+        say(problem.line)
     if len(problems) > SHOWN:
         say(f"… and {len(problems) - SHOWN} more; --json and --html list them all.")

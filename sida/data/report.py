@@ -40,6 +40,12 @@ class Problem:
     name: str
     message: str
 
+    @property
+    def line(self) -> str:
+        """Row and sentence in one line, the row once."""
+        named = self.message.startswith(repr(self.name))
+        return self.message if named else f"{self.name}: {self.message}"
+
 
 class Report:
     """Problems in the order in which they were found, each kind once for a row.
@@ -76,4 +82,4 @@ class Report:
 
     def lines(self) -> list[str]:
         """One line a problem, for people."""
-        return [f"{problem.name}: {problem.message}" for problem in self]
+        return [problem.line for problem in self]

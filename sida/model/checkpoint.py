@@ -356,6 +356,7 @@ def convert(src: str, to: str, out: str | Path, dtype: torch.dtype | None = None
 def _write_ours(folder: Path, model: Sida, processor: SidaProcessor) -> None:
     model.save_pretrained(folder)
     model.config.dtype = model.lm_head.weight.dtype  # its vision tower may be of a wider type
+    model.config.save_pretrained(folder)
     processor.save_pretrained(folder)
 
 

@@ -164,7 +164,7 @@ class Native(nn.Module):
         for finer in reversed(levels[:-1]):
             merged = F.interpolate(merged, finer.shape[-2:], mode="nearest") + finer
         inside = valid_mask(state.valid[windows], merged.shape[-2:], 4).to(merged.dtype)
-        return _extend(self.smooth(F.relu(merged) * inside), state.valid[windows], 4)
+        return _extend(self.smooth(F.gelu(merged) * inside), state.valid[windows], 4)
 
 
 class Residuals(nn.Module):
@@ -279,7 +279,7 @@ class NativeDecoder(nn.Module):
     def forward(self, embedding: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
         """(windows, channels, h, w) and (windows, out_dim) -> (windows, h, w)."""
         scale, shift = self.modulation(prompt)[:, :, None, None].chunk(2, dim=1)
-        features = F.relu(self.mix(embedding) * (1 + scale) + shift)
+        features = F.gelu(self.mix(embedding) * (1 + scale) + shift)
         direction = self.direction(prompt)[:, :, None, None]
         logits: torch.Tensor = self.out(features) + (features * direction).mean(1, keepdim=True)
         return logits[:, 0]

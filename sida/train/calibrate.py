@@ -11,7 +11,7 @@ from sida.model.checkpoint import digest_of
 from sida.train.validation import THRESHOLDS, Validation
 from sida.verdict import LABELS
 
-__all__ = ["fit_calibration", "fit_scaling"]
+__all__ = ["best_threshold", "fit_calibration", "fit_scaling"]
 
 
 def fit_calibration(result: Validation, folder: Path) -> None:
@@ -20,13 +20,26 @@ def fit_calibration(result: Validation, folder: Path) -> None:
         return
     labels = np.array([LABELS.index(label) for label in result.truth])
     scale, bias = fit_scaling(result.class_logits, labels)
-    best = result.mask_f1.mean(0).argmax() if len(result.mask_f1) else THRESHOLDS.searchsorted(0.5)
     Calibration(
         scale=(scale,) * 3,
         bias=bias,
-        mask_threshold=float(THRESHOLDS[best]),
+        mask_threshold=best_threshold(result.mask_f1),
         digest=digest_of(folder),
     ).save(folder)
+
+
+def best_threshold(mask_f1: np.ndarray) -> float:
+    """The probability at which masks agree best with the truth.
+
+    It is 0.5 where that is no better than a low threshold, which marks about everything: masks
+    that say nothing are better empty than full.
+
+    Args:
+        mask_f1: (masks, thresholds), F1 at `THRESHOLDS`.
+    """
+    means = mask_f1.mean(0) if len(mask_f1) else np.zeros(len(THRESHOLDS))
+    best = int(means.argmax())
+    return float(THRESHOLDS[best]) if means[best] > means[0] + 0.02 else 0.5
 
 
 def fit_scaling(logits: np.ndarray, labels: np.ndarray) -> tuple[float, tuple[float, float, float]]:

@@ -37,6 +37,9 @@ class TrainConfig(BaseModel):
         None, description="labelled folder, parquet or manifest to learn from"
     )
     validation: Path | None = Field(None, description="labelled data that is only measured")
+    only: tuple[str, ...] = Field(
+        (), description="beginnings of the names of parameters that are trained; () is all"
+    )
     max_steps: int = Field(1000, ge=1, description="optimiser steps")
     batch_size: int = Field(24, ge=1, description="pictures a step; a third of them each class")
     learning_rate: float = Field(2e-3, gt=0, description="highest learning rate of AdamW")

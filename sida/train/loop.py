@@ -77,6 +77,8 @@ class Run:
         torch.manual_seed(config.seed)
         self.model, self.processor = start_model(config)
         self.model.to(self.device, memory_format=torch.channels_last).train()
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad = not config.only or name.startswith(config.only)
         self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, config), betas=(0.9, 0.95), fused=True
@@ -226,8 +228,9 @@ def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
 
 def parameter_groups(model: torch.nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
     """Decay for matrices and kernels; none for norms, biases and embeddings."""
-    decayed = [p for n, p in model.named_parameters() if p.ndim > 1 and "embed" not in n]
-    others = [p for n, p in model.named_parameters() if not (p.ndim > 1 and "embed" not in n)]
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    decayed = [p for n, p in trained if p.ndim > 1 and "embed" not in n]
+    others = [p for n, p in trained if not (p.ndim > 1 and "embed" not in n)]
     return [
         {"params": decayed, "lr": config.learning_rate, "weight_decay": config.weight_decay},
         {"params": others, "lr": config.learning_rate, "weight_decay": 0.0},

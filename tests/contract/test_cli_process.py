@@ -1,6 +1,7 @@
 """The command `sida` as a process of its own: streams, pipes, signals, completion."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -77,7 +78,9 @@ def test_completion_knows_the_verbs() -> None:
     environment = {**os.environ, "_SIDA_COMPLETE": "complete_bash", "COMP_WORDS": "sida de"}
     result = run(env={**environment, "COMP_CWORD": "1"})
     assert result.stdout.split() == ["detect"]
-    assert "_SIDA_COMPLETE" in run("--show-completion", "bash").stdout
+    # Typer looks for the shell among the processes above it, where a test may have none.
+    named = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    assert "_SIDA_COMPLETE" in run("--show-completion", "bash", env=named).stdout
 
 
 def test_a_pipe_that_is_closed_is_no_traceback(folder: Path) -> None:
@@ -99,6 +102,8 @@ def test_an_interrupt_is_one_sentence(folder: Path) -> None:
         fake("detect", str(folder), "--json", "-", pause=0.1),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A test run in the background hands down that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

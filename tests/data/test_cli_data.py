@@ -60,7 +60,7 @@ def test_a_broken_row_is_printed_and_is_status_1(small: Path) -> None:
     for verb in ("check", "stats"):
         done = sida_data(verb, small)
         assert done.exit_code == 1
-        assert "real/broken.jpg: " in done.stderr
+        assert "'real/broken.jpg' " in done.stderr
         assert "1 x picture that cannot be read; not used." in done.stdout
 
 

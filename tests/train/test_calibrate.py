@@ -5,7 +5,8 @@ import pytest
 
 from sida.errors import CheckpointError
 from sida.model.calibration import Calibration
-from sida.train.calibrate import fit_scaling
+from sida.train.calibrate import best_threshold, fit_scaling
+from sida.train.validation import THRESHOLDS
 
 
 def test_overconfident_logits_are_cooled_to_their_truth():
@@ -42,3 +43,14 @@ def test_probabilities_sum_to_one_whatever_the_logits():
     probabilities = Calibration().probabilities(logits)
     assert probabilities.sum(1) == pytest.approx([1, 1])
     assert probabilities[0, 0] == 1
+
+
+def test_the_mask_threshold_is_where_masks_agree_best():
+    curve = np.where(THRESHOLDS == 0.3, 0.6, 0.2)[None]
+    assert best_threshold(curve) == 0.3
+
+
+def test_masks_that_say_nothing_are_left_empty():
+    marks_everything = np.where(THRESHOLDS < 0.3, 0.15, 0.0)[None]
+    assert best_threshold(marks_everything) == 0.5
+    assert best_threshold(np.zeros((0, len(THRESHOLDS)))) == 0.5
