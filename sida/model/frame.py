@@ -4,7 +4,6 @@ The published model sees one window, the whole picture at 1024 pixels; the nativ
 one or more at the picture's own resolution. Nothing here asks which.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -111,12 +110,11 @@ class Frame:
         """(height, width) of each window's content."""
         return tuple(window.size for window in self.windows)
 
-    def __iter__(self) -> Iterator[Window]:
-        return iter(self.windows)
-
 
 def to_canvas(logits: torch.Tensor, canvas: tuple[int, int]) -> torch.Tensor:
     """Logits (windows, h, w) as float32 (windows, canvas height, canvas width)."""
+    if not len(logits):  # nothing to interpolate, which torch refuses
+        return logits.new_zeros(0, *canvas, dtype=torch.float32)
     return _resize(logits.float(), canvas)
 
 

@@ -28,15 +28,6 @@ class Windows(NamedTuple):
             self.owner.to(device, non_blocking=True),
         )
 
-    def of(self, pictures: list[int]) -> "Windows":
-        """The windows of these pictures, renumbered in their order."""
-        rows = [torch.nonzero(self.owner == picture)[:, 0] for picture in pictures]
-        index = torch.cat(rows) if rows else torch.empty(0, dtype=torch.long)
-        owner = (
-            torch.cat([torch.full_like(row, i) for i, row in enumerate(rows)]) if rows else index
-        )
-        return Windows(self.pixels[index], self.valid[index], owner)
-
 
 class Inputs(NamedTuple):
     """Windows for the class, and for masks; None where masks come from those of `vision`."""

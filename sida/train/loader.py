@@ -109,6 +109,8 @@ def crop_sample(sample: Sample, side: int, post_process: float, rng: np.random.G
     pixels, mask = _cut(pixels, mask, 2 * side, rng)
     if rng.random() < post_process:
         pixels, mask = random_chain(pixels, mask, rng)
+        if mask is not None and not mask.any():  # a small one can be lost on the way
+            mask = None
     pixels, mask = _cut(pixels, mask, side, rng)
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
     pixels = _turn(pixels, turns, flip)

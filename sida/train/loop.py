@@ -131,6 +131,11 @@ class Run:
     def _take(self, batch: Batch) -> None:
         start = time.perf_counter()
         loss, parts = self._losses(batch)
+        if not math.isfinite(parts["loss"]):
+            raise ConfigError(
+                f"The loss of step {self.step + 1} is {parts['loss']}: lower learning_rate, and "
+                "go on from the last checkpoint with --resume."
+            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)

@@ -74,3 +74,9 @@ def test_data_without_a_class_are_refused_before_the_first_step(labelled, tmp_pa
         train("tiny", tmp_path / "out", overrides=[*FAST, f"data={tmp_path / 'data'}"])
     with pytest.raises(ConfigError, match="names no data"):
         train("tiny", tmp_path / "out2", overrides=FAST)
+
+
+def test_a_step_may_have_no_mask_at_all(labelled, tmp_path):
+    settings = [*FAST, "batch_size=1", "max_steps=2", f"data={labelled}"]
+    train("tiny", tmp_path / "out", overrides=settings)
+    assert lines(tmp_path / "out")[0]["loss_mask_bce"] == 0
