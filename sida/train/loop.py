@@ -17,6 +17,7 @@ from sida.errors import ConfigError
 from sida.files import write_folder, write_text
 from sida.inference.device import resolve
 from sida.model import Sida, SidaProcessor
+from sida.model.checkpoint import find
 from sida.model.frame import to_canvas
 from sida.model.presets import PRESETS, preset
 from sida.model.tokenizer import Tokenizer
@@ -223,8 +224,9 @@ class Run:
 def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
     """A preset with fresh weights, or a folder of ours."""
     if config.model not in PRESETS:
-        processor = SidaProcessor.from_pretrained(config.model)
-        return Sida.from_pretrained(config.model, dtype=torch.float32), processor
+        folder = find(config.model)
+        processor = SidaProcessor.from_pretrained(folder)
+        return Sida.from_pretrained(folder, dtype=torch.float32), processor
     tokenizer = Tokenizer.load(config.tokenizer or EMBEDDED)
     sizes = preset(config.model)
     sizes.language.vocab_size = len(tokenizer)

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from sida import Detector
-from sida.errors import ConfigError, DataError
+from sida.errors import CheckpointError, ConfigError, DataError
 from sida.model.checkpoint import digest_of
 from sida.train import train
 
@@ -80,3 +80,9 @@ def test_a_step_may_have_no_mask_at_all(labelled, tmp_path):
     settings = [*FAST, "batch_size=1", "max_steps=2", f"data={labelled}"]
     train("tiny", tmp_path / "out", overrides=settings)
     assert lines(tmp_path / "out")[0]["loss_mask_bce"] == 0
+
+
+def test_a_model_that_is_not_there_is_one_sentence(labelled, tmp_path):
+    settings = [*FAST, f"model={tmp_path / 'nope'}", f"data={labelled}"]
+    with pytest.raises(CheckpointError, match="There is no model"):
+        train("tiny", tmp_path / "out", overrides=settings)
