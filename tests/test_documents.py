@@ -44,6 +44,8 @@ NOT_RUN = {
     "make cpu-run": "takes minutes",
     "bash .ci/run": "would run this test again",
     "pip install sida": "needs a network",
+    "python benchmarks/parity.py": "needs the recordings, and takes a minute",
+    "python benchmarks/loading_memory.py": "writes a gigabyte, and takes minutes",
 }
 """Command: why it is not run here."""
 
