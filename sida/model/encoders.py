@@ -1,7 +1,8 @@
 """What turns pixels into image tokens and mask embeddings: the published pair, and our own.
 
 `parts(config)` is the only place that looks at which of the two a configuration asks for.
-Both offer `tokens(windows)`, `embed(...)` and a decoder `(embedding, prompt) -> mask logits`.
+Both offer `tokens(inputs)`, `embed(inputs, windows, state)` and a decoder
+`(embedding, prompt) -> mask logits`; `initialize(module)` begins their own kinds of layers.
 """
 
 from itertools import pairwise
@@ -11,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import CLIPVisionModel
+from transformers import initialization as init
 from transformers.models.sam.modeling_sam import (
     SamMaskDecoder,
+    SamPositionalEmbedding,
     SamPromptEncoder,
     SamVisionEncoder,
 )
@@ -21,7 +24,16 @@ from sida.model.config import NativeVisionConfig, SidaConfig
 from sida.model.inputs import Inputs
 from sida.model.views import ClipSamViews, NativeViews
 
-__all__ = ["ClipSam", "Native", "NativeDecoder", "Parts", "SamDecoder", "build", "parts"]
+__all__ = [
+    "ClipSam",
+    "Native",
+    "NativeDecoder",
+    "Parts",
+    "SamDecoder",
+    "build",
+    "initialize",
+    "parts",
+]
 
 
 class ClipSam(nn.Module):
@@ -102,6 +114,11 @@ class NativeState(NamedTuple):
 
     features: tuple[torch.Tensor, ...]
     valid: torch.Tensor
+    owner: torch.Tensor
+
+
+class Conv(nn.Conv2d):
+    """A convolution of the native parts, begun by He's rule for the ReLU behind it."""
 
 
 class Native(nn.Module):
@@ -120,20 +137,21 @@ class Native(nn.Module):
         self.image_tokens = vision.image_tokens
         self.residuals = Residuals()
         self.stem = nn.Sequential(
-            nn.Conv2d(3 + Residuals.filters, vision.stem, 4, stride=2, padding=1), nn.ReLU()
+            Conv(3 + Residuals.filters, vision.stem, 4, stride=2, padding=1), nn.ReLU()
         )
-        self.enter = nn.Conv2d(vision.stem, widths[0], 4, stride=2, padding=1)
+        self.enter = Conv(vision.stem, widths[0], 4, stride=2, padding=1)
         self.stages = nn.ModuleList(
             nn.ModuleList(Block(width) for _ in range(depth))
             for width, depth in zip(widths, vision.depths, strict=True)
         )
         self.downs = nn.ModuleList(
-            nn.Conv2d(narrow, wide, 2, stride=2) for narrow, wide in pairwise(widths)
+            Conv(narrow, wide, 2, stride=2) for narrow, wide in pairwise(widths)
         )
         self.pool = Pool(widths[-1], vision.image_tokens, config.language.hidden_size)
         channels = config.mask.output_channels
-        self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths)
-        self.smooth = nn.Conv2d(channels, channels, 3, padding=1)
+        self.laterals = nn.ModuleList(Conv(width, channels, 1) for width in widths)
+        self.compare = Conv(2 * channels, channels, 1)
+        self.smooth = Conv(channels, channels, 3, padding=1)
 
     def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, NativeState]:
         """Image tokens (pictures, image_tokens, language width), and the features for masks."""
@@ -152,10 +170,14 @@ class Native(nn.Module):
             if level < len(self.downs):
                 x = self.downs[level](x)
         tokens = self.pool(x, inside, owner)
-        return tokens, NativeState(tuple(kept), valid)
+        return tokens, NativeState(tuple(kept), valid, owner)
 
     def embed(self, inputs: Inputs, windows: torch.Tensor, state: NativeState) -> torch.Tensor:
-        """Mask embedding (windows, channels, height / 4, width / 4) of the chosen windows."""
+        """Mask embedding (windows, channels, height / 4, width / 4) of the chosen windows.
+
+        An altered region shows by what sets it apart: each feature stands beside how far it is
+        from its mean over the whole picture, in standard deviations.
+        """
         levels = [
             lateral(feature[windows])
             for lateral, feature in zip(self.laterals, state.features, strict=True)
@@ -163,8 +185,34 @@ class Native(nn.Module):
         merged = levels[-1]
         for finer in reversed(levels[:-1]):
             merged = F.interpolate(merged, finer.shape[-2:], mode="nearest") + finer
-        inside = valid_mask(state.valid[windows], merged.shape[-2:], 4).to(merged.dtype)
-        return _extend(self.smooth(F.gelu(merged) * inside), state.valid[windows], 4)
+        valid = state.valid[windows]
+        inside = valid_mask(valid, merged.shape[-2:], 4).to(merged.dtype)
+        standardized = _standardize(merged, inside, state.owner[windows])
+        compared = F.gelu(self.compare(torch.cat([merged, standardized], dim=1)))
+        return _extend(self.smooth(compared * inside), valid, 4)
+
+
+def _standardize(x: torch.Tensor, inside: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
+    """(windows, channels, h, w) at mean 0 and variance 1 over all windows of each picture.
+
+    Args:
+        inside: (windows, 1, h, w), 0 in the padding, which does not count.
+        owner: (windows,) the picture of each window.
+    """
+    if not len(x):
+        return x
+    values, weights = x.float(), inside.float()
+    pictures = int(owner.max()) + 1
+
+    def mean(terms: torch.Tensor) -> torch.Tensor:
+        sums = terms.new_zeros(pictures, x.shape[1]).index_add(
+            0, owner, (terms * weights).sum((2, 3))
+        )
+        counts = terms.new_zeros(pictures).index_add(0, owner, weights.sum((1, 2, 3)))
+        return (sums / counts.clamp_min(1)[:, None])[owner, :, None, None]
+
+    centred = values - mean(values)
+    return (centred * torch.rsqrt(mean(centred.square()) + 1e-4)).to(x.dtype)
 
 
 class Residuals(nn.Module):
@@ -202,8 +250,8 @@ class Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = ChannelNorm(width)
-        self.spatial = nn.Conv2d(width, width, 3, padding=1)
-        self.mix = nn.Conv2d(width, width, 1)
+        self.spatial = Conv(width, width, 3, padding=1)
+        self.mix = Conv(width, width, 1)
 
     def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
         """(windows, width, h, w) -> the same; `inside` (windows, 1, h, w) is 0 in the padding."""
@@ -235,7 +283,7 @@ class Pool(nn.Module):
     def __init__(self, width: int, tokens: int, out: int) -> None:
         super().__init__()
         self.norm = ChannelNorm(width)
-        self.scores = nn.Conv2d(width, tokens - 2, 1)
+        self.scores = Conv(width, tokens - 2, 1)
         self.out = nn.Linear(width, out)
         self.kinds = nn.Parameter(torch.zeros(tokens, out))
         self.statistics = nn.ModuleList(nn.Linear(width, out) for _ in range(2))
@@ -273,8 +321,8 @@ class NativeDecoder(nn.Module):
         channels = config.mask.output_channels
         self.modulation = nn.Linear(config.out_dim, 2 * channels)
         self.direction = nn.Linear(config.out_dim, channels)
-        self.mix = nn.Conv2d(channels, channels, 1)
-        self.out = nn.Conv2d(channels, 1, 1)
+        self.mix = Conv(channels, channels, 1)
+        self.out = Conv(channels, 1, 1)
 
     def forward(self, embedding: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
         """(windows, channels, h, w) and (windows, out_dim) -> (windows, h, w)."""
@@ -332,3 +380,20 @@ def build(
     """Encoder and mask decoder of a configuration."""
     chosen = parts(config)
     return chosen.encoder(config), chosen.decoder(config)
+
+
+def initialize(module: nn.Module) -> None:
+    """Fresh weights of the layers that transformers does not know how to begin."""
+    if isinstance(module, SamPositionalEmbedding):
+        init.normal_(module.positional_embedding, std=module.scale)
+    elif isinstance(module, Conv):
+        init.kaiming_normal_(module.weight, nonlinearity="relu")
+    elif isinstance(module, Pool):
+        init.normal_(module.kinds, std=0.02)
+        init.normal_(module.scores.weight, std=0.02)
+    elif isinstance(module, NativeDecoder):
+        init.zeros_(module.out.weight)
+    elif isinstance(module, ChannelNorm):
+        init.ones_(module.weight)
+    elif isinstance(module, Residuals):
+        init.copy_(module.get_buffer("kernels"), Residuals.bank())

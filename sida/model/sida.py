@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoModel, AutoProcessor, DynamicCache, LlamaModel, PreTrainedModel
-from transformers import initialization as init
-from transformers.models.sam.modeling_sam import SamPositionalEmbedding
 from transformers.utils.generic import ModelOutput
 
 from sida.model import encoders
@@ -40,14 +38,14 @@ class SidaOutput(ModelOutput):
         mask_logits: (windows, h, w) of the pictures with a mask position, in their order.
         mask_windows: (windows,) which windows these are.
         logits: (pictures, embedded tokens, vocabulary), or None where not asked for.
-        hidden: (pictures, embedded tokens, dim) after the final norm.
+        image_tokens: (pictures, image_token_count, dim), as they enter the conversation.
     """
 
     class_logits: torch.Tensor | None = None
     mask_logits: torch.Tensor | None = None
     mask_windows: torch.Tensor | None = None
     logits: torch.Tensor | None = None
-    hidden: torch.Tensor | None = None
+    image_tokens: torch.Tensor | None = None
 
 
 class Fusion(nn.Module):
@@ -117,19 +115,7 @@ class Sida(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, SamPositionalEmbedding):
-            init.normal_(module.positional_embedding, std=module.scale)
-        elif isinstance(module, encoders.Pool):
-            init.normal_(module.kinds, std=0.02)
-            init.normal_(module.scores.weight, std=0.02)
-        elif isinstance(module, encoders.NativeDecoder):
-            init.zeros_(module.out.weight)
-        elif isinstance(module, encoders.ChannelNorm):
-            init.ones_(module.weight)
-        elif isinstance(module, encoders.Residuals):
-            init.copy_(module.get_buffer("kernels"), encoders.Residuals.bank())
-        elif isinstance(module, nn.Conv2d) and isinstance(self.encoder, encoders.Native):
-            init.kaiming_normal_(module.weight, nonlinearity="relu")
+        encoders.initialize(module)
 
     def get_input_embeddings(self) -> nn.Embedding:
         """The token embedding of the language model."""
@@ -267,7 +253,7 @@ class Sida(PreTrainedModel):
             mask_logits=self.decode_masks(inputs, windows, prompts[owner[windows], 0], state),
             mask_windows=windows,
             logits=self.lm_head(hidden) if text else None,
-            hidden=hidden,
+            image_tokens=tokens,
         )
 
 

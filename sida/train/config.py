@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sida.errors import ConfigError
 
@@ -22,6 +22,12 @@ class LossWeights(BaseModel):
     mask_bce: float = Field(1.0, ge=0, description="binary cross-entropy of masks")
     mask_dice: float = Field(1.0, ge=0, description="Dice loss of masks")
     text: float = Field(1.0, ge=0, description="next-token cross-entropy of answers")
+    image_tokens: float = Field(
+        0.0,
+        ge=0,
+        description="cross-entropy of the class from the mean image token, through a head that is "
+        "dropped afterwards; teaches an image encoder that begins from scratch",
+    )
 
 
 class TrainConfig(BaseModel):
@@ -33,8 +39,10 @@ class TrainConfig(BaseModel):
     tokenizer: Path | None = Field(
         None, description="folder of the tokenizer; by default the one embedded with `tiny`"
     )
-    data: Path | None = Field(
-        None, description="labelled folder, parquet or manifest to learn from"
+    data: tuple[Path, ...] = Field(
+        (),
+        description="labelled folders, parquets or manifests to learn from, one or a list; each "
+        "gives the same share of every class",
     )
     validation: Path | None = Field(None, description="labelled data that is only measured")
     only: tuple[str, ...] = Field(
@@ -49,6 +57,9 @@ class TrainConfig(BaseModel):
     average: float = Field(0.998, ge=0, lt=1, description="decay of the moving average of weights")
     loss: LossWeights = LossWeights()
     text_every: int = Field(4, ge=1, description="every n-th step teaches texts as well")
+    empty_masks: bool = Field(
+        False, description="whether real pictures teach an empty mask, where no text is taught"
+    )
     crops: tuple[int, ...] = Field((160, 192, 224), description="sides of training crops, pixels")
     post_process: float = Field(0.6, ge=0, le=1, description="share of crops resized or compressed")
     validate_every: int = Field(500, ge=1, description="steps between looks at the validation data")
@@ -58,6 +69,11 @@ class TrainConfig(BaseModel):
     threads: int = Field(0, ge=0, description="threads of the network; 0 leaves it to torch")
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | Path) else value
 
 
 def read_config(name: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -4,6 +4,7 @@ A batch depends on the seed and its step alone, so any process can make it, and 
 goes on where it stopped.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from sida.data.sample import Sample
-from sida.errors import DataError
+from sida.errors import DataError, PictureError
 from sida.evidence.cues import measure
 from sida.evidence.wording import describe, facts_text
 from sida.image.postprocess import random_chain
@@ -23,6 +24,8 @@ from sida.train.losses import IGNORED
 from sida.verdict import LABELS
 
 __all__ = ["Batch", "Batches", "Crop", "crop_sample"]
+
+log = logging.getLogger(__name__)
 
 
 class Crop(NamedTuple):
@@ -55,26 +58,26 @@ class Batch(NamedTuple):
 
 
 class Batches(torch.utils.data.Dataset[Batch]):
-    """Batch number n of a run; every class fills a third of it, each sample once an epoch."""
+    """Batch number n of a run: a third of it each class, shared equally by the sets that have it.
+
+    Each sample of a class and set comes once before any comes again; one that cannot be read is
+    logged, and the next takes its place.
+    """
 
     def __init__(
         self,
-        samples: Sequence[Sample],
+        sets: Sequence[Sequence[Sample]],
         processor: SidaProcessor,
         image_tokens: int,
         batch_size: int,
         crops: Sequence[int],
         post_process: float,
         text_every: int,
+        empty_masks: bool,
         seed: int,
     ) -> None:
-        self.by_class = [[s for s in samples if s.label == label] for label in LABELS]
-        for label, members in zip(LABELS, self.by_class, strict=True):
-            if not members:
-                raise DataError(
-                    f"The data hold no {label} picture; training needs all of {', '.join(LABELS)}."
-                )
-        self.collator = Collator(processor, image_tokens)
+        self.pools = [_pools(sets, label) for label in LABELS]
+        self.collator = Collator(processor, image_tokens, empty_masks)
         self.batch_size, self.crops = batch_size, tuple(crops)
         self.post_process, self.text_every, self.seed = post_process, text_every, seed
 
@@ -83,16 +86,35 @@ class Batches(torch.utils.data.Dataset[Batch]):
         rng = np.random.default_rng([self.seed, step])
         side = int(rng.choice(self.crops))
         crops = [
-            crop_sample(self._sample(step * self.batch_size + slot), side, self.post_process, rng)
-            for slot in range(self.batch_size)
+            self._crop(step * self.batch_size + slot, side, rng) for slot in range(self.batch_size)
         ]
         return self.collator(crops, rng, text=step % self.text_every == 0)
 
-    def _sample(self, position: int) -> Sample:
-        members = self.by_class[position % len(LABELS)]
-        epoch, place = divmod(position // len(LABELS), len(members))
-        order = np.random.default_rng([self.seed, epoch, position % len(LABELS), 1])
-        return members[int(order.permutation(len(members))[place])]
+    def _crop(self, position: int, side: int, rng: np.random.Generator) -> Crop:
+        """The crop of one slot, counted over all steps."""
+        turn, label = divmod(position, len(LABELS))
+        turn, pool = divmod(turn, len(self.pools[label]))
+        members = self.pools[label][pool]
+        epoch, place = divmod(turn, len(members))
+        order = np.random.default_rng([self.seed, epoch, label, pool]).permutation(len(members))
+        for offset in range(len(members)):
+            sample = members[int(order[(place + offset) % len(members)])]
+            try:
+                return crop_sample(sample, side, self.post_process, rng)
+            except PictureError as error:
+                log.warning("%s is left out: %s", sample.name, error)
+        raise DataError(f"No {LABELS[label]} picture of the data can be read.")
+
+
+def _pools(sets: Sequence[Sequence[Sample]], label: str) -> list[list[Sample]]:
+    """The samples of a class, one list for each set that has any."""
+    pools = [[sample for sample in samples if sample.label == label] for samples in sets]
+    pools = [pool for pool in pools if pool]
+    if not pools:
+        raise DataError(
+            f"The data hold no {label} picture; training needs all of {', '.join(LABELS)}."
+        )
+    return pools
 
 
 def crop_sample(sample: Sample, side: int, post_process: float, rng: np.random.Generator) -> Crop:
@@ -150,9 +172,9 @@ def _turn(values: np.ndarray, turns: int, flip: bool) -> np.ndarray:
 class Collator:
     """Labelled crops -> a `Batch`: windows, conversation with its answer, true masks."""
 
-    def __init__(self, processor: SidaProcessor, image_tokens: int) -> None:
+    def __init__(self, processor: SidaProcessor, image_tokens: int, empty_masks: bool) -> None:
         self.processor = processor
-        self.image_tokens = image_tokens
+        self.image_tokens, self.empty_masks = image_tokens, empty_masks
         tokenizer = processor.tokenizer
         prompt = fixed_question(tokenizer)
         self.before = len(prompt.before)
@@ -160,7 +182,11 @@ class Collator:
         self.stems: dict[str, list[int]] = {label: list(stem(tokenizer, label)) for label in LABELS}
 
     def __call__(self, crops: Sequence[Crop], rng: np.random.Generator, text: bool) -> Batch:
-        """Collate crops of any mixture of classes; without `text`, up to where masks are read."""
+        """Collate crops of any mixture of classes.
+
+        Without `text` every row is the fixed conversation that verdicts are read from; with it,
+        each row has the answer to its own picture.
+        """
         inputs, frames = self.processor([crop.pixels for crop in crops])
         rows = [self._conversation(crop, rng, text) for crop in crops]
         ids = pad_sequence([torch.tensor(row) for row, _ in rows], batch_first=True)
@@ -172,9 +198,10 @@ class Collator:
         lengths = torch.tensor([len(row) for row, _ in rows])
         class_position = len(self.prompt) - 1 + self.image_tokens - 1
         mask_position = class_position + len(self.stems["tampered"])
-        has_mask = torch.tensor([crop.mask is not None for crop in crops])
-        chosen = [i for i, crop in enumerate(crops) if crop.mask is not None]
-        masks = [frames[i].project(_needed(crops[i].mask)) for i in chosen]
+        truths = [self._truth(crop, text) for crop in crops]
+        chosen = [i for i, truth in enumerate(truths) if truth is not None]
+        has_mask = torch.tensor([truth is not None for truth in truths])
+        masks = [frames[i].project(t) for i, t in enumerate(truths) if t is not None]
         inside = [_inside(mask, frames[i].sizes) for mask, i in zip(masks, chosen, strict=True)]
         empty = torch.zeros(0, *frames[0].windows[0].canvas)
         return Batch(
@@ -189,13 +216,19 @@ class Collator:
             inside=torch.cat([empty.bool(), *inside]),
         )
 
+    def _truth(self, crop: Crop, text: bool) -> np.ndarray | None:
+        """The mask that a crop teaches; none in a row whose answer has no place for one."""
+        if self.empty_masks and not text and crop.label == "real":
+            return np.zeros(crop.pixels.shape[:2], np.uint8)
+        return crop.mask
+
     def _conversation(
         self, crop: Crop, rng: np.random.Generator, text: bool
     ) -> tuple[list[int], list[int]]:
         """Ids, and for each the label: itself in the answer, `IGNORED` in prompt and facts."""
         tokenizer = self.processor.tokenizer
         if not text:
-            ids = [*self.prompt, *self.stems[crop.label]]
+            ids = [*self.prompt, *self.stems["tampered"]]
             return ids, [IGNORED] * len(ids)
         mask = None if crop.mask is None else crop.mask >= 128
         cues = () if mask is None else measure(crop.pixels, mask)
@@ -212,11 +245,6 @@ class Collator:
         """Labels (embedded tokens,): the image id makes room for the image tokens."""
         image = [IGNORED] * self.image_tokens
         return torch.tensor([*labels[: self.before], *image, *labels[self.before + 1 :]])
-
-
-def _needed(mask: np.ndarray | None) -> np.ndarray:
-    assert mask is not None
-    return mask
 
 
 def _inside(masks: torch.Tensor, sizes: Sequence[tuple[int, int]]) -> torch.Tensor:

@@ -27,6 +27,7 @@ from sida.train.loader import Batch, Batches
 from sida.train.losses import class_term, mask_terms, text_term
 from sida.train.state import latest, load_state, save_state
 from sida.train.validation import validate
+from sida.verdict import LABELS
 
 __all__ = ["train"]
 
@@ -55,7 +56,7 @@ def train(
         DataError: the data lack a class.
     """
     settings = config if isinstance(config, TrainConfig) else read_config(config, overrides)
-    if settings.data is None:
+    if not settings.data:
         raise ConfigError("The recipe names no data: add data=FOLDER of labelled pictures.")
     folder = Path(out)
     if not resume and folder.exists() and any(folder.iterdir()):
@@ -81,8 +82,12 @@ class Run:
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad = not config.only or name.startswith(config.only)
         self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
+        self.token_head = torch.nn.Linear(self.model.config.language.hidden_size, len(LABELS))
+        self.token_head.to(self.device)
         self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.model, config), betas=(0.9, 0.95), fused=True
+            parameter_groups(torch.nn.ModuleList([self.model, self.token_head]), config),
+            betas=(0.9, 0.95),
+            fused=True,
         )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         self.step = 0
@@ -109,15 +114,15 @@ class Run:
 
     def _batches(self) -> Iterator[Batch]:
         config = self.config
-        assert config.data is not None
         batches = Batches(
-            list(sida.data.open(config.data)),
+            [list(sida.data.open(path)) for path in config.data],
             self.processor,
             self.model.image_token_count,
             config.batch_size,
             config.crops,
             config.post_process,
             config.text_every,
+            config.empty_masks,
             config.seed,
         )
         loader = torch.utils.data.DataLoader(
@@ -165,6 +170,7 @@ class Run:
             "loss_mask_bce": bce.mean() * weights.mask_bce,
             "loss_mask_dice": dice.mean() * weights.mask_dice,
             "loss_text": self._text_loss(output.logits, texts) * weights.text,
+            "loss_image_tokens": self._token_loss(output.image_tokens, labels),
         }
         loss = torch.stack(list(terms.values())).sum()
         parts = {name: round(float(value.detach()), 6) for name, value in terms.items()}
@@ -176,11 +182,18 @@ class Run:
             return labels.new_zeros((), dtype=torch.float32)
         return text_term(logits, labels).mean()
 
+    def _token_loss(self, tokens: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        weight = self.config.loss.image_tokens
+        if not weight:
+            return tokens.new_zeros(())
+        return class_term(self.token_head(tokens.mean(1)), labels).mean() * weight
+
     def _save(self) -> None:
         state = {
             "step": self.step,
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
+            "token_head": self.token_head.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "lines": self.lines,
@@ -191,6 +204,7 @@ class Run:
     def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
+        self.token_head.load_state_dict(state["token_head"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.step, self.lines = state["step"], state["lines"]

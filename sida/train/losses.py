@@ -38,7 +38,8 @@ def mask_terms(
     """Binary cross-entropy and Dice loss of masks.
 
     Cross-entropy is the mean over a mask's pixels. Dice, as published by LISA, is
-    1 - (2 Σpt/1000 + ε) / (Σp/1000 + Σt/1000 + ε) with ε = 1e-6.
+    1 - (2 Σpt/1000 + ε) / (Σp/1000 + Σt/1000 + ε) with ε = 1e-6; it has no slope where the truth
+    is empty, and such masks are not counted.
 
     Args:
         logits: (windows, height, width) at the size of the truth.
@@ -52,7 +53,8 @@ def mask_terms(
     overlap = 2 * (probability / 1000 * target).sum(1)
     size = (probability / 1000).sum(1) + (target / 1000).sum(1)
     dice = 1 - (overlap + 1e-6) / (size + 1e-6)
-    return Term(entropy.sum(), len(logits)), Term(dice.sum(), len(logits))
+    filled = target.sum(1) > 0
+    return Term(entropy.sum(), len(logits)), Term(dice[filled].sum(), int(filled.sum()))
 
 
 def text_term(logits: torch.Tensor, labels: torch.Tensor) -> Term:

@@ -20,7 +20,7 @@ def test_every_packaged_recipe_can_be_read():
 def test_overrides_reach_nested_keys_with_their_types():
     config = read_config("tiny", ["max_steps=7", "crops=[32, 64]", "loss.text=0", "data=/a/b"])
     assert (config.max_steps, config.crops, config.loss.text) == (7, (32, 64), 0)
-    assert config.data == Path("/a/b")
+    assert config.data == (Path("/a/b"),)
     assert config.loss.classes == read_config("tiny").loss.classes
 
 
