@@ -4,33 +4,35 @@ The texts are facts of the published model, its slips of spelling included.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sida.model.tokenizer import MARKERS, SPECIAL, Tokenizer
 
 __all__ = [
     "CHAT_REPLIES",
+    "IGNORED",
     "IMAGE_TOKEN",
     "QUESTIONS",
     "TEMPLATES",
-    "Example",
+    "Conversation",
+    "Embedded",
     "Prompt",
     "Template",
-    "answer",
     "build_prompt",
     "clean_reply",
+    "conversation",
     "encode",
     "facts_ids",
     "fixed_question",
     "neutral",
     "stem",
-    "training_example",
 ]
 
 IMAGE_TOKEN = -200
 """Stands in ids where the image tokens go; it is no row of the embedding."""
 IGNORED = -100
+"""Label of a token that is not learned."""
 IMAGE = "<im_start><image><im_end>"
 
 _STAGE_1 = (
@@ -59,7 +61,7 @@ CHAT_REPLIES = {
 
 @dataclass(frozen=True)
 class Template:
-    """What stands around a question and its answer."""
+    """What stands around a question, and what ends its answer."""
 
     before: str
     after: str
@@ -68,10 +70,6 @@ class Template:
     def prompt(self, question: str) -> str:
         """The text up to where the answer begins; the picture comes first."""
         return f"{self.before}{IMAGE}\n{question.replace('<image>', IMAGE)}{self.after}"
-
-    def conversation(self, question: str, reply: str) -> str:
-        """The text with its answer, as trained."""
-        return f"{self.prompt(question)} {reply}{self.end}"
 
 
 TEMPLATES = {
@@ -99,21 +97,47 @@ class Prompt:
     after: tuple[int, ...]
 
 
+class Embedded(NamedTuple):
+    """Labels and positions of a conversation once vectors stand for its picture.
+
+    Attributes:
+        labels: one an embedded token.
+        class_position: embedded index of the token before `[CLS]`.
+        mask_position: embedded index of the token before `[SEG]`; -1 where there is none.
+    """
+
+    labels: tuple[int, ...]
+    class_position: int
+    mask_position: int
+
+
 @dataclass(frozen=True)
-class Example:
-    """A training conversation.
+class Conversation:
+    """The fixed question with an answer, or with the beginning of one.
 
     Attributes:
         input_ids: with `IMAGE_TOKEN` once.
-        labels: the ids themselves where they are supervised, else -100.
-        class_positions: indices into `input_ids` of the tokens before each `[CLS]`.
-        mask_positions: indices of the tokens before each `[SEG]`.
+        labels: the ids themselves where they are learned as text, else `IGNORED`.
+        class_position: index of the token before `[CLS]`, the last of the prompt.
+        mask_position: index of the token before `[SEG]`; None in an answer without a mask.
     """
 
     input_ids: tuple[int, ...]
     labels: tuple[int, ...]
-    class_positions: tuple[int, ...]
-    mask_positions: tuple[int, ...]
+    class_position: int
+    mask_position: int | None
+
+    @property
+    def answer_ids(self) -> tuple[int, ...]:
+        """What comes after the prompt."""
+        return self.input_ids[self.class_position + 1 :]
+
+    def embedded(self, image_tokens: int) -> Embedded:
+        """Labels and positions where so many vectors stand in the place of the image id."""
+        image, more = self.input_ids.index(IMAGE_TOKEN), image_tokens - 1
+        labels = (*self.labels[:image], *[IGNORED] * image_tokens, *self.labels[image + 1 :])
+        mask = -1 if self.mask_position is None else self.mask_position + more
+        return Embedded(labels, self.class_position + more, mask)
 
 
 def encode(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -133,60 +157,79 @@ def build_prompt(tokenizer: Tokenizer, question: str, template: str = "llava_v1"
     return Prompt(tuple(ids[:place]), tuple(ids[place + 1 :]))
 
 
-def fixed_question(tokenizer: Tokenizer) -> Prompt:
+def fixed_question(tokenizer: Tokenizer, template: str = "llava_v1") -> Prompt:
     """The question that every verdict comes from: stage 2's where the model knows `[END]`."""
     stage = "stage1" if tokenizer.end_id is None else "stage2"
-    return build_prompt(tokenizer, QUESTIONS[stage])
+    return build_prompt(tokenizer, QUESTIONS[stage], template)
 
 
 def stem(tokenizer: Tokenizer, label: str) -> tuple[int, ...]:
     """Ids of `[CLS] The image is …`; a tampered one's last is where the mask prompt is read."""
-    return tuple(tokenizer.encode(f"[CLS] The image is {_SAID[label]}", bos=False))
+    return tuple(tokenizer.encode(_said(label), bos=False))
 
 
-def answer(label: str, description: str | None = None, end: bool = False) -> str:
-    """The trained answer: stage 1's, or with `end` stage 2's."""
-    parts = [f"[CLS] The image is {_SAID[label]}"]
-    if label == "tampered":
-        parts.append("[SEG]")
-    if description:
-        parts.append(description)
-    if end:
-        parts.append("[END]")
-    return " ".join(parts)
+def _said(label: str) -> str:
+    return f"[CLS] The image is {_SAID[label]}"
 
 
 def facts_ids(tokenizer: Tokenizer, facts: str) -> list[int]:
     """Ids of measured facts, as they are given to a model that writes after them."""
-    return tokenizer.encode(f"<im_start>{facts}<im_end>", bos=False)
+    return tokenizer.encode(_given(facts), bos=False)
 
 
-def training_example(
+def _given(facts: str) -> str:
+    return f"<im_start>{facts}<im_end>"
+
+
+def conversation(
     tokenizer: Tokenizer,
-    question: str,
-    reply: str,
+    label: str | None = None,
+    facts: str | None = None,
+    text: str | None = None,
     template: str = "llava_v1",
-    max_ids: int | None = None,
-    supervise: bool = True,
-) -> Example:
-    """A conversation for training.
+) -> Conversation:
+    """The fixed question and its answer, for verdicts, explanations and training alike.
+
+    - `conversation(tokenizer)` is what every verdict is read from: it ends with the stem of a
+      tampered picture, whose last token is where the mask prompt is read.
+    - `conversation(tokenizer, label, facts)` is the beginning of an explanation: the stem, `[SEG]`
+      where the label has a mask, the facts. A model goes on from there.
+    - `conversation(tokenizer, label, facts, text)` is the whole answer, as trained: behind the text
+      `[END]` where the model knows it, then `</s>`. An empty text gives the published
+      answer without a description.
 
     Args:
-        reply: the answer, as `answer` gives it.
-        max_ids: more ids are cut off at the end.
-        supervise: whether the answer, from its first token to `</s>`, is learned as text.
+        label: None for a verdict, which needs no answer.
+        facts: measured facts, which are read and not learned; None where the model knows none.
+        text: a description, which is learned with the stem before it and all that is behind it;
+            where it is empty or None nothing is.
+        template: a key of `TEMPLATES`.
     """
-    ids = encode(tokenizer, TEMPLATES[template].conversation(question, reply))
-    start = len(encode(tokenizer, TEMPLATES[template].prompt(question)))
-    labels = [IGNORED] * start + ids[start:] if supervise else [IGNORED] * len(ids)
-    ids, labels = ids[:max_ids], labels[:max_ids]
-    return Example(
-        tuple(ids), tuple(labels), _before(ids, tokenizer.cls_id), _before(ids, tokenizer.seg_id)
+    prompt = fixed_question(tokenizer, template)
+    start = [*prompt.before, IMAGE_TOKEN, *prompt.after]
+    class_position = len(start) - 1
+    if label is None:
+        ids = (*start, *stem(tokenizer, "tampered"))
+        return Conversation(ids, (IGNORED,) * len(ids), class_position, len(ids) - 1)
+    begun = stem(tokenizer, label)
+    masked = label == "tampered"
+    parts = [_said(label), "[SEG]" if masked else "", "" if facts is None else _given(facts)]
+    if text is not None:
+        parts += [text, "" if tokenizer.end_id is None else "[END]"]
+    # Encoded as one, since the blank before `</s>` is a token only where no marker stands there.
+    reply = " ".join(filter(None, parts)) + ("" if text is None else TEMPLATES[template].end)
+    answer = tokenizer.encode(reply, bos=False)
+    learned = list(answer) if text else [IGNORED] * len(answer)
+    if facts is not None:
+        given = len(begun) + masked
+        count = len(facts_ids(tokenizer, facts))
+        learned[given : given + count] = [IGNORED] * count
+    return Conversation(
+        input_ids=(*start, *answer),
+        labels=(*[IGNORED] * len(start), *learned),
+        class_position=class_position,
+        mask_position=class_position + len(begun) if masked else None,
     )
-
-
-def _before(ids: Sequence[int], marker: int) -> tuple[int, ...]:
-    return tuple(i - 1 for i, found in enumerate(ids) if found == marker and i)
 
 
 def neutral(question: str) -> str:

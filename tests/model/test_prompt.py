@@ -1,6 +1,7 @@
 """Ids exactly as the published tokenizer and its collation give them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,14 @@ from hypothesis import strategies as st
 
 from sida.errors import CheckpointError
 from sida.model import prompt as prompts
-from sida.model.prompt import IMAGE_TOKEN, QUESTIONS, TEMPLATES
+from sida.model.prompt import (
+    IGNORED,
+    IMAGE_TOKEN,
+    QUESTIONS,
+    TEMPLATES,
+    Conversation,
+    conversation,
+)
 from sida.model.tokenizer import MARKERS, SPECIAL, Tokenizer
 from sida.verdict import LABELS
 
@@ -44,6 +52,21 @@ def test_every_recorded_prompt(cases, tokenizers):
         assert prompts.encode(tokenizers[kind], case["prompt"]) == case["input_ids"]
         if "user" in case:
             assert TEMPLATES[case["conv_type"]].prompt(case["user"]) == case["prompt"]
+        else:
+            found = answered(tokenizers[kind], case["answer"], template=case["conv_type"])
+            assert list(found.input_ids) == case["input_ids"]
+            _, cls, seg = found.embedded(256)
+            assert [cls] == case["cls_read_position_embedded"]
+            assert [seg] == (case["seg_read_position_embedded"] or [-1])
+
+
+def answered(tokenizer: Tokenizer, reply: str, **more) -> Conversation:
+    """The conversation whose recorded answer is this."""
+    pattern = (
+        r"\[CLS\] The image is (real|full synthetic|tampered)(?: \[SEG\])? ?(.*?)(?: ?\[END\])?"
+    )
+    label, text = re.fullmatch(pattern, reply, re.DOTALL).groups()
+    return conversation(tokenizer, label.replace(" ", "_"), text=text, **more)
 
 
 def test_every_recorded_reply(cases, tokenizers):
@@ -57,10 +80,6 @@ def test_every_recorded_reply(cases, tokenizers):
 def test_the_texts_are_the_recorded_ones(cases):
     assert cases["questions"] == QUESTIONS
     assert list(prompts.CHAT_REPLIES.values()) == cases["answers"]["chat_fixed"]
-    assert [prompts.answer(label) for label in LABELS] == cases["answers"]["stage1"]
-    described = [prompts.answer(label, "{TEXT}", end=True) for label in LABELS]
-    recorded = [a.replace("{ DESCRIPTION}", " {TEXT}") for a in cases["answers"]["stage2"]]
-    assert described == recorded
 
 
 @pytest.mark.parametrize("stage", ["stage1", "stage2"])
@@ -74,16 +93,11 @@ def test_every_recorded_batch(shared, tokenizers, stage):
         for file, ids, labels in rows:
             label = {"r": "real", "s": "full_synthetic", "t": "tampered"}[file[0]]
             text = table.get(file)
-            example = prompts.training_example(
-                tokenizer,
-                QUESTIONS[stage],
-                prompts.answer(label, text, end=stage == "stage2"),
-                max_ids=257 if stage == "stage1" else 769,
-                supervise=text is not None,
-            )
-            padding = len(ids) - len(example.input_ids)
-            assert [*example.input_ids, *[0] * padding] == ids
-            assert [*example.labels, *[-100] * padding] == labels
+            found = conversation(tokenizer, label, text=text or "")
+            most = 257 if stage == "stage1" else 769
+            padding = len(ids) - len(found.input_ids[:most])
+            assert [*found.input_ids[:most], *[0] * padding] == ids
+            assert [*found.labels[:most], *[IGNORED] * padding] == labels
             checked += 1
     assert checked >= 8
 
@@ -97,16 +111,59 @@ def descriptions(shared: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.parametrize("kind", ["detection", "description"])
+@pytest.mark.parametrize("facts", [None, "", "area small"])
+@pytest.mark.parametrize("text", [None, "", "Type: tampered. Areas: left"])
+@pytest.mark.parametrize("label", LABELS)
+def test_a_conversation_is_the_question_and_its_answer(tokenizers, kind, label, facts, text):
+    tokenizer = tokenizers[kind]
+    found = conversation(tokenizer, label, facts, text)
+    prompt = prompts.fixed_question(tokenizer)
+    stem = prompts.stem(tokenizer, label)
+    seg = [tokenizer.seg_id] * (label == "tampered")
+    given = [] if facts is None else tokenizer.encode(f"<im_start>{facts}<im_end>", bos=False)
+    end = [tokenizer.end_id] * (kind == "description")
+    written = [] if text is None else [*tokenizer.encode(text, bos=False), *end, tokenizer.eos_id]
+    assert found.answer_ids == (*stem, *seg, *given, *written)
+    question = (*prompt.before, IMAGE_TOKEN, *prompt.after)
+    assert found.input_ids == (*question, *found.answer_ids)
+    unlearned = (IGNORED,) * len(question)
+    if text:
+        assert found.labels == (*unlearned, *stem, *seg, *[IGNORED] * len(given), *written)
+    else:
+        assert set(found.labels) == {IGNORED}
+        assert len(found.labels) == len(found.input_ids)
+
+
 def test_class_and_mask_are_read_before_their_markers(tokenizers):
     tokenizer = tokenizers["detection"]
-    question = QUESTIONS["stage1"]
-    example = prompts.training_example(tokenizer, question, prompts.answer("tampered"))
-    (cls,), (seg,) = example.class_positions, example.mask_positions
-    assert example.input_ids[cls + 1] == tokenizer.cls_id
-    assert example.input_ids[seg + 1] == tokenizer.seg_id
-    prompt = prompts.build_prompt(tokenizer, question)
-    assert cls == len(prompt.before) + len(prompt.after)
-    assert seg - cls == len(prompts.stem(tokenizer, "tampered")) == 7
+    found = conversation(tokenizer, "tampered", text="")
+    assert found.input_ids[found.class_position + 1] == tokenizer.cls_id
+    assert found.input_ids[found.mask_position + 1] == tokenizer.seg_id
+    assert found.mask_position - found.class_position == 7
+    assert conversation(tokenizer, "real", text="").mask_position is None
+    labels, class_position, mask_position = found.embedded(256)
+    assert (class_position, mask_position) == (329, 336)
+    assert len(labels) == len(found.input_ids) + 255
+
+
+def test_a_verdict_is_read_from_the_stem_of_a_tampered_picture(tokenizers):
+    for tokenizer in tokenizers.values():
+        found, whole = conversation(tokenizer), conversation(tokenizer, "tampered", text="any")
+        assert found.input_ids == whole.input_ids[: len(found.input_ids)]
+        assert found.mask_position == whole.mask_position == len(found.input_ids) - 1
+        assert found.class_position == whole.class_position
+        assert set(found.labels) == {IGNORED}
+
+
+def test_what_is_embedded_is_learned_where_it_was(tokenizers):
+    found = conversation(tokenizers["description"], "real", "area none", "Type: real")
+    labels = found.embedded(16).labels
+    learned = [i for i in found.labels if i != IGNORED]
+    assert [i for i in labels if i != IGNORED] == learned
+    assert labels[-len(learned) :] == found.labels[-len(learned) :]
+    image = found.input_ids.index(IMAGE_TOKEN)
+    assert set(labels[: image + 16]) == {IGNORED}
 
 
 def test_the_question_is_that_of_the_stage_which_the_model_has_seen(tokenizers):
