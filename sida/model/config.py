@@ -98,7 +98,7 @@ class NativeVisionConfig(PreTrainedConfig):
     model_type = "sida_native"
 
     stem: int = 16
-    widths: list[int] | tuple[int, ...] = (48, 80, 128)
+    widths: list[int] | tuple[int, ...] = (32, 64, 128)
     depths: list[int] | tuple[int, ...] = (2, 2, 2)
     image_tokens: int = 16
     window: int = 128
@@ -112,7 +112,7 @@ class NativeMaskConfig(PreTrainedConfig):
 
     model_type = "sida_native_mask"
 
-    output_channels: int = 48
+    output_channels: int = 32
     initializer_range: float = 0.02
 
 
