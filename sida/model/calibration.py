@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sida.errors import CheckpointError
+from sida.files import write_text
 
 __all__ = ["Calibration"]
 
@@ -47,8 +48,8 @@ class Calibration(BaseModel):
         return self.fitted and bool(probabilities.max() < self.unsure_below)
 
     def save(self, folder: Path) -> None:
-        """Write `calibration.json`."""
-        (folder / FILE).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        """Write `calibration.json`, whole or not at all."""
+        write_text(folder / FILE, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path, digest: str) -> "Calibration":

@@ -1,0 +1,55 @@
+"""A calibration is bound to its weights, and written whole or not at all."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sida.errors import CheckpointError, SidaError
+from sida.model.calibration import Calibration
+
+THREE = st.tuples(*[st.floats(-20, 20)] * 3)
+
+
+@given(THREE, THREE, THREE)
+def test_probabilities_sum_to_one_and_follow_the_scaled_logits(logits, scale, bias):
+    found = Calibration(scale=scale, bias=bias).probabilities(np.array(logits))
+    assert found.sum() == pytest.approx(1)
+    scaled = np.array(logits) * scale + bias
+    assert found[scaled.argmax()] == found.max()
+
+
+def test_only_what_was_fitted_is_inconclusive():
+    unsure = np.array([0.4, 0.3, 0.3])
+    assert Calibration(unsure_below=0.5, digest="a").inconclusive(unsure)
+    assert not Calibration(unsure_below=0.4, digest="a").inconclusive(unsure)
+    assert not Calibration(unsure_below=0.5).inconclusive(unsure)
+
+
+def test_a_write_that_fails_leaves_the_old_calibration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = Calibration(bias=(1.0, 0.0, 0.0), digest="a")
+    old.save(tmp_path)
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(SidaError, match="cannot be written: disk full"):
+        Calibration(bias=(2.0, 0.0, 0.0), digest="a").save(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["calibration.json"]
+    assert Calibration.load(tmp_path, "a") == old
+
+
+def test_it_counts_for_its_own_weights_alone(tmp_path: Path) -> None:
+    fitted = Calibration(scale=(2.0, 2.0, 2.0), mask_threshold=0.4, digest="a")
+    fitted.save(tmp_path)
+    assert Calibration.load(tmp_path, "a") == fitted
+    assert Calibration.load(tmp_path, "b") == Calibration()
+    (tmp_path / "calibration.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"calibration\.json is not a calibration"):
+        Calibration.load(tmp_path, "a")
