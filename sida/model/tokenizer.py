@@ -117,18 +117,13 @@ class Tokenizer:
             ids += self.pieces.EncodeAsIds(part) if part else []
         return ids
 
-    def decode(self, ids: Iterable[int], skip_special: bool = False) -> str:
-        """Text of ids as transformers 4.31 puts it: a blank around added tokens.
-
-        Args:
-            skip_special: leave out `<s>`, `</s>` and `<unk>`.
-        """
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of ids as transformers 4.31 puts it: a blank around added tokens."""
         groups: list[str] = []
         run: list[int] = []
         for i in [*ids, None]:
             if i is not None and self.tokens.get(i) not in self.added:
-                if not (skip_special and i < len(SPECIAL)):
-                    run.append(i)
+                run.append(i)
                 continue
             if run:
                 groups.append(self._decode_run(run))
