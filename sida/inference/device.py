@@ -1,5 +1,7 @@
 """Which device and number type a model runs on."""
 
+import re
+
 import torch
 
 from sida.errors import DeviceError
@@ -7,6 +9,12 @@ from sida.errors import DeviceError
 __all__ = ["out_of_memory", "resolve"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_LACK = re.compile(
+    r"out of memory"  # "CUDA out of memory", "CUDA error: out of memory", HIP and MPS alike
+    r"|CU\w*_STATUS_ALLOC_FAILED"  # cuBLAS, cuDNN ("cuDNN error: CUDNN_STATUS_…"), cuSOLVER
+    r"|can't allocate memory|DefaultCPUAllocator|bad_alloc"
+)
 
 
 def resolve(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
@@ -36,7 +44,11 @@ def _device(name: str) -> torch.device:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error of a pass means that memory did not suffice, on any device."""
+    """Whether an error means that memory did not suffice, on any device.
+
+    Torch has a type of its own for CUDA's allocator alone; what its CPU allocator and the
+    libraries below say can be told from other errors of a pass by the words only.
+    """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and _LACK.search(str(error)) is not None
