@@ -113,9 +113,9 @@ def detect(
         detector = _load(model, random_weights, (device, dtype, quantize, batch_size or "auto"))
         try:
             for given, result in _judge(detector, inputs, mask_for, explain):
-                emit(given, result)
                 tally.count(result)
-                ctx.meta[REACHED] = True
+                ctx.meta[REACHED] = tally.status or 1
+                emit(given, result)
                 advance()
         except KeyboardInterrupt:
             unwritten = f"; {json} was not written" if json not in (None, "-") else ""

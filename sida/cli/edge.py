@@ -2,6 +2,9 @@
 
 0 every picture judged   1 some could not be   2 nothing was reached   10 --fail-on met
 130 stopped by Ctrl-C    141 the reader of our output went away (`| head`)
+
+An error that ends a run is 2 before anything was judged; after that it is 1, and 10 where
+--fail-on was met already.
 """
 
 import contextlib
@@ -18,10 +21,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from sida.errors import SidaError
 
-__all__ = ["REACHED", "Verbs", "messages", "say"]
+__all__ = ["REACHED", "Verbs", "messages", "say", "sentence"]
 
 REACHED = "sida.reached"
-"""Key of `ctx.meta` that a verb sets once it has judged something: errors are then status 1."""
+"""Key of `ctx.meta`: the exit status of an error from now on. A verb that judges sets it."""
 
 _DEBUG = "sida.debug"
 
@@ -76,21 +79,32 @@ def _report(error: Exception, ctx: typer.Context) -> int:
     """Print the sentence for an error and return its exit status."""
     if ctx.meta.get(_DEBUG):
         typer.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    say(f"Error: {sentence(error)}")
+    return int(ctx.meta.get(REACHED, 2))
+
+
+def sentence(error: Exception) -> str:
+    """What went wrong and what to do, for a person."""
     if isinstance(error, SidaError):
-        say(f"Error: {error}")
-        return 2
+        return str(error)
     if isinstance(error, OSError):
         place = "" if error.filename is None else f" ({error.filename})"
-        say(f"Error: reading or writing failed{place}: {error.strerror or error}.")
-        return 2
-    if isinstance(error, MemoryError):
-        say("Error: there is not enough memory: try a smaller --batch-size or a smaller model.")
-        return 2
-    say(
-        f"Error: this is a defect of sida ({type(error).__name__}: {error}). Please report it "
+        return f"reading or writing failed{place}: {error.strerror or error}."
+    if _lacks_memory(error):
+        return "there is not enough memory: try a smaller --batch-size or a smaller model."
+    return (
+        f"this is a defect of sida ({type(error).__name__}: {error}). Please report it "
         "where you found sida, with what the same command prints with --debug."
     )
-    return 1 if ctx.meta.get(REACHED) else 2
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether memory did not suffice, on any device."""
+    if "torch" not in sys.modules:
+        return isinstance(error, MemoryError)
+    from sida.inference.device import out_of_memory
+
+    return out_of_memory(error)
 
 
 def _is_usage(error: Exception) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import Result
 
+from sida.errors import CheckpointError
 from sida.verdict import Failure, Verdict, parse_line
 
 Run = Callable[..., Result]
@@ -226,6 +227,36 @@ def test_a_defect_is_said_to_be_one(sida: Run, detector: Any, pictures: Path) ->
     assert later.stderr.startswith(sentence)
     sida("detect", "real.jpg", "tampered.jpg", "--json", "v.jsonl")
     assert not Path("v.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CheckpointError("the weights went away"),
+        OSError(5, "Input/output error"),
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+    ],
+)
+def test_an_error_after_pictures_were_judged_is_status_1_or_10(
+    sida: Run, detector: Any, pictures: Path, error: Exception
+) -> None:
+    def fail(request: Any) -> None:
+        if "synthetic" in str(request.picture):
+            raise error
+
+    detector.before = fail
+    for fail_on, judged, status in [
+        ("real", [], 2),
+        ("tampered", ["real.jpg"], 1),
+        ("real", ["real.jpg"], 10),
+    ]:
+        result = sida("detect", *judged, "synthetic.png", "--fail-on", fail_on, "--json", "-")
+        assert result.exit_code == status
+        assert len(lines(result.stdout)) == len(judged)
+        assert result.stderr.startswith("Error: ")
+        assert result.stderr.count("\n") == 1
+        assert "defect" not in result.stderr
 
 
 def test_debug_shows_the_traceback(sida: Run, detector: Any, pictures: Path) -> None:
