@@ -1,31 +1,50 @@
 """Fitting class scaling and mask threshold to held-back pictures."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from sida.model.calibration import Calibration
-from sida.model.checkpoint import digest_of
 from sida.train.validation import THRESHOLDS, Validation
 from sida.verdict import LABELS
 
-__all__ = ["best_threshold", "fit_calibration", "fit_scaling"]
+__all__ = ["best_threshold", "fit_calibration", "fit_scaling", "unsure_below"]
+
+FEWEST = 10
+"""Verdicts that a statement about the least confident ones needs."""
 
 
-def fit_calibration(result: Validation, folder: Path) -> None:
-    """Write `calibration.json` for the weights in `folder`, from what they say of other data."""
+def fit_calibration(result: Validation, digest: str) -> Calibration:
+    """The calibration of the weights with this digest, from what they say of held-back pictures.
+
+    It is the identity where a class is missing.
+    """
     if len(set(result.truth)) < len(LABELS):
-        return
+        return Calibration()
     labels = np.array([LABELS.index(label) for label in result.truth])
     scale, bias = fit_scaling(result.class_logits, labels)
-    Calibration(
+    fitted = Calibration(
         scale=(scale,) * 3,
         bias=bias,
         mask_threshold=best_threshold(result.mask_f1),
-        digest=digest_of(folder),
-    ).save(folder)
+        digest=digest,
+    )
+    probabilities = fitted.probabilities(result.class_logits)
+    right = probabilities.argmax(1) == labels
+    return fitted.model_copy(update={"unsure_below": unsure_below(probabilities.max(1), right)})
+
+
+def unsure_below(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Confidence below which verdicts were more often wrong than right; 0 where there is none.
+
+    Args:
+        confidence: (pictures,) largest probabilities.
+        right: (pictures,) bool, whether the verdict was.
+    """
+    order = np.argsort(confidence, kind="stable")
+    share = np.cumsum(right[order]) / np.arange(1, len(right) + 1)
+    wrong = np.flatnonzero((share < 0.5) & (np.arange(len(right)) + 1 >= FEWEST))
+    return float(confidence[order[wrong[-1]]]) if len(wrong) else 0.0
 
 
 def best_threshold(mask_f1: np.ndarray) -> float:

@@ -19,8 +19,7 @@ from sida.evidence.wording import describe, facts_text
 from sida.image.postprocess import random_chain
 from sida.model.inputs import Inputs
 from sida.model.processor import SidaProcessor
-from sida.model.prompt import IMAGE_TOKEN, facts_ids, fixed_question, stem
-from sida.train.losses import IGNORED
+from sida.model.prompt import IGNORED, Conversation, conversation
 from sida.verdict import LABELS
 
 __all__ = ["Batch", "Batches", "Crop", "crop_sample"]
@@ -175,11 +174,7 @@ class Collator:
     def __init__(self, processor: SidaProcessor, image_tokens: int, empty_masks: bool) -> None:
         self.processor = processor
         self.image_tokens, self.empty_masks = image_tokens, empty_masks
-        tokenizer = processor.tokenizer
-        prompt = fixed_question(tokenizer)
-        self.before = len(prompt.before)
-        self.prompt = [*prompt.before, IMAGE_TOKEN, *prompt.after]
-        self.stems: dict[str, list[int]] = {label: list(stem(tokenizer, label)) for label in LABELS}
+        self.question = conversation(processor.tokenizer)
 
     def __call__(self, crops: Sequence[Crop], rng: np.random.Generator, text: bool) -> Batch:
         """Collate crops of any mixture of classes.
@@ -188,30 +183,28 @@ class Collator:
         each row has the answer to its own picture.
         """
         inputs, frames = self.processor([crop.pixels for crop in crops])
-        rows = [self._conversation(crop, rng, text) for crop in crops]
-        ids = pad_sequence([torch.tensor(row) for row, _ in rows], batch_first=True)
-        texts = pad_sequence(
-            [self._text_labels(labels) for _, labels in rows],
-            batch_first=True,
-            padding_value=IGNORED,
-        )
-        lengths = torch.tensor([len(row) for row, _ in rows])
-        class_position = len(self.prompt) - 1 + self.image_tokens - 1
-        mask_position = class_position + len(self.stems["tampered"])
+        rows = [self._answered(crop, rng) if text else self.question for crop in crops]
+        placed = [row.embedded(self.image_tokens) for row in rows]
         truths = [self._truth(crop, text) for crop in crops]
         chosen = [i for i, truth in enumerate(truths) if truth is not None]
-        has_mask = torch.tensor([truth is not None for truth in truths])
-        masks = [frames[i].project(t) for i, t in enumerate(truths) if t is not None]
+        masks = [frames[i].project(truth) for i, truth in enumerate(truths) if truth is not None]
         inside = [_inside(mask, frames[i].sizes) for mask, i in zip(masks, chosen, strict=True)]
         empty = torch.zeros(0, *frames[0].windows[0].canvas)
+        lengths = torch.tensor([len(row.input_ids) for row in rows])
+        ids = _padded([row.input_ids for row in rows], 0)
         return Batch(
             inputs=inputs,
             input_ids=ids,
             attention_mask=(torch.arange(ids.shape[1]) < lengths[:, None]).long(),
-            class_positions=torch.full_like(lengths, class_position),
-            mask_positions=torch.where(has_mask, mask_position, -1),
+            class_positions=torch.tensor([place.class_position for place in placed]),
+            mask_positions=torch.tensor(
+                [
+                    -1 if truth is None else place.mask_position
+                    for place, truth in zip(placed, truths, strict=True)
+                ]
+            ),
             labels=torch.tensor([LABELS.index(crop.label) for crop in crops]),
-            text_labels=texts,
+            text_labels=_padded([place.labels for place in placed], IGNORED),
             masks=torch.cat([empty, *masks]),
             inside=torch.cat([empty.bool(), *inside]),
         )
@@ -222,29 +215,18 @@ class Collator:
             return np.zeros(crop.pixels.shape[:2], np.uint8)
         return crop.mask
 
-    def _conversation(
-        self, crop: Crop, rng: np.random.Generator, text: bool
-    ) -> tuple[list[int], list[int]]:
-        """Ids, and for each the label: itself in the answer, `IGNORED` in prompt and facts."""
-        tokenizer = self.processor.tokenizer
-        if not text:
-            ids = [*self.prompt, *self.stems["tampered"]]
-            return ids, [IGNORED] * len(ids)
+    def _answered(self, crop: Crop, rng: np.random.Generator) -> Conversation:
+        """The question with a description of the crop, written from what is measured in it."""
         mask = None if crop.mask is None else crop.mask >= 128
         cues = () if mask is None else measure(crop.pixels, mask)
-        start = list(self.stems[crop.label])
-        if crop.label == "tampered":
-            start.append(tokenizer.seg_id)
-        facts = facts_ids(tokenizer, facts_text(crop.label, mask, cues))
-        described = describe(crop.label, mask, cues, rng)
-        end = [*tokenizer.encode(f"{described} [END]", bos=False), tokenizer.eos_id]
-        ids = [*self.prompt, *start, *facts, *end]
-        return ids, [*[IGNORED] * len(self.prompt), *start, *[IGNORED] * len(facts), *end]
+        facts = facts_text(crop.label, mask, cues)
+        text = describe(crop.label, mask, cues, rng)
+        return conversation(self.processor.tokenizer, crop.label, facts, text)
 
-    def _text_labels(self, labels: list[int]) -> torch.Tensor:
-        """Labels (embedded tokens,): the image id makes room for the image tokens."""
-        image = [IGNORED] * self.image_tokens
-        return torch.tensor([*labels[: self.before], *image, *labels[self.before + 1 :]])
+
+def _padded(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+    """Rows of ids -> (rows, longest), filled up on the right."""
+    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value)
 
 
 def _inside(masks: torch.Tensor, sizes: Sequence[tuple[int, int]]) -> torch.Tensor:

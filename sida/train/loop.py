@@ -17,7 +17,8 @@ from sida.errors import ConfigError
 from sida.files import write_folder, write_text
 from sida.inference.device import resolve
 from sida.model import Sida, SidaProcessor
-from sida.model.checkpoint import find
+from sida.model.calibration import Calibration
+from sida.model.checkpoint import digest_of, find
 from sida.model.frame import to_canvas
 from sida.model.presets import PRESETS, preset
 from sida.model.tokenizer import Tokenizer
@@ -33,6 +34,8 @@ __all__ = ["train"]
 
 log = logging.getLogger(__name__)
 Metrics = dict[str, float]
+FREE = {"validation", "validate_every", "save_every", "keep", "workers", "threads", "device"}
+"""What may change when a run is gone on with: what is learned does not depend on it."""
 
 
 def train(
@@ -65,6 +68,7 @@ def train(
         log.info("%s is finished", folder)
         return folder / "model"
     folder.mkdir(parents=True, exist_ok=True)
+    keep_recipe(settings, folder)
     return Run(settings, folder).finish()
 
 
@@ -218,11 +222,13 @@ class Run:
         if self.config.validation is None:
             return
         result = validate(self._averaged(), self.processor, self.config.validation)
-        log.info("step %d: %s", self.step, json.dumps(result.metrics))
+        metrics = result.metrics(Calibration())
+        log.info("step %d: %s", self.step, json.dumps(metrics))
         with (self.out / "validation.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self.step, **result.metrics}) + "\n")
+            file.write(json.dumps({"step": self.step, **metrics}) + "\n")
 
     def _export(self) -> Path:
+        """Write `model/`, with a calibration and what was measured under it."""
         folder = self.out / "model"
         model = self._averaged()
         with write_folder(folder) as unfinished:
@@ -230,9 +236,32 @@ class Run:
             self.processor.save_pretrained(unfinished)
             if self.config.validation is not None:
                 result = validate(model, self.processor, self.config.validation)
-                fit_calibration(result, unfinished)
-                write_text(unfinished / "metrics.json", json.dumps(result.metrics, indent=1))
+                calibration = fit_calibration(result, digest_of(unfinished))
+                metrics = result.metrics(calibration)
+                if calibration.fitted:
+                    calibration.save(unfinished)
+                write_text(unfinished / "validation.json", json.dumps(metrics, indent=1) + "\n")
         return folder
+
+
+def keep_recipe(config: TrainConfig, out: Path) -> None:
+    """Write `OUT/recipe.json`; a run that is gone on with must have the one it began with.
+
+    Raises:
+        ConfigError: it has another; it names what differs.
+    """
+    path = out / "recipe.json"
+    recipe = config.model_dump(mode="json", exclude=FREE)
+    if path.is_file():
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        names = sorted(name for name in recipe if recipe[name] != begun.get(name))
+        if names:
+            changes = ", ".join(f"{n}={recipe[n]} (was {begun.get(n)})" for n in names)
+            raise ConfigError(
+                f"{out} was begun with another recipe: {changes}. Go on with the same, or choose "
+                "another --out."
+            )
+    write_text(path, json.dumps(recipe, indent=1) + "\n")
 
 
 def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:

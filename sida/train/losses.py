@@ -10,10 +10,9 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-__all__ = ["Term", "class_term", "mask_terms", "text_term"]
+from sida.model.prompt import IGNORED
 
-IGNORED = -100
-"""Label of tokens that are not supervised."""
+__all__ = ["Term", "class_term", "mask_terms", "text_term"]
 
 
 class Term(NamedTuple):
@@ -22,9 +21,9 @@ class Term(NamedTuple):
     total: torch.Tensor
     items: int
 
-    def mean(self, count: int | None = None) -> torch.Tensor:
-        """The sum over `count` items (by default its own); zero without any."""
-        return self.total / max(1, self.items if count is None else count)
+    def mean(self) -> torch.Tensor:
+        """The sum over its items; zero without any."""
+        return self.total / max(1, self.items)
 
 
 def class_term(logits: torch.Tensor, labels: torch.Tensor) -> Term:

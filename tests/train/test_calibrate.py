@@ -5,8 +5,8 @@ import pytest
 
 from sida.errors import CheckpointError
 from sida.model.calibration import Calibration
-from sida.train.calibrate import best_threshold, fit_scaling
-from sida.train.validation import THRESHOLDS
+from sida.train.calibrate import best_threshold, fit_calibration, fit_scaling, unsure_below
+from sida.train.validation import THRESHOLDS, Validation
 
 
 def test_overconfident_logits_are_cooled_to_their_truth():
@@ -54,3 +54,29 @@ def test_masks_that_say_nothing_are_left_empty():
     marks_everything = np.where(THRESHOLDS < 0.3, 0.15, 0.0)[None]
     assert best_threshold(marks_everything) == 0.5
     assert best_threshold(np.zeros((0, len(THRESHOLDS)))) == 0.5
+
+
+def test_the_band_of_inconclusive_is_where_verdicts_are_mostly_wrong():
+    confidence = np.linspace(0.34, 1, 100)
+    right = np.arange(100) >= 30
+    assert unsure_below(confidence, right) == pytest.approx(confidence[58])
+    assert unsure_below(confidence, np.ones(100, bool)) == 0
+    assert unsure_below(confidence[:5], np.zeros(5, bool)) == 0  # too few to say
+
+
+def test_a_missed_tampered_picture_counts_with_an_empty_mask():
+    curve = np.full((2, len(THRESHOLDS)), 0.8)
+    logits = np.array([[5.0, 0, 0], [0, 5, 0], [0, 0, 5], [5, 0, 0]])
+    result = Validation(
+        logits, ["real", "full_synthetic", "tampered", "tampered"], curve, curve / 2
+    )
+    metrics = result.metrics(Calibration())
+    assert metrics["f1_fixed_mean_tampered"] == 0.4
+    assert metrics["iou_fixed_mean_tampered"] == 0.2
+    assert metrics["balanced_accuracy"] == pytest.approx(5 / 6, abs=1e-4)
+    assert metrics["auroc_real_vs_not"] == pytest.approx(5 / 6, abs=1e-4)
+
+
+def test_nothing_is_fitted_without_all_classes():
+    empty = np.zeros((0, len(THRESHOLDS)))
+    assert not fit_calibration(Validation(np.zeros((1, 3)), ["real"], empty, empty), "a").fitted

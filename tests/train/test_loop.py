@@ -45,7 +45,7 @@ def test_every_step_has_its_line(finished):
 
 def test_the_newest_checkpoints_are_kept(finished):
     assert sorted(f.name for f in (finished / "checkpoints").iterdir()) == ["step-2", "step-4"]
-    assert json.loads((finished / "model/metrics.json").read_text())["count"] == 6
+    assert json.loads((finished / "model/validation.json").read_text())["count"] == 6
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(finished, labelled, tmp_path):
@@ -61,6 +61,15 @@ def test_resuming_a_finished_run_changes_nothing(finished, labelled):
     before = (finished / "metrics.jsonl").stat().st_mtime_ns
     train("tiny", finished, resume=True, overrides=[*FAST, f"data={labelled}"])
     assert (finished / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_a_run_goes_on_with_the_recipe_it_began_with(finished, labelled, tmp_path):
+    out = tmp_path / "stopped"
+    shutil.copytree(finished / "checkpoints/step-2", out / "checkpoints/step-2")
+    shutil.copy(finished / "recipe.json", out)
+    changed = [*FAST, f"data={labelled}", "learning_rate=0.5", "workers=0"]
+    with pytest.raises(ConfigError, match=r"learning_rate=0.5 \(was 0.0008\)"):
+        train("tiny", out, resume=True, overrides=changed)
 
 
 def test_another_runs_folder_is_left_alone(finished, labelled):
