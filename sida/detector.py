@@ -5,13 +5,11 @@ verdict = detector.detect("photo.jpg", explain=True)
 for verdict in detector.detect_many(paths): ...
 """
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -21,8 +19,9 @@ from sida.evidence.cues import measure
 from sida.evidence.wording import claims, facts_text, parse
 from sida.image.ahead import read_ahead
 from sida.image.read import Picture
-from sida.inference.device import out_of_memory, resolve
+from sida.inference.device import resolve
 from sida.inference.engine import Engine, Judged
+from sida.inference.memory import micro_batches, within_memory
 from sida.model.checkpoint import Loaded, load, load_random
 from sida.verdict import (
     LABELS,
@@ -41,8 +40,6 @@ Source = str | Path | bytes | Image.Image | np.ndarray
 MaskWish = Literal["tampered", "all", "none"]
 WantsMask = Callable[[np.ndarray], bool]
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Request:
@@ -59,6 +56,13 @@ class Request:
     masks: MaskWish = "tampered"
     explain: bool = False
     provenance: bool = False
+
+
+class _Asked(NamedTuple):
+    """A request with its picture, decoded."""
+
+    request: Request
+    picture: Picture
 
 
 class Detector:
@@ -86,7 +90,8 @@ class Detector:
             device: `auto`, `cpu`, `cuda`, `cuda:1`, …
             dtype: `auto` (float32 on the CPU, bfloat16 elsewhere) or the name of one.
             quantize: not offered yet; anything but None is refused.
-            batch_size: pictures a pass.
+            batch_size: pictures a pass, and 12.5 megapixels for each of them; fewer where memory
+                does not suffice.
 
         Raises:
             CheckpointError: the weights are missing, broken or of another model.
@@ -146,7 +151,7 @@ class Detector:
         return self.run(Request(picture, masks, explain, provenance) for picture in pictures)
 
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
-        """Judge requests in their order, in micro-batches, reading ahead."""
+        """Judge requests in their order, in micro-batches (`micro_batches`), reading ahead."""
         wanted = iter(requests)
         pending: list[Request] = []
 
@@ -158,45 +163,31 @@ class Detector:
                 yield request.picture
 
         pictures = read_ahead(sources(), ahead=2 * self.batch_size)
-        while batch := list(islice(pictures, self.batch_size)):
+        for batch in micro_batches(pictures, self.batch_size):
             asked = [pending.pop(0) for _ in batch]
             yield from self._judge(asked, batch)
 
     def _judge(
         self, requests: list[Request], pictures: list[Picture | PictureError]
     ) -> Iterator[Verdict | Failure]:
-        start = time.perf_counter()
-        readable = [
-            (picture, self._wants_mask(request.masks))
-            for request, picture in zip(requests, pictures, strict=True)
-            if isinstance(picture, Picture)
-        ]
-        judged = iter(self._within_memory(readable))
-        shared = (time.perf_counter() - start) / max(1, len(readable))
-        for request, picture in zip(requests, pictures, strict=True):
-            result = picture if isinstance(picture, PictureError) else next(judged)
-            if isinstance(picture, PictureError) or isinstance(result, PictureError):
-                yield _failure(request, result)
-            else:
-                yield self._verdict(request, picture, result, shared)
+        """A result for each request, in their order; what cannot be read or judged is a Failure."""
+        pairs = list(zip(requests, pictures, strict=True))
+        asked = [_Asked(request, each) for request, each in pairs if isinstance(each, Picture)]
+        judged = within_memory(self._verdicts, asked)
+        for request, picture in pairs:
+            result = next(judged) if isinstance(picture, Picture) else picture
+            yield _failure(request, result) if isinstance(result, PictureError) else result
 
-    def _within_memory(self, asked: list[tuple[Picture, WantsMask]]) -> list[Judged | PictureError]:
-        """Judge a micro-batch; where memory does not suffice, its halves, down to one picture."""
-        if not asked:
-            return []
-        try:
-            pictures, wishes = zip(*asked, strict=True)
-            return [*self.engine.judge(pictures, wishes)]
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-        if len(asked) == 1:
-            size = f"{asked[0][0].width} x {asked[0][0].height}"
-            message = f"memory does not suffice for a picture of {size}: reduce it, or free memory"
-            return [PictureError(message, "out_of_memory")]
-        log.warning("memory does not suffice for %d pictures at once; halving", len(asked))
-        half = len(asked) // 2
-        return [*self._within_memory(asked[:half]), *self._within_memory(asked[half:])]
+    def _verdicts(self, asked: Sequence[_Asked]) -> Iterator[Verdict]:
+        """Judge a micro-batch in one pass; explanations are written as verdicts are taken."""
+        start = time.perf_counter()
+        judged = self.engine.judge(
+            [each.picture for each in asked],
+            [self._wants_mask(each.request.masks) for each in asked],
+        )
+        shared = (time.perf_counter() - start) / len(asked)
+        for (request, picture), each in zip(asked, judged, strict=True):
+            yield self._verdict(request, picture, each, shared)
 
     def _wants_mask(self, masks: MaskWish) -> WantsMask:
         if masks == "tampered":
@@ -274,8 +265,7 @@ class Detector:
         )
 
 
-def _failure(request: Request, error: PictureError | Judged) -> Failure:
-    assert isinstance(error, PictureError)
+def _failure(request: Request, error: PictureError) -> Failure:
     name = str(request.picture) if isinstance(request.picture, str | Path) else None
     return Failure(image=name, error=error.code, message=str(error))
 

@@ -12,6 +12,7 @@ from PIL import Image
 from sida.detector import Detector, Request
 from sida.errors import ConfigError, DeviceError, PictureError
 from sida.evidence.cues import CUES
+from sida.inference import engine
 from sida.model.calibration import Calibration
 from sida.verdict import LABELS, Failure, Verdict, parse_line
 from tests.small import small_detector
@@ -140,7 +141,7 @@ def test_the_facts_reach_the_text(files, monkeypatch):
         fed.append(list(ids))
         return iter([detector.engine.processor.tokenizer.end_id])
 
-    monkeypatch.setattr("sida.inference.engine.generate", record)
+    monkeypatch.setattr(engine, "generate", record)
     explanation = detector.detect(files[1], explain=True).explanation
     text = detector.engine.processor.tokenizer.decode(fed[0])
     assert text.startswith("[CLS] The image is tampered [SEG] <im_start>")
@@ -200,6 +201,29 @@ def test_a_batch_that_does_not_fit_is_halved_and_one_picture_alone_fails(
     assert [type(result) for result in results] == [Verdict, Verdict, Failure, Verdict]
     assert results[2].error == "out_of_memory"
     assert "halving" in caplog.text
+
+
+def test_an_explanation_that_does_not_fit_beside_others_is_written_with_fewer(files, monkeypatch):
+    detector = small_detector(batch_size=4, calibration=ALWAYS_TAMPERED)
+    passes, room = [], [1, 1, 0, 0]
+    judge, generate = detector.engine.judge, engine.generate
+
+    def counted(pictures, wishes):
+        passes.append(len(pictures))
+        return judge(pictures, wishes)
+
+    def limited(model, cache, ids, stops, limit):
+        if len(passes) == 1 and not room.pop(0):
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return generate(model, cache, ids, stops, 3)
+
+    monkeypatch.setattr(detector.engine, "judge", counted)
+    monkeypatch.setattr(engine, "generate", limited)
+    paths = [files[0], files[1], files[3], files[4]]
+    results = list(detector.detect_many(paths, explain=True))
+    assert passes == [4, 1, 1]
+    assert [result.image for result in results] == [str(path) for path in paths]
+    assert all(result.explanation is not None for result in results)
 
 
 def test_other_errors_of_the_network_are_not_taken_for_a_lack_of_memory(files, monkeypatch):

@@ -1,0 +1,139 @@
+"""How pictures are dealt into passes, and what becomes of passes that do not fit into memory."""
+
+import gc
+import weakref
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sida.errors import PictureError
+from sida.image.read import Picture
+from sida.inference.memory import PIXELS, micro_batches, within_memory
+
+MEGA = 10**6
+
+
+def picture(pixels: int) -> Picture:
+    """Of so many pixels, which take no memory."""
+    return Picture(np.broadcast_to(np.uint8(0), (1, pixels, 3)))
+
+
+@pytest.mark.parametrize(
+    ("megapixels", "batches"),
+    [
+        ([1] * 6, [4, 2]),
+        ([12] * 5, [4, 1]),
+        ([24] * 5, [2, 2, 1]),
+        ([100] * 4, [1, 1, 1, 1]),
+        ([1, 1, 100, 1], [2, 1, 1]),
+        ([49, 1, 1], [2, 1]),
+        ([], []),
+    ],
+)
+def test_a_pass_holds_four_pictures_and_fifty_megapixels(megapixels, batches):
+    dealt = list(micro_batches([picture(each * MEGA) for each in megapixels], 4))
+    assert [len(batch) for batch in dealt] == batches
+
+
+Sizes = st.lists(st.none() | st.integers(1, 4 * PIXELS), max_size=30)
+
+
+@given(Sizes, st.integers(1, 5))
+def test_all_come_once_in_order_and_within_the_rule(sizes, size):
+    given_ = [PictureError("broken") if each is None else picture(each) for each in sizes]
+    batches = list(micro_batches(given_, size))
+    assert [id(each) for batch in batches for each in batch] == [id(each) for each in given_]
+    for batch in batches:
+        pixels = [each.width for each in batch if isinstance(each, Picture)]
+        assert 1 <= len(batch) <= size
+        assert len(pixels) <= 1 or sum(pixels) <= size * PIXELS
+
+
+def test_a_full_pass_does_not_wait_for_another_picture():
+    taken = []
+    coming = (taken.append(i) or picture(1) for i in range(9))
+    next(micro_batches(coming, 3))
+    assert taken == [0, 1, 2]
+
+
+@dataclass(eq=False)
+class Asked:
+    picture: Picture
+    fits_with: int
+    """Results that can be had together with this one."""
+
+
+def asked(*fits_with: int) -> list[Asked]:
+    return [Asked(picture(7), each) for each in fits_with]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory")])
+def test_a_pass_that_fails_as_a_whole_is_halved(error, caplog):
+    sizes = []
+
+    def work(part):
+        sizes.append(len(part))
+        if len(part) > min(each.fits_with for each in part):
+            raise error
+        yield from part
+
+    pictures = asked(9, 9, 9, 1, 0, 2)
+    results = list(within_memory(work, pictures))
+    assert sizes == [6, 3, 3, 2, 1, 1, 1]
+    assert [r is p for r, p in zip(results, pictures, strict=True)] == [
+        *(True, True, True, True, False, True)
+    ]
+    assert results[4].code == "out_of_memory"
+    assert "a picture of 7 x 1" in str(results[4])
+    assert "6 pictures at once; halving" in caplog.text
+
+
+def test_what_was_given_before_memory_was_short_is_not_made_again():
+    """As an explanation that does not fit beside those of the same pass."""
+    made = []
+
+    def work(part):
+        for place, each in enumerate(part):
+            if place >= each.fits_with:
+                raise torch.OutOfMemoryError("no room")
+            made.append(each)
+            yield each
+
+    pictures = asked(9, 9, 2, 1, 0)
+    results = list(within_memory(work, pictures))
+    assert made == pictures[:4]
+    assert results[:4] == pictures[:4]
+    assert isinstance(results[4], PictureError)
+
+
+def test_other_errors_are_not_a_lack_of_memory():
+    def work(part):
+        yield part[0]
+        raise RuntimeError("shapes")
+
+    results = within_memory(work, asked(1, 1))
+    next(results)
+    with pytest.raises(RuntimeError, match="shapes"):
+        next(results)
+
+
+def test_the_failed_pass_is_let_go_before_the_next_one():
+    alive = []
+
+    def work(part):
+        big = np.zeros(1)
+        assert all(earlier() is None for earlier in alive)
+        alive.append(weakref.ref(big))
+        if len(part) > 1:
+            raise MemoryError
+        yield part[0]
+
+    gc.disable()
+    try:
+        assert len(list(within_memory(work, asked(1, 1, 1, 1)))) == 4
+    finally:
+        gc.enable()
