@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-from huggingface_hub import constants
+from huggingface_hub import constants, errors
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
+    XetDownloadError,
 )
 
 from sida.errors import CheckpointError, DownloadError
@@ -22,6 +23,11 @@ from sida.model.weights import weight_files
 __all__ = ["fetch", "is_hub_name"]
 
 log = logging.getLogger(__name__)
+
+_HTTPError: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
+"""Of whichever network client the hub's library uses; it has changed between versions."""
+_FAILURES = (OSError, _HTTPError, XetDownloadError, RuntimeError)
+"""Of disk and network; the downloader in Rust raises RuntimeError."""
 
 
 def is_hub_name(name: str) -> bool:
@@ -54,7 +60,7 @@ def fetch(name: str) -> Path:
         ) from error
     except HFValidationError as error:
         raise DownloadError(f"{name!r} is not a name that a hub could have: {error}") from error
-    except Exception as error:  # network errors are of a client that has changed between versions
+    except _FAILURES as error:
         raise DownloadError(
             f"{name} could not be downloaded ({_first_line(error)}) and is not complete in the "
             f"cache {constants.HF_HUB_CACHE}: check the network and try again, which keeps the "

@@ -7,8 +7,8 @@ from typing import Any
 
 import huggingface_hub
 import pytest
-from huggingface_hub import constants
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from huggingface_hub import constants, errors
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, XetDownloadError
 
 from sida.errors import DownloadError
 from sida.model.hub import fetch, is_hub_name
@@ -125,6 +125,9 @@ def refused(kind: type[Exception]) -> Exception:
     [
         (OSError("[Errno -2] Name or service not known"), r"could not be downloaded .*not known\)"),
         (TimeoutError(), r"could not be downloaded \(TimeoutError\)"),
+        (errors.HTTPError("no route"), r"could not be downloaded \(no route\)"),
+        (XetDownloadError("chunk lost"), r"could not be downloaded \(chunk lost\)"),
+        (RuntimeError("CAS failed"), r"could not be downloaded \(CAS failed\)"),
         (refused(RepositoryNotFoundError), "There is no 'owner/model' on the hub"),
         (refused(GatedRepoError), "asks for a licence to be accepted"),
     ],
@@ -134,6 +137,12 @@ def test_each_failure_is_one_sentence(hub: FakeHub, error: Exception, sentence: 
     with pytest.raises(DownloadError, match=sentence) as caught:
         fetch(NAME)
     assert "\n" not in str(caught.value)
+
+
+def test_our_own_mistakes_are_not_taken_for_the_networks(hub: FakeHub) -> None:
+    hub.error = TypeError("no such argument")
+    with pytest.raises(TypeError):
+        fetch(NAME)
 
 
 def test_without_a_network_nothing_is_tried_twice() -> None:
