@@ -7,6 +7,7 @@ limit on pixels and its list of formats belong to the whole program, and are lef
 """
 
 import io
+import math
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_PPM_HEADER = 64  # bytes, at most
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -92,6 +94,8 @@ def _decode(data: bytes, what: str, max_pixels: int, mode: Mode) -> Decoded:
     stream = _Stream(data)
     image = _open(stream, data, what, max_pixels)
     with _refused(what, image.format):
+        if isinstance(image, ImageFile.ImageFile):
+            image.decodermaxblock = len(data)  # at once; by and by, decoders stop and look around
         image.load()
         if stream.starved and ImageFile.LOAD_TRUNCATED_IMAGES:  # a switch of the whole program
             raise OSError("the file ends too early")
@@ -249,7 +253,23 @@ def _finish(image: Image.Image, mode: Mode) -> Decoded:
     flat, said = _eight_bit(image, mode)
     turn = _turn(image)
     upright = flat if turn is None else flat.transpose(turn)
-    return Decoded(np.array(upright), image.format, _metadata(image), said)
+    return Decoded(_pixels(upright), image.format, _metadata(image), said)
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """What `np.array` gives, (height, width, 3) or (height, width), in less than half its time.
+
+    It would collect blocks, join them and copy the result; PPM is the pixels after a short header.
+    """
+    shape = (image.height, image.width, *((3,) if image.mode == "RGB" else ()))
+    size = math.prod(shape)
+    stream = io.BytesIO()
+    stream.seek(size + _PPM_HEADER)
+    stream.write(b"\0")  # all the memory at once: it need not grow
+    stream.seek(0)
+    image.save(stream, "PPM")
+    levels = np.frombuffer(stream.getbuffer(), np.uint8, size, stream.tell() - size)
+    return levels.reshape(shape)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

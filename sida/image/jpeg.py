@@ -5,7 +5,7 @@ Tables are in natural (row by row) order, as Pillow's `quantization` gives them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,12 @@ CHROMINANCE = np.array(
     ]
 )  # fmt: skip
 
+# ITU-T T.81, table B.1: the second bytes of markers.
+_SCAN = 0xDA
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
+_BARE = frozenset({0x01, *range(0xD0, 0xD8)})  # without a length
+
 
 @dataclass(frozen=True)
 class JpegCoding:
@@ -65,7 +71,7 @@ def jpeg_coding(image: Image.Image) -> JpegCoding | None:
     if not found:
         return None
     tables = tuple(tuple(found[index]) for index in sorted(found))
-    quality, exact = estimate_quality(tables)
+    quality, exact = _remembered(tables)
     factors = [(layer[1], layer[2]) for layer in getattr(image, "layer", ())]
     progressive = bool(image.info.get("progressive"))
     return JpegCoding(tables, quality, exact, subsampling(factors), progressive)
@@ -101,6 +107,12 @@ def estimate_quality(tables: Sequence[Sequence[int]]) -> tuple[int, bool]:
     return best, False
 
 
+@lru_cache(1024)
+def _remembered(tables: Tables) -> tuple[int, bool]:
+    """Sets hold few different tables, and comparing takes as long as a tenth of a decode."""
+    return estimate_quality(tables)
+
+
 @cache
 def _known_tables() -> tuple[tuple[int, NDArray[np.int64]], ...]:
     """Best quality first: where low ones share a table, the better one is named."""
@@ -125,16 +137,30 @@ def subsampling(factors: Sequence[tuple[int, int]]) -> str | None:
 
 
 def scan_count(data: bytes) -> int:
-    """How many scans the first picture of a JPEG file has, without decoding it."""
-    start = _first_scan(data)
+    """How many scans the first picture of a JPEG file has, without decoding it.
+
+    Where the first scan of a sequential file holds all components, decoders stop after it, and the
+    coded data are not looked through, which would take as long as a tenth of a decode.
+    """
+    start, is_all = _first_scan(data)
+    if is_all:
+        return 1
     end = data.find(b"\xff\xd9", start)  # coded data never hold this pair
     return data.count(b"\xff\xda", start, None if end < 0 else end)
 
 
-def _first_scan(data: bytes) -> int:
-    """Where the first scan begins, past all segments that may hold thumbnails."""
-    at = 2
-    while at + 4 <= len(data) and data[at + 1] != 0xDA:
-        is_filler = data[at] != 0xFF or data[at + 1] in (0x00, 0xFF)
-        at += 1 if is_filler else 2 + int.from_bytes(data[at + 2 : at + 4])
-    return at
+def _first_scan(data: bytes) -> tuple[int, bool]:
+    """Where the first scan begins, and whether it is the only one.
+
+    Segments, which may hold thumbnails, are passed over.
+    """
+    at, components = 2, 0
+    while at + 4 <= len(data) and data[at + 1] != _SCAN:
+        marker = data[at + 1]
+        if data[at] != 0xFF or marker in (0x00, 0xFF):  # filler
+            at += 1
+            continue
+        if marker in _FRAMES:
+            components = data[at + 9] if marker in _SEQUENTIAL and at + 9 < len(data) else 0
+        at += 2 if marker in _BARE else 2 + int.from_bytes(data[at + 2 : at + 4])
+    return at, components > 0 and data[at + 4 : at + 5] == bytes([components])

@@ -98,6 +98,20 @@ def test_scans_are_counted_outside_of_thumbnails_and_what_follows() -> None:
     assert scan_count(plain + plain) == 1  # a second picture, as in an MPO
 
 
+def test_the_coded_data_are_looked_through_only_where_further_scans_would_be_decoded() -> None:
+    plain = file_bytes("jpeg")
+    frame, scan = plain.index(b"\xff\xc0"), plain.index(b"\xff\xda")
+    more = plain[:-2] + plain[scan:-2] * 9 + plain[-2:]
+    assert scan_count(more) == 1  # one scan of all components: decoders end there
+    assert scan_count(plain[:frame] + b"\xff\xd0" + more[frame:]) == 1  # a marker without length
+    one_of_three = bytearray(more)
+    one_of_three[scan + 4] = 1
+    assert scan_count(bytes(one_of_three)) == 10
+    progressive = bytearray(more)
+    progressive[frame + 1] = 0xC2
+    assert scan_count(bytes(progressive)) == 10
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_scans_of_anything_are_a_number(noise: bytes) -> None:
