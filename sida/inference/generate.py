@@ -34,9 +34,12 @@ def generate(
         ids: at least one.
         stops: ids that end the text.
         limit: the most ids that are yielded; a text that reaches it has not ended by itself.
+            Where the model has fewer positions left, there are so many.
     """
     feed = list(ids)
-    for _ in range(limit):
+    positions = model.config.language.max_position_embeddings
+    left = positions - cache.get_seq_length() - len(feed) + 1  # the last id is yielded but not fed
+    for _ in range(min(limit, left)):
         embeds = model.get_input_embeddings()(torch.tensor([feed], device=model.device))
         hidden = model.prefill(embeds, cache=cache)
         chosen = int(model.lm_head(hidden[0, -1]).argmax())
