@@ -6,7 +6,7 @@ for verdict in detector.detect_many(paths): ...
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -20,7 +20,7 @@ from sida.evidence.wording import claims, facts_text, parse
 from sida.image.ahead import read_ahead
 from sida.image.read import Picture
 from sida.inference.device import resolve
-from sida.inference.engine import Engine, Judged
+from sida.inference.engine import Engine, Judged, WantsMask
 from sida.inference.memory import micro_batches, within_memory
 from sida.model.checkpoint import Loaded, load, load_random
 from sida.verdict import (
@@ -38,7 +38,6 @@ __all__ = ["Detector", "Request"]
 
 Source = str | Path | bytes | Image.Image | np.ndarray
 MaskWish = Literal["tampered", "all", "none"]
-WantsMask = Callable[[np.ndarray], bool]
 
 
 @dataclass(frozen=True)
@@ -178,21 +177,23 @@ class Detector:
             result = next(judged) if isinstance(picture, Picture) else picture
             yield _failure(request, result) if isinstance(result, PictureError) else result
 
-    def _verdicts(self, asked: Sequence[_Asked]) -> Iterator[Verdict]:
+    def _verdicts(self, asked: Sequence[_Asked]) -> Iterator[Verdict | PictureError]:
         """Judge a micro-batch in one pass; explanations are written as verdicts are taken."""
         start = time.perf_counter()
-        judged = self.engine.judge(
+        judged = self.engine.judge_each(
             [each.picture for each in asked],
-            [self._wants_mask(each.request.masks) for each in asked],
+            [self._needs_mask(each.request) for each in asked],
+            [each.request.explain for each in asked],
         )
         shared = (time.perf_counter() - start) / len(asked)
         for (request, picture), each in zip(asked, judged, strict=True):
-            yield self._verdict(request, picture, each, shared)
+            if isinstance(each, PictureError):
+                yield each
+            else:
+                yield self._verdict(request, picture, each, shared)
 
-    def _wants_mask(self, masks: MaskWish) -> WantsMask:
-        if masks == "tampered":
-            return lambda logits: self._label(logits) == "tampered"
-        return lambda _: masks == "all"
+    def _needs_mask(self, request: Request) -> WantsMask:
+        return lambda logits: _wants_mask(request.masks, self._label(logits))
 
     def _label(self, class_logits: np.ndarray) -> str:
         return LABELS[int(self.calibration.probabilities(class_logits).argmax())]
@@ -263,6 +264,10 @@ class Detector:
             claims=claims(written.text, cues),
             **parse(written.text),
         )
+
+
+def _wants_mask(masks: MaskWish, label: str) -> bool:
+    return masks == "all" or masks == label == "tampered"
 
 
 def _failure(request: Request, error: PictureError) -> Failure:

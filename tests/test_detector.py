@@ -185,16 +185,16 @@ def test_a_batch_that_does_not_fit_is_halved_and_one_picture_alone_fails(
     files, monkeypatch, caplog
 ):
     detector = small_detector(batch_size=4)
-    judge = detector.engine.judge
+    judge = detector.engine.judge_each
     sizes = []
 
-    def limited(pictures, wishes):
+    def limited(pictures, *wishes):
         sizes.append(len(pictures))
         if len(pictures) > 1 or pictures[0].height == 64:
             raise torch.OutOfMemoryError("no room")
-        return judge(pictures, wishes)
+        return judge(pictures, *wishes)
 
-    monkeypatch.setattr(detector.engine, "judge", limited)
+    monkeypatch.setattr(detector.engine, "judge_each", limited)
     paths = [files[0], files[1], files[3], files[4]]
     results = list(detector.detect_many(paths))
     assert sizes == [4, 2, 1, 1, 2, 1, 1]
@@ -206,18 +206,18 @@ def test_a_batch_that_does_not_fit_is_halved_and_one_picture_alone_fails(
 def test_an_explanation_that_does_not_fit_beside_others_is_written_with_fewer(files, monkeypatch):
     detector = small_detector(batch_size=4, calibration=ALWAYS_TAMPERED)
     passes, room = [], [1, 1, 0, 0]
-    judge, generate = detector.engine.judge, engine.generate
+    judge, generate = detector.engine.judge_each, engine.generate
 
-    def counted(pictures, wishes):
+    def counted(pictures, *wishes):
         passes.append(len(pictures))
-        return judge(pictures, wishes)
+        return judge(pictures, *wishes)
 
     def limited(model, cache, ids, stops, limit):
         if len(passes) == 1 and not room.pop(0):
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return generate(model, cache, ids, stops, 3)
 
-    monkeypatch.setattr(detector.engine, "judge", counted)
+    monkeypatch.setattr(detector.engine, "judge_each", counted)
     monkeypatch.setattr(engine, "generate", limited)
     paths = [files[0], files[1], files[3], files[4]]
     results = list(detector.detect_many(paths, explain=True))
@@ -229,19 +229,27 @@ def test_an_explanation_that_does_not_fit_beside_others_is_written_with_fewer(fi
 def test_other_errors_of_the_network_are_not_taken_for_a_lack_of_memory(files, monkeypatch):
     detector = small_detector()
 
-    def broken(_pictures, _wishes):
+    def broken(_pictures, *_wishes):
         raise RuntimeError("shapes")
 
-    monkeypatch.setattr(detector.engine, "judge", broken)
+    monkeypatch.setattr(detector.engine, "judge_each", broken)
     with pytest.raises(RuntimeError, match="shapes"):
         detector.detect(files[0])
 
 
-def test_numbers_out_of_range_are_said_to_be_the_number_type(files):
-    detector = small_detector()
-    detector.engine.model.class_head[-1].bias.data.fill_(float("inf"))
-    with pytest.raises(DeviceError, match=r"range of torch\.float32: load it with dtype"):
-        detector.detect(files[0])
+def test_numbers_that_are_not_finite_cost_only_their_picture(files, monkeypatch):
+    detector = small_detector(batch_size=4)
+    classify = detector.engine.model.classify
+
+    def spoiled(hidden):
+        logits = classify(hidden).clone()
+        logits[1] = float("inf")
+        return logits
+
+    monkeypatch.setattr(detector.engine.model, "classify", spoiled)
+    results = list(detector.detect_many([files[0], files[1], files[3]]))
+    assert [type(result) for result in results] == [Verdict, Failure, Verdict]
+    assert "not finite" in results[1].message
 
 
 def test_provenance_is_refused_in_a_sentence(detector, files):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sida.errors import PictureError
@@ -42,6 +42,7 @@ def test_a_pass_holds_four_pictures_and_fifty_megapixels(megapixels, batches):
 Sizes = st.lists(st.none() | st.integers(1, 4 * PIXELS), max_size=30)
 
 
+@settings(max_examples=40, deadline=None)
 @given(Sizes, st.integers(1, 5))
 def test_all_come_once_in_order_and_within_the_rule(sizes, size):
     given_ = [PictureError("broken") if each is None else picture(each) for each in sizes]
