@@ -193,7 +193,14 @@ class Detector:
                 yield self._verdict(request, picture, each, shared)
 
     def _needs_mask(self, request: Request) -> WantsMask:
-        return lambda logits: _wants_mask(request.masks, self._label(logits))
+        """Whether class logits call for a mask: one to hand out, or to measure in for a text."""
+        measured = request.explain and self.engine.explains
+
+        def needs(class_logits: np.ndarray) -> bool:
+            label = self._label(class_logits)
+            return _wants_mask(request.masks, label) or (measured and label == "tampered")
+
+        return needs
 
     def _label(self, class_logits: np.ndarray) -> str:
         return LABELS[int(self.calibration.probabilities(class_logits).argmax())]
@@ -213,6 +220,8 @@ class Detector:
             )
         elif request.explain:
             explanation = self._explain(picture, label, mask, judged)
+        if not _wants_mask(request.masks, label):
+            mask = probability_map = localization = None
         verdict = Verdict(
             image=picture.name,
             sha256=picture.sha256,
@@ -254,8 +263,11 @@ class Detector:
     def _explain(
         picture: Picture, label: str, mask: np.ndarray | None, judged: Judged
     ) -> Explanation:
-        """Measure inside the mask and outside it, let the model write, check what it claims."""
-        cues = () if mask is None else measure(picture.pixels, mask)
+        """Measure inside the mask and outside it, let the model write, check what it claims.
+
+        Which masks are handed out does not matter: there is a region only where `label` says so.
+        """
+        cues = measure(picture.pixels, mask) if mask is not None and label == "tampered" else ()
         assert judged.explain is not None
         written = judged.explain(label, facts_text(label, mask, cues))
         return Explanation(

@@ -252,6 +252,31 @@ def test_numbers_that_are_not_finite_cost_only_their_picture(files, monkeypatch)
     assert "not finite" in results[1].message
 
 
+def test_which_masks_are_handed_out_does_not_change_an_explanation(files, monkeypatch):
+    """Its facts are measured in the mask of a tampered picture, and in none of another one."""
+    facts = []
+
+    def record(_model, _cache, ids, _stops, _limit):
+        facts.append(list(ids))
+        return iter([])
+
+    monkeypatch.setattr(engine, "generate", record)
+    for bias in (ALWAYS_TAMPERED.bias, (100.0, 0.0, 0.0)):
+        detector = small_detector(calibration=Calibration(bias=bias))
+        verdicts = [
+            detector.detect(files[1], masks=masks, explain=True)
+            for masks in ("tampered", "all", "none")
+        ]
+        first, second, third = facts[-3:]
+        assert first == second == third
+        assert verdicts[0].explanation == verdicts[1].explanation == verdicts[2].explanation
+        assert verdicts[1].mask is not None
+        assert verdicts[2].mask is verdicts[2].localization is verdicts[2].probability_map is None
+    decoded = detector.engine.processor.tokenizer.decode
+    assert "position" in decoded(facts[0])
+    assert "no region" in decoded(facts[3])
+
+
 def test_provenance_is_refused_in_a_sentence(detector, files):
     with pytest.raises(ConfigError, match="provenance"):
         next(detector.run([Request(files[0], provenance=True)]))
