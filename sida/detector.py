@@ -175,7 +175,12 @@ class Detector:
         judged = within_memory(self._verdicts, asked)
         for request, picture in pairs:
             result = next(judged) if isinstance(picture, Picture) else picture
-            yield _failure(request, result) if isinstance(result, PictureError) else result
+            if isinstance(result, PictureError):
+                yield _failure(request, result)
+                continue
+            yield result
+            # An overlay may be drawn of the pixels up to here; later ones read the picture again.
+            result._picture = request.picture
 
     def _verdicts(self, asked: Sequence[_Asked]) -> Iterator[Verdict | PictureError]:
         """Judge a micro-batch in one pass; explanations are written as verdicts are taken."""
@@ -240,9 +245,7 @@ class Detector:
             warnings=tuple(warnings),
             seconds=round(shared_seconds + time.perf_counter() - start, 4),
         )
-        return verdict.with_arrays(
-            mask=mask, probability_map=probability_map, picture=request.picture
-        )
+        return verdict.with_arrays(mask=mask, probability_map=probability_map, picture=picture)
 
     def _localize(
         self, logits: np.ndarray | None

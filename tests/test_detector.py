@@ -164,6 +164,18 @@ def test_overlays_are_drawn_over_the_picture(detector, files, tmp_path):
         assert image.size == (90, 100)
 
 
+def test_an_overlay_of_the_latest_verdict_needs_no_second_reading(detector, files, tmp_path):
+    verdicts = []
+    for path, verdict in zip(files[:2], detector.detect_many(files[:2], masks="all"), strict=True):
+        path.rename(tmp_path / "moved")
+        verdict.save_overlay(tmp_path / "o.png")
+        (tmp_path / "moved").rename(path)
+        verdicts.append(verdict)
+    assert [verdict._picture for verdict in verdicts] == files[:2]  # no pixels pile up
+    verdicts[0].save_overlay(tmp_path / "o.png")
+    verdicts[0].model_copy().save_overlay(tmp_path / "o.png")
+
+
 def test_a_broken_picture_raises_with_its_code(detector, files):
     with pytest.raises(PictureError) as caught:
         detector.detect(files[2])

@@ -88,8 +88,8 @@ def detect(
 ) -> None:
     """Judge pictures: real, full_synthetic or tampered; where; and why.
 
-    Exit status: 0 every picture was judged, 1 some could not be, 2 none was reached,
-    10 a picture has a label of --fail-on.
+    Exit status: 0 every picture was judged, 1 some could not be judged or drawn, 2 none
+    was reached, 10 a picture has a label of --fail-on.
 
     \b
     Examples:
@@ -115,7 +115,7 @@ def detect(
             for given, result in _judge(detector, inputs, mask_for, explain):
                 tally.count(result)
                 ctx.meta[REACHED] = tally.status or 1
-                emit(given, result)
+                tally.undrawn += not emit(given, result)
                 advance()
         except KeyboardInterrupt:
             unwritten = f"; {json} was not written" if json not in (None, "-") else ""
@@ -123,8 +123,9 @@ def detect(
             raise typer.Exit(130) from None
     if (table := outputs.table()) is not None:
         typer.echo(table, nl=False)
-    if tally.failed:
-        say(f"{tally.failed} of {tally.seen} pictures could not be judged.")
+    for count, what in ((tally.failed, "judged"), (tally.undrawn, "drawn")):
+        if count:
+            say(f"{count} of {tally.seen} pictures could not be {what}.")
     raise typer.Exit(tally.status)
 
 
@@ -135,6 +136,7 @@ class _Tally:
     watched: frozenset[str]
     seen: int = 0
     failed: int = 0
+    undrawn: int = 0
     met: bool = False
 
     def count(self, result: "Verdict | Failure") -> None:
@@ -145,7 +147,7 @@ class _Tally:
 
     @property
     def status(self) -> int:
-        return 10 if self.met else 1 if self.failed else 0
+        return 10 if self.met else 1 if self.failed or self.undrawn else 0
 
 
 def _labels(fail_on: str | None) -> frozenset[str]:

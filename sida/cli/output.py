@@ -6,14 +6,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sida.cli.table import Row, render
-from sida.errors import InputError
+from sida.cli.edge import say, sentence
+from sida.cli.table import Row, plain, render
+from sida.errors import InputError, SidaError
 from sida.files import Input, output_paths, write_whole
 from sida.verdict import Failure, Verdict
 
 __all__ = ["Emit", "Outputs"]
 
-Emit = Callable[[Input, Verdict | Failure], None]
+Emit = Callable[[Input, Verdict | Failure], bool]
+"""Takes a result; says whether all that belongs to it could be drawn and written."""
 
 
 class Outputs:
@@ -36,12 +38,14 @@ class Outputs:
         """Take results one by one; the JSON file is written when all went well, else not at all."""
         with _lines(self.json) as write_line:
 
-            def emit(given: Input, result: Verdict | Failure) -> None:
-                if isinstance(result, Verdict):
-                    result = self._draw(given, result)
+            def emit(given: Input, result: Verdict | Failure) -> bool:
+                drawn = True
+                if isinstance(result, Verdict) and result.mask is not None:
+                    result, drawn = self._draw(given, result)
                 write_line(result.model_dump_json())
                 if self.json != "-":
                     self._rows.append(Row.of(given.name, result))
+                return drawn
 
             yield emit
 
@@ -49,16 +53,30 @@ class Outputs:
         """What a person is shown; None where standard output belongs to the JSON lines."""
         return None if self.json == "-" else render(self._rows)
 
-    def _draw(self, given: Input, verdict: Verdict) -> Verdict:
-        """Write mask and overlay where there is a mask, and note its file in the verdict."""
-        if verdict.mask is None:
-            return verdict
+    def _draw(self, given: Input, verdict: Verdict) -> tuple[Verdict, bool]:
+        """Write mask and overlay, and note the mask's file in the verdict.
+
+        What cannot be drawn or written is said in a line, and costs nothing but itself.
+        """
+        drawn = True
         if given in self._overlays:
-            verdict.save_overlay(self._overlays[given])
-        if given not in self._masks:
-            return verdict
-        verdict.save_mask(self._masks[given])
-        return verdict.with_mask_file(self._masks[given].as_posix())
+            drawn = _write(given, "overlay", verdict.save_overlay, self._overlays[given])
+        if given in self._masks:
+            place = self._masks[given]
+            if not _write(given, "mask", verdict.save_mask, place):
+                return verdict, False
+            verdict = verdict.with_mask_file(place.as_posix())
+        return verdict, drawn
+
+
+def _write(given: Input, what: str, write: Callable[[Path], None], place: Path) -> bool:
+    """Let one file of a picture be written; whether it could be."""
+    try:
+        write(place)
+    except (SidaError, OSError, MemoryError) as error:
+        say(plain(f"{given.name}: no {what} was written: {sentence(error)}"))
+        return False
+    return True
 
 
 def _places(

@@ -84,6 +84,43 @@ def test_masks_and_overlays(sida: Run, pictures: Path) -> None:
     assert tampered.mask.mean() == 0.25
 
 
+def test_an_overlay_that_cannot_be_written_costs_only_its_picture(
+    sida: Run, pictures: Path
+) -> None:
+    Path("o/tampered_overlay.png").mkdir(parents=True)
+    names = ["tampered.jpg", "tampered2.jpg", "real.jpg"]
+    Path("tampered2.jpg").write_bytes(Path("tampered.jpg").read_bytes())
+    result = sida("detect", *names, "--overlays", "o", "--masks", "m", "--json", "-")
+    assert result.exit_code == 1
+    assert [each.image for each in lines(result.stdout)] == names
+    assert result.stderr.splitlines() == [
+        "tampered.jpg: no overlay was written: 'o/tampered_overlay.png' cannot be written: it is a "
+        "folder; name a file",
+        "1 of 3 pictures could not be drawn.",
+    ]
+    assert Path("o/tampered2_overlay.png").is_file()
+    assert Path("m/tampered_mask.png").is_file()
+    watched = sida("detect", *names, "--overlays", "o", "--fail-on", "tampered")
+    assert watched.exit_code == 10
+    assert "tampered.jpg" in watched.stdout
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(28, "No space left on device")])
+def test_a_mask_that_cannot_be_written_is_not_named_in_the_verdict(
+    sida: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(self: Verdict, path: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(Verdict, "save_mask", fail)
+    result = sida("detect", "tampered.jpg", "real.jpg", "--masks", "m", "--json", "-")
+    assert result.exit_code == 1
+    tampered, _ = map(json.loads, result.stdout.splitlines())
+    assert tampered["mask"]["file"] is None
+    assert result.stderr.startswith("tampered.jpg: no mask was written: ")
+    assert result.stderr.count("\n") == 2
+
+
 def test_mask_for_all_and_none(sida: Run, pictures: Path) -> None:
     everything = lines(sida("detect", "real.jpg", "--mask-for", "all", "--json", "-").stdout)
     nothing = lines(sida("detect", "tampered.jpg", "--mask-for", "none", "--json", "-").stdout)
