@@ -5,6 +5,7 @@ converted on the way; at no time is more there than the model and one shard.
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +18,12 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
 from sida.assets import EMBEDDED, HUB_NAMES
-from sida.errors import CheckpointError, ConfigError
+from sida.errors import CheckpointError, ConfigError, DownloadError
 from sida.files import require_space, write_folder
 from sida.model.calibration import Calibration
 from sida.model.config import SidaConfig
 from sida.model.hub import fetch, is_hub_name
-from sida.model.keys import from_published, to_published, tower_name
+from sida.model.keys import from_published, from_tower, to_published
 from sida.model.presets import PRESETS, from_sizes, preset
 from sida.model.processor import SidaProcessor
 from sida.model.published import ARCHITECTURES, LISA, config_from_published, write_published
@@ -31,6 +32,8 @@ from sida.model.tokenizer import MARKERS, Tokenizer
 from sida.model.weights import Shards, digest_of
 
 __all__ = ["Loaded", "convert", "digest_of", "load", "load_base", "load_random"]
+
+log = logging.getLogger(__name__)
 
 NEW_IN_SIDA = ("class_head.", "fusion.")
 """What LISA's weights lack; a base for training gets these anew."""
@@ -110,6 +113,7 @@ def find(name: str) -> Path:
 
     Raises:
         CheckpointError: there is none.
+        DownloadError: it may be a hub name, but could not be had.
     """
     if name == EMBEDDED.name:
         return EMBEDDED
@@ -119,11 +123,19 @@ def find(name: str) -> Path:
         raise CheckpointError(
             f"{name} is a file: expected the folder of a model, with config.json."
         )
-    if name in HUB_NAMES or is_hub_name(name):
-        return fetch(HUB_NAMES.get(name, name))
+    if name in HUB_NAMES:
+        return fetch(HUB_NAMES[name])
+    if is_hub_name(name):
+        try:
+            return fetch(name)
+        except DownloadError as error:
+            raise DownloadError(
+                f"The folder {name!r} does not exist, and as a name on the hub: {error}"
+            ) from error
     known = ", ".join([EMBEDDED.name, *HUB_NAMES])
+    what = "that folder does not exist; expected" if "/" in name or "\\" in name else "expected"
     raise CheckpointError(
-        f"There is no model {name!r}: expected one of {known}, a folder, or a hub name like "
+        f"There is no model {name!r}: {what} one of {known}, a folder, or a hub name like "
         "saberzl/SIDA-7B."
     )
 
@@ -153,7 +165,7 @@ def _open_published(
 ) -> tuple[Sida, SidaProcessor]:
     shards = Shards(folder)
     shapes = shards.shapes()
-    names = from_published(shapes).names
+    renamed = from_published(shapes)
     lisa = LISA in _architectures(fields)
     tower, origin = _vision_tower(folder, fields)
     with _described(folder):
@@ -161,13 +173,12 @@ def _open_published(
         model = _build(config, dtype)
     tokenizer = Tokenizer.load(folder)
     _check_tokenizer(folder, tokenizer, config.language.vocab_size, exactly=True, lisa=lisa)
-    _fill(model, shards, names, device, dtype, folder)
+    log.info("%s: %s", folder, renamed.summary())
+    _fill(model, shards, renamed.names, device, dtype, folder)
     clip = Shards(tower)
-    encoder: Any = model.encoder
-    layers = len(encoder.clip.encoder.layers)
-    places = {name: tower_name(name, layers) for name in clip.shapes()}
-    kept = {name: place for name, place in places.items() if place is not None}
-    _fill(model, clip, kept, device, dtype, tower)
+    seen = from_tower(clip.shapes(), dict(model.named_parameters()))
+    log.info("%s: %s", tower, seen.summary())
+    _fill(model, clip, seen.names, device, dtype, tower)
     _ready(model, device, folder, NEW_IN_SIDA if lisa else (), to_published(model.state_dict()))
     if lisa:
         tokenizer = tokenizer.with_token("[CLS]")

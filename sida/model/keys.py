@@ -4,12 +4,13 @@ In a rule `*` stands for one part of a dotted name and `**` for all that is left
 """
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable
 from typing import NamedTuple
 
 from sida.errors import CheckpointError
 
-__all__ = ["Renamed", "from_published", "is_dropped", "to_published", "tower_name"]
+__all__ = ["Renamed", "from_published", "from_tower", "has_published_form", "to_published"]
 
 _SAM = "model.visual_model"
 _MLP = ((0, "proj_in"), (1, "layers.0"), (2, "proj_out"))
@@ -86,21 +87,42 @@ RULES: tuple[tuple[str, str], ...] = (
 
 DROPPED = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 """Rotary tables rounded to bfloat16; the original computes its own before it reads them."""
-_TOWER_PARTS = ("embeddings.", "pre_layrnorm.", "encoder.", "post_layernorm.")
 TOWER = "encoder.clip."
 """Our names that no published folder holds: CLIP comes from a folder of its own."""
 
 
 class Renamed(NamedTuple):
-    """Our names of published ones, and the published names that have no place."""
+    """Our names of those in a folder, and the names there that are left out on purpose."""
 
     names: dict[str, str]
     dropped: list[str]
 
+    def summary(self) -> str:
+        """How many are left out, and which, in one line; a part that goes as a whole is one name."""
+        needed = {part for name in self.names for part in _parts(name)}
 
-def is_dropped(published: str) -> bool:
-    """Whether a published tensor is left out on purpose."""
-    return DROPPED.fullmatch(published) is not None
+        def highest(name: str) -> str:
+            return next((part for part in _parts(name) if part not in needed), name)
+
+        gone = _grouped(self.dropped, highest)
+        told = [names[0] if len(names) == 1 else f"{part}.*" for part, names in gone.items()]
+        alike = _grouped(told, lambda name: re.sub(r"\.\d+(?=\.)", ".*", name))
+        which = [names[0] if len(names) == 1 else each for each, names in alike.items()]
+        total = len(self.dropped) + len(self.names)
+        count = f"{len(self.dropped)} of {total} tensors left out"
+        return f"{count}: {', '.join(which)}" if which else count
+
+
+def _grouped(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[key(name)].append(name)
+    return groups
+
+
+def _parts(name: str) -> list[str]:
+    """`a.b.c` -> `a`, `a.b`, `a.b.c`."""
+    return [name[: dot.start()] for dot in re.finditer(r"\.|$", name)]
 
 
 def from_published(names: Iterable[str]) -> Renamed:
@@ -111,7 +133,7 @@ def from_published(names: Iterable[str]) -> Renamed:
     """
     found, dropped, unknown = {}, [], []
     for name in names:
-        if is_dropped(name):
+        if DROPPED.fullmatch(name):
             dropped.append(name)
         elif (ours := _rename(name, _FORWARD)) is None:
             unknown.append(name)
@@ -127,24 +149,28 @@ def to_published(names: Iterable[str]) -> dict[str, str]:
     Raises:
         CheckpointError: a name that no rule knows, as those of the embedded model.
     """
-    renamed = {name: _rename(name, _BACK) for name in names if not name.startswith(TOWER)}
+    renamed = _back(names)
     _refuse([name for name, published in renamed.items() if published is None])
     return {name: published for name, published in renamed.items() if published is not None}
 
 
-def tower_name(name: str, layers: int) -> str | None:
-    """Our name of a tensor of a CLIP folder; None for what is not needed of it.
+def has_published_form(names: Iterable[str]) -> bool:
+    """Whether each of our names has a published one."""
+    return None not in _back(names).values()
 
-    Args:
-        layers: how many layers are kept.
+
+def _back(names: Iterable[str]) -> dict[str, str | None]:
+    return {name: _rename(name, _BACK) for name in names if not name.startswith(TOWER)}
+
+
+def from_tower(names: Iterable[str], ours: Container[str]) -> Renamed:
+    """Names in a CLIP folder -> our names, as far as the network has a place for them.
+
+    The rest is what is never read: the last layer, the text model, the projections.
     """
-    own = name.removeprefix("vision_model.")  # today's transformers writes it without
-    if not own.startswith(_TOWER_PARTS) or own.endswith("position_ids"):
-        return None
-    layer = re.match(r"encoder\.layers\.(\d+)\.", own)
-    if layer and int(layer[1]) >= layers:
-        return None
-    return TOWER + own
+    places = {name: TOWER + name.removeprefix("vision_model.") for name in names}
+    kept = {name: place for name, place in places.items() if place in ours}
+    return Renamed(kept, [name for name in places if name not in kept])
 
 
 def _refuse(unknown: list[str]) -> None:

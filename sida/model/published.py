@@ -10,7 +10,7 @@ import torch
 from sida.errors import CheckpointError, ConfigError
 from sida.files import write_text
 from sida.model.config import MaskConfig, SidaConfig
-from sida.model.keys import to_published
+from sida.model.keys import has_published_form, to_published
 from sida.model.tokenizer import Tokenizer
 
 __all__ = ["ARCHITECTURES", "LISA", "config_from_published", "write_published"]
@@ -156,7 +156,7 @@ def write_published(
     Raises:
         ConfigError: this model is not of the published structure.
     """
-    if not isinstance(config.mask, MaskConfig) or config.fusion != "published":
+    if not has_published_form(tensors) or config.fusion != "published":
         raise ConfigError(
             "This model is not of the published structure, so it has no published form: "
             "only models with CLIP, SAM and the published fusion have one."

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 from sida.assets import EMBEDDED
+from sida.cli import app
 from sida.errors import CheckpointError, ConfigError, DownloadError, SidaError
 from sida.model import Sida
 from sida.model.checkpoint import convert, load, load_base
@@ -277,6 +279,16 @@ def test_both_conversions_keep_every_bit(folder: Path, tmp_path: Path) -> None:
         state = load(str(converted)).model.state_dict()
         for name, tensor in before.model.state_dict().items():
             assert torch.equal(state[name], tensor), name
+
+
+def test_what_is_left_out_is_listed(folder: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["convert", str(folder), "--to=ours", f"--out={tmp_path}/a"])
+    assert result.exit_code == 0
+    weights, tower, *_ = result.stderr.splitlines()
+    rotary = "model.layers.*.self_attn.rotary_emb.inv_freq"
+    assert weights == f"{folder}: 3 of 251 tensors left out: {rotary}"
+    layer = "vision_model.encoder.layers.2.*"
+    assert tower == f"{folder.parent}/clip: 16 of 55 tensors left out: {layer}"
 
 
 def test_a_wider_vision_tower_is_not_rounded(folder: Path, tmp_path: Path) -> None:

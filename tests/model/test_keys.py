@@ -7,7 +7,7 @@ import torch
 
 from sida.errors import CheckpointError
 from sida.model import Sida
-from sida.model.keys import from_published, to_published, tower_name
+from sida.model.keys import from_published, from_tower, has_published_form, to_published
 from sida.model.presets import preset
 
 FOLDERS = ("sida-7b", "sida-13b", "sida-7b-description", "sida-13b-description", "lisa-7b")
@@ -41,10 +41,29 @@ def test_an_unknown_tensor_is_named():
         to_published(["encoder.stem.weight"])
 
 
-def test_only_what_is_read_of_a_vision_tower_is_kept():
-    kept = "vision_model.encoder.layers.22.mlp.fc1.bias"
-    assert tower_name(kept, 23) == "encoder.clip.encoder.layers.22.mlp.fc1.bias"
-    assert tower_name("vision_model.encoder.layers.23.mlp.fc1.bias", 23) is None
-    assert tower_name("encoder.layers.22.mlp.fc1.bias", 23) == tower_name(kept, 23)
-    assert tower_name("text_model.embeddings.position_ids", 23) is None
-    assert tower_name("vision_model.embeddings.position_ids", 23) is None
+@pytest.mark.parametrize("prefix", ["", "vision_model."])
+def test_only_what_is_read_of_a_vision_tower_is_kept(prefix):
+    with torch.device("meta"):
+        ours = dict(Sida(preset("sida-7b")).named_parameters())
+    kept, last = (f"{prefix}encoder.layers.{i}.mlp.fc1.bias" for i in (22, 23))
+    ids = f"{prefix}embeddings.position_ids"
+    found = from_tower([kept, last, "text_model.final_layer_norm.bias", ids], ours)
+    assert found.names == {kept: "encoder.clip.encoder.layers.22.mlp.fc1.bias"}
+    assert found.dropped == [last, "text_model.final_layer_norm.bias", ids]
+
+
+def test_what_is_left_out_is_told_in_one_line():
+    layers = [f"model.layers.{i}.self_attn.q_proj.weight" for i in range(32)]
+    rotary = [f"model.layers.{i}.self_attn.rotary_emb.inv_freq" for i in range(32)]
+    assert from_published([*layers, *rotary]).summary() == (
+        "32 of 64 tensors left out: model.layers.*.self_attn.rotary_emb.inv_freq"
+    )
+    assert from_published(layers).summary() == "0 of 32 tensors left out"
+    tower = [f"layers.{i}.{leaf}" for i in (0, 1) for leaf in ("a", "b")]
+    found = from_tower([*tower, "text.a", "text.b", "scale"], {"encoder.clip.layers.0.a", "no"})
+    assert found.summary() == "6 of 7 tensors left out: layers.0.b, layers.1.*, text.*, scale"
+
+
+def test_which_tensors_have_a_published_form():
+    assert has_published_form(["lm_head.weight", "encoder.clip.embeddings.class_embedding"])
+    assert not has_published_form(["lm_head.weight", "encoder.stem.0.weight"])
