@@ -98,7 +98,7 @@ class Renamed(NamedTuple):
     dropped: list[str]
 
     def summary(self) -> str:
-        """How many are left out, and which, in one line; a part that goes as a whole is one name."""
+        """How many are left out, and which, in one line; a part left out whole is one name."""
         needed = {part for name in self.names for part in _parts(name)}
 
         def highest(name: str) -> str:
