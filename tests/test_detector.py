@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from sida.detector import Detector, Request
-from sida.errors import ConfigError, DeviceError, PictureError
+from sida.errors import ConfigError, DeviceError, PictureError, SidaError
 from sida.evidence.cues import CUES
 from sida.inference import engine
 from sida.model.calibration import Calibration
@@ -191,6 +191,13 @@ def test_what_cannot_be_had_is_refused_before_the_weights_are_read():
         Detector.load("tiny", quantize="int8")
     with pytest.raises(ConfigError, match="expected at least 1"):
         Detector.load("tiny", batch_size=0)
+
+
+@pytest.mark.parametrize("name", ["runs/typo", "runs/a/typo", "./typo"])
+def test_a_path_that_leads_nowhere_is_said_to_be_one(elsewhere, name):
+    with pytest.raises(SidaError, match=r"folder.* does not exist") as caught:
+        Detector.load(name)
+    assert name in str(caught.value)
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_one_picture_alone_fails(

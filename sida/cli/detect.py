@@ -66,7 +66,7 @@ def detect(
         DTypes, typer.Option(help="Number type; auto is float32 on the CPU, else bfloat16.")
     ] = "auto",
     quantize: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Smaller weights: int8, int4, fp8.")
+        str | None, typer.Option(metavar="KIND", help="Smaller weights; no kind is offered yet.")
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Pictures a pass; chosen if left out.")

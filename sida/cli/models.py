@@ -72,7 +72,7 @@ def _rows() -> list[dict[str, str | int | None]]:
         }
     ]
     for name, hub in HUB_NAMES.items():
-        facts, folder = PUBLISHED[name], _cached(hub)
+        facts, folder = PUBLISHED[name], _folder(hub)
         place = None if folder is None else str(folder)
         rows.append({"name": name, "weights": hub, **facts._asdict(), "folder": place})
     return rows
@@ -101,18 +101,12 @@ def _count(folder: Path) -> int:
     return total
 
 
-def _cached(hub: str) -> Path | None:
-    """The folder of a hub name in the cache, if every shard that its index names is there."""
+def _folder(hub: str) -> Path | None:
+    """The folder of a hub name in the cache, where all of it has arrived."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(hub, "config.json")
-    if not isinstance(found, str):
-        return None
-    folder = Path(found).parent
-    shards = [
-        shard
-        for index in folder.glob("*.index.json")
-        for shard in json_.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-    ]
-    wanted = [folder / shard for shard in shards] or [folder / "model.safetensors"]
-    return folder if all(file.exists() for file in wanted) else None
+    if not isinstance(try_to_load_from_cache(hub, "config.json"), str):
+        return None  # the thorough look would load torch first
+    from sida.model.hub import cached
+
+    return cached(hub)

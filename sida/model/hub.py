@@ -20,7 +20,7 @@ from sida.errors import CheckpointError, DownloadError
 from sida.files import require_space
 from sida.model.weights import weight_files
 
-__all__ = ["fetch", "is_hub_name"]
+__all__ = ["cached", "fetch", "is_hub_name"]
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def fetch(name: str) -> Path:
         DownloadError: there is no network, no such name, or no room on the disk.
     """
     try:
-        return _cached(name) or _download(name)
+        return cached(name) or _download(name)
     except DownloadError:
         raise
     except GatedRepoError as error:
@@ -68,7 +68,8 @@ def fetch(name: str) -> Path:
         ) from error
 
 
-def _cached(name: str) -> Path | None:
+def cached(name: str) -> Path | None:
+    """The folder of a hub name in the cache; None where not all that is needed has arrived."""
     try:
         folder = Path(huggingface_hub.snapshot_download(name, local_files_only=True))
     except LocalEntryNotFoundError:

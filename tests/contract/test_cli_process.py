@@ -60,6 +60,11 @@ def test_each_help_has_an_example(verb: str) -> None:
     assert "--debug" in shown
 
 
+def test_help_offers_no_quantisation_that_would_be_refused() -> None:
+    shown = " ".join(run("detect", "--help").stdout.split())
+    assert "--quantize KIND Smaller weights; no kind is offered yet." in shown
+
+
 def test_without_a_verb_the_help_is_shown() -> None:
     result = run()
     assert "Usage: sida" in result.stdout + result.stderr

@@ -62,7 +62,7 @@ def test_models_as_json(sida: Run, cache: Path) -> None:
     assert [row["folder"] for row in rows[1:]] == 5 * [None]
 
 
-def test_a_model_is_here_when_all_of_its_shards_are(sida: Run, cache: Path) -> None:
+def test_a_model_is_here_when_all_that_it_needs_has_arrived(sida: Run, cache: Path) -> None:
     repository = cache / "models--saberzl--SIDA-7B"
     folder = repository / "snapshots" / ("a" * 40)
     folder.mkdir(parents=True)
@@ -75,9 +75,9 @@ def test_a_model_is_here_when_all_of_its_shards_are(sida: Run, cache: Path) -> N
     def place() -> Any:
         return json.loads(sida("models", "--json").stdout.splitlines()[1])["folder"]
 
-    (folder / "one.bin").touch()
-    assert place() is None
-    (folder / "two.bin").touch()
+    for file in ("one.bin", "two.bin", "tokenizer.model", "added_tokens.json"):
+        assert place() is None
+        (folder / file).touch()
     assert Path(place()) == folder
 
 
