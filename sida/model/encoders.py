@@ -22,6 +22,7 @@ from transformers.models.sam.modeling_sam import (
 
 from sida.model.config import NativeVisionConfig, SidaConfig
 from sida.model.inputs import Inputs
+from sida.model.neck import Neck
 from sida.model.views import ClipSamViews, NativeViews
 
 __all__ = [
@@ -48,6 +49,7 @@ class ClipSam(nn.Module):
         self.clip = CLIPVisionModel(vision)
         self.projector = nn.Linear(vision.hidden_size, config.language.hidden_size)
         self.sam = SamVisionEncoder(config.mask.encoder())
+        self.sam.neck = Neck(config.mask.encoder())
         self.image_tokens = (vision.image_size // vision.patch_size) ** 2
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
