@@ -3,6 +3,7 @@
     python benchmarks/reading.py                    # 300 JPEGs of 1024 px, made on the spot
     python benchmarks/reading.py --pictures FOLDER  # those of a folder
     python benchmarks/reading.py --through DATA     # go once through a labelled set: peak memory
+    python benchmarks/reading.py --through FOLDER --streamed  # the same as a set on the hub is read
 
 The rate is set against Pillow's on as many threads: opening, decoding and handing over an array,
 which is the least that any loader does, and `load()` alone, which hands nothing over. Rounds take
@@ -22,6 +23,8 @@ import numpy as np
 from PIL import Image
 
 import sida.data
+from sida.data.dataset import Dataset
+from sida.data.hub import open_hub
 from sida.data.report import Report
 from sida.data.sample import Sample
 from sida.files import find_pictures
@@ -38,9 +41,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--through", metavar="DATA", help="measure memory instead")
     parser.add_argument("--split", help="of DATA")
+    parser.add_argument("--streamed", action="store_true", help="DATA as a set on the hub is")
     given = parser.parse_args()
     if given.through:
-        go_through(given.through, given.split)
+        open_ = open_hub if given.streamed else sida.data.open
+        go_through(open_(given.through, given.split))
         return
     with tempfile.TemporaryDirectory() as made:
         folder = given.pictures or make(Path(made), given.count)
@@ -48,9 +53,8 @@ def main() -> None:
         measure(paths, given.workers, given.rounds)
 
 
-def go_through(data: str, split: str | None) -> None:
+def go_through(found: Dataset) -> None:
     """Read every picture of a labelled set once."""
-    found = sida.data.open(data, split)
     started, size, done = time.perf_counter(), 0, 0
     for labelled in sida.data.read(found):
         size, done = size + labelled.picture.pixels.nbytes, done + 1

@@ -1,19 +1,21 @@
 """Sets on the hub: streamed row by row without storing them, or downloaded."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
 from sida.data.dataset import Dataset, choose_split
-from sida.data.parquet import RowSamples, release_memory
+from sida.data.parquet import COLUMNS, RowSamples, class_names, release_memory
 from sida.data.report import Report
 from sida.data.sample import Sample
+from sida.data.table import require_pyarrow
 from sida.errors import DataError, DownloadError, MissingExtra
 from sida.files import require_space
 
-__all__ = ["Streamed", "download", "hub_splits", "is_hub_name", "open_hub"]
+__all__ = ["RemoteRows", "Streamed", "download", "hub_splits", "is_hub_name", "open_hub"]
 
 ROWS, BUFFER = 8, 8 << 20  # fetched together; bytes of a column that are asked for at a time
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -24,6 +26,44 @@ def is_hub_name(path: str) -> bool:
     return bool(_NAME.fullmatch(path)) and not Path(path).parent.exists()
 
 
+class RemoteRows:
+    """The rows of parquet files that lie anywhere, a few of them in memory at a time.
+
+    The library `datasets` could iterate over them as well, but holds several row groups at once,
+    which are as large as their maker liked.
+    """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self.files = files
+
+    def schema(self) -> Any:
+        """The Arrow schema of the first file."""
+        with _opened(self.files[0]) as file:
+            return file.schema_arrow
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        for place in self.files:
+            with _opened(place) as file:
+                columns = [name for name in COLUMNS if name in file.schema_arrow.names]
+                for batch in file.iter_batches(batch_size=ROWS, columns=columns):
+                    yield from batch.to_pylist()
+                    release_memory()
+
+
+@contextmanager
+def _opened(place: str) -> Iterator[Any]:
+    """A parquet file by its path or address; no more of it is fetched than is read."""
+    import fsspec
+
+    system, path = fsspec.core.url_to_fs(place)
+    parquet = require_pyarrow()
+    with (
+        system.open(path, "rb", cache_type="none") as stream,
+        parquet.ParquetFile(stream, buffer_size=BUFFER, pre_buffer=False) as file,
+    ):
+        yield file
+
+
 class Streamed(Dataset):
     """The samples of a set on the hub, in its order; nothing of it is stored.
 
@@ -32,34 +72,39 @@ class Streamed(Dataset):
     """
 
     def __init__(
-        self, rows: Any, report: Report, name: str, split: str, names: Sequence[str] | None
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        name: str,
+        split: str,
+        names: Sequence[str] | None,
+        count: int | None = None,
     ) -> None:
-        super().__init__((), report, name, split, "parquet")
-        self._rows, self._names = rows, names
+        super().__init__((), Report(), name, split, "parquet")
+        self._rows, self._names, self._count = rows, names, count
 
     def __iter__(self) -> Iterator[Sample]:
         """Rows come with their bytes, as many at a time as fit into little memory."""
         make = RowSamples(self._names, self.report)
-        known = _class_names(self._rows.features)
-        for number, row in enumerate(self._rows):
-            if number % (2 * ROWS) == 0:
-                release_memory()
-            image, mask = row.get("image") or {}, row.get("mask")
-            texts = dict(row, image_path=image.get("path"))
-            held = None if mask is None else mask.get("bytes") or b""
-            sample = make(texts, image.get("bytes") or b"", held, known)
+        for row in self._fetched():
+            image, mask = _file(row["image"]), _file(row.get("mask"))
+            texts = dict(row, image_path=image and image["path"])
+            held = None if mask is None else mask["bytes"] or b""
+            sample = make(texts, (image and image["bytes"]) or b"", held)
             if sample is not None:
                 yield sample
             if make.tally.rows % 100 == 0:
                 make.tally.require_known(repr(self.name))
         make.tally.require_known(repr(self.name))
 
+    def _fetched(self) -> Iterator[Mapping[str, Any]]:
+        with _network(f"the set {self.name!r} cannot be streamed any further"):
+            yield from self._rows
+
     def __len__(self) -> int:
         """The number of rows that the hub states."""
-        splits = self._rows.info.splits or {}
-        if self.split not in splits or not splits[self.split].num_examples:
+        if not self._count:
             raise TypeError(f"the hub does not say how many rows {self.name!r} has")
-        return int(splits[self.split].num_examples)
+        return self._count
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -79,70 +124,81 @@ class Streamed(Dataset):
         return f"<streamed {self.name!r}, split {self.split!r}>"
 
 
+def _file(value: Any) -> Mapping[str, Any] | None:
+    """A cell with a file in it as `datasets` stores them, or with its bytes alone."""
+    return {"bytes": value, "path": None} if isinstance(value, bytes) else value
+
+
 def open_hub(
     name: str, split: str | None = None, names: Sequence[str] | None = None, **options: Any
 ) -> Streamed:
     """Stream a set of the parquet layout from the hub.
 
+    The library `datasets` finds its files and splits; what is in them is read by `RemoteRows`.
+
     Args:
         name: such as "saberzl/SID_Set"; a folder of parquet files will do, too.
         split: one of its splits; needed where it has several.
         names: the classes 0, 1, 2 of its labels; without them its own names are taken.
-        options: passed on to `datasets.load_dataset`.
+        options: passed on to `datasets.load_dataset_builder`.
 
     Raises:
         MissingExtra: the library `datasets` is not installed.
         DownloadError: the hub cannot be reached, or has no such set.
-        DataError: it has not the columns or not the split.
+        DataError: it is of another layout, or has not the columns or not the split.
     """
-    datasets = _library()
-    found = _stream(name, **options)
-    chosen = choose_split(name, list(found), split)
-    rows = found[chosen]
-    columns = list(rows.features or {})
-    if not {"image", "label"} <= set(columns):
+    builder, splits = _found(name, options)
+    chosen = choose_split(name, list(splits), split)
+    rows = RemoteRows(splits[chosen])
+    with _network(f"the set {name!r} cannot be streamed"):
+        schema = rows.schema()
+    if not {"image", "label"} <= set(schema.names):
         raise DataError(
-            f"{name!r} has the columns {', '.join(columns) or 'unknown'}, expected image and label"
+            f"{name!r} has the columns {', '.join(schema.names)}, expected image and label"
         )
-    for column in ("image", "mask"):
-        if column in columns:
-            rows = rows.cast_column(column, datasets.Image(decode=False))
-    return Streamed(rows, Report(), name, chosen, names)
+    own = class_names(schema) or _named(builder.info.features)
+    stated = (builder.info.splits or {}).get(chosen)
+    return Streamed(rows, name, chosen, names or own, stated and stated.num_examples)
 
 
 def hub_splits(name: str) -> list[str]:
     """The splits of a set on the hub. Raises as `open_hub`."""
-    return list(_stream(name))
+    return list(_found(name, {})[1])
 
 
-def _library() -> Any:
+def _found(name: str, options: Mapping[str, Any]) -> tuple[Any, dict[str, list[str]]]:
+    """What `datasets` knows of a set, and the files of each split."""
     try:
         import datasets
     except ImportError:
         raise MissingExtra("datasets", "data", "Streaming from the hub") from None
-    return datasets
+    with _network(f"the set {name!r} cannot be streamed"):
+        builder = datasets.load_dataset_builder(name, **options)
+    found = builder.config.data_files or {}
+    splits = {str(split): [str(file) for file in files] for split, files in found.items()}
+    others = [f for files in splits.values() for f in files if not f.endswith(".parquet")]
+    if others or not splits:
+        raise DataError(
+            f"{name!r} holds {Path(others[0]).name if others else 'no files'}, expected parquet "
+            "files with pictures in them, such as saberzl/SID_Set has"
+        )
+    return builder, splits
 
 
-def _stream(name: str, **options: Any) -> Any:
-    """Every split of a set as an iterable; nothing of it is fetched but what describes it."""
-    load = _library().load_dataset
-    import pyarrow.dataset
-
-    scan = pyarrow.dataset.ParquetFragmentScanOptions(
-        use_buffered_stream=True, buffer_size=BUFFER, pre_buffer=False
-    )  # instead of whole row groups at once, which are as large as their maker liked
-    options = {"batch_size": ROWS, "fragment_scan_options": scan, **options}
+@contextmanager
+def _network(what: str) -> Iterator[None]:
+    """Errors of a dozen kinds, the hub's own and those of three libraries, as one sentence."""
     try:
-        return load(name, streaming=True, **options)
-    except Exception as error:  # of a dozen kinds, the hub's own and those of three libraries
+        yield
+    except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise DownloadError(
-            f"the set {name!r} cannot be streamed ({reason}): check its name and the network, or "
-            "download it where there is one (sida data download)"
+            f"{what} ({reason}): check its name and the network, or download it where there is "
+            "one (sida data download)"
         ) from error
 
 
-def _class_names(features: Any) -> tuple[str, ...] | None:
+def _named(features: Any) -> tuple[str, ...] | None:
     names = getattr((features or {}).get("label"), "names", None)
     return tuple(names) if names else None
 

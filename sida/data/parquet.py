@@ -25,10 +25,12 @@ from sida.errors import DataError
 from sida.verdict import LABELS
 
 __all__ = [
+    "COLUMNS",
     "UNNAMED",
     "Cell",
     "RowSamples",
     "Shard",
+    "class_names",
     "holds_pictures",
     "open_parquet",
     "parquet_splits",
@@ -40,6 +42,8 @@ KEPT = 4  # batches that readers a little behind still find
 BUFFER = 1 << 20  # bytes read at a time, instead of a whole column of a row group
 
 _TEXTS = ("img_id", "label", "description", "source", "group")
+COLUMNS = (*_TEXTS, "image", "mask")
+"""What is read of a file; further columns are its maker's."""
 UNNAMED = "all"
 """What stands for the split of files without one in their names: 00000-of-00003.parquet."""
 

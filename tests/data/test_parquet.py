@@ -1,6 +1,7 @@
 """The parquet layout: local files and streams, classes by name, broken rows."""
 
 import io
+import os
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
@@ -155,6 +156,59 @@ def test_streams_without_storing(tmp_path: Path) -> None:
         stream[3]
     with pytest.raises(DataError, match="there is no 'test'"):
         open_hub(str(tmp_path / "set"), "test", cache_dir=str(tmp_path / "cache"))
+
+
+def test_streams_plain_bytes_and_names_what_is_broken(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    table = [
+        {"image": encoded(n), "mask": encoded(255) if n == 2 else None, "label": n}
+        for n in range(3)
+    ]
+    table += [{"image": None, "mask": None, "label": 0}]
+    write(tmp_path / "set" / "train.parquet", table)
+    stream = open_hub(str(tmp_path / "set"), cache_dir=str(tmp_path / "cache"))
+    levels = [int(labelled.picture.pixels[0, 0, 0]) for labelled in sida.data.read(stream)]
+    assert levels == [0, 1, 2]
+    assert stream.report.counts() == {"unreadable": 1}
+    with pytest.raises(TypeError, match="does not say how many rows"):
+        len(stream)
+
+
+def test_streaming_holds_a_few_rows_of_a_row_group(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    place = tmp_path / "set" / "train.parquet"
+    place.parent.mkdir()
+    table = pa.table({"image": [os.urandom(400_000) for _ in range(100)], "label": [0] * 100})
+    pq.write_table(table, place, write_batch_size=1)  # one row group of 40 MB, a page a row
+    del table
+    stream = open_hub(str(tmp_path / "set"), cache_dir=str(tmp_path / "cache"))
+    before, held = pa.total_allocated_bytes(), []
+    for _ in stream:
+        held.append(pa.total_allocated_bytes() - before)
+    assert len(held) == 100
+    assert max(held) < 20e6
+
+
+def test_a_set_of_other_files_is_one_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.csv").write_text("image,label\na.png,0\n")
+    with pytest.raises(DataError, match=r"holds train.csv, expected parquet files"):
+        open_hub(str(tmp_path / "set"), cache_dir=str(tmp_path / "cache"))
+    (tmp_path / "set" / "train.csv").unlink()
+    write(tmp_path / "set" / "train.parquet", [{"picture": b"", "label": 0}])
+    with pytest.raises(DataError, match="has the columns picture, label, expected image and"):
+        open_hub(str(tmp_path / "set"), cache_dir=str(tmp_path / "cache"))
+
+
+def test_a_stream_that_breaks_off_is_one_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    for part in range(2):
+        file = write(tmp_path / "set" / f"train-0000{part}-of-00002.parquet", rows())
+    stream = open_hub(str(tmp_path / "set"), cache_dir=str(tmp_path / "cache"))
+    file.write_bytes(b"PAR0")
+    with pytest.raises(DownloadError, match="cannot be streamed any further"):
+        list(stream)
 
 
 def test_stream_with_other_labels_ends_with_a_sentence(tmp_path: Path) -> None:
