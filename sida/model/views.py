@@ -150,7 +150,7 @@ def _centre(pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
     height, width = pixels.shape[:2]
     longest = LONGEST_STRIP * min(height, width)
     top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
-    return pixels[top : top + longest, left : left + longest], (top, left)
+    return pixels[top : height - top, left : width - left], (top, left)
 
 
 def _channels_first(values: np.ndarray) -> np.ndarray:

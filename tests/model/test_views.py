@@ -78,6 +78,30 @@ def test_a_long_strip_costs_no_gigabytes(published):
     inputs, (frame,) = published([np.zeros((1, 50_000, 3), np.uint8)])
     assert inputs.vision.pixels.shape == (1, 3, 224, 224)
     assert (frame.height, frame.width) == (1, 50_000)
+    assert frame.windows[0].size == (1, 1024)
+    assert inputs.mask.pixels.shape == (1, 3, 1024, 1024)
+
+
+@pytest.mark.parametrize("length", [400, 401])
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_middle_of_a_strip_is_what_all_of_it_would_show(published, monkeypatch, turned, length):
+    pixels = np.random.default_rng(0).integers(0, 256, (4, length, 3), np.uint8)
+    pixels = pixels.swapaxes(0, 1) if turned else pixels
+    (whole,) = published.views.vision(pixels)
+    monkeypatch.setattr("sida.model.views.LONGEST_STRIP", 20)
+    (middle,) = published.views.vision(pixels)
+    np.testing.assert_allclose(middle.pixels, whole.pixels, rtol=0, atol=0.02)  # one grey level
+    assert np.abs(np.subtract(whole.window.box, middle.window.box)).max() <= 1
+
+
+def test_three_rows_are_not_channels(published):
+    pixels = np.zeros((3, 90, 3), np.uint8)
+    pixels[..., 0] = 255
+    (view,) = published.views.vision(pixels)
+    red, green, blue = view.pixels
+    assert red.min() == red.max() == pytest.approx((1 - 0.48145466) / 0.26862954, abs=1e-5)
+    assert green.max() < 0
+    assert blue.max() < 0
 
 
 def test_configurations_decide_the_windows():
