@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sida.errors import ConfigError
 
@@ -30,14 +30,38 @@ class LossWeights(BaseModel):
     )
 
 
-class TrainConfig(BaseModel):
-    """Everything that decides a run; unknown keys are refused."""
+Metric = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "auroc_real_vs_not",
+    "f1_fixed_mean_tampered",
+    "iou_fixed_mean_tampered",
+]
+
+
+class Lora(BaseModel):
+    """Low-rank additions to linear layers of the language model (Hu et al., 2021)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field("tiny", description="a preset to begin from scratch, or a folder of ours")
+    rank: int = Field(8, ge=1)
+    alpha: int = Field(16, ge=1, description="the addition is scaled by alpha / rank")
+    dropout: float = Field(0.05, ge=0, lt=1)
+    targets: tuple[str, ...] = Field(("q_proj", "v_proj"), min_length=1)
+
+
+class TrainConfig(BaseModel):
+    """Everything that decides a run; unknown keys and contradictions are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(
+        "tiny",
+        description="a preset to begin from scratch, or weights to begin from: a folder "
+        "(ours, SIDA's or LISA's published layout) or a name",
+    )
     tokenizer: Path | None = Field(
-        None, description="folder of the tokenizer; by default the one embedded with `tiny`"
+        None, description="folder of the tokenizer of a preset; by default that embedded with tiny"
     )
     data: tuple[Path, ...] = Field(
         (),
@@ -45,27 +69,71 @@ class TrainConfig(BaseModel):
         "gives the same share of every class",
     )
     validation: Path | None = Field(None, description="labelled data that is only measured")
-    only: tuple[str, ...] = Field(
-        (), description="beginnings of the names of parameters that are trained; () is all"
+
+    trained: tuple[str, ...] = Field(
+        ("",),
+        description="beginnings of the names of parameters that are trained whole; all by default",
     )
-    max_steps: int = Field(1000, ge=1, description="optimiser steps")
-    batch_size: int = Field(24, ge=1, description="pictures a step; a third of them each class")
-    learning_rate: float = Field(2e-3, gt=0, description="highest learning rate of AdamW")
-    weight_decay: float = Field(0.02, ge=0)
-    warmup_steps: int = Field(100, ge=0, description="linear from zero, then cosine to zero")
-    clip: float = Field(1.0, gt=0, description="largest norm of all gradients together")
-    average: float = Field(0.998, ge=0, lt=1, description="decay of the moving average of weights")
-    loss: LossWeights = LossWeights()
-    text_every: int = Field(4, ge=1, description="every n-th step teaches texts as well")
+    lora: Lora | None = Field(
+        None, description="low-rank additions to frozen layers; merged in the end"
+    )
+    texts: Literal["measured", "data"] = Field(
+        "measured",
+        description="where the texts that are taught come from: written from label, mask and "
+        "measurements, or the descriptions of the data",
+    )
+    text_every: int = Field(1, ge=1, description="every n-th step teaches texts as well")
+    max_tokens: int = Field(512, ge=64, description="what is longer is cut off, in embedded tokens")
     empty_masks: bool = Field(
         False, description="whether real pictures teach an empty mask, where no text is taught"
     )
-    crops: tuple[int, ...] = Field((160, 192, 224), description="sides of training crops, pixels")
-    post_process: float = Field(0.6, ge=0, le=1, description="share of crops resized or compressed")
+    crops: tuple[int, ...] = Field(
+        (), description="sides of training crops in pixels; whole pictures by default"
+    )
+    post_process: float = Field(
+        0.0, ge=0, le=1, description="share of pictures resized or compressed as on social media"
+    )
+
+    max_steps: int = Field(1000, ge=1, description="optimiser steps")
+    batch_size: int = Field(
+        24, ge=1, description="pictures a step over all devices; a third of them each class"
+    )
+    micro_batch_size: int | None = Field(
+        None, ge=1, description="pictures that a device takes at once; by default its whole share"
+    )
+    learning_rate: float = Field(1e-4, gt=0, description="highest learning rate of AdamW")
+    schedule: Literal["cosine", "linear"] = Field(
+        "cosine", description="how it falls to zero after warm-up"
+    )
+    warmup_steps: int = Field(100, ge=0, description="steps over which it rises from zero")
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float = Field(1.0, gt=0, description="largest norm of all gradients together")
+    average: float = Field(
+        0.0, ge=0, lt=1, description="decay of the moving average of weights; 0 keeps none"
+    )
+    loss: LossWeights = LossWeights()
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        "fp32", description="number type of the arithmetic, and of weights that are not trained"
+    )
+    gradient_checkpointing: bool = Field(False, description="less memory for a second forward")
+    compile: bool = Field(False, description="whether torch.compile is used")
+
     validate_every: int = Field(500, ge=1, description="steps between looks at the validation data")
     save_every: int = Field(250, ge=1, description="steps between checkpoints")
     keep: int = Field(2, ge=1, description="checkpoints that are kept")
-    workers: int = Field(2, ge=0, description="processes that read and crop pictures")
+    best: Metric | None = Field(
+        None,
+        description="metric of the validation whose best weights become the model, such as "
+        "balanced_accuracy; by default the last weights do",
+    )
+    patience: int | None = Field(
+        None, ge=1, description="looks at the validation data without a better `best` until the end"
+    )
+    trackers: tuple[str, ...] = Field(
+        ("tensorboard",), description="of accelerate, beside metrics.jsonl: tensorboard, wandb, …"
+    )
+    workers: int = Field(2, ge=0, description="processes that read pictures, on each device")
     threads: int = Field(0, ge=0, description="threads of the network; 0 leaves it to torch")
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -74,6 +142,21 @@ class TrainConfig(BaseModel):
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | Path) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        size, micro = self.batch_size, self.micro_batch_size
+        if micro is not None and size % micro:
+            raise ValueError(f"batch_size {size} is not a multiple of micro_batch_size {micro}")
+        if self.best is not None and self.validation is None:
+            raise ValueError(f"best={self.best} needs validation=FOLDER to be measured on")
+        if self.patience is not None and self.best is None:
+            raise ValueError("patience needs best, the metric that has to grow")
+        if self.lora is not None and "" in self.trained:
+            raise ValueError("lora is for frozen layers: name in `trained` what else is trained")
+        if not self.trained and self.lora is None:
+            raise ValueError("nothing is trained: name parameters in `trained`, or give lora")
+        return self
 
 
 def read_config(name: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

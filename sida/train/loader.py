@@ -1,7 +1,8 @@
 """From labelled samples to batches: balanced, cropped at native resolution, seeded by the step.
 
-A batch depends on the seed and its step alone, so any process can make it, and a resumed run
-goes on where it stopped.
+What is in a batch depends on the seed and its step alone: not on the process that makes it, nor on
+how it is cut into micro-batches. So a resumed run goes on where it stopped, and several devices
+see what one would.
 """
 
 import logging
@@ -17,22 +18,31 @@ from sida.errors import DataError, PictureError
 from sida.evidence.cues import measure
 from sida.evidence.wording import describe, facts_text
 from sida.image.postprocess import random_chain
+from sida.model.config import SidaConfig
 from sida.model.inputs import Inputs
 from sida.model.processor import SidaProcessor
 from sida.model.prompt import IGNORED, Conversation, conversation
+from sida.train.config import TrainConfig
 from sida.verdict import LABELS
 
-__all__ = ["Batch", "Batches", "Crop", "crop_sample"]
+__all__ = ["Batch", "Batches", "Collator", "Crop", "crop_sample"]
 
 log = logging.getLogger(__name__)
 
 
 class Crop(NamedTuple):
-    """A labelled crop: pixels (height, width, 3) uint8, mask (height, width) uint8 or None."""
+    """A labelled crop.
+
+    Attributes:
+        pixels: (height, width, 3) uint8.
+        mask: (height, width) uint8, or None.
+        description: what the data say of it.
+    """
 
     pixels: np.ndarray
     mask: np.ndarray | None
     label: str
+    description: str | None = None
 
 
 class Batch(NamedTuple):
@@ -57,7 +67,7 @@ class Batch(NamedTuple):
 
 
 class Batches(torch.utils.data.Dataset[Batch]):
-    """Batch number n of a run: a third of it each class, shared equally by the sets that have it.
+    """Micro-batch number n of a run: a third of each batch a class, shared equally by the sets.
 
     Each sample of a class and set comes once before any comes again; one that cannot be read is
     logged, and the next takes its place.
@@ -66,40 +76,40 @@ class Batches(torch.utils.data.Dataset[Batch]):
     def __init__(
         self,
         sets: Sequence[Sequence[Sample]],
-        processor: SidaProcessor,
-        image_tokens: int,
-        batch_size: int,
-        crops: Sequence[int],
-        post_process: float,
-        text_every: int,
-        empty_masks: bool,
-        seed: int,
+        collator: "Collator",
+        config: TrainConfig,
+        micro_batch_size: int,
     ) -> None:
         self.pools = [_pools(sets, label) for label in LABELS]
-        self.collator = Collator(processor, image_tokens, empty_masks)
-        self.batch_size, self.crops = batch_size, tuple(crops)
-        self.post_process, self.text_every, self.seed = post_process, text_every, seed
+        self.collator, self.config, self.micro = collator, config, micro_batch_size
 
-    def __getitem__(self, step: int) -> Batch:
-        """The batch of a step, counted from 0."""
-        rng = np.random.default_rng([self.seed, step])
-        side = int(rng.choice(self.crops))
-        crops = [
-            self._crop(step * self.batch_size + slot, side, rng) for slot in range(self.batch_size)
-        ]
-        return self.collator(crops, rng, text=step % self.text_every == 0)
+    def __getitem__(self, index: int) -> Batch:
+        """Micro-batch `index`, counted over all steps."""
+        start = index * self.micro
+        step = start // self.config.batch_size
+        side = self._side(step)
+        rngs = [np.random.default_rng([self.config.seed, 1, start + i]) for i in range(self.micro)]
+        crops = [self._crop(start + i, side, rng) for i, rng in enumerate(rngs)]
+        text = bool(self.config.loss.text) and step % self.config.text_every == 0
+        return self.collator(crops, rngs, text)
 
-    def _crop(self, position: int, side: int, rng: np.random.Generator) -> Crop:
+    def _side(self, step: int) -> int | None:
+        if not self.config.crops:
+            return None
+        return int(np.random.default_rng([self.config.seed, 0, step]).choice(self.config.crops))
+
+    def _crop(self, slot: int, side: int | None, rng: np.random.Generator) -> Crop:
         """The crop of one slot, counted over all steps."""
-        turn, label = divmod(position, len(LABELS))
+        turn, label = divmod(slot, len(LABELS))
         turn, pool = divmod(turn, len(self.pools[label]))
         members = self.pools[label][pool]
         epoch, place = divmod(turn, len(members))
-        order = np.random.default_rng([self.seed, epoch, label, pool]).permutation(len(members))
+        shuffled = np.random.default_rng([self.config.seed, 2, epoch, label, pool])
+        order = shuffled.permutation(len(members))
         for offset in range(len(members)):
             sample = members[int(order[(place + offset) % len(members)])]
             try:
-                return crop_sample(sample, side, self.post_process, rng)
+                return crop_sample(sample, side, self.config.post_process, rng)
             except PictureError as error:
                 log.warning("%s is left out: %s", sample.name, error)
         raise DataError(f"No {LABELS[label]} picture of the data can be read.")
@@ -116,27 +126,31 @@ def _pools(sets: Sequence[Sequence[Sample]], label: str) -> list[list[Sample]]:
     return pools
 
 
-def crop_sample(sample: Sample, side: int, post_process: float, rng: np.random.Generator) -> Crop:
+def crop_sample(
+    sample: Sample, side: int | None, post_process: float, rng: np.random.Generator
+) -> Crop:
     """A random square of a sample that shows something of its mask, turned, and sometimes shared.
 
     Args:
-        side: of the square; a smaller picture is taken whole.
+        side: of the square; a smaller picture is taken whole, and with None any is, unturned.
         post_process: how often the crop goes through what social media do to pictures.
     """
     pixels = sample.read().pixels
     mask = sample.read_mask() if sample.label == "tampered" else None
     if mask is not None and not mask.any():
         mask = None
-    pixels, mask = _cut(pixels, mask, 2 * side, rng)
+    if side is not None:
+        pixels, mask = _cut(pixels, mask, 2 * side, rng)
     if rng.random() < post_process:
         pixels, mask = random_chain(pixels, mask, rng)
         if mask is not None and not mask.any():  # a small one can be lost on the way
             mask = None
-    pixels, mask = _cut(pixels, mask, side, rng)
-    turns, flip = int(rng.integers(4)), bool(rng.integers(2))
-    pixels = _turn(pixels, turns, flip)
-    mask = None if mask is None else _turn(mask, turns, flip)
-    return Crop(pixels, mask, sample.label)
+    if side is not None:
+        pixels, mask = _cut(pixels, mask, side, rng)
+        turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+        pixels = _turn(pixels, turns, flip)
+        mask = None if mask is None else _turn(mask, turns, flip)
+    return Crop(pixels, mask, sample.label, sample.description)
 
 
 def _cut(
@@ -171,27 +185,39 @@ def _turn(values: np.ndarray, turns: int, flip: bool) -> np.ndarray:
 class Collator:
     """Labelled crops -> a `Batch`: windows, conversation with its answer, true masks."""
 
-    def __init__(self, processor: SidaProcessor, image_tokens: int, empty_masks: bool) -> None:
-        self.processor = processor
-        self.image_tokens, self.empty_masks = image_tokens, empty_masks
+    def __init__(
+        self, processor: SidaProcessor, model: SidaConfig, image_tokens: int, config: TrainConfig
+    ) -> None:
+        self.processor, self.image_tokens, self.config = processor, image_tokens, config
+        self.facts = model.facts
         self.question = conversation(processor.tokenizer)
 
-    def __call__(self, crops: Sequence[Crop], rng: np.random.Generator, text: bool) -> Batch:
+    def __call__(
+        self, crops: Sequence[Crop], rngs: Sequence[np.random.Generator], text: bool
+    ) -> Batch:
         """Collate crops of any mixture of classes.
 
         Without `text` every row is the fixed conversation that verdicts are read from; with it,
         each row has the answer to its own picture.
+
+        Args:
+            rngs: one a crop, which the wording of its text is drawn from.
         """
         inputs, frames = self.processor([crop.pixels for crop in crops])
-        rows = [self._answered(crop, rng) if text else self.question for crop in crops]
+        rows = [
+            self._answered(crop, rng) if text else self.question
+            for crop, rng in zip(crops, rngs, strict=True)
+        ]
         placed = [row.embedded(self.image_tokens) for row in rows]
+        most = self.config.max_tokens
+        shown = most - self.image_tokens + 1
         truths = [self._truth(crop, text) for crop in crops]
         chosen = [i for i, truth in enumerate(truths) if truth is not None]
         masks = [frames[i].project(truth) for i, truth in enumerate(truths) if truth is not None]
         inside = [_inside(mask, frames[i].sizes) for mask, i in zip(masks, chosen, strict=True)]
         empty = torch.zeros(0, *frames[0].windows[0].canvas)
-        lengths = torch.tensor([len(row.input_ids) for row in rows])
-        ids = _padded([row.input_ids for row in rows], 0)
+        lengths = torch.tensor([len(row.input_ids[:shown]) for row in rows])
+        ids = _padded([row.input_ids[:shown] for row in rows], 0)
         return Batch(
             inputs=inputs,
             input_ids=ids,
@@ -204,24 +230,27 @@ class Collator:
                 ]
             ),
             labels=torch.tensor([LABELS.index(crop.label) for crop in crops]),
-            text_labels=_padded([place.labels for place in placed], IGNORED),
+            text_labels=_padded([place.labels[:most] for place in placed], IGNORED),
             masks=torch.cat([empty, *masks]),
             inside=torch.cat([empty.bool(), *inside]),
         )
 
     def _truth(self, crop: Crop, text: bool) -> np.ndarray | None:
         """The mask that a crop teaches; none in a row whose answer has no place for one."""
-        if self.empty_masks and not text and crop.label == "real":
+        if self.config.empty_masks and not text and crop.label == "real":
             return np.zeros(crop.pixels.shape[:2], np.uint8)
         return crop.mask
 
     def _answered(self, crop: Crop, rng: np.random.Generator) -> Conversation:
-        """The question with a description of the crop, written from what is measured in it."""
+        """The question with the answer to a crop."""
+        tokenizer = self.processor.tokenizer
         mask = None if crop.mask is None else crop.mask >= 128
-        cues = () if mask is None else measure(crop.pixels, mask)
-        facts = facts_text(crop.label, mask, cues)
-        text = describe(crop.label, mask, cues, rng)
-        return conversation(self.processor.tokenizer, crop.label, facts, text)
+        measured = self.facts or self.config.texts == "measured"
+        cues = measure(crop.pixels, mask) if measured and mask is not None else ()
+        facts = facts_text(crop.label, mask, cues) if self.facts else None
+        if self.config.texts == "data":
+            return conversation(tokenizer, crop.label, facts, crop.description or "")
+        return conversation(tokenizer, crop.label, facts, describe(crop.label, mask, cues, rng))
 
 
 def _padded(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:

@@ -1,41 +1,57 @@
-"""One run: batches, losses, steps, checkpoints, and at the end a folder that `Detector` reads."""
+"""One run: batches, losses, steps, checkpoints, and at the end a folder that `Detector` reads.
+
+How a run is spread over devices is accelerate's business (`accelerate launch`, or one process);
+a batch, its loss and its gradient are the same however it is cut.
+"""
 
 import json
 import logging
 import math
+import shutil
+import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import sida.data
-from sida.assets import EMBEDDED
 from sida.errors import ConfigError
-from sida.files import write_folder, write_text
+from sida.files import require_space, write_folder, write_text
 from sida.inference.device import resolve
-from sida.model import Sida, SidaProcessor
+from sida.model import Sida
 from sida.model.calibration import Calibration
-from sida.model.checkpoint import digest_of, find
-from sida.model.frame import to_canvas
-from sida.model.presets import PRESETS, preset
-from sida.model.tokenizer import Tokenizer
+from sida.model.weights import digest_of
 from sida.train.calibrate import fit_calibration
 from sida.train.config import TrainConfig, read_config
-from sida.train.loader import Batch, Batches
-from sida.train.losses import class_term, mask_terms, text_term
-from sida.train.state import latest, load_state, save_state
-from sida.train.validation import validate
-from sida.verdict import LABELS
+from sida.train.loader import Batch, Batches, Collator
+from sida.train.lora import merged
+from sida.train.record import Record
+from sida.train.start import start_model
+from sida.train.state import gather, latest, load_state, restore, save_state
+from sida.train.step import LOSSES, Trained, counts
+from sida.train.stop import StopRequest
+from sida.train.validation import Validation, validate
 
-__all__ = ["train"]
+__all__ = ["OnStep", "train"]
 
 log = logging.getLogger(__name__)
-Metrics = dict[str, float]
-FREE = {"validation", "validate_every", "save_every", "keep", "workers", "threads", "device"}
+OnStep = Callable[[int, int, dict[str, float]], None]
+"""Called after every step with its number, the number of steps, and what `metrics.jsonl` holds."""
+
+FREE = {
+    *("validation", "validate_every", "save_every", "keep", "trackers"),
+    *("workers", "threads", "device", "micro_batch_size", "gradient_checkpointing", "compile"),
+}
 """What may change when a run is gone on with: what is learned does not depend on it."""
+STATES = 4
+"""Numbers of float32 in a checkpoint for each trained one: itself, its average, two moments."""
 
 
 def train(
@@ -43,11 +59,13 @@ def train(
     out: str | Path,
     resume: bool = False,
     overrides: Sequence[str] = (),
+    on_step: OnStep | None = None,
 ) -> Path:
     """Train a model; returns the folder `OUT/model`, which `Detector.load` reads.
 
     `OUT` gets `metrics.jsonl` (a line a step), `checkpoints/step-N/` and `model/`. With `resume` a
-    run goes on from its newest checkpoint; its batches are those of an undisturbed run.
+    run goes on from its newest checkpoint, if it has one; its batches and numbers are those of an
+    undisturbed run. A finished run is left as it is. SIGINT and SIGTERM write a checkpoint first.
 
     Args:
         config: a recipe's file or packaged name, or the configuration itself.
@@ -57,191 +75,302 @@ def train(
     Raises:
         ConfigError: the recipe is wrong, or `out` holds another run.
         DataError: the data lack a class.
+        CheckpointError: the model to begin from cannot be read.
+        SidaError: the disk is too small for the checkpoints.
     """
     settings = config if isinstance(config, TrainConfig) else read_config(config, overrides)
     if not settings.data:
         raise ConfigError("The recipe names no data: add data=FOLDER of labelled pictures.")
     folder = Path(out)
-    if not resume and folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty: choose another --out, or go on with --resume.")
-    if (folder / "model").is_dir():
+    if (folder / "model").is_dir() and resume:
         log.info("%s is finished", folder)
         return folder / "model"
-    folder.mkdir(parents=True, exist_ok=True)
-    keep_recipe(settings, folder)
-    return Run(settings, folder).finish()
+    run = Run(settings, folder, resume)
+    with StopRequest() as stop:
+        return run.finish(stop, on_step)
 
 
 class Run:
     """The state of one run: model, averaged model, optimiser and step."""
 
-    def __init__(self, config: TrainConfig, out: Path) -> None:
+    def __init__(self, config: TrainConfig, out: Path, resume: bool) -> None:
         self.config, self.out = config, out
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.device, _ = resolve(config.device, "float32")
+        self.accelerator = _accelerator(config, out)
+        self.own = own_micro_batches(config, self.accelerator.num_processes)
+        sets = [list(sida.data.open(path)) for path in config.data]
         torch.manual_seed(config.seed)
         self.model, self.processor = start_model(config)
-        self.model.to(self.device, memory_format=torch.channels_last).train()
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad = not config.only or name.startswith(config.only)
-        self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
-        self.token_head = torch.nn.Linear(self.model.config.language.hidden_size, len(LABELS))
-        self.token_head.to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(torch.nn.ModuleList([self.model, self.token_head]), config),
-            betas=(0.9, 0.95),
-            fused=True,
+        self.trained = Trained(self.model, config.loss)
+        self.model.train()
+        self.dataset = Batches(sets, self._collator(), config, self.micro)
+        self._claim(resume)
+        self.average = (
+            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
+            if config.average
+            else None
         )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
-        self.step = 0
-        self.lines: list[str] = []
+        self.plain_optimizer = torch.optim.AdamW(
+            parameter_groups(self.trained, config), betas=config.betas, fused=True
+        )
+        self.module, self.optimizer = self.accelerator.prepare(self.trained, self.plain_optimizer)
+        self.step, self.best, self.stale = 0, -math.inf, 0
+        self.record = Record(config, out, self.accelerator)
         if found := latest(out):
             self._restore(load_state(found))
 
-    def finish(self) -> Path:
-        """Run the steps that are left, then write the averaged model."""
-        for batch in self._batches():
-            self._take(batch)
-            if self.step % self.config.save_every == 0 or self.step == self.config.max_steps:
-                self._save()
+    @property
+    def micro(self) -> int:
+        """Pictures that a device takes at once."""
+        devices: int = self.accelerator.num_processes
+        return self.config.batch_size // (devices * self.own)
+
+    def finish(self, stop: StopRequest, on_step: OnStep | None) -> Path:
+        """Run the steps that are left, then write the model."""
+        with self.record.after(self.step):
+            self._steps(stop, on_step)
+            return self._export()
+
+    def _steps(self, stop: StopRequest, on_step: OnStep | None) -> None:
+        micro_batches = self._micro_batches()
+        while self.step < self.config.max_steps and not self._has_converged():
+            line = self._take(list(islice(micro_batches, self.own)))
+            if on_step is not None and self.accelerator.is_main_process:
+                on_step(self.step, self.config.max_steps, line)
+            last = self.step == self.config.max_steps
             if self.step % self.config.validate_every == 0:
                 self._validate()
-        return self._export()
+            if self.step % self.config.save_every == 0 or last or self._stopped(stop):
+                self._save()
+            if self._stopped(stop) and not last:
+                stop.obey()
 
-    def _rate(self, step: int) -> float:
-        warmup = self.config.warmup_steps
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        progress = (step - warmup) / max(1, self.config.max_steps - warmup)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    def _claim(self, resume: bool) -> None:
+        """Refuse a folder of another run, and a disk that is too small; write the recipe."""
+        if not self.accelerator.is_main_process:
+            return
+        if not resume and self.out.exists() and any(self.out.iterdir()):
+            raise ConfigError(
+                f"{self.out} is not empty: choose another --out, or go on with --resume."
+            )
+        self.out.mkdir(parents=True, exist_ok=True)
+        trained = sum(p.numel() for p in self.trained.parameters() if p.requires_grad)
+        whole = sum(p.numel() * p.element_size() for p in self.model.parameters())
+        room = STATES * 4 * trained * (self.config.keep + 1) + whole
+        require_space(self.out, room, "checkpoints and the model")
+        keep_recipe(self.config, self.out)
 
-    def _batches(self) -> Iterator[Batch]:
-        config = self.config
-        batches = Batches(
-            [list(sida.data.open(path)) for path in config.data],
-            self.processor,
-            self.model.image_token_count,
-            config.batch_size,
-            config.crops,
-            config.post_process,
-            config.text_every,
-            config.empty_masks,
-            config.seed,
+    def _collator(self) -> Collator:
+        return Collator(
+            self.processor, self.model.config, self.model.image_token_count, self.config
         )
+
+    def _micro_batches(self) -> Iterator[Batch]:
+        """Those of this process, from the step that comes next."""
+        own, devices = self.own, self.accelerator.num_processes
+        first = self.accelerator.process_index * own
         loader = torch.utils.data.DataLoader(
-            batches,
+            self.dataset,
             batch_size=None,
-            sampler=range(self.step, config.max_steps),
-            num_workers=config.workers,
-            worker_init_fn=_one_thread,
+            sampler=[
+                step * own * devices + first + i
+                for step in range(self.step, self.config.max_steps)
+                for i in range(own)
+            ],
+            num_workers=self.config.workers,
+            worker_init_fn=_prepare_worker,
+            pin_memory=self.accelerator.device.type == "cuda",
         )
         return iter(loader)
 
-    def _take(self, batch: Batch) -> None:
+    def _take(self, micro_batches: list[Batch]) -> dict[str, float]:
+        """One step over this process's micro-batches; each loss is a mean over the whole batch."""
         start = time.perf_counter()
-        loss, parts = self._losses(batch)
-        if not math.isfinite(parts["loss"]):
-            raise ConfigError(
-                f"The loss of step {self.step + 1} is {parts['loss']}: lower learning_rate, and "
-                "go on from the last checkpoint with --resume."
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-        rate = self.schedule.get_last_lr()[0]
+        items = self._reduced(torch.stack([counts(batch) for batch in micro_batches]).sum(0))
+        share = 1 / items.clamp_min(1)
+        total = torch.zeros(len(LOSSES), dtype=torch.float64)
+        for number, batch in enumerate(micro_batches):
+            waits = number + 1 < len(micro_batches)
+            with self.accelerator.no_sync(self.module) if waits else nullcontext():
+                sums = self.module(to_device(batch, self.accelerator.device))
+                # Gradients are averaged over processes, and ours are shares of one sum.
+                loss = (sums * share.to(sums)).sum() * self.accelerator.num_processes
+                self.accelerator.backward(loss)
+            total += sums.detach().double().cpu()
+        means = self._reduced(total) * share
+        self._check(means)
+        self.accelerator.clip_grad_norm_(self._parameters(), self.config.clip)
+        rate = self._set_rate()
         self.optimizer.step()
-        self.schedule.step()
-        self.averaged.update_parameters(self.model)
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         self.step += 1
-        seconds = round(time.perf_counter() - start, 4)
-        line = {"step": self.step, **parts, "learning_rate": rate, "seconds": seconds}
-        self.lines.append(json.dumps(line))
-        if self.step % 50 == 0:
-            log.info("%s", self.lines[-1])
+        line = {"step": self.step, "loss": float(means.sum())}
+        line |= {f"loss_{name}": float(value) for name, value in zip(LOSSES, means, strict=True)}
+        line |= {"learning_rate": rate, "seconds": round(time.perf_counter() - start, 4)}
+        self.record.line(line)
+        return line
 
-    def _losses(self, batch: Batch) -> tuple[torch.Tensor, Metrics]:
-        weights = self.config.loss
-        inputs = batch.inputs.to(self.device)
-        ids, attention, classes, masks, labels, texts, truth, inside = (
-            tensor.to(self.device) for tensor in batch[1:]
+    def _reduced(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum over processes, on the CPU."""
+        if self.accelerator.num_processes == 1:
+            return values
+        summed: torch.Tensor = self.accelerator.reduce(
+            values.to(self.accelerator.device, torch.float32), reduction="sum"
         )
-        output = self.model(inputs, ids, attention, classes, masks, text=bool((texts >= 0).any()))
-        logits = to_canvas(output.mask_logits, (truth.shape[-2], truth.shape[-1]))
-        bce, dice = mask_terms(logits, truth, inside)
-        terms = {
-            "loss_class": class_term(output.class_logits, labels).mean() * weights.classes,
-            "loss_mask_bce": bce.mean() * weights.mask_bce,
-            "loss_mask_dice": dice.mean() * weights.mask_dice,
-            "loss_text": self._text_loss(output.logits, texts) * weights.text,
-            "loss_image_tokens": self._token_loss(output.image_tokens, labels),
-        }
-        loss = torch.stack(list(terms.values())).sum()
-        parts = {name: round(float(value.detach()), 6) for name, value in terms.items()}
-        return loss, {"loss": round(float(loss.detach()), 6), **parts}
+        return summed.double().cpu()
 
-    @staticmethod
-    def _text_loss(logits: torch.Tensor | None, labels: torch.Tensor) -> torch.Tensor:
-        if logits is None:  # this step teaches no text
-            return labels.new_zeros((), dtype=torch.float32)
-        return text_term(logits, labels).mean()
+    def _check(self, means: torch.Tensor) -> None:
+        if not bool(means.isfinite().all()):
+            raise ConfigError(
+                f"The loss of step {self.step + 1} is not finite: lower learning_rate, and go on "
+                "from the last checkpoint with --resume."
+            )
 
-    def _token_loss(self, tokens: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        weight = self.config.loss.image_tokens
-        if not weight:
-            return tokens.new_zeros(())
-        return class_term(self.token_head(tokens.mean(1)), labels).mean() * weight
+    def _parameters(self) -> list[torch.nn.Parameter]:
+        return [p for p in self.module.parameters() if p.requires_grad]
 
-    def _save(self) -> None:
-        state = {
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "token_head": self.token_head.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "lines": self.lines,
-        }
-        save_state(self.out, self.step, state, self.config.keep)
-        write_text(self.out / "metrics.jsonl", "".join(f"{line}\n" for line in self.lines))
+    def _set_rate(self) -> float:
+        rate = self.config.learning_rate * rate_factor(self.config, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.token_head.load_state_dict(state["token_head"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.step, self.lines = state["step"], state["lines"]
+    def _has_converged(self) -> bool:
+        patience = self.config.patience
+        return patience is not None and self.stale >= patience
 
-    def _averaged(self) -> Sida:
-        model = self.averaged.module
-        assert isinstance(model, Sida)
-        return model
+    def _stopped(self, stop: StopRequest) -> bool:
+        """Whether any process was asked to stop, so that all stop at the same step."""
+        return bool(self._reduced(torch.tensor([float(stop.asked)])).item())
+
+    def _weights(self) -> Sida:
+        """The model as it would be used now."""
+        if self.average is None:
+            return self.model
+        averaged = self.average.module
+        assert isinstance(averaged, Sida)
+        return averaged
+
+    def _measure(self) -> Validation | None:
+        if self.config.validation is None:
+            return None
+        return validate(self._weights(), self.processor, self.config.validation)
 
     def _validate(self) -> None:
-        if self.config.validation is None:
+        result = self._measure()
+        if result is None:
             return
-        result = validate(self._averaged(), self.processor, self.config.validation)
         metrics = result.metrics(Calibration())
+        self.record.validation(self.step, metrics, result)
         log.info("step %d: %s", self.step, json.dumps(metrics))
-        with (self.out / "validation.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self.step, **metrics}) + "\n")
+        name = self.config.best
+        if name is None:
+            return
+        if name not in metrics:
+            raise ConfigError(
+                f"best={name} cannot be measured on {self.config.validation}, only "
+                f"{', '.join(metrics)} can."
+            )
+        better = metrics[name] > self.best
+        self.best, self.stale = (metrics[name], 0) if better else (self.best, self.stale + 1)
+        if better:
+            self._write(self.out / "best", result)
+
+    def _save(self) -> None:
+        state = gather(self.module, self.plain_optimizer)
+        state |= {
+            "step": self.step,
+            "average": None if self.average is None else self.average.state_dict(),
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
+            "random": self.record.gathered(random_state()),
+            "best": self.best,
+            "stale": self.stale,
+        }
+        if self.accelerator.is_main_process:
+            self.record.flush()
+            save_state(self.out, self.step, state, self.config.keep)
+        self.accelerator.wait_for_everyone()
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        restore(self.module, self.plain_optimizer, state)
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        if self.accelerator.scaler and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        own = self.accelerator.process_index
+        if own < len(state["random"]):
+            set_random_state(state["random"][own])
+        self.step, self.best, self.stale = state["step"], state["best"], state["stale"]
 
     def _export(self) -> Path:
-        """Write `model/`, with a calibration and what was measured under it."""
+        """Write `model/`: the best weights where they were asked for, else the last."""
         folder = self.out / "model"
-        model = self._averaged()
+        if self.config.best is not None and not (self.out / "best").is_dir():
+            self._validate()
+        if self.accelerator.is_main_process and (self.out / "best").is_dir():
+            (self.out / "best").rename(folder)
+        elif not folder.is_dir():
+            self._write(folder, self._measure())
+        self.accelerator.wait_for_everyone()
+        return folder
+
+    def _write(self, folder: Path, result: Validation | None) -> None:
+        """A folder that `Detector.load` reads, with its calibration and what was measured."""
+        model = self._weights()
+        if not self.accelerator.is_main_process:
+            return
+        if folder.is_dir():  # the best so far
+            shutil.rmtree(folder)
         with write_folder(folder) as unfinished:
-            model.save_pretrained(unfinished)
+            model.save_pretrained(unfinished, state_dict=merged(model))
             self.processor.save_pretrained(unfinished)
-            if self.config.validation is not None:
-                result = validate(model, self.processor, self.config.validation)
+            if result is not None:
                 calibration = fit_calibration(result, digest_of(unfinished))
-                metrics = result.metrics(calibration)
                 if calibration.fitted:
                     calibration.save(unfinished)
-                write_text(unfinished / "validation.json", json.dumps(metrics, indent=1) + "\n")
-        return folder
+                metrics = json.dumps(result.metrics(calibration), indent=1)
+                write_text(unfinished / "validation.json", f"{metrics}\n")
+
+
+def own_micro_batches(config: TrainConfig, devices: int) -> int:
+    """How many micro-batches each of the devices takes in a step.
+
+    Raises:
+        ConfigError: a batch cannot be shared equally.
+    """
+    share, rest = divmod(config.batch_size, devices)
+    micro = config.micro_batch_size or share
+    if rest or not share or share % micro:
+        raise ConfigError(
+            f"batch_size {config.batch_size} cannot be cut into micro-batches of {micro or 1} on "
+            f"{devices} devices: choose a multiple of {devices * (micro or 1)}."
+        )
+    return share // micro
+
+
+def rate_factor(config: TrainConfig, step: int) -> float:
+    """Share of the highest learning rate at a step, counted from 0."""
+    if step < config.warmup_steps:
+        return (step + 1) / (config.warmup_steps + 1)
+    left = 1 - (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps)
+    left = min(max(left, 0.0), 1.0)
+    return left if config.schedule == "linear" else 0.5 * (1 - math.cos(math.pi * left))
+
+
+def parameter_groups(module: torch.nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+    """Decay for matrices and kernels; none for norms, biases and embeddings."""
+    trained = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+    decayed = [p for n, p in trained if p.ndim > 1 and "embed" not in n]
+    others = [p for n, p in trained if not (p.ndim > 1 and "embed" not in n)]
+    groups = [(decayed, config.weight_decay), (others, 0.0)]
+    return [
+        {"params": parameters, "lr": config.learning_rate, "weight_decay": decay}
+        for parameters, decay in groups
+        if parameters
+    ]
 
 
 def keep_recipe(config: TrainConfig, out: Path) -> None:
@@ -264,28 +393,41 @@ def keep_recipe(config: TrainConfig, out: Path) -> None:
     write_text(path, json.dumps(recipe, indent=1) + "\n")
 
 
-def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
-    """A preset with fresh weights, or a folder of ours."""
-    if config.model not in PRESETS:
-        folder = find(config.model)
-        processor = SidaProcessor.from_pretrained(folder)
-        return Sida.from_pretrained(folder, dtype=torch.float32), processor
-    tokenizer = Tokenizer.load(config.tokenizer or EMBEDDED)
-    sizes = preset(config.model)
-    sizes.language.vocab_size = len(tokenizer)
-    return Sida(sizes), SidaProcessor(sizes, tokenizer)
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """A micro-batch where the network is."""
+    tensors = (tensor.to(device, non_blocking=True) for tensor in batch[1:])
+    return Batch(batch.inputs.to(device), *tensors)
 
 
-def parameter_groups(model: torch.nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Decay for matrices and kernels; none for norms, biases and embeddings."""
-    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    decayed = [p for n, p in trained if p.ndim > 1 and "embed" not in n]
-    others = [p for n, p in trained if not (p.ndim > 1 and "embed" not in n)]
-    return [
-        {"params": decayed, "lr": config.learning_rate, "weight_decay": config.weight_decay},
-        {"params": others, "lr": config.learning_rate, "weight_decay": 0.0},
-    ]
+def random_state() -> dict[str, torch.Tensor]:
+    """State of this process's generators that dropout draws from."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
 
 
-def _one_thread(_: int) -> None:
+def set_random_state(state: dict[str, torch.Tensor]) -> None:
+    """Put back what `random_state` gave."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def _accelerator(config: TrainConfig, out: Path) -> Accelerator:
+    resolve(config.device, "float32")  # one sentence where this machine has no such device
+    # Precision is a setting of the process to accelerate, and ours is one of the run.
+    AcceleratorState._reset_state()
+    precision = "no" if config.precision == "fp32" else config.precision
+    return Accelerator(
+        mixed_precision=precision,
+        cpu=config.device == "cpu" or not torch.cuda.is_available(),
+        log_with=list(config.trackers) or None,
+        project_dir=out,
+    )
+
+
+def _prepare_worker(_: int) -> None:
+    """One thread, and Ctrl-C is left to the process that started this one."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

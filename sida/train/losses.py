@@ -1,44 +1,31 @@
-"""The four losses, each a mean over what it applies to in the whole batch; pure functions.
+"""The losses, each a sum over what it applies to; pure functions.
 
 A picture without a true mask has no mask loss, one without a description no text loss; nothing
 asks for the class. Sums and counts are kept apart, so that micro-batches and ranks add up to
 exactly the loss of the whole batch.
 """
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 
 from sida.model.prompt import IGNORED
 
-__all__ = ["Term", "class_term", "mask_terms", "text_term"]
+__all__ = ["class_sum", "mask_sums", "supervised", "text_sum"]
 
 
-class Term(NamedTuple):
-    """A sum over items, and how many there are."""
-
-    total: torch.Tensor
-    items: int
-
-    def mean(self) -> torch.Tensor:
-        """The sum over its items; zero without any."""
-        return self.total / max(1, self.items)
+def class_sum(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of class logits (pictures, 3) with labels (pictures,), summed."""
+    return F.cross_entropy(logits.float(), labels, reduction="sum")
 
 
-def class_term(logits: torch.Tensor, labels: torch.Tensor) -> Term:
-    """Cross-entropy of class logits (pictures, 3) with labels (pictures,)."""
-    return Term(F.cross_entropy(logits.float(), labels, reduction="sum"), len(labels))
-
-
-def mask_terms(
+def mask_sums(
     logits: torch.Tensor, truth: torch.Tensor, inside: torch.Tensor
-) -> tuple[Term, Term]:
-    """Binary cross-entropy and Dice loss of masks.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Binary cross-entropy, and Dice loss, each summed over masks.
 
     Cross-entropy is the mean over a mask's pixels. Dice, as published by LISA, is
     1 - (2 Σpt/1000 + ε) / (Σp/1000 + Σt/1000 + ε) with ε = 1e-6; it has no slope where the truth
-    is empty, and such masks are not counted.
+    is empty, and such masks are left out.
 
     Args:
         logits: (windows, height, width) at the size of the truth.
@@ -52,12 +39,11 @@ def mask_terms(
     overlap = 2 * (probability / 1000 * target).sum(1)
     size = (probability / 1000).sum(1) + (target / 1000).sum(1)
     dice = 1 - (overlap + 1e-6) / (size + 1e-6)
-    filled = target.sum(1) > 0
-    return Term(entropy.sum(), len(logits)), Term(dice[filled].sum(), int(filled.sum()))
+    return entropy.sum(), dice[target.sum(1) > 0].sum()
 
 
-def text_term(logits: torch.Tensor, labels: torch.Tensor) -> Term:
-    """Next-token cross-entropy.
+def text_sum(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Next-token cross-entropy, summed over supervised tokens.
 
     Args:
         logits: (pictures, tokens, vocabulary).
@@ -65,5 +51,9 @@ def text_term(logits: torch.Tensor, labels: torch.Tensor) -> Term:
     """
     shifted, targets = logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
     wanted = targets != IGNORED
-    total = F.cross_entropy(shifted[wanted].float(), targets[wanted], reduction="sum")
-    return Term(total, int(wanted.sum()))
+    return F.cross_entropy(shifted[wanted].float(), targets[wanted], reduction="sum")
+
+
+def supervised(labels: torch.Tensor) -> int:
+    """How many tokens of labels (pictures, tokens) `text_sum` adds up."""
+    return int((labels[:, 1:] != IGNORED).sum())

@@ -1,4 +1,8 @@
-"""Checkpoints of a run: whole or not at all, the newest few kept."""
+"""Checkpoints of a run: whole or not at all, the newest few kept.
+
+What is trained and its optimiser are gathered whole onto the first process whatever way the run
+is spread over devices, so a run may go on with another number of them.
+"""
 
 import shutil
 from collections.abc import Mapping
@@ -6,10 +10,40 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_state_dict,
+    set_state_dict,
+)
 
+from sida.errors import CheckpointError
 from sida.files import write_folder
 
-__all__ = ["latest", "load_state", "save_state"]
+__all__ = ["gather", "latest", "load_state", "restore", "save_state"]
+
+GATHERED = StateDictOptions(
+    full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, strict=False
+)
+SPREAD = StateDictOptions(full_state_dict=True, broadcast_from_rank0=False, strict=False)
+
+
+def gather(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Trained parameters and optimiser state, whole and on the CPU; every process must ask."""
+    parameters, optimiser = get_state_dict(module, optimizer, options=GATHERED)
+    return {"parameters": parameters, "optimizer": optimiser}
+
+
+def restore(
+    module: torch.nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
+) -> None:
+    """Put back what `gather` gave."""
+    set_state_dict(
+        module,
+        optimizer,
+        model_state_dict=state["parameters"],
+        optim_state_dict=state["optimizer"],
+        options=SPREAD,
+    )
 
 
 def save_state(out: Path, step: int, state: Mapping[str, Any], keep: int) -> None:
@@ -28,8 +62,19 @@ def latest(out: Path) -> Path | None:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote; tensors and plain values only."""
-    state: dict[str, Any] = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
+    """Read what `save_state` wrote; tensors and plain values only.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
+    path = folder / "state.pt"
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}): delete {folder}, and the run goes on from the "
+            "checkpoint before."
+        ) from error
     return state
 
 

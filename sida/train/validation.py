@@ -1,6 +1,6 @@
 """How a model judges labelled pictures while it is trained: whole pictures, as a user would."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 import sida.data
 from sida.errors import PictureError
 from sida.evaluation.metrics import auroc, balanced_accuracy, confusion, f1, iou, recalls
+from sida.image.overlay import overlay, side_by_side
 from sida.inference.engine import Engine
 from sida.model import Sida, SidaProcessor
 from sida.model.calibration import Calibration
@@ -17,6 +18,8 @@ __all__ = ["THRESHOLDS", "Validation", "validate"]
 
 THRESHOLDS = np.round(np.arange(0.05, 1, 0.05), 2)
 """Probabilities at which masks are tried."""
+EXAMPLES = 4
+"""Pictures that are kept to be looked at."""
 LEVELS = np.log(THRESHOLDS / (1 - THRESHOLDS))
 
 
@@ -29,12 +32,14 @@ class Validation:
         truth: the true labels.
         mask_f1: (masks, thresholds) F1 at `THRESHOLDS` of the mask of each truly tampered picture.
         mask_iou: the same of the intersection over union.
+        examples: of the first tampered ones picture, truth and prediction, side by side.
     """
 
     class_logits: np.ndarray
     truth: list[str]
     mask_f1: np.ndarray
     mask_iou: np.ndarray
+    examples: list[np.ndarray] = field(default_factory=list)
 
     def metrics(self, calibration: Calibration) -> dict[str, float]:
         """Metrics end to end: a tampered picture that is called otherwise has an empty mask."""
@@ -67,6 +72,7 @@ def validate(model: Sida, processor: SidaProcessor, data: str | Path) -> Validat
     training = model.training
     engine = Engine(model, processor)
     logits, truth, f1s, ious = [], [], [], []
+    examples: list[np.ndarray] = []
     for sample in sida.data.open(data):
         try:
             picture = sample.read()
@@ -80,13 +86,25 @@ def validate(model: Sida, processor: SidaProcessor, data: str | Path) -> Validat
             altered, found = mask >= 128, [judged.mask_logits > level for level in LEVELS]
             f1s.append([f1(altered, at) for at in found])
             ious.append([iou(altered, at) for at in found])
+            if len(examples) < EXAMPLES:
+                examples.append(_example(picture.pixels, altered, judged.mask_logits > 0))
     model.train(training)
     return Validation(
         np.stack(logits) if logits else np.zeros((0, len(LABELS))),
         truth,
         np.array(f1s).reshape(-1, len(LEVELS)),
         np.array(ious).reshape(-1, len(LEVELS)),
+        examples,
     )
+
+
+def _example(pixels: np.ndarray, truth: np.ndarray, found: np.ndarray) -> np.ndarray:
+    panels = [
+        ("picture", pixels),
+        ("truth", overlay(pixels, truth)),
+        ("found", overlay(pixels, found)),
+    ]
+    return side_by_side(panels, height=256)
 
 
 def _always(_: np.ndarray) -> bool:

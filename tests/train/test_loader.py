@@ -5,15 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import sida.data
 from sida.assets import EMBEDDED
 from sida.errors import DataError
 from sida.model.presets import tiny
 from sida.model.processor import SidaProcessor
+from sida.model.prompt import IGNORED
 from sida.model.tokenizer import Tokenizer
 from sida.train import loader
-from sida.train.loader import Batches
+from sida.train.config import TrainConfig
+from sida.train.loader import Batches, Collator
 from sida.verdict import LABELS
 
 
@@ -22,17 +25,10 @@ def processor():
     return SidaProcessor(tiny(), Tokenizer.load(EMBEDDED))
 
 
-def batches(sets, processor, **changes):
-    settings = {
-        "image_tokens": 16,
-        "batch_size": 6,
-        "crops": [32],
-        "post_process": 0.0,
-        "text_every": 2,
-        "empty_masks": False,
-        "seed": 0,
-    }
-    return Batches(sets, processor, **settings | changes)
+def batches(sets, processor, micro=6, **changes):
+    settings = {"batch_size": 6, "crops": [32], "text_every": 2, "data": "x", **changes}
+    config = TrainConfig(**settings)
+    return Batches(sets, Collator(processor, tiny(), 16, config), config, micro)
 
 
 def test_every_set_gives_the_same_share_of_every_class(labelled, processor, monkeypatch):
@@ -46,7 +42,7 @@ def test_every_set_gives_the_same_share_of_every_class(labelled, processor, monk
         return loader.Crop(np.zeros((32, 32, 3), np.uint8), None, sample.label)
 
     monkeypatch.setattr(loader, "crop_sample", note)
-    _ = batches([samples, few, none], processor, batch_size=36)[0]
+    _ = batches([samples, few, none], processor, micro=36, batch_size=36)[0]
     shares = {label: [n for (c, _), n in taken.items() if c == label] for label in LABELS}
     assert shares == {"real": [6, 6], "full_synthetic": [4, 4, 4], "tampered": [4, 4, 4]}
 
@@ -55,6 +51,38 @@ def test_a_batch_follows_from_its_step_alone(labelled, processor):
     made = batches([list(sida.data.open(labelled))], processor)
     assert made[3].inputs.vision.pixels.equal(made[3].inputs.vision.pixels)
     assert not made[3].inputs.vision.pixels.equal(made[5].inputs.vision.pixels)
+
+
+def test_micro_batches_hold_what_the_batch_holds(labelled, processor):
+    samples = [list(sida.data.open(labelled))]
+    whole = batches(samples, processor)[3]
+    parts = [batches(samples, processor, micro=2)[9 + i] for i in range(3)]
+    for name in ("labels", "input_ids", "class_positions"):
+        assert getattr(whole, name).equal(torch.cat([getattr(part, name) for part in parts]))
+    pixels = torch.cat([part.inputs.vision.pixels for part in parts])
+    assert whole.inputs.vision.pixels.equal(pixels)
+
+
+def test_descriptions_of_the_data_are_taught_where_there_are_any(labelled, processor):
+    samples = [replace(s, description=None) for s in sida.data.open(labelled)]
+    told = [replace(s, description="Type: told.") if s.label == "tampered" else s for s in samples]
+    batch = batches([told], processor, texts="data")[0]
+    taught = (batch.text_labels != IGNORED).any(1)
+    assert taught.tolist() == [LABELS[label] == "tampered" for label in batch.labels]
+    row = batch.text_labels[taught][0]
+    assert "Type: told." in processor.tokenizer.decode(row[row != IGNORED].tolist())
+
+
+def test_what_is_too_long_is_cut(labelled, processor):
+    batch = batches([list(sida.data.open(labelled))], processor, max_tokens=100)[0]
+    assert batch.text_labels.shape[1] == 100
+    assert batch.input_ids.shape == batch.attention_mask.shape == (6, 85)
+
+
+def test_whole_pictures_are_taken_as_they_are(labelled, processor):
+    samples = list(sida.data.open(labelled))
+    batch = batches([samples], processor, crops=[])[1]
+    assert batch.inputs.vision.valid.tolist() == [[48, 56]] * 6
 
 
 def test_a_broken_picture_is_named_and_another_taken(labelled, processor, tmp_path, caplog):

@@ -10,7 +10,10 @@ from sida.errors import CheckpointError, ConfigError, DataError
 from sida.model.checkpoint import digest_of
 from sida.train import train
 
-FAST = ("max_steps=4", "batch_size=3", "crops=[32]", "workers=0", "threads=1", "save_every=2")
+FAST = (
+    *("trackers=[]", "max_steps=4", "batch_size=3", "crops=[32]"),
+    *("workers=0", "threads=1", "save_every=2"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,8 @@ def test_the_newest_checkpoints_are_kept(finished):
 def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(finished, labelled, tmp_path):
     out = tmp_path / "stopped"
     shutil.copytree(finished / "checkpoints/step-2", out / "checkpoints/step-2")
+    written = (finished / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (out / "metrics.jsonl").write_text("".join(written[:3]) + written[3][:20])  # killed at step 4
     train("tiny", out, resume=True, overrides=[*FAST, f"data={labelled}"])
     for found, expected in zip(lines(out), lines(finished), strict=True):
         del found["seconds"], expected["seconds"]
@@ -96,3 +101,48 @@ def test_a_model_that_is_not_there_is_one_sentence(labelled, tmp_path):
     settings = [*FAST, f"model={tmp_path / 'nope'}", f"data={labelled}"]
     with pytest.raises(CheckpointError, match="There is no model"):
         train("tiny", tmp_path / "out", overrides=settings)
+
+
+def test_the_best_weights_become_the_model(labelled, tmp_path):
+    settings = [*FAST, f"data={labelled}", f"validation={labelled}", "validate_every=1"]
+    train("tiny", tmp_path / "out", overrides=[*settings, "best=auroc_real_vs_not", "patience=2"])
+    measured = [
+        json.loads(line)["auroc_real_vs_not"]
+        for line in (tmp_path / "out/validation.jsonl").read_text().splitlines()
+    ]
+    written = json.loads((tmp_path / "out/model/validation.json").read_text())
+    assert not (tmp_path / "out/best").exists()
+    assert len(measured) <= 4
+    assert written["count"] == 6
+
+
+def test_a_best_that_the_validation_data_cannot_tell_is_refused(labelled, tmp_path):
+    shutil.copytree(labelled / "real", tmp_path / "real/real")
+    settings = [f"data={labelled}", f"validation={tmp_path / 'real'}", "validate_every=1"]
+    settings += [*FAST, "best=f1_fixed_mean_tampered"]
+    with pytest.raises(ConfigError, match="best=f1_fixed_mean_tampered cannot be measured"):
+        train("tiny", tmp_path / "out", overrides=settings)
+
+
+def test_what_is_followed_can_be_looked_at(labelled, tmp_path):
+    settings = [*FAST, f"data={labelled}", f"validation={labelled}", "validate_every=4"]
+    train("tiny", tmp_path / "out", overrides=[*settings, "trackers=[tensorboard]"])
+    assert list((tmp_path / "out").rglob("events.out.tfevents*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("micro_batch_size=2", "not a multiple of micro_batch_size 2"),
+        ("patience=2", "patience needs best"),
+        ("best=accuracy", "needs validation=FOLDER"),
+        ("lora={}", "lora is for frozen layers"),
+        ("trained=[]", "nothing is trained"),
+        ("trained=[nose]", "trained='nose' begins no parameter's name"),
+        ("no_such_key=1", "no_such_key: no such key"),
+    ],
+)
+def test_contradictions_are_one_sentence_before_the_first_step(labelled, tmp_path, change, told):
+    with pytest.raises(ConfigError, match=told):
+        train("tiny", tmp_path / "out", overrides=[*FAST, f"data={labelled}", change])
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,69 @@
+"""What one forward pass of training computes: the sums of all losses, and what they count."""
+
+import torch
+from torch import nn
+
+from sida.model import Sida
+from sida.model.frame import to_canvas
+from sida.train.config import LossWeights
+from sida.train.loader import Batch
+from sida.train.losses import class_sum, mask_sums, supervised, text_sum
+from sida.verdict import LABELS
+
+__all__ = ["LOSSES", "Trained", "counts"]
+
+LOSSES = ("class", "mask_bce", "mask_dice", "text", "image_tokens")
+
+
+class Trained(nn.Module):
+    """A model with what is only there to train it; wrapped as one for several devices.
+
+    Attributes:
+        token_head: says the class from the mean image token alone. Through the language model the
+            gradient of an encoder that begins from scratch is faint at first.
+    """
+
+    def __init__(self, model: Sida, weights: LossWeights) -> None:
+        super().__init__()
+        self.model, self.weights = model, weights
+        width = model.config.language.hidden_size
+        self.token_head = nn.Linear(width, len(LABELS)) if weights.image_tokens else None
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Weighted sums (5,) of the losses of a micro-batch, in the order of `LOSSES`."""
+        text = bool((batch.text_labels >= 0).any())
+        output = self.model(
+            batch.inputs,
+            batch.input_ids,
+            batch.attention_mask,
+            batch.class_positions,
+            batch.mask_positions,
+            text=text,
+        )
+        size = (batch.masks.shape[-2], batch.masks.shape[-1])
+        bce, dice = mask_sums(to_canvas(output.mask_logits, size), batch.masks, batch.inside)
+        nothing = bce.new_zeros(())
+        weights = self.weights
+        sums = (
+            class_sum(output.class_logits, batch.labels) * weights.classes,
+            bce * weights.mask_bce,
+            dice * weights.mask_dice,
+            text_sum(output.logits, batch.text_labels) * weights.text if text else nothing,
+            self._token_sum(output.image_tokens, batch.labels, nothing),
+        )
+        return torch.stack(sums)
+
+    def _token_sum(
+        self, tokens: torch.Tensor, labels: torch.Tensor, nothing: torch.Tensor
+    ) -> torch.Tensor:
+        if self.token_head is None:
+            return nothing
+        return class_sum(self.token_head(tokens.mean(1)), labels) * self.weights.image_tokens
+
+
+def counts(batch: Batch) -> torch.Tensor:
+    """What each of `LOSSES` adds up over (5,): pictures, masks, filled masks, tokens, pictures."""
+    filled = (batch.masks * batch.inside).flatten(1).any(1).sum()
+    pictures, masks = len(batch.labels), len(batch.masks)
+    tokens = supervised(batch.text_labels)
+    return torch.tensor([pictures, masks, int(filled), tokens, pictures], dtype=torch.float64)

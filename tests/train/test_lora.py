@@ -1,0 +1,30 @@
+"""Low-rank additions start at nothing, change alone, and merge into plain weights."""
+
+import torch
+
+from sida.model import Sida
+from sida.model.presets import tiny
+from sida.train.config import Lora
+from sida.train.lora import add_lora, merged
+
+
+def test_merged_weights_give_the_same_as_the_additions(tmp_path):
+    torch.manual_seed(0)
+    model = Sida(tiny()).eval()
+    plain = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    add_lora(model, Lora(rank=4))
+    model.eval()
+    assert merged(model).keys() == plain.keys()
+    assert all(tensor.equal(plain[name]) for name, tensor in merged(model).items())
+    for name, parameter in model.named_parameters():
+        if ".lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    embeds = torch.randn(2, 7, 128)
+    with torch.no_grad():
+        expected = model.prefill(embeds)
+        model.save_pretrained(tmp_path, state_dict=merged(model))
+        again = Sida.from_pretrained(tmp_path).eval()
+        torch.testing.assert_close(again.prefill(embeds), expected, rtol=1e-5, atol=1e-5)
+    changed = {n for n, t in again.state_dict().items() if not t.equal(plain[n])}
+    assert {name.rsplit(".", 2)[1] for name in changed} == {"q_proj", "v_proj"}
+    assert all(name.startswith("language.") for name in changed)
