@@ -1,11 +1,13 @@
 """`sida train`: a recipe, a folder for what comes of it."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sida.cli.edge import messages, say
+from sida.cli.progress import progress_bar
 
 __all__ = ["register"]
 
@@ -37,6 +39,24 @@ def train(
     """
     from sida.train import train as run
 
-    with messages():
-        run(config, out, resume=resume, overrides=tuple(overrides or ()))
-    say(f"The model is in {out / 'model'}.")
+    with messages(), progress_bar("Training") as show:
+        run(
+            config,
+            out,
+            resume=resume,
+            overrides=tuple(overrides or ()),
+            on_step=lambda step, steps, _: show(step, steps),
+        )
+    folder = out / "model"
+    say(f"The model is in {folder}.{_measured(folder)}")
+
+
+def _measured(folder: Path) -> str:
+    """What the run measured of its model, in a sentence."""
+    file = folder / "validation.json"
+    if not file.is_file():
+        return ""
+    metrics = json.loads(file.read_text(encoding="utf-8"))
+    count = int(metrics.pop("count"))
+    listed = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+    return f" On the {count} pictures for validation: {listed}."

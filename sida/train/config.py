@@ -55,10 +55,12 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field(
-        "tiny",
-        description="a preset to begin from scratch, or weights to begin from: a folder "
-        "(ours, SIDA's or LISA's published layout) or a name",
+    model: str | None = Field(
+        None,
+        description="weights to begin from: a name, or a folder (ours, SIDA's or LISA's layout)",
+    )
+    preset: str | None = Field(
+        None, description="the architecture to begin with fresh weights, where no model is named"
     )
     tokenizer: Path | None = Field(
         None, description="folder of the tokenizer of a preset; by default that embedded with tiny"
@@ -145,11 +147,11 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.model is None and self.preset is None:
+            raise ValueError("there is nothing to begin from: give model=NAME, or preset=tiny")
         size, micro = self.batch_size, self.micro_batch_size
         if micro is not None and size % micro:
             raise ValueError(f"batch_size {size} is not a multiple of micro_batch_size {micro}")
-        if self.best is not None and self.validation is None:
-            raise ValueError(f"best={self.best} needs validation=FOLDER to be measured on")
         if self.patience is not None and self.best is None:
             raise ValueError("patience needs best, the metric that has to grow")
         if self.lora is not None and "" in self.trained:
@@ -174,8 +176,7 @@ def read_config(name: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     try:
         return TrainConfig(**values)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {_reason(e)}" for e in error.errors()]
-        raise ConfigError(f"{name}: {'; '.join(lines)}") from error
+        raise ConfigError(f"{name}: {'; '.join(map(_reason, error.errors()))}") from error
 
 
 def _load(name: str | Path) -> dict[str, Any]:
@@ -209,6 +210,9 @@ def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
 
 
 def _reason(error: Any) -> str:
+    place = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        return f"no such key; expected one of {', '.join(TrainConfig.model_fields)}"
-    return f"{error['msg']}, found {error['input']!r}"
+        return f"{place}: no such key; expected one of {', '.join(TrainConfig.model_fields)}"
+    if not place:  # a contradiction between keys
+        return str(error["ctx"]["error"])
+    return f"{place}: {error['msg']}, found {error['input']!r}"

@@ -81,6 +81,8 @@ def train(
     settings = config if isinstance(config, TrainConfig) else read_config(config, overrides)
     if not settings.data:
         raise ConfigError("The recipe names no data: add data=FOLDER of labelled pictures.")
+    if settings.best is not None and settings.validation is None:
+        raise ConfigError(f"best={settings.best} is measured on other data: add validation=FOLDER.")
     folder = Path(out)
     if (folder / "model").is_dir() and resume:
         log.info("%s is finished", folder)

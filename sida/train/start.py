@@ -6,7 +6,7 @@ from sida.assets import EMBEDDED
 from sida.errors import ConfigError
 from sida.model import Sida, SidaProcessor
 from sida.model.checkpoint import load_base
-from sida.model.presets import PRESETS, preset
+from sida.model.presets import preset
 from sida.model.tokenizer import Tokenizer
 from sida.train.config import TrainConfig
 from sida.train.lora import add_lora
@@ -25,7 +25,9 @@ def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
         CheckpointError: the weights are missing, broken or of another model.
         ConfigError: a name in `trained` begins no parameter's name.
     """
-    model, processor = _fresh(config) if config.model in PRESETS else load_base(config.model)
+    model, processor = _fresh(config) if config.model is None else load_base(config.model)
+    if config.loss.text and processor.tokenizer.end_id is None:
+        processor = _teach_end(model, processor)
     for name in config.trained:
         if not any(each.startswith(name) for each, _ in model.named_parameters()):
             parts = ", ".join(part for part, _ in model.named_children())
@@ -45,8 +47,17 @@ def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
     return model, processor
 
 
+def _teach_end(model: Sida, processor: SidaProcessor) -> SidaProcessor:
+    """Add the row of `[END]`, with which a model that writes ends its texts."""
+    old = processor.tokenizer
+    tokenizer = Tokenizer(old.model, {**old.added, "[END]": len(old)})
+    model.resize_token_embeddings(len(tokenizer))
+    return SidaProcessor(model.config, tokenizer)
+
+
 def _fresh(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
     tokenizer = Tokenizer.load(config.tokenizer or EMBEDDED)
-    sizes = preset(config.model)
+    assert config.preset is not None
+    sizes = preset(config.preset)
     sizes.language.vocab_size = len(tokenizer)
     return Sida(sizes), SidaProcessor(sizes, tokenizer)

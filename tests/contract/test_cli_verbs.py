@@ -110,7 +110,12 @@ def test_train_passes_its_options_on(sida: Run, calls: list[Any]) -> None:
     result = sida("train", "tiny", "max_steps=3", "--out", "run", "data=x", "--resume")
     assert result.exit_code == 0, result.output
     overrides = ("max_steps=3", "data=x")
-    assert calls == [(("tiny", Path("run")), {"resume": True, "overrides": overrides})]
+    ((given, named),) = calls
+    assert given == ("tiny", Path("run"))
+    assert {name: named[name] for name in ("resume", "overrides")} == {
+        "resume": True,
+        "overrides": overrides,
+    }
     assert result.stderr == "busy\nThe model is in run/model.\n"
 
 

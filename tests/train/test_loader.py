@@ -26,7 +26,7 @@ def processor():
 
 
 def batches(sets, processor, micro=6, **changes):
-    settings = {"batch_size": 6, "crops": [32], "text_every": 2, "data": "x", **changes}
+    settings = {"preset": "tiny", "batch_size": 6, "crops": [32], "text_every": 2, **changes}
     config = TrainConfig(**settings)
     return Batches(sets, Collator(processor, tiny(), 16, config), config, micro)
 

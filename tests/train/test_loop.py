@@ -135,7 +135,7 @@ def test_what_is_followed_can_be_looked_at(labelled, tmp_path):
     [
         ("micro_batch_size=2", "not a multiple of micro_batch_size 2"),
         ("patience=2", "patience needs best"),
-        ("best=accuracy", "needs validation=FOLDER"),
+        ("best=accuracy", "add validation=FOLDER"),
         ("lora={}", "lora is for frozen layers"),
         ("trained=[]", "nothing is trained"),
         ("trained=[nose]", "trained='nose' begins no parameter's name"),

@@ -19,7 +19,13 @@ from sida.train.config import TrainConfig
 from sida.train.loader import Batches, Collator
 from sida.train.step import Trained, counts
 
-SETTINGS = {"batch_size": 6, "crops": [32], "text_every": 1, "loss": {"image_tokens": 0.5}}
+SETTINGS = {
+    "preset": "tiny",
+    "batch_size": 6,
+    "crops": [32],
+    "text_every": 1,
+    "loss": {"image_tokens": 0.5},
+}
 
 
 def gradients(labelled, micro):
