@@ -112,9 +112,10 @@ class SamDecoder(nn.Module):
 
 
 class NativeState(NamedTuple):
-    """Features of every window at strides 4, 8 and 16, kept for the mask."""
+    """What the mask needs of every window: features at strides 4, 8 and 16, noise at stride 4."""
 
     features: tuple[torch.Tensor, ...]
+    noise: torch.Tensor
     valid: torch.Tensor
     owner: torch.Tensor
 
@@ -151,15 +152,18 @@ class Native(nn.Module):
         )
         self.pool = Pool(widths[-1], vision.image_tokens, config.language.hidden_size)
         channels = config.mask.output_channels
-        self.laterals = nn.ModuleList(Conv(width, channels, 1) for width in widths)
-        self.compare = Conv(2 * channels, channels, 1)
+        self.laterals = nn.ModuleList(
+            nn.Sequential(ChannelNorm(width), Conv(width, channels, 1)) for width in widths
+        )
+        self.compare = Conv(2 * channels + Residuals.levels, channels, 1)
         self.smooth = Conv(channels, channels, 3, padding=1)
 
     def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, NativeState]:
         """Image tokens (pictures, image_tokens, language width), and the features for masks."""
         pixels, valid, owner = inputs.vision
         inside = valid_mask(valid, pixels.shape[-2:], 1)
-        x = torch.cat([pixels * inside, self.residuals(pixels, valid)], dim=1)
+        residuals, noise = self.residuals(pixels, valid)
+        x = torch.cat([pixels * inside, residuals], dim=1)
         x = self.stem(x)
         x = self.enter(x * valid_mask(valid, x.shape[-2:], 2))
         kept = []
@@ -171,14 +175,14 @@ class Native(nn.Module):
             kept.append(x)
             if level < len(self.downs):
                 x = self.downs[level](x)
-        tokens = self.pool(x, inside, owner)
-        return tokens, NativeState(tuple(kept), valid, owner)
+        tokens = self.pool(x, F.avg_pool2d(noise, 4), inside, owner)
+        return tokens, NativeState(tuple(kept), noise, valid, owner)
 
     def embed(self, inputs: Inputs, windows: torch.Tensor, state: NativeState) -> torch.Tensor:
         """Mask embedding (windows, channels, height / 4, width / 4) of the chosen windows.
 
-        An altered region shows by what sets it apart: each feature stands beside how far it is
-        from its mean over the whole picture, in standard deviations.
+        An altered region shows by what sets it apart: beside each feature, and each level of noise,
+        stands how far it is from its mean over the whole picture, in standard deviations.
         """
         levels = [
             lateral(feature[windows])
@@ -189,7 +193,8 @@ class Native(nn.Module):
             merged = F.interpolate(merged, finer.shape[-2:], mode="nearest") + finer
         valid = state.valid[windows]
         inside = valid_mask(valid, merged.shape[-2:], 4).to(merged.dtype)
-        standardized = _standardize(merged, inside, state.owner[windows])
+        measured = torch.cat([merged, state.noise[windows]], dim=1)
+        standardized = _standardize(measured, inside, state.owner[windows])
         compared = F.gelu(self.compare(torch.cat([merged, standardized], dim=1)))
         return _extend(self.smooth(compared * inside), valid, 4)
 
@@ -218,13 +223,15 @@ def _standardize(x: torch.Tensor, inside: torch.Tensor, owner: torch.Tensor) -> 
 
 
 class Residuals(nn.Module):
-    """Second differences of luma along rows, columns and both, in grey levels, softly bounded.
+    """Second differences of luma along rows, columns and both, and how strong they are.
 
     The three kernels are the linear ones of the spatial rich model (Fridrich and Kodovský, 2012)
     that a small network profits from most; x / (|x| + 3) keeps faint noise apart from edges.
     """
 
     filters = 3
+    levels = 6
+    """Maps of noise: each filter's over 12 and over 36 pixels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -238,12 +245,34 @@ class Residuals(nn.Module):
         luma = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
         return 127.5 * torch.stack([row, row.T, both])[:, None] * luma
 
-    def forward(self, pixels: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """(windows, 3, height, width) in -1..1 -> (windows, 3, height, width) in -1..1."""
+    def forward(
+        self, pixels: torch.Tensor, valid: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Bounded residuals, and the logarithm of their mean square around each position.
+
+        Args:
+            pixels: (windows, 3, height, width) in -1..1.
+
+        Returns:
+            (windows, 3, height, width) in -1..1, and (windows, 6, height / 4, width / 4).
+        """
         kernels = self.get_buffer("kernels").to(pixels.dtype)
-        residual = F.conv2d(pixels, kernels, padding=1)
-        residual = residual / (residual.abs() + 3)
-        return residual * valid_mask(valid, pixels.shape[-2:], 1, margin=1).to(pixels.dtype)
+        inside = valid_mask(valid, pixels.shape[-2:], 1, margin=1).to(pixels.dtype)
+        residual = F.conv2d(pixels, kernels, padding=1) * inside
+        # Means of float32: squares of grey levels leave the range of float16.
+        energy = F.avg_pool2d(residual.float().square(), 4)
+        share = F.avg_pool2d(inside.float(), 4)
+        levels = [
+            torch.log(_around(energy, s) / _around(share, s).clamp_min(0.01) + 0.1) / 4
+            for s in (3, 9)
+        ]
+        bounded = residual / (residual.abs() + 3)
+        return bounded, torch.cat(levels, dim=1).to(pixels.dtype)
+
+
+def _around(x: torch.Tensor, side: int) -> torch.Tensor:
+    """Mean over a square around each position, zeros beyond the border."""
+    return F.avg_pool2d(x, side, stride=1, padding=side // 2)
 
 
 class Block(nn.Module):
@@ -275,24 +304,29 @@ class ChannelNorm(nn.Module):
 
 
 class Pool(nn.Module):
-    """The positions of each window -> tokens, and their mean over the windows of a picture.
+    """The positions of each window -> tokens, and of each picture's windows -> one set of tokens.
 
     Token 0 is the mean, token 1 the standard deviation; each further one is a softmax-weighted mean
     with a weighting of its own. A window is pooled by itself, as the crops of training are: over
-    more positions a softmax would always find something.
+    more positions a softmax would always find something. Windows are then weighted by what
+    their tokens say, at first equally.
     """
 
     def __init__(self, width: int, tokens: int, out: int) -> None:
         super().__init__()
         self.norm = ChannelNorm(width)
-        self.scores = Conv(width, tokens - 2, 1)
+        width += Residuals.levels
+        self.scores = nn.Conv2d(width, tokens - 2, 1)
         self.out = nn.Linear(width, out)
         self.kinds = nn.Parameter(torch.zeros(tokens, out))
         self.statistics = nn.ModuleList(nn.Linear(width, out) for _ in range(2))
+        self.windows = nn.Linear(out, 1, bias=False)
 
-    def forward(self, x: torch.Tensor, inside: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
-        """(windows, width, h, w) -> (pictures, tokens, out)."""
-        normed = self.norm(x)
+    def forward(
+        self, x: torch.Tensor, noise: torch.Tensor, inside: torch.Tensor, owner: torch.Tensor
+    ) -> torch.Tensor:
+        """(windows, width, h, w) and (windows, levels, h, w) -> (pictures, tokens, out)."""
+        normed = torch.cat([self.norm(x), noise], dim=1)
         inside = inside.flatten(2).float()
         scores = self.scores(normed).flatten(2).float().masked_fill(inside == 0, -torch.inf)
         values = normed.flatten(2).transpose(1, 2).float()
@@ -305,14 +339,28 @@ class Pool(nn.Module):
         ]
         weighted = self.out((scores.softmax(2) @ values).to(x.dtype))
         tokens = torch.cat([torch.stack(statistics, 1), weighted], dim=1) + self.kinds
-        return _mean_by_owner(tokens, owner)
+        return _weighted_by_owner(tokens, self.windows(tokens), owner)
 
 
-def _mean_by_owner(tokens: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
-    """(windows, tokens, dim) -> (pictures, tokens, dim), the mean over each picture's windows."""
-    counts = torch.bincount(owner).to(tokens.dtype)
-    sums = tokens.new_zeros(len(counts), *tokens.shape[1:]).index_add(0, owner, tokens)
-    return sums / counts[:, None, None]
+def _weighted_by_owner(
+    tokens: torch.Tensor, scores: torch.Tensor, owner: torch.Tensor
+) -> torch.Tensor:
+    """(windows, tokens, dim) -> (pictures, tokens, dim).
+
+    Args:
+        scores: (windows, tokens, 1); their softmax over each picture's windows is the weighting.
+        owner: (windows,) the picture of each window.
+    """
+    pictures = int(owner[-1]) + 1
+    scores = scores.float()
+    index = owner[:, None, None].expand_as(scores)
+    highest = scores.new_full((pictures, *scores.shape[1:]), -torch.inf)
+    highest = highest.scatter_reduce(0, index, scores.detach(), "amax")
+    powers = (scores - highest[owner]).exp()
+    sums = torch.zeros_like(highest).index_add(0, owner, powers)
+    weights = (powers / sums[owner]).to(tokens.dtype)
+    pooled = tokens.new_zeros(pictures, *tokens.shape[1:])
+    return pooled.index_add(0, owner, tokens * weights)
 
 
 class NativeDecoder(nn.Module):
@@ -393,6 +441,7 @@ def initialize(module: nn.Module) -> None:
     elif isinstance(module, Pool):
         init.normal_(module.kinds, std=0.02)
         init.normal_(module.scores.weight, std=0.02)
+        init.zeros_(module.windows.weight)
     elif isinstance(module, NativeDecoder):
         init.zeros_(module.out.weight)
     elif isinstance(module, ChannelNorm):
