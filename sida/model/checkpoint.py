@@ -22,7 +22,7 @@ from sida.errors import CheckpointError, ConfigError, DownloadError
 from sida.files import require_space, write_folder
 from sida.model.calibration import Calibration
 from sida.model.config import SidaConfig
-from sida.model.hub import fetch, is_hub_name
+from sida.model.hub import fetch, is_hub_name, revision
 from sida.model.keys import from_published, from_tower, to_published
 from sida.model.presets import PRESETS, from_sizes, preset
 from sida.model.processor import SidaProcessor
@@ -35,6 +35,8 @@ __all__ = ["Loaded", "convert", "digest_of", "load", "load_base", "load_random"]
 
 log = logging.getLogger(__name__)
 
+CONTRADICTIONS = (StrictDataclassError, LookupError, RuntimeError, ValueError, ZeroDivisionError)
+"""What transformers and torch raise for sizes of which no network can be made."""
 NEW_IN_SIDA = ("class_head.", "fusion.")
 """What LISA's weights lack; a base for training gets these anew."""
 
@@ -70,8 +72,8 @@ def load(
     model, processor = _open(folder, fields, device, dtype)
     digest = digest_of(folder)
     label = folder.resolve().name if Path(name).is_dir() else name
-    version = str(fields.get("version", "1"))
-    return Loaded(model, processor, Calibration.load(folder, digest), label, version, digest)
+    calibration = Calibration.load(folder, digest)
+    return Loaded(model, processor, calibration, label, model.config.version, digest)
 
 
 def load_base(
@@ -153,9 +155,10 @@ def _open(
         )
     shards = Shards(folder)
     with _described(folder):
-        processor = SidaProcessor.from_pretrained(folder)
-        model = _build(processor.config, dtype)
-    _check_tokenizer(folder, processor.tokenizer, processor.config.language.vocab_size)
+        config = SidaConfig.from_dict(_sizes(fields))
+        model = _build(config, dtype)
+    processor = SidaProcessor(config, Tokenizer.load(folder))
+    _check_tokenizer(folder, processor.tokenizer, config.language.vocab_size)
     _fill(model, shards, {name: name for name in shards.shapes()}, device, dtype, folder)
     return _ready(model, device, folder), processor
 
@@ -170,6 +173,7 @@ def _open_published(
     tower, origin = _vision_tower(folder, fields)
     with _described(folder):
         config = config_from_published(folder, fields, shapes, _fields(tower), origin)
+        config.version = revision(folder) or "unknown"
         model = _build(config, dtype)
     tokenizer = Tokenizer.load(folder)
     _check_tokenizer(folder, tokenizer, config.language.vocab_size, exactly=True, lisa=lisa)
@@ -235,6 +239,15 @@ def _fields(folder: Path) -> dict[str, Any]:
     return fields
 
 
+def _sizes(fields: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without what says nothing of sizes: number types are those of the tensors."""
+    return {
+        name: _sizes(value) if isinstance(value, dict) else value
+        for name, value in fields.items()
+        if name not in ("dtype", "torch_dtype", "id2label", "label2id")
+    }
+
+
 def _architectures(fields: dict[str, Any]) -> list[str]:
     named = fields.get("architectures") or []
     return [str(name) for name in named] if isinstance(named, list) else [str(named)]
@@ -242,13 +255,10 @@ def _architectures(fields: dict[str, Any]) -> list[str]:
 
 @contextmanager
 def _described(folder: Path) -> Iterator[None]:
-    """Whatever a library raises for sizes that contradict each other, as one sentence."""
+    """What libraries raise for sizes that contradict each other, as one sentence."""
     try:
         yield
-    except (
-        *(StrictDataclassError, ArithmeticError, AttributeError, LookupError, OSError),
-        *(RuntimeError, TypeError, ValueError),
-    ) as error:
+    except CONTRADICTIONS as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
         raise CheckpointError(
             f"The sizes in {folder} make no network ({reason}): weights and config.json do not "

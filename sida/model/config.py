@@ -2,8 +2,10 @@
 
 from typing import Any, Literal
 
+from huggingface_hub.dataclasses import strict
 from transformers import (
     AutoConfig,
+    CLIPVisionConfig,
     LlamaConfig,
     PreTrainedConfig,
     SamConfig,
@@ -17,6 +19,7 @@ from sida.verdict import LABELS
 __all__ = ["MaskConfig", "NativeMaskConfig", "NativeVisionConfig", "SidaConfig"]
 
 
+@strict
 class MaskConfig(PreTrainedConfig):
     """SAM as the published model uses it: image encoder, prompt encoder, mask decoder.
 
@@ -87,6 +90,7 @@ class MaskConfig(PreTrainedConfig):
     initializer_range: float = 0.02
 
 
+@strict
 class NativeVisionConfig(PreTrainedConfig):
     """A small convolutional encoder that sees pixels at their own resolution.
 
@@ -107,6 +111,7 @@ class NativeVisionConfig(PreTrainedConfig):
     initializer_range: float = 0.02
 
 
+@strict
 class NativeMaskConfig(PreTrainedConfig):
     """A mask decoder over the features of the native encoder, at stride 4."""
 
@@ -116,6 +121,16 @@ class NativeMaskConfig(PreTrainedConfig):
     initializer_range: float = 0.02
 
 
+KINDS = (
+    (CLIPVisionConfig, LlamaConfig, MaskConfig),
+    (NativeVisionConfig, LlamaConfig, NativeMaskConfig),
+)
+"""What may stand together as `vision`, `language` and `mask`."""
+FUSION_HEADS = 8
+"""Of the attention that fuses class and mask prompt."""
+
+
+@strict
 class SidaConfig(PreTrainedConfig):
     """The whole model.
 
@@ -131,6 +146,11 @@ class SidaConfig(PreTrainedConfig):
         select_layer: which of CLIP's hidden states is read.
         facts: whether explanations are written after a line of measured facts.
         vision_tower: folder or hub name that CLIP's weights came from.
+        version: of the weights, as verdicts name it; the hub's revision of published ones.
+
+    Raises:
+        ValueError: `vision`, `language` or `mask` is no set of sizes, or they do not go together;
+            `out_dim` cannot be split into the heads of the fusion.
     """
 
     model_type = "sida"
@@ -144,6 +164,7 @@ class SidaConfig(PreTrainedConfig):
     select_layer: int = -2
     facts: bool = False
     vision_tower: str = "openai/clip-vit-large-patch14"
+    version: str = "1"
     tie_word_embeddings: bool = False
     initializer_range: float = 0.02
 
@@ -151,6 +172,12 @@ class SidaConfig(PreTrainedConfig):
         self.vision = _sub_config(self.vision, "clip_vision_model")
         self.language = _sub_config(self.language, LlamaConfig.model_type)
         self.mask = _sub_config(self.mask, MaskConfig.model_type)
+        parts = (self.vision, self.language, self.mask)
+        if not any(all(map(isinstance, parts, kinds)) for kinds in KINDS):
+            found = ", ".join(part.model_type for part in parts)
+            raise ValueError(f"{found} do not go together")
+        if self.out_dim <= 0 or self.out_dim % FUSION_HEADS:
+            raise ValueError(f"out_dim {self.out_dim} is no multiple of {FUSION_HEADS} heads")
         self.language.tie_word_embeddings = self.tie_word_embeddings
         super().__post_init__(**kwargs)
         self.id2label = dict(enumerate(LABELS))
@@ -161,11 +188,13 @@ class SidaConfig(PreTrainedConfig):
         return self.language
 
 
-def _sub_config(value: dict[str, Any] | PreTrainedConfig | None, default: str) -> Any:
+def _sub_config(value: Any, default: str) -> Any:
     if isinstance(value, PreTrainedConfig):
         return value
+    if not isinstance(value, dict | None):
+        raise ValueError(f"{value!r} is no set of sizes")
     fields = dict(value or {})
-    return AutoConfig.for_model(fields.pop("model_type", default), **fields)
+    return AutoConfig.for_model(str(fields.pop("model_type", default)), **fields)
 
 
 for _config in (MaskConfig, NativeVisionConfig, NativeMaskConfig, SidaConfig):

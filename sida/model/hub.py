@@ -20,7 +20,7 @@ from sida.errors import CheckpointError, DownloadError
 from sida.files import require_space
 from sida.model.weights import weight_files
 
-__all__ = ["cached", "fetch", "is_hub_name"]
+__all__ = ["cached", "fetch", "is_hub_name", "revision"]
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,11 @@ def cached(name: str) -> Path | None:
     except LocalEntryNotFoundError:
         return None
     return folder if _is_complete(folder) else None
+
+
+def revision(folder: Path) -> str | None:
+    """Of a folder in the cache: the hub's name of this state of the weights."""
+    return folder.name if folder.parent.name == "snapshots" else None
 
 
 def _is_complete(folder: Path) -> bool:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
+
 from sida.errors import ConfigError
 from sida.model.config import SidaConfig
 
@@ -113,7 +115,7 @@ def from_sizes(path: str | Path) -> SidaConfig:
             out_dim=sizes["out_dim"],
             select_layer=select,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, StrictDataclassError) as error:
         raise ConfigError(
             f"{path} is not a file of sizes ({error}): expected JSON with vision, language, mask, "
             "out_dim and vocab."

@@ -31,6 +31,18 @@ _LANGUAGE = (
     "rms_norm_eps",
     "hidden_act",
 )
+_VISION = (
+    "hidden_size",
+    "intermediate_size",
+    "projection_dim",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_channels",
+    "image_size",
+    "patch_size",
+    "hidden_act",
+    "layer_norm_eps",
+)
 _IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 TRANSFORMERS = "4.31.0"
 """The version that the published folders were written by."""
@@ -98,7 +110,7 @@ def config_from_published(
         language["vocab_size"] = shapes["model.embed_tokens.weight"][0]
         language["rope_theta"] = fields.get("rope_theta", 10000.0)
         return SidaConfig(
-            vision=vision.get("vision_config", vision) | {"model_type": "clip_vision_model"},
+            vision=_clip(vision.get("vision_config", vision)),
             language=language,
             mask=_sam(shapes),
             out_dim=shapes["model.text_hidden_fcs.0.2.weight"][0],
@@ -110,6 +122,14 @@ def config_from_published(
             f"{folder} lacks {error.args[0]}, which every published folder has: copy or download "
             "it again."
         ) from error
+
+
+def _clip(fields: Mapping[str, Any]) -> dict[str, Any]:
+    sizes = {name: fields[name] for name in _VISION if name in fields}
+    for name in ("image_size", "patch_size"):  # transformers would also take pairs
+        if not isinstance(sizes.get(name), int):
+            raise ValueError(f"{name} of the vision tower is {sizes.get(name)!r}, no number")
+    return {"model_type": "clip_vision_model", **sizes}
 
 
 def _sam(shapes: Shapes) -> MaskConfig:

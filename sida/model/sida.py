@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoProcessor, DynamicCache, LlamaModel, Pre
 from transformers.utils.generic import ModelOutput
 
 from sida.model import encoders
-from sida.model.config import SidaConfig
+from sida.model.config import FUSION_HEADS, SidaConfig
 from sida.model.inputs import Inputs
 from sida.model.processor import SidaProcessor
 from sida.model.prompt import IMAGE_TOKEN
@@ -55,7 +55,7 @@ class Fusion(nn.Module):
         super().__init__()
         self.form = config.fusion
         self.class_query = nn.Linear(3, config.out_dim)
-        self.attention = nn.MultiheadAttention(config.out_dim, 8, batch_first=True)
+        self.attention = nn.MultiheadAttention(config.out_dim, FUSION_HEADS, batch_first=True)
 
     def forward(self, class_logits: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
         """(pictures, 3) and (pictures, rows, out_dim) -> (pictures, rows, out_dim).

@@ -170,6 +170,10 @@ BROKEN: dict[str, tuple[Break, str]] = {
         lambda f: os.truncate(f / "../clip/model.safetensors", 300_000),
         r"clip/model\.safetensors cannot be read as weights",
     ),
+    "vision tower with sides": (
+        lambda f: edit(f / "../clip/config.json", image_size=[224, 224]),
+        r"make no network \(image_size of the vision tower is \[224, 224\], no number\)",
+    ),
     "vision tower of another size": (
         lambda f: edit(f / "../clip/config.json", hidden_size=32),
         r"mm_projector\.weight in .* is \(48, 64\), expected \(48, 32\)",
@@ -185,6 +189,66 @@ def test_a_broken_folder_is_one_sentence(folder: Path, case: str) -> None:
     with pytest.raises(CheckpointError, match=sentence) as caught:
         load(str(folder))
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    """A folder of ours: `tiny` with random weights."""
+    folder = tmp_path / "ours"
+    model = Sida(tiny())
+    model.save_pretrained(folder)
+    SidaProcessor(model.config, Tokenizer.load(EMBEDDED)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"out_dim": 5}, r"make no network \(out_dim 5 is no multiple of 8 heads\)"),
+        ({"out_dim": "big"}, "make no network"),
+        ({"fusion": "none"}, "make no network"),
+        ({"vision": [1]}, r"\(\[1\] is no set of sizes\)"),
+        ({"vision": None}, "clip_vision_model, llama, sida_native_mask do not go together"),
+        ({"language": {"model_type": "bert"}}, "sida_native, bert, sida_native_mask do not go"),
+        ({"mask": {"model_type": ["sam"]}}, "make no network"),
+        ({"vision": {"model_type": "sida_native", "stem": "wide"}}, "make no network"),
+        ({"vision": {"model_type": "sida_native", "depths": [1]}}, "make no network"),
+        ({"vision": {"model_type": "sida_native", "image_tokens": 0}}, "make no network"),
+        ({"vision": {"model_type": "sida_native", "stem": 8}}, r"weight in .* is .*, expected"),
+    ],
+)
+def test_broken_sizes_of_ours_are_one_sentence(ours: Path, values: Any, sentence: str) -> None:
+    edit(ours / "config.json", **values)
+    with pytest.raises(CheckpointError, match=sentence) as caught:
+        load(str(ours))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_says_nothing_of_sizes_is_not_asked(ours: Path) -> None:
+    edit(ours / "config.json", dtype="float17", id2label=5, label2id="none", _name_or_path=None)
+    loaded = load(str(ours))
+    assert loaded.model.config.id2label == {0: "real", 1: "full_synthetic", 2: "tampered"}
+    assert loaded.model.dtype == torch.float32
+
+
+def test_a_mistake_of_our_own_is_not_put_down_to_the_folder(
+    ours: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sida.model.checkpoint._build", lambda config: None)
+    with pytest.raises(TypeError, match="positional argument"):
+        load(str(ours))
+
+
+def test_weights_have_a_version(ours: Path, folder: Path, tmp_path: Path) -> None:
+    assert load(str(ours)).version == "1"
+    edit(ours / "config.json", version="2024-05")
+    assert load(str(ours)).version == "2024-05"
+    assert load(str(folder)).version == "unknown"
+    snapshot = tmp_path / "snapshots/0c1d"
+    shutil.copytree(folder, snapshot)
+    edit(snapshot / "config.json", mm_vision_tower=str(tmp_path / "clip"))
+    assert load(str(snapshot)).version == "0c1d"
+    assert load(str(convert(str(snapshot), "ours", tmp_path / "a"))).version == "0c1d"
 
 
 def test_no_such_model_is_one_sentence(tmp_path: Path, elsewhere: Path) -> None:

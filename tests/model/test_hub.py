@@ -11,7 +11,7 @@ from huggingface_hub import constants, errors
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, XetDownloadError
 
 from sida.errors import DownloadError
-from sida.model.hub import fetch, is_hub_name
+from sida.model.hub import fetch, is_hub_name, revision
 
 FILES = {
     "config.json": b'{"model_type": "llava"}',
@@ -148,6 +148,11 @@ def test_our_own_mistakes_are_not_taken_for_the_networks(hub: FakeHub) -> None:
 def test_without_a_network_nothing_is_tried_twice() -> None:
     with pytest.raises(DownloadError, match="offline mode is enabled"):
         fetch("owner/not-in-any-cache")
+
+
+def test_a_folder_of_the_cache_has_a_revision(hub: FakeHub, tmp_path: Path) -> None:
+    assert revision(fetch(NAME)) == "1"
+    assert revision(tmp_path) is None
 
 
 def test_names_of_the_hub() -> None:
