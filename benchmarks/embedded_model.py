@@ -13,7 +13,8 @@ import numpy as np
 
 import sida.data
 from sida import Detector, Verdict
-from sida.evaluation.metrics import auroc, balanced_accuracy, confusion, f1, recalls
+from sida.evaluation.metrics import Order, auroc, balanced_accuracy, confusion, f1, recalls
+from sida.verdict import LABELS
 
 
 class Row(NamedTuple):
@@ -47,7 +48,8 @@ def judge(detector: Detector, data: str) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> np.ndarray:
     """Confusion of true and stated labels."""
-    return confusion([row.truth for row in rows], [row.label for row in rows])
+    truth = [LABELS.index(row.truth) for row in rows]
+    return confusion(np.array(truth, int), np.array([LABELS.index(r.label) for r in rows], int))
 
 
 def recall(label: str) -> Callable[[Sequence[Row]], float | None]:
@@ -58,7 +60,7 @@ def recall(label: str) -> Callable[[Sequence[Row]], float | None]:
 def ranking(rows: Sequence[Row]) -> float | None:
     """AUROC of real against not real."""
     positive = np.array([row.truth != "real" for row in rows])
-    return auroc(positive, np.array([row.not_real for row in rows]))
+    return auroc(Order(positive, np.array([row.not_real for row in rows])))
 
 
 def mask_f1(rows: Sequence[Row]) -> float | None:

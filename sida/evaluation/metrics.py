@@ -1,56 +1,274 @@
-"""Scores as pure functions of arrays; each is what its name says."""
+"""Scores as pure functions of arrays; each is what its name says.
 
-from collections.abc import Sequence
+Image level: `truth` (n,) and `predicted` (n,) are class numbers in the order of `LABELS`,
+`probabilities` (n, 3) sum to 1. Every score takes `weights` (n,), how often each picture counts,
+which is what a bootstrap varies. A score that cannot be had (a class is missing, no pictures) is
+None and never NaN.
+
+Pixel level: scores of one picture from two histograms, of altered and of untouched pixels over the
+256 levels of an 8-bit probability map (`histograms`); nothing larger is kept of a picture.
+"""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sida.verdict import LABELS
 
-__all__ = ["auroc", "balanced_accuracy", "confusion", "f1", "iou", "recalls"]
+__all__ = [
+    "Order",
+    "accuracy",
+    "auroc",
+    "average_precision",
+    "balanced_accuracy",
+    "best_f1",
+    "brier",
+    "confusion",
+    "ece",
+    "equal_mass_bins",
+    "f1",
+    "f1_scores",
+    "false_alarms",
+    "fpr_at_tpr",
+    "histograms",
+    "intersection_and_union",
+    "iou",
+    "macro_f1",
+    "nll",
+    "pixel_auc",
+    "precisions",
+    "recalls",
+    "tpr_at_fpr",
+]
+
+Floats = NDArray[np.float64]
+Score = float | None
 
 
-def confusion(truth: Sequence[str], predicted: Sequence[str]) -> np.ndarray:
-    """Counts (3, 3) int: rows are true, columns predicted labels, in the order of `LABELS`."""
-    table = np.zeros((len(LABELS), len(LABELS)), np.int64)
-    for row, column in zip(truth, predicted, strict=True):
-        table[LABELS.index(row), LABELS.index(column)] += 1
-    return table
+def _ones(weights: Floats | None, count: int) -> Floats:
+    return np.ones(count) if weights is None else weights
 
 
-def recalls(table: np.ndarray) -> dict[str, float]:
+def _ratio(part: float, whole: float) -> Score:
+    return float(part / whole) if whole > 0 else None
+
+
+# ---- image level, from the most likely class
+
+
+def confusion(
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], weights: Floats | None = None
+) -> Floats:
+    """Counts (3, 3): rows are true, columns predicted classes."""
+    cells = len(LABELS) * np.asarray(truth) + np.asarray(predicted)
+    counts = np.bincount(cells, _ones(weights, len(cells)), minlength=len(LABELS) ** 2)
+    return counts.astype(np.float64).reshape(len(LABELS), -1)
+
+
+def accuracy(table: Floats) -> Score:
+    """Share of pictures whose class was said."""
+    return _ratio(float(np.trace(table)), float(table.sum()))
+
+
+def recalls(table: Floats) -> dict[str, float]:
     """Share of each class that was found; classes without pictures are absent."""
     totals = table.sum(1)
     return {label: float(table[i, i] / totals[i]) for i, label in enumerate(LABELS) if totals[i]}
 
 
-def balanced_accuracy(table: np.ndarray) -> float | None:
-    """Mean recall over the classes that occur; None without any."""
+def precisions(table: Floats) -> dict[str, float]:
+    """Share of each said class that was right; classes that were never said are absent."""
+    totals = table.sum(0)
+    return {label: float(table[i, i] / totals[i]) for i, label in enumerate(LABELS) if totals[i]}
+
+
+def f1_scores(table: Floats) -> dict[str, float]:
+    """Harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN).
+
+    0 where a class that occurs is never said, or one that is said does not occur; a class
+    that does neither is absent.
+    """
+    sizes = table.sum(0) + table.sum(1)
+    return {label: float(2 * table[i, i] / sizes[i]) for i, label in enumerate(LABELS) if sizes[i]}
+
+
+def balanced_accuracy(table: Floats) -> Score:
+    """Mean recall over the classes that occur."""
     found = list(recalls(table).values())
     return sum(found) / len(found) if found else None
 
 
-def auroc(positive: np.ndarray, scores: np.ndarray) -> float | None:
-    """Area under the ROC curve, ties counted half (Mann-Whitney U); None with one class only.
+def macro_f1(table: Floats) -> Score:
+    """Mean F1 over the classes that occur or are said, as scikit-learn takes it."""
+    found = list(f1_scores(table).values())
+    return sum(found) / len(found) if found else None
+
+
+def false_alarms(table: Floats) -> Score:
+    """Share of real pictures that are called anything else."""
+    real = table[LABELS.index("real")]
+    return _ratio(float(real.sum() - real[LABELS.index("real")]), float(real.sum()))
+
+
+# ---- image level, from the order of scores
+
+
+class Order:
+    """Pictures in the order of their scores, for one question with two answers.
+
+    Sorting is done once, so that a thousand bootstrap samples cost a pass each.
 
     Args:
         positive: (n,) bool.
         scores: (n,), higher for positive.
     """
-    hits, others = int(positive.sum()), int((~positive).sum())
-    if not hits or not others:
+
+    def __init__(self, positive: NDArray[np.bool_], scores: Floats) -> None:
+        scores = np.asarray(scores, np.float64)
+        self.order = np.argsort(-scores, kind="stable")
+        self.positive = np.asarray(positive, bool)[self.order]
+        steps = np.flatnonzero(np.diff(scores[self.order]))
+        self.ends = np.append(steps, len(scores) - 1) if len(scores) else steps
+
+    def curve(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
+        """True and false positives at each distinct score, from the highest down."""
+        ordered = _ones(weights, len(self.order))[self.order]
+        hits = np.cumsum(ordered * self.positive)[self.ends]
+        alarms = np.cumsum(ordered * ~self.positive)[self.ends]
+        return hits, alarms
+
+
+def auroc(order: Order, weights: Floats | None = None) -> Score:
+    """Area under the ROC curve by trapezoids, which counts ties half (Fawcett, 2006)."""
+    hits, alarms = order.curve(weights)
+    if not len(hits) or not hits[-1] or not alarms[-1]:
         return None
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float((ranks[positive].sum() - hits * (hits + 1) / 2) / (hits * others))
+    steps = np.diff(alarms, prepend=0.0)
+    heights = hits - np.diff(hits, prepend=0.0) / 2
+    return float((steps * heights).sum() / (hits[-1] * alarms[-1]))
 
 
-def f1(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """F1 of two bool masks of one shape: 2 |A∩B| / (|A| + |B|); 1 where both are empty."""
+def average_precision(order: Order, weights: Floats | None = None) -> Score:
+    """Precision summed over steps of recall, without interpolation, as scikit-learn defines it."""
+    hits, alarms = order.curve(weights)
+    if not len(hits) or not hits[-1]:
+        return None
+    said = hits + alarms
+    precision = np.divide(hits, said, out=np.zeros_like(hits), where=said > 0)
+    return float((np.diff(hits, prepend=0.0) * precision).sum() / hits[-1])
+
+
+def fpr_at_tpr(order: Order, tpr: float, weights: Floats | None = None) -> Score:
+    """Least false positive rate at which at least this share of positives is found."""
+    hits, alarms = order.curve(weights)
+    if not len(hits) or not hits[-1] or not alarms[-1]:
+        return None
+    enough = np.flatnonzero(hits >= tpr * hits[-1] * (1 - 1e-12))
+    return float(alarms[enough[0]] / alarms[-1])
+
+
+def tpr_at_fpr(order: Order, fpr: float, weights: Floats | None = None) -> Score:
+    """Largest share of positives that is found at no more than this false positive rate."""
+    hits, alarms = order.curve(weights)
+    if not len(hits) or not hits[-1] or not alarms[-1]:
+        return None
+    few = np.flatnonzero(alarms <= fpr * alarms[-1] * (1 + 1e-12))
+    return float(hits[few[-1]] / hits[-1]) if len(few) else 0.0
+
+
+# ---- image level, from probabilities
+
+
+def equal_mass_bins(confidence: Floats, bins: int = 10) -> NDArray[np.int64]:
+    """A bin for each of (n,) confidences, so that bins hold as equal numbers as can be.
+
+    The same confidence is always in the same bin.
+    """
+    if not len(confidence):
+        return np.zeros(0, np.int64)
+    inner = np.quantile(confidence, np.arange(1, bins) / bins)
+    return np.searchsorted(np.unique(inner), confidence, side="right")
+
+
+def ece(
+    confidence: Floats,
+    right: NDArray[np.bool_],
+    bins: NDArray[np.int64],
+    weights: Floats | None = None,
+) -> Score:
+    """Expected calibration error (Naeini et al., 2015): |confidence - accuracy|, mean over bins.
+
+    Args:
+        confidence: (n,) probability of the class that was said.
+        right: (n,) whether it was.
+        bins: (n,) from `equal_mass_bins`.
+    """
+    if not len(confidence):
+        return None
+    each = _ones(weights, len(confidence))
+    gaps = np.bincount(bins, each * (confidence - right))
+    return _ratio(float(np.abs(gaps).sum()), float(each.sum()))
+
+
+def brier(truth: NDArray[np.int64], probabilities: Floats, weights: Floats | None = None) -> Score:
+    """Squared distance to the truth, summed over the three classes (Brier, 1950): 0 to 2."""
+    if not len(truth):
+        return None
+    wanted = np.eye(len(LABELS))[truth]
+    each = _ones(weights, len(truth))
+    return _ratio(float(each @ np.square(probabilities - wanted).sum(1)), float(each.sum()))
+
+
+def nll(truth: NDArray[np.int64], probabilities: Floats, weights: Floats | None = None) -> Score:
+    """Mean of -log of the true class's probability, which is cut at float64's resolution."""
+    if not len(truth):
+        return None
+    chosen = np.asarray(probabilities)[np.arange(len(truth)), truth]
+    losses = -np.log(chosen.clip(np.finfo(np.float64).eps, 1))
+    each = _ones(weights, len(truth))
+    return _ratio(float(each @ losses), float(each.sum()))
+
+
+# ---- pixel level
+
+
+def histograms(truth: NDArray[np.bool_], levels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How many altered (row 0) and untouched pixels (row 1) have each of 256 levels: (2, 256)."""
+    levels, truth = np.asarray(levels).ravel(), np.asarray(truth, bool).ravel()
+    whole = np.bincount(levels, minlength=256)
+    altered = np.bincount(levels[truth], minlength=256)
+    return np.stack([altered, whole - altered])
+
+
+def intersection_and_union(counts: NDArray[np.int64], level: int) -> tuple[int, int]:
+    """Pixels in both masks, and in either, where a map is marked from `level` on."""
+    marked = counts[:, level:].sum(1)
+    return int(marked[0]), int(counts[0].sum() + marked[1])
+
+
+def best_f1(counts: NDArray[np.int64]) -> float:
+    """F1 at the level that is best for this picture: an upper bound, not what a user gets."""
+    marked = counts[:, ::-1].cumsum(1)
+    sizes = marked.sum(0) + counts[0].sum()
+    scores = np.divide(2 * marked[0], sizes, out=np.zeros(256), where=sizes > 0)
+    return float(scores.max()) if counts[0].sum() else 1.0
+
+
+def pixel_auc(counts: NDArray[np.int64]) -> Score:
+    """Area under the ROC curve over the pixels of one picture; None with one kind of them only."""
+    altered, untouched = counts.astype(np.float64)
+    if not altered.sum() or not untouched.sum():
+        return None
+    below = np.cumsum(untouched) - untouched / 2
+    return float((altered * below).sum() / (altered.sum() * untouched.sum()))
+
+
+def f1(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
+    """F1 of two masks of one shape: 2 |A∩B| / (|A| + |B|); 1 where both are empty."""
     total = int(truth.sum()) + int(predicted.sum())
     return 2 * int((truth & predicted).sum()) / total if total else 1.0
 
 
-def iou(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Intersection over union of two bool masks of one shape; 1 where both are empty."""
+def iou(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks of one shape; 1 where both are empty."""
     union = int((truth | predicted).sum())
     return int((truth & predicted).sum()) / union if union else 1.0

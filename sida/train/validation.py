@@ -7,7 +7,16 @@ import numpy as np
 
 import sida.data
 from sida.errors import PictureError
-from sida.evaluation.metrics import auroc, balanced_accuracy, confusion, f1, iou, recalls
+from sida.evaluation.metrics import (
+    Order,
+    accuracy,
+    auroc,
+    balanced_accuracy,
+    confusion,
+    f1,
+    iou,
+    recalls,
+)
 from sida.image.overlay import overlay, side_by_side
 from sida.inference.engine import Engine
 from sida.model import Sida, SidaProcessor
@@ -44,24 +53,19 @@ class Validation:
     def metrics(self, calibration: Calibration) -> dict[str, float]:
         """Metrics end to end: a tampered picture that is called otherwise has an empty mask."""
         probabilities = calibration.probabilities(self.class_logits)
-        predicted = [LABELS[i] for i in probabilities.argmax(1)]
-        table = confusion(self.truth, predicted)
-        altered = np.array([t != "real" for t in self.truth], bool)
-        hits = [
-            p == "tampered" for p, t in zip(predicted, self.truth, strict=True) if t == "tampered"
-        ]
+        truth = np.array([LABELS.index(label) for label in self.truth], np.int64)
+        predicted = probabilities.argmax(1)
+        table = confusion(truth, predicted)
+        tampered = LABELS.index("tampered")
+        hits = predicted[truth == tampered] == tampered
         level = int(np.abs(THRESHOLDS - calibration.mask_threshold).argmin())
         metrics = {
             "count": len(self.truth),
-            "accuracy": float(np.trace(table) / max(1, table.sum())),
+            "accuracy": accuracy(table),
             "balanced_accuracy": balanced_accuracy(table),
-            "auroc_real_vs_not": auroc(altered, 1 - probabilities[:, 0]),
-            "f1_fixed_mean_tampered": float(np.mean(self.mask_f1[:, level] * hits))
-            if hits
-            else None,
-            "iou_fixed_mean_tampered": float(np.mean(self.mask_iou[:, level] * hits))
-            if hits
-            else None,
+            "auroc_real_vs_not": auroc(Order(truth != 0, 1 - probabilities[:, 0])),
+            "f1_fixed_mean_tampered": _mean(self.mask_f1[:, level] * hits),
+            "iou_fixed_mean_tampered": _mean(self.mask_iou[:, level] * hits),
             **{f"recall_{label}": value for label, value in recalls(table).items()},
         }
         return {name: round(value, 4) for name, value in metrics.items() if value is not None}
@@ -105,6 +109,10 @@ def _example(pixels: np.ndarray, truth: np.ndarray, found: np.ndarray) -> np.nda
         ("found", overlay(pixels, found)),
     ]
     return side_by_side(panels, height=256)
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def _always(_: np.ndarray) -> bool:
