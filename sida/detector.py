@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 
 from sida.errors import ConfigError, PictureError
@@ -19,10 +20,11 @@ from sida.evidence.cues import measure
 from sida.evidence.wording import claims, facts_text, parse
 from sida.image.ahead import read_ahead
 from sida.image.read import Picture
-from sida.inference.device import resolve
+from sida.inference.device import out_of_memory, resolve
 from sida.inference.engine import Engine, Judged, WantsMask
 from sida.inference.memory import micro_batches, within_memory
-from sida.model.checkpoint import Loaded, load, load_random
+from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
+from sida.model.presets import PRESETS
 from sida.verdict import (
     LABELS,
     Explanation,
@@ -112,15 +114,41 @@ class Detector:
     ) -> "Detector":
         """A model with random weights, to try sizes on a machine; what it says means nothing.
 
+        The weights of the same sizes are the same at every call on one kind of device; random
+        numbers drawn elsewhere are not touched.
+
         Args:
-            sizes: a preset's name, or a JSON file of sizes.
+            sizes: a preset's name, or a JSON file of sizes, which are tried on a picture at once.
 
         Raises:
-            ConfigError: there is no such preset or file.
+            ConfigError: there is no such preset or file, or its sizes make no network.
         """
         where, kind = resolve(device, dtype)
         size = _batch_size(quantize, batch_size)
-        return cls(load_random(str(sizes), device=where, dtype=kind), size)
+        with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
+            torch.manual_seed(0)
+            try:
+                detector = cls(load_random(str(sizes), device=where, dtype=kind), size)
+                if str(sizes) not in PRESETS:
+                    detector._try_out()
+            except CONTRADICTIONS as error:
+                if out_of_memory(error):
+                    raise
+                reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+                raise ConfigError(
+                    f"The sizes in {sizes} make no network ({reason}): they contradict each other; "
+                    "correct them."
+                ) from error
+        return detector
+
+    def _try_out(self) -> None:
+        """See that every size fits the next: some contradictions show only in a pass."""
+        model, pieces = self.engine.model, len(self.engine.processor.tokenizer)
+        rows = model.config.language.vocab_size
+        if rows < pieces:
+            raise ValueError(f"vocab is {rows}, the embedded tokenizer has {pieces} pieces")
+        grey = Picture(np.full((8, 8, 3), 128, np.uint8))
+        self.engine.judge_each([grey], [lambda _: True], [True])
 
     def detect(
         self,

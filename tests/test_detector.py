@@ -15,6 +15,7 @@ from sida.evidence.cues import CUES
 from sida.inference import engine
 from sida.model.calibration import Calibration
 from sida.verdict import LABELS, Failure, Verdict, parse_line
+from tests.model.conftest import small_published
 from tests.small import small_detector
 
 ALWAYS_TAMPERED = Calibration(bias=(0.0, 0.0, 100.0), digest="x", unsure_below=0.2)
@@ -191,6 +192,57 @@ def test_what_cannot_be_had_is_refused_before_the_weights_are_read():
         Detector.load("tiny", quantize="int8")
     with pytest.raises(ConfigError, match="expected at least 1"):
         Detector.load("tiny", batch_size=0)
+
+
+def sizes_file(folder: Path, **changes: object) -> Path:
+    """A file of small sizes; `mask__hidden_size=15` changes that one."""
+    config = small_published()
+    parts = {part: getattr(config, part).to_dict() for part in ("vision", "language", "mask")}
+    sizes = {**parts, "out_dim": config.out_dim, "vocab": 1005}
+    for key, value in changes.items():
+        part, _, name = key.rpartition("__")
+        (sizes[part] if part else sizes)[name] = value
+    path = folder / "sizes.json"
+    path.write_text(json.dumps(sizes))
+    return path
+
+
+def test_random_weights_are_the_same_at_every_call(files, tmp_path):
+    sizes = sizes_file(tmp_path)
+    torch.manual_seed(5)
+    state = torch.random.get_rng_state()
+    first, second = (Detector.random(sizes).detect(files[1]) for _ in range(2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert first.probabilities == second.probabilities
+    assert first.model.name == "random sizes"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"vocab": 60}, "vocab is 60, the embedded tokenizer has 1005 pieces"),
+        ({"vocab": -5}, "negative dimension"),
+        ({"out_dim": 16}, "Sizes of tensors must match"),
+        ({"mask__hidden_size": 15}, "shape"),
+        ({"language__num_attention_heads": 0}, "modulo by zero"),
+        ({"language__num_key_value_heads": 3}, "size of tensor"),
+        ({"vision__image_size": 30}, "Kernel size"),
+    ],
+)
+def test_sizes_that_make_no_network_are_one_sentence(tmp_path, changes, reason):
+    sizes = sizes_file(tmp_path, **changes)
+    with pytest.raises(ConfigError, match=rf"sizes\.json make no network \(.*{reason}") as caught:
+        Detector.random(sizes)
+    assert "\n" not in str(caught.value)
+
+
+def test_sizes_too_large_for_memory_are_not_called_wrong(tmp_path, monkeypatch):
+    def full(*_args, **_how):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("sida.detector.load_random", full)
+    with pytest.raises(RuntimeError, match="can't allocate"):
+        Detector.random("tiny")
 
 
 @pytest.mark.parametrize("name", ["runs/typo", "runs/a/typo", "./typo"])
