@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import AutoModel, AutoProcessor, DynamicCache, LlamaModel, PreTrainedModel
 from transformers.utils.generic import ModelOutput
@@ -48,6 +49,25 @@ class SidaOutput(ModelOutput):
     image_tokens: torch.Tensor | None = None
 
 
+class Attention(nn.MultiheadAttention):
+    """torch's attention and its weights, in calls of modules alone.
+
+    torch reads the weights of the projection at the end from outside of it; there they are not,
+    where a device map keeps them elsewhere until the projection itself is called.
+    """
+
+    def forward(self, query: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        """(batch, rows, dim) attends to (batch, others, dim), which are keys and values."""
+        places, values = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        heads = [
+            F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for x, weight, bias in zip((query, keys, keys), places, values, strict=True)
+        ]
+        attended = F.scaled_dot_product_attention(*heads)
+        out: torch.Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
+        return out
+
+
 class Fusion(nn.Module):
     """Lets the class influence the mask prompt by attention; see `SidaConfig.fusion`."""
 
@@ -55,7 +75,7 @@ class Fusion(nn.Module):
         super().__init__()
         self.form = config.fusion
         self.class_query = nn.Linear(3, config.out_dim)
-        self.attention = nn.MultiheadAttention(config.out_dim, FUSION_HEADS, batch_first=True)
+        self.attention = Attention(config.out_dim, FUSION_HEADS, batch_first=True)
 
     def forward(self, class_logits: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
         """(pictures, 3) and (pictures, rows, out_dim) -> (pictures, rows, out_dim).
@@ -65,10 +85,9 @@ class Fusion(nn.Module):
         """
         query = self.class_query(class_logits)[:, None]
         if self.form == "published":
-            attended, _ = self.attention(query, prompts, prompts, need_weights=False)
+            attended = self.attention(query, prompts)
         else:
-            keys = torch.cat([query, prompts], dim=1)
-            attended, _ = self.attention(prompts, keys, keys, need_weights=False)
+            attended = self.attention(prompts, torch.cat([query, prompts], dim=1))
         fused: torch.Tensor = prompts + attended
         return fused
 
@@ -89,12 +108,10 @@ class Sida(PreTrainedModel):
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
+    # Whole on one device under a device map, beside those of transformers' parts.
     _no_split_modules = (
-        "LlamaDecoderLayer",
-        "CLIPEncoderLayer",
-        "SamVisionLayer",
-        "Block",
-        "Fusion",
+        *("LlamaDecoderLayer", "CLIPEncoderLayer", "SamVisionLayer"),
+        *("SamDecoder", "Native", "NativeDecoder", "Fusion"),
     )
     _tied_weights_keys = {"lm_head.weight": "language.embed_tokens.weight"}  # noqa: RUF012
 
@@ -163,7 +180,7 @@ class Sida(PreTrainedModel):
         place = int(places[0, 1])
         words = self.get_input_embeddings()
         before, after = words(input_ids[:, :place]), words(input_ids[:, place + 1 :])
-        return torch.cat([before, image_tokens.to(before.dtype), after], dim=1)
+        return torch.cat([before, image_tokens.to(before), after], dim=1)
 
     def prefill(
         self,
@@ -179,6 +196,8 @@ class Sida(PreTrainedModel):
                 always on the right.
             cache: keys and values so far; it is extended.
         """
+        if attention_mask is not None:
+            attention_mask = attention_mask.to(embeds.device)
         arguments: dict[str, Any] = {CACHE: cache, "use_cache": cache is not None}
         hidden: torch.Tensor = self.language(
             inputs_embeds=embeds, attention_mask=attention_mask, **arguments
@@ -241,20 +260,24 @@ class Sida(PreTrainedModel):
         grown = embeds.shape[1] - attention_mask.shape[1]
         attended = torch.cat([attention_mask.new_ones(len(tokens), grown), attention_mask], dim=1)
         hidden = self.prefill(embeds, attended)
-        rows = torch.arange(len(hidden), device=hidden.device)
-        class_logits = self.classify(hidden[rows, class_positions])
-        prompts = self.mask_prompts(
-            class_logits, hidden[rows, mask_positions.clamp_min(0)][:, None]
-        )
+        class_logits = self.classify(_at(hidden, class_positions))
+        prompts = self.mask_prompts(class_logits, _at(hidden, mask_positions.clamp_min(0))[:, None])
         owner = (inputs.vision if inputs.mask is None else inputs.mask).owner
-        windows = (mask_positions[owner] >= 0).nonzero()[:, 0]
+        windows = (mask_positions.to(owner.device)[owner] >= 0).nonzero()[:, 0]
+        prompts = prompts[owner[windows].to(prompts.device), 0]
         return SidaOutput(
             class_logits=class_logits,
-            mask_logits=self.decode_masks(inputs, windows, prompts[owner[windows], 0], state),
+            mask_logits=self.decode_masks(inputs, windows, prompts, state),
             mask_windows=windows,
             logits=self.lm_head(hidden) if text else None,
             image_tokens=tokens,
         )
+
+
+def _at(hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """One hidden state a row (rows, dim); under a device map positions may come from elsewhere."""
+    rows = torch.arange(len(hidden), device=hidden.device)
+    return hidden[rows, positions.to(hidden.device)]
 
 
 AutoModel.register(SidaConfig, Sida)

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
 from transformers import AutoConfig, AutoModel
 
 from sida.model import Sida
 from sida.model.prompt import IMAGE_TOKEN
-from sida.model.sida import Fusion
+from sida.model.sida import Attention, Fusion
 
 FIELDS = ("class_logits", "mask_logits", "logits")
 
@@ -124,13 +125,51 @@ def test_untied_weights_stay_untied(config, tmp_path):
     assert loaded.lm_head.weight is not loaded.get_input_embeddings().weight
 
 
+@pytest.mark.parametrize("device_map", [{"": "cpu"}, "auto"])
 @torch.inference_mode()
-def test_a_device_map_loads_the_same_model(model, run, tmp_path):
+def test_a_device_map_loads_the_same_model(model, run, tmp_path, device_map):
     model.save_pretrained(tmp_path)
-    mapped = Sida.from_pretrained(tmp_path, device_map={"": "cpu"}).eval()
+    mapped = Sida.from_pretrained(tmp_path, device_map=device_map).eval()
     assert_same(run(mapped), run(model), rtol=0, atol=0)
-    automatic = Sida.from_pretrained(tmp_path, device_map="auto").eval()
-    assert_same(run(automatic), run(model), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "kept_on_disk",
+    [("language.layers.1", "language.norm"), ("class_head", "mask_prompt", "fusion")],
+)
+@torch.inference_mode()
+def test_parts_may_stay_on_disk_until_they_are_called(model, run, tmp_path, kept_on_disk):
+    """As `device_map="auto"` leaves them where there is no room; transformers' SAM cannot."""
+    model.save_pretrained(tmp_path / "model")
+    names = [f"language.{name}" for name, _ in model.language.named_children() if name != "layers"]
+    names += [f"language.layers.{i}" for i in range(len(model.language.layers))]
+    names += [name for name, _ in model.named_children() if name != "language"]
+    places = {name: "disk" if name in kept_on_disk else "cpu" for name in names}
+    assert list(places.values()).count("disk") == len(kept_on_disk)
+    mapped = Sida.from_pretrained(
+        tmp_path / "model", device_map=places, offload_folder=tmp_path / "offloaded"
+    ).eval()
+    assert any(parameter.is_meta for parameter in mapped.parameters())
+    assert_same(run(mapped), run(model), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@torch.inference_mode()
+def test_attention_is_that_of_torch(rows):
+    torch.manual_seed(0)
+    ours, theirs = (kind(16, 8, batch_first=True) for kind in (Attention, nn.MultiheadAttention))
+    for parameter in ours.parameters():
+        parameter.data = torch.randn_like(parameter)
+    theirs.load_state_dict(ours.state_dict())
+    query, keys = torch.randn(2, rows, 16), torch.randn(2, 4, 16)
+    torch.testing.assert_close(ours(query, keys), theirs(query, keys, keys)[0])
+
+
+def test_what_a_device_map_must_not_split_exists(model):
+    kinds = {type(module).__name__ for module in model.modules()}
+    assert kinds & set(model._no_split_modules) >= {"LlamaDecoderLayer", "Fusion"}
+    known = {"SamDecoder", "CLIPEncoderLayer", "SamVisionLayer"}, {"Native", "NativeDecoder"}
+    assert any(kinds >= names for names in known)
 
 
 def test_every_trained_part_gets_a_gradient(model, run):
