@@ -3,6 +3,7 @@
 python benchmarks/parity.py [FOLDER]    FOLDER: the recordings' parent, by default $SIDA_SHARED
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -43,8 +44,6 @@ def main(shared: Path) -> None:
 
 def digest(mask: torch.Tensor) -> str:
     """SHA-256 of a bool mask's bytes."""
-    import hashlib
-
     return hashlib.sha256(mask.numpy().tobytes()).hexdigest()
 
 
