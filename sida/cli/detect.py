@@ -1,9 +1,8 @@
 """`sida detect`: pictures in; a table, JSON lines, masks and overlays out."""
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sida.cli.edge import REACHED, say
+from sida.cli.progress import progress_bar
 from sida.errors import InputError
 from sida.files import Input, find_pictures
 
@@ -109,14 +109,15 @@ def detect(
     inputs = _inputs(paths or [], recursive, from_list)
     outputs = Outputs(inputs, json, masks, overlays)
     tally = _Tally(watched)
-    with outputs.open() as emit, _bar(len(inputs)) as advance:
+    with outputs.open() as emit, progress_bar("Judging") as show:
+        show(0, len(inputs))
         detector = _load(model, random_weights, (device, dtype, quantize, batch_size or "auto"))
         try:
             for given, result in _judge(detector, inputs, mask_for, explain):
                 tally.count(result)
                 ctx.meta[REACHED] = tally.status or 1
                 tally.undrawn += not emit(given, result)
-                advance()
+                show(tally.seen, len(inputs))
         except KeyboardInterrupt:
             unwritten = f"; {json} was not written" if json not in (None, "-") else ""
             say(f"Stopped after {tally.seen} of {len(inputs)} pictures{unwritten}.")
@@ -206,24 +207,3 @@ def _judge(
     )
     for given, result in zip(inputs, detector.run(requests), strict=True):
         yield given, result.model_copy(update={"image": given.name})
-
-
-@contextlib.contextmanager
-def _bar(total: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error, if that is a terminal; yields what moves it on by one."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("Judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda: progress.advance(task)

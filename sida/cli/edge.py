@@ -31,7 +31,8 @@ _DEBUG = "sida.debug"
 
 def say(message: str) -> None:
     """One line for a person, on standard error."""
-    typer.echo(" ".join(message.split()), err=True)
+    # Not typer's echo, which writes past a progress bar that is being drawn.
+    print(" ".join(message.split()), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

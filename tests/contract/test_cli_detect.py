@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import Result
 
@@ -272,7 +273,7 @@ def test_a_defect_is_said_to_be_one(sida: Run, detector: Any, pictures: Path) ->
         CheckpointError("the weights went away"),
         OSError(5, "Input/output error"),
         MemoryError(),
-        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
     ],
 )
 def test_an_error_after_pictures_were_judged_is_status_1_or_10(
