@@ -291,7 +291,7 @@ def _fill(
     folder: Path,
 ) -> None:
     """Put the tensors of a folder in their places, one after another."""
-    expected = dict(model.named_parameters(remove_duplicate=False))
+    expected = model.state_dict(keep_vars=True)
     for name, tensor in shards.tensors():
         if name not in names:
             continue
@@ -311,10 +311,12 @@ def _fill(
                 f"{name} in {folder} holds {str(tensor.dtype).removeprefix('torch.')}, expected "
                 "floating point: quantised weights cannot be read."
             )
-        parameter = nn.Parameter(tensor.to(device, dtype or tensor.dtype, copy=True))
-        parameter._is_hf_initialized = True  # type: ignore[attr-defined]
+        value = tensor.to(device, dtype or tensor.dtype, copy=True)
+        if isinstance(expected[place], nn.Parameter):
+            value = nn.Parameter(value)
+        value._is_hf_initialized = True  # type: ignore[attr-defined]
         owner, _, leaf = place.rpartition(".")
-        setattr(model.get_submodule(owner), leaf, parameter)
+        setattr(model.get_submodule(owner), leaf, value)
 
 
 def _ready(
@@ -331,7 +333,8 @@ def _ready(
         told: our name -> that of the folder.
     """
     model.tie_weights()
-    missing = [n for n, p in model.named_parameters() if p.is_meta and not n.startswith(fresh)]
+    held = model.state_dict(keep_vars=True)
+    missing = [name for name, t in held.items() if t.is_meta and not name.startswith(fresh)]
     if missing:
         more = f" and {len(missing) - 1} more tensors" if len(missing) > 1 else ""
         raise CheckpointError(

@@ -104,7 +104,7 @@ class NativeVisionConfig(PreTrainedConfig):
     stem: int = 16
     widths: list[int] | tuple[int, ...] = (32, 64, 128)
     depths: list[int] | tuple[int, ...] = (2, 2, 2)
-    image_tokens: int = 16
+    image_tokens: int = 8
     window: int = 128
     overlap: int = 16
     max_windows: int = 96

@@ -5,6 +5,7 @@ Both offer `tokens(inputs)`, `embed(inputs, windows, state)` and a decoder
 `(embedding, prompt) -> mask logits`; `initialize(module)` begins their own kinds of layers.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from transformers.models.sam.modeling_sam import (
 from sida.model.config import NativeVisionConfig, SidaConfig
 from sida.model.inputs import Inputs
 from sida.model.neck import Neck
+from sida.model.statistics import Statistics
 from sida.model.views import ClipSamViews, NativeViews
 
 __all__ = [
@@ -56,6 +58,9 @@ class ClipSam(nn.Module):
         """CLIP's patch features (pictures, image_tokens, clip width), class token dropped."""
         hidden: torch.Tensor = self.clip(pixel_values=pixels).last_hidden_state
         return hidden[:, 1:]
+
+    def fit(self, batches: Iterable[Inputs]) -> None:
+        """Nothing: what goes in has fixed scales."""
 
     def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, None]:
         """Image tokens (pictures, image_tokens, language width); there is one window a picture."""
@@ -111,6 +116,10 @@ class SamDecoder(nn.Module):
         return encoded.permute(0, 3, 1, 2)
 
 
+MEASURED_TOKENS = 2
+"""Image tokens that are made of `Statistics`; the others are pooled features."""
+
+
 class NativeState(NamedTuple):
     """What the mask needs of every window: features at strides 4, 8 and 16, noise at stride 4."""
 
@@ -150,7 +159,10 @@ class Native(nn.Module):
         self.downs = nn.ModuleList(
             Conv(narrow, wide, 2, stride=2) for narrow, wide in pairwise(widths)
         )
-        self.pool = Pool(widths[-1], vision.image_tokens, config.language.hidden_size)
+        width = config.language.hidden_size
+        self.statistics = Statistics()
+        self.weigh = nn.Linear(Statistics.count, MEASURED_TOKENS * width)
+        self.pool = Pool(widths[-1], vision.image_tokens - MEASURED_TOKENS, width)
         channels = config.mask.output_channels
         self.laterals = nn.ModuleList(
             nn.Sequential(ChannelNorm(width), Conv(width, channels, 1)) for width in widths
@@ -175,8 +187,16 @@ class Native(nn.Module):
             kept.append(x)
             if level < len(self.downs):
                 x = self.downs[level](x)
-        tokens = self.pool(x, F.avg_pool2d(noise, 4), inside, owner)
+        # Features are those of the mask: few pictures of a class are soon known by heart.
+        pooled = self.pool(x.detach(), F.avg_pool2d(noise, 4), inside, owner)
+        weighed = self.weigh(self.statistics(pixels, valid, owner))
+        tokens = torch.cat([weighed.unflatten(1, (MEASURED_TOKENS, -1)), pooled], dim=1)
         return tokens, NativeState(tuple(kept), noise, valid, owner)
+
+    def fit(self, batches: Iterable[Inputs]) -> None:
+        """Fit the scales of what is measured, to pictures such as it will be trained on."""
+        measured = [self.statistics.measured(*batch.vision[:2]) for batch in batches]
+        self.statistics.fit(torch.cat(measured))
 
     def embed(self, inputs: Inputs, windows: torch.Tensor, state: NativeState) -> torch.Tensor:
         """Mask embedding (windows, channels, height / 4, width / 4) of the chosen windows.
@@ -446,5 +466,8 @@ def initialize(module: nn.Module) -> None:
         init.zeros_(module.out.weight)
     elif isinstance(module, ChannelNorm):
         init.ones_(module.weight)
+    elif isinstance(module, Statistics):
+        init.zeros_(module.get_buffer("mean"))
+        init.ones_(module.get_buffer("deviation"))
     elif isinstance(module, Residuals):
         init.copy_(module.get_buffer("kernels"), Residuals.bank())

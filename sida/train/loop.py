@@ -27,6 +27,7 @@ from sida.files import require_space, write_folder, write_text
 from sida.inference.device import resolve
 from sida.model import Sida
 from sida.model.calibration import Calibration
+from sida.model.inputs import Inputs
 from sida.model.weights import digest_of
 from sida.train.calibrate import fit_calibration
 from sida.train.config import TrainConfig, read_config
@@ -50,6 +51,8 @@ FREE = {
     *("workers", "threads", "device", "micro_batch_size", "gradient_checkpointing", "compile"),
 }
 """What may change when a run is gone on with: what is learned does not depend on it."""
+SCALED_BY = 480
+"""Pictures that an encoder's scales are fitted to."""
 STATES = 4
 """Numbers of float32 in a checkpoint for each trained one: itself, its average, two moments."""
 
@@ -108,6 +111,8 @@ class Run:
         self.model.train()
         self.dataset = Batches(sets, self._collator(), config, self.micro)
         self._claim(resume)
+        if config.model is None and latest(out) is None:
+            self.model.encoder.fit(self._first_inputs())
         self.average = (
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
             if config.average
@@ -167,6 +172,12 @@ class Run:
         return Collator(
             self.processor, self.model.config, self.model.image_token_count, self.config
         )
+
+    def _first_inputs(self) -> Iterator[Inputs]:
+        """Pictures of the first steps, the same whatever the run is spread over."""
+        needed = min(SCALED_BY, self.config.max_steps * self.config.batch_size)
+        for index in range(-(-needed // self.micro)):
+            yield self.dataset[index].inputs
 
     def _micro_batches(self) -> Iterator[Batch]:
         """Those of this process, from the step that comes next."""

@@ -28,7 +28,7 @@ def processor():
 def batches(sets, processor, micro=6, **changes):
     settings = {"preset": "tiny", "batch_size": 6, "crops": [32], "text_every": 2, **changes}
     config = TrainConfig(**settings)
-    return Batches(sets, Collator(processor, tiny(), 16, config), config, micro)
+    return Batches(sets, Collator(processor, tiny(), 8, config), config, micro)
 
 
 def test_every_set_gives_the_same_share_of_every_class(labelled, processor, monkeypatch):
@@ -76,7 +76,7 @@ def test_descriptions_of_the_data_are_taught_where_there_are_any(labelled, proce
 def test_what_is_too_long_is_cut(labelled, processor):
     batch = batches([list(sida.data.open(labelled))], processor, max_tokens=100)[0]
     assert batch.text_labels.shape[1] == 100
-    assert batch.input_ids.shape == batch.attention_mask.shape == (6, 85)
+    assert batch.input_ids.shape == batch.attention_mask.shape == (6, 93)
 
 
 def test_whole_pictures_are_taken_as_they_are(labelled, processor):
