@@ -59,6 +59,10 @@ class Request:
     provenance: bool = False
 
 
+THRESHOLD = 0.5
+"""Probability above which a pixel is in the mask."""
+
+
 class _Asked(NamedTuple):
     """A request with its picture, decoded."""
 
@@ -280,12 +284,11 @@ class Detector:
     ) -> tuple[np.ndarray | None, np.ndarray | None, Localization | None]:
         if logits is None:
             return None, None, None
-        threshold = self.calibration.mask_threshold
-        mask = logits > np.log(threshold / (1 - threshold))
-        probability_map = (1 / (1 + np.exp(-logits.clip(-60, 60)))).astype(np.float32)
+        probability_map = self.calibration.pixels(logits)
+        mask = probability_map > THRESHOLD
         found = Localization(
             area=float(mask.mean()),
-            threshold=threshold,
+            threshold=THRESHOLD,
             regions=regions_from_mask(mask, probability_map),
         )
         return mask, probability_map, found

@@ -19,7 +19,8 @@ class Calibration(BaseModel):
     Attributes:
         scale: factor for each class logit.
         bias: added to each scaled logit.
-        mask_threshold: probability above which a pixel counts as altered.
+        mask_threshold: what the network says of a pixel, as a probability, where it is as likely
+            altered as not; `pixels` makes 0.5 of it.
         unsure_below: largest probability below which a verdict is inconclusive.
         digest: of the weights that it was fitted to; None where nothing was fitted.
     """
@@ -42,6 +43,11 @@ class Calibration(BaseModel):
         scaled = np.asarray(class_logits, np.float64) * self.scale + self.bias
         powers = np.exp(scaled - scaled.max(-1, keepdims=True))
         return np.asarray(powers / powers.sum(-1, keepdims=True))
+
+    def pixels(self, mask_logits: np.ndarray) -> np.ndarray:
+        """Mask logits (…) -> probabilities (…) float32; a pixel above 0.5 counts as altered."""
+        shifted = mask_logits - np.log(self.mask_threshold / (1 - self.mask_threshold))
+        return np.asarray(1 / (1 + np.exp(-shifted.clip(-60, 60))), np.float32)
 
     def inconclusive(self, probabilities: np.ndarray) -> bool:
         """Whether the largest of these probabilities (3,) is too small to be relied on."""
