@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sida.cli.edge import say
+from sida.cli.progress import progress_bars
 
 __all__ = ["register"]
 
@@ -45,7 +46,7 @@ def forge(
     """
     from sida.forge import forge as run
 
-    with _bar() as progress:
+    with _progress() as progress:
         made = run(config, out, overrides or (), progress=progress)
     pictures = ", ".join(f"{count} {label}" for label, count in made.counts.items())
     typer.echo(f"{out}: {sum(made.counts.values())} pictures ({pictures})")
@@ -70,30 +71,22 @@ def forge_autoencoder(
     """
     from sida.forge import train_autoencoders
 
-    with _bar() as progress:
+    with _progress() as progress:
         trained = train_autoencoders(config, out, overrides or (), progress)
     for name, folder in trained.items():
         say(f"The autoencoder {name} is in {folder}.")
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on standard error, if that is a terminal; else a line for a long wait."""
-    if not sys.stderr.isatty():
-        yield _say_that_it_takes_long
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    text = TextColumn("{task.description}")
-    columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks = {}
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress bars, or a line for a long wait where there are none."""
+    with progress_bars() as show:
 
         def advance(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(_STAGES[what], total=total)
-            bar.update(tasks[what], completed=done, total=total)
+            if sys.stderr.isatty():
+                show(_STAGES[what], done, total)
+            else:
+                _say_that_it_takes_long(what, done, total)
 
         yield advance
 

@@ -116,7 +116,8 @@ def from_sizes(path: str | Path) -> SidaConfig:
             select_layer=select,
         )
     except (OSError, ValueError, LookupError, TypeError, StrictDataclassError) as error:
+        reason = str(error).split(". Should contain")[0]  # transformers lists hundreds of types
         raise ConfigError(
-            f"{path} is not a file of sizes ({error}): expected JSON with vision, language, mask, "
-            "out_dim and vocab."
+            f"{path} is not a file of sizes ({reason}): expected JSON with vision, language, "
+            "mask, out_dim and vocab."
         ) from error
