@@ -21,7 +21,7 @@ from sida.data.reading import read
 from sida.data.report import HARMLESS, KINDS, Problem
 from sida.data.sample import Labelled, Sample, stored_bytes
 from sida.data.splitting import SHARES, assign_splits
-from sida.data.writers import FolderWriter, Item, ManifestWriter, Row, Writer
+from sida.data.writers import Columns, FolderWriter, Item, ManifestWriter, Row, Writer
 from sida.errors import DataError, InputError, PictureError
 from sida.files import PICTURE_SUFFIXES
 from sida.image.postprocess import encode
@@ -29,7 +29,7 @@ from sida.image.postprocess import encode
 __all__ = ["Exported", "Layout", "export"]
 
 Layout = Literal["folder", "parquet", "manifest"]
-WRITERS: Mapping[str, Callable[[Path], Writer]] = {
+WRITERS: Mapping[str, Callable[[Path, Columns], Writer]] = {
     "folder": FolderWriter,
     "parquet": ParquetWriter,
     "manifest": ManifestWriter,
@@ -83,7 +83,8 @@ def export(
     """Write a set in another layout; the files' bytes are copied, not encoded anew.
 
     Every picture is read once, so that broken ones are left out; masks that do not fit their
-    picture are written as they are read. All of it appears under `out` at the end, or nothing; an
+    picture are written as they are read. Further columns of a manifest or parquet (not of a
+    streamed set) go along, as they are. All of it appears under `out` at the end, or nothing; an
     interrupted export goes on where it stopped when it is called again in the same way.
 
     Args:
@@ -91,7 +92,8 @@ def export(
         out: a folder that is not there, or empty.
         to: the layout.
         equalise: cut and encode every picture by one rule for all (see `sida.data.equalise`).
-        split_by_group: draw the splits anew, so that no original is on two sides.
+        split_by_group: draw the splits anew, so that no original is on two sides, nor one whose
+            parts were spliced into another (`donor_group`).
         shares: of those splits.
         seed: of both.
         progress: called with the number of samples done, and of all.
@@ -105,14 +107,17 @@ def export(
         raise InputError(f"{str(out)!r} is there already: choose another folder, or remove it")
     names: list[str | None] = [split] if split is not None else [*splits_of(source)]
     sets = [
-        open(source, name, labels=labels, descriptions=descriptions, tau=tau)
+        open(source, name, labels=labels, descriptions=descriptions, tau=tau, further=True)
         for name in names or [None]
     ]
     jobs, total = _jobs(sets, split_by_group, shares, seed, needs_all=equalise or split_by_group)
     rule = Rule(_common_side(sets), seed) if equalise else None
     wanted = [str(Path(source).resolve()), to, split, str(descriptions), tau, str(rule)]
-    journal = Journal(target, {"wanted": wanted, "samples": _digest(jobs)})
-    rows = _write(WRITERS[to](journal.folder), journal, jobs, rule, lambda n: progress(n, total))
+    further = _further(jobs)
+    job = {"wanted": wanted, "samples": _digest(jobs), "further": list(further)}
+    journal = Journal(target, job)
+    writer = WRITERS[to](journal.folder, further)
+    rows = _write(writer, journal, jobs, rule, lambda n: progress(n, total))
     if not rows:
         journal.discard()
         raise DataError(f"nothing of {str(source)!r} can be exported: {_why(sets)}")
@@ -162,6 +167,20 @@ def _digest(jobs: Sequence[_Job] | Iterator[_Job]) -> str | None:
     for job in jobs:
         digest.update(f"{job.split}\0{job.sample.name}\0{job.sample.label}\n".encode())
     return digest.hexdigest()
+
+
+def _further(jobs: Sequence[_Job] | Iterator[_Job]) -> dict[str, type]:
+    """The further columns of all samples, and the kind of value that fits all their cells."""
+    kinds: dict[str, set[type]] = {}
+    for job in jobs if isinstance(jobs, Sequence) else ():
+        for name, value in job.sample.more.items():
+            is_long = isinstance(value, int) and not -(2**63) <= value < 2**63
+            kinds.setdefault(name, set()).add(str if is_long else type(value))
+    numbers = {int, float}
+    return {
+        name: next(iter(found)) if len(found) == 1 else float if found == numbers else str
+        for name, found in kinds.items()
+    }
 
 
 def _common_side(sets: Sequence[Dataset]) -> int:
@@ -295,6 +314,7 @@ def _described(labelled: Labelled, split: str | None) -> Item:
         sample.description,
         sample.source,
         sample.group,
+        sample.more,
     )
 
 

@@ -16,7 +16,7 @@ from sida.data.dataset import Dataset
 from sida.data.labels import Tally, label_of, unknown_label
 from sida.data.report import Report
 from sida.data.sample import Sample
-from sida.data.table import COLUMNS, find_manifest, read_table
+from sida.data.table import COLUMNS, find_manifest, further_cells, read_table
 from sida.errors import DataError, InputError
 from sida.files import Input, find_pictures
 from sida.verdict import LABELS
@@ -35,7 +35,11 @@ def folder_splits(root: Path) -> list[str]:
 
 
 def open_folder(
-    folder: Path, name: str, split: str | None = None, masks_in: tuple[str, ...] = ("masks",)
+    folder: Path,
+    name: str,
+    split: str | None = None,
+    masks_in: tuple[str, ...] = ("masks",),
+    columns: tuple[str, ...] | None = COLUMNS,
 ) -> Dataset:
     """The samples of one split folder, class by class, in natural order of their names.
 
@@ -44,6 +48,7 @@ def open_folder(
         name: as the user named the set.
         split: the split's name.
         masks_in: folders to look for masks in; those of the first one go first.
+        columns: of its manifest; None for all, which puts further ones into `Sample.more`.
 
     Raises:
         DataError: the folder holds no picture, or a picture and a mask cannot be told which
@@ -60,7 +65,7 @@ def open_folder(
     for below in reversed(masks_in):
         masks |= _match_masks(folder / below, pictures, report)
     texts = _descriptions(folder, pictures, report)
-    rows = _manifest(folder, pictures, report)
+    rows = _manifest(folder, pictures, columns, report)
     samples = [
         sample
         for label in LABELS
@@ -110,6 +115,7 @@ def _sample(
         row.get("source"),
         row.get("group"),
         name,
+        more=further_cells(row),
         report=report,
     )
 
@@ -230,7 +236,10 @@ def _read_texts(file: Path, report: Report) -> dict[str, str]:
 
 
 def _manifest(
-    folder: Path, pictures: Mapping[str, list[Input]], report: Report
+    folder: Path,
+    pictures: Mapping[str, list[Input]],
+    columns: tuple[str, ...] | None,
+    report: Report,
 ) -> dict[str, Mapping[str, Any]]:
     """Rows of the manifest inside the folder by the name of their picture."""
     file = find_manifest(folder)
@@ -238,10 +247,10 @@ def _manifest(
         return {}
     places = {_place(label, item) for label in LABELS for item in pictures[label]}
     rows: dict[str, Mapping[str, Any]] = {}
-    for row in read_table(file, COLUMNS):
+    for row in read_table(file, columns):
         image = str(row.get("image") or "")
         if image in places:
-            rows[image] = row
+            rows[image] = row if columns is None else {key: row.get(key) for key in columns}
         else:
             report.add("orphan_row", image or file.name, f"{file.name} names a picture not here")
     return rows

@@ -13,7 +13,7 @@ from sida.data.labels import Tally, label_of, unknown_label
 from sida.data.names import Names
 from sida.data.report import Report
 from sida.data.sample import Sample
-from sida.data.table import COLUMNS, read_table
+from sida.data.table import COLUMNS, further_cells, read_table
 from sida.errors import DataError
 from sida.verdict import LABELS
 
@@ -26,23 +26,30 @@ def manifest_splits(file: Path) -> list[str]:
 
 
 def open_manifest(
-    file: Path, name: str, split: str | None = None, names: Sequence[str] = LABELS
+    file: Path,
+    name: str,
+    split: str | None = None,
+    names: Sequence[str] = LABELS,
+    columns: tuple[str, ...] | None = COLUMNS,
 ) -> Dataset:
     """The samples of a table, in its order; `names` are the classes 0, 1, 2 of its labels.
+
+    With `columns` None its further ones go into `Sample.more`.
 
     Raises:
         DataError: it has no rows, not the columns needed, or labels of another kind.
     """
     report, tally, unique = Report(), Tally(), Names()
     samples = []
-    for row in read_table(file, COLUMNS):
+    for row in read_table(file, columns):
         if not tally.rows:
             _require_columns(file, row)
         if split is not None and row.get("split") not in (None, split):
             continue
         label = label_of(row["label"], names)
         tally.add(row["label"], label)
-        sample = _sample(file.parent, row, label, unique, report)
+        more = further_cells(row) if columns is None else {}
+        sample = _sample(file.parent, row, more, label, unique, report)
         if sample is not None:
             samples.append(sample)
     tally.require_known(f"the manifest {name!r}")
@@ -65,7 +72,12 @@ def _require_columns(file: Path, row: Mapping[str, Any]) -> None:
 
 
 def _sample(
-    folder: Path, row: Mapping[str, Any], label: str | None, unique: Names, report: Report
+    folder: Path,
+    row: Mapping[str, Any],
+    more: Mapping[str, Any],
+    label: str | None,
+    unique: Names,
+    report: Report,
 ) -> Sample | None:
     image = str(row["image"] or "")
     name = unique(image or "a row without image", report)
@@ -83,6 +95,7 @@ def _sample(
         row.get("source"),
         None if row.get("group") is None else str(row["group"]),
         name,
+        more=more,
         report=report,
     )
 

@@ -11,12 +11,15 @@ from sida.data.labels import numbering
 from sida.data.manifest import manifest_splits, open_manifest
 from sida.data.parquet import holds_pictures, open_parquet, parquet_splits
 from sida.data.pixar import TAU, is_pixar, open_pixar
-from sida.data.table import TABLES, find_manifest
+from sida.data.table import COLUMNS, TABLES, find_manifest
 from sida.errors import DataError, InputError
 from sida.files import PICTURE_SUFFIXES
 from sida.verdict import LABELS
 
 __all__ = ["open", "splits_of"]
+
+Columns = tuple[str, ...] | None
+"""Of a manifest: those that are read; None for all."""
 
 
 def open(
@@ -26,6 +29,7 @@ def open(
     labels: str | Sequence[str] | None = None,
     descriptions: str | Path | None = None,
     tau: float = TAU,
+    further: bool = False,
 ) -> Dataset:
     """Open a labelled set; the files are read when the samples are.
 
@@ -41,6 +45,8 @@ def open(
             are not real, full_synthetic, tampered: "real,tampered,full_synthetic".
         descriptions: a further set or a JSON file whose texts are joined by the pictures' names.
         tau: for PIXAR, the difference (0 to 1) above which a pixel counts as altered.
+        further: whether `Sample.more` shall hold further columns of a manifest or parquet, which
+            for a large set take much memory; those of a streamed one are not read.
 
     Raises:
         InputError: the path leads nowhere.
@@ -49,7 +55,7 @@ def open(
         DownloadError: the hub cannot be reached.
     """
     names = numbering(labels) if isinstance(labels, str) else labels
-    found = _open(str(path), split, names, tau)
+    found = _open(str(path), split, names, tau, None if further else COLUMNS)
     return found if descriptions is None else with_descriptions(found, descriptions)
 
 
@@ -71,40 +77,46 @@ def splits_of(path: str | Path) -> list[str]:
     return shards if len(shards) > 1 else []
 
 
-def _open(path: str, split: str | None, names: Sequence[str] | None, tau: float) -> Dataset:
+def _open(
+    path: str, split: str | None, names: Sequence[str] | None, tau: float, columns: Columns
+) -> Dataset:
     place = Path(path)
     if not place.exists():
         if is_hub_name(path):
             return open_hub(path, split, names)
         raise InputError(f"{path!r} was not found: check the path")
     if place.is_file():
-        return _open_file(place, path, split, names)
+        return _open_file(place, path, split, names, columns)
     if is_split(place):
         _require_own(path, place.resolve().name, split)
-        return _open_split(place, path, split, tau)
+        return _open_split(place, path, split, tau, columns)
     if (manifest := find_manifest(place)) is not None:
-        return _open_table(manifest, path, split, names)
+        return _open_table(manifest, path, split, names, columns)
     if splits := folder_splits(place):
         chosen = choose_split(path, splits, split)
-        return _open_split(place / chosen, path, chosen, tau)
+        return _open_split(place / chosen, path, chosen, tau, columns)
     if shards := parquet_splits(place):
         chosen = choose_split(path, sorted(shards), split)
-        return open_parquet(shards[chosen], path, chosen, names)
+        return open_parquet(shards[chosen], path, chosen, names, further=columns is None)
     raise DataError(_nothing(place, path))
 
 
-def _open_split(folder: Path, name: str, split: str | None, tau: float) -> Dataset:
+def _open_split(
+    folder: Path, name: str, split: str | None, tau: float, columns: Columns
+) -> Dataset:
     if is_pixar(folder):
-        return open_pixar(folder, name, split, tau)
-    return open_folder(folder, name, split)
+        return open_pixar(folder, name, split, tau, columns)
+    return open_folder(folder, name, split, columns=columns)
 
 
-def _open_file(file: Path, name: str, split: str | None, names: Sequence[str] | None) -> Dataset:
+def _open_file(
+    file: Path, name: str, split: str | None, names: Sequence[str] | None, columns: Columns
+) -> Dataset:
     if _is_shard(file):
         _require_own(name, next(iter(parquet_splits(file))), split)
-        return open_parquet([file], name, split, names)
+        return open_parquet([file], name, split, names, further=columns is None)
     if file.suffix.lower() in TABLES:
-        return _open_table(file, name, split, names)
+        return _open_table(file, name, split, names, columns)
     hint = ": unpack it and name the folder" if file.suffix.lower() in (".zip", ".tar") else ""
     raise DataError(
         f"{name!r} is a {file.suffix or 'file without suffix'}, expected a folder, parquet, or a "
@@ -112,13 +124,15 @@ def _open_file(file: Path, name: str, split: str | None, names: Sequence[str] | 
     )
 
 
-def _open_table(file: Path, name: str, split: str | None, names: Sequence[str] | None) -> Dataset:
+def _open_table(
+    file: Path, name: str, split: str | None, names: Sequence[str] | None, columns: Columns
+) -> Dataset:
     chosen = None
     if splits := manifest_splits(file):
         chosen = choose_split(name, splits, split)
     else:
         _require_own(name, None, split)
-    return open_manifest(file, name, chosen, names or LABELS)
+    return open_manifest(file, name, chosen, names or LABELS, columns)
 
 
 def _require_own(name: str, own: str | None, split: str | None) -> None:

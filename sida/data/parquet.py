@@ -20,7 +20,7 @@ from sida.data.labels import Tally, label_of, unknown_label
 from sida.data.names import Names
 from sida.data.report import Report
 from sida.data.sample import Sample
-from sida.data.table import require_pyarrow
+from sida.data.table import further_cells, require_pyarrow
 from sida.errors import DataError
 from sida.verdict import LABELS
 
@@ -44,6 +44,7 @@ BUFFER = 1 << 20  # bytes read at a time, instead of a whole column of a row gro
 _TEXTS = ("img_id", "label", "description", "source", "group")
 COLUMNS = (*_TEXTS, "image", "mask")
 """What is read of a file; further columns are its maker's."""
+_OWN = (*COLUMNS, "width", "height", "image_path", "has_mask")
 UNNAMED = "all"
 """What stands for the split of files without one in their names: 00000-of-00003.parquet."""
 
@@ -82,6 +83,7 @@ def open_parquet(
     name: str,
     split: str | None = None,
     names: Sequence[str] | None = None,
+    further: bool = False,
 ) -> Dataset:
     """The samples of some parquet files, in their order.
 
@@ -91,6 +93,7 @@ def open_parquet(
         split: the split's name.
         names: the classes 0, 1, 2 of the label column; without them the file's own names are
             taken, and if it has none the order of `LABELS`.
+        further: whether numbers and texts of further columns go into `Sample.more`.
 
     Raises:
         DataError: a file is no parquet, has not the columns needed, or labels of another kind.
@@ -98,16 +101,16 @@ def open_parquet(
     """
     report = Report()
     rows = RowSamples(names, report)
-    samples = [sample for file in files for sample in _samples(Shard(file), rows)]
+    samples = [sample for file in files for sample in _samples(Shard(file), rows, further)]
     rows.tally.require_known(f"{name!r}")
     if not samples:
         raise DataError(f"{name!r} has no row that can be used: found {rows.tally.rows} rows")
     return Dataset(samples, report, name, None if split == UNNAMED else split, "parquet")
 
 
-def _samples(shard: "Shard", rows: "RowSamples") -> Iterator[Sample]:
+def _samples(shard: "Shard", rows: "RowSamples", further: bool) -> Iterator[Sample]:
     known = class_names(shard.schema) if rows.names is None else None
-    for index, row in enumerate(shard.texts()):
+    for index, row in enumerate(shard.texts(further)):
         image = Cell(shard, index, "image")
         mask = Cell(shard, index, "mask") if row["has_mask"] else None
         sample = rows(row, image, mask, known)
@@ -143,7 +146,10 @@ class RowSamples:
         elif mask is None:
             self.report.add("missing_mask", name, "it has no mask; it is used for its class alone")
         description, source, group = map(_text, map(row.get, ("description", "source", "group")))
-        return Sample(image, label, mask, description, source, group, name, report=self.report)
+        more = further_cells(row, _OWN)
+        return Sample(
+            image, label, mask, description, source, group, name, more=more, report=self.report
+        )
 
 
 def _text(value: object) -> str | None:
@@ -195,12 +201,17 @@ class Shard:
         with self._opened() as file:
             return file.schema_arrow
 
-    def texts(self) -> Iterator[dict[str, Any]]:
-        """Every row without its pictures, with `image_path` and `has_mask`."""
+    def texts(self, further: bool = False) -> Iterator[dict[str, Any]]:
+        """Every row without its pictures, with `image_path` and `has_mask`.
+
+        `further` adds the numbers and texts of further columns.
+        """
         with self._opened() as file:
             schema = file.schema_arrow
             _require_columns(self.path, schema.names)
             wanted = [name for name in _TEXTS if name in schema.names]
+            if further:
+                wanted += [field.name for field in schema if _is_further(field)]
             light = [name for name in ("image", "mask") if _has_path(schema, name)]
             wanted += [f"{name}.path" for name in light]
             heavy = ["mask"] if "mask" in schema.names and "mask" not in light else []
@@ -296,7 +307,7 @@ def _require_columns(path: Path, found: Sequence[str]) -> None:
 
 def _text_rows(batch: Any) -> Iterator[dict[str, Any]]:
     names = batch.schema.names
-    texts = [name for name in _TEXTS if name in names]
+    texts = [name for name in names if name not in ("image", "mask")]
     columns = {name: batch.column(name).to_pylist() for name in texts}
     has_path = _has_path(batch.schema, "image")
     paths = batch.column("image").field("path").to_pylist() if has_path else None
@@ -314,6 +325,13 @@ def _has_path(schema: Any, column: str) -> bool:
         return False
     kind = schema.field(column).type
     return str(kind).startswith("struct") and any(field.name == "path" for field in kind)
+
+
+def _is_further(field: Any) -> bool:
+    from pyarrow import types
+
+    heavy = types.is_nested(field.type) or types.is_binary(field.type)
+    return field.name not in _OWN and not heavy and not types.is_large_binary(field.type)
 
 
 def _is_text(kind: Any) -> bool:

@@ -8,13 +8,15 @@ from typing import Any
 
 from sida.data.parquet import UNNAMED
 from sida.data.table import require_pyarrow
-from sida.data.writers import Item, Row
+from sida.data.writers import Columns, Item, Row
 from sida.files import write_whole
 from sida.verdict import LABELS
 
 __all__ = ["ParquetWriter"]
 
 SHARD_ROWS, GROUP_ROWS = 500, 25
+_OWN = ("img_id", "width", "height")  # a manifest's columns of these names are written anew
+_TYPES = {bool: "bool", int: "int64", float: "float64", str: "string"}
 
 
 class ParquetWriter:
@@ -24,9 +26,10 @@ class ParquetWriter:
     A shard is written whole, so its rows are complete only then. Splits come one after the other.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, further: Columns) -> None:
         self.root = root
         require_pyarrow()
+        self._further = {name: kind for name, kind in further.items() if name not in _OWN}
         self._shards: dict[str, int] = {}
         self._ids: set[tuple[str | None, str, str]] = set()
         self._rows: list[Row] = []
@@ -42,7 +45,7 @@ class ParquetWriter:
             self._begin(item.split)
         name = self._id(item)
         self._rows.append({"split": item.split, "label": item.label, "img_id": name, "files": {}})
-        self._table.append(_parquet_row(item, name))
+        self._table.append(_parquet_row(item, name, self._further))
         if len(self._table) == GROUP_ROWS:
             self._write_group()
         return complete + (self.flush() if len(self._rows) == SHARD_ROWS else [])
@@ -87,7 +90,7 @@ class ParquetWriter:
         temporary = stack.enter_context(write_whole(self.root / place))
         writer = parquet.ParquetWriter(
             temporary,
-            _schema(),
+            _schema(self._further),
             use_dictionary=["label", "source", "group"],
             write_batch_size=1,  # a page a picture: readers fetch no more than they need
         )
@@ -112,7 +115,8 @@ class ParquetWriter:
         import pyarrow
 
         if self._table and self._shard is not None:
-            self._shard[1].write_table(pyarrow.Table.from_pylist(self._table, _schema()))
+            schema = _schema(self._further)
+            self._shard[1].write_table(pyarrow.Table.from_pylist(self._table, schema))
             self._table = []
 
 
@@ -120,11 +124,13 @@ def _stem(split: str, number: int) -> str:
     return f"{number:05}" if split == UNNAMED else f"{split}-{number:05}"
 
 
-def _parquet_row(item: Item, name: str) -> Row:
+def _parquet_row(item: Item, name: str, further: Columns) -> Row:
     mask = None
     if item.mask is not None:
         mask = {"bytes": item.mask, "path": f"{name}_mask{item.mask_suffix}"}
+    more = {key: kind(item.more[key]) for key, kind in further.items() if key in item.more}
     return {
+        **more,
         "img_id": name,
         "image": {"bytes": item.data, "path": item.name},
         "mask": mask,
@@ -137,7 +143,7 @@ def _parquet_row(item: Item, name: str) -> Row:
     }
 
 
-def _schema() -> Any:
+def _schema(further: Columns) -> Any:
     """Arrow's types, and beside them what makes `datasets` see pictures and named classes."""
     import pyarrow as pa
 
@@ -147,8 +153,10 @@ def _schema() -> Any:
         "height": pa.int32(), "label": pa.int64(), "description": pa.string(),
         "source": pa.string(), "group": pa.string(),
     }  # fmt: skip
+    columns |= {name: pa.type_for_alias(_TYPES[kind]) for name, kind in further.items()}
     features: dict[str, Any] = {
-        name: {"dtype": str(kind), "_type": "Value"} for name, kind in columns.items()
+        name: {"dtype": str(kind).replace("double", "float64"), "_type": "Value"}
+        for name, kind in columns.items()
     }
     features |= {"image": {"_type": "Image"}, "mask": {"_type": "Image"}}
     features["label"] = {"names": list(LABELS), "_type": "ClassLabel"}

@@ -17,6 +17,7 @@ from sida.data.dataset import Dataset
 from sida.data.folder import open_folder
 from sida.data.report import Report
 from sida.data.sample import Sample
+from sida.data.table import COLUMNS
 from sida.errors import ConfigError
 
 __all__ = ["TAU", "is_pixar", "open_pixar"]
@@ -29,11 +30,17 @@ def is_pixar(folder: Path) -> bool:
     return (folder / "soft_masks").is_dir()
 
 
-def open_pixar(folder: Path, name: str, split: str | None = None, tau: float = TAU) -> Dataset:
+def open_pixar(
+    folder: Path,
+    name: str,
+    split: str | None = None,
+    tau: float = TAU,
+    columns: tuple[str, ...] | None = COLUMNS,
+) -> Dataset:
     """The samples of one split; a pixel is altered where its difference exceeds `tau` (0 to 1).
 
     Tampered pictures without a map keep their published mask; texts come from `metadata/`, groups
-    from `mapping.json`.
+    from `mapping.json`. `columns` as for `open_folder`.
 
     Raises:
         DataError: as `open_folder`.
@@ -44,7 +51,7 @@ def open_pixar(folder: Path, name: str, split: str | None = None, tau: float = T
             f"tau is {tau}, expected a share from 0 to below 1, such as {TAU}: differences above "
             "it count as altered"
         )
-    opened = open_folder(folder, name, split, masks_in=("soft_masks", "masks"))
+    opened = open_folder(folder, name, split, ("soft_masks", "masks"), columns)
     groups = _groups(folder)
     samples = [_finished(sample, folder, tau, groups, opened.report) for sample in opened]
     return Dataset(samples, opened.report, name, split, "pixar")

@@ -4,11 +4,11 @@ A mask is (height, width) uint8 in the upright picture's pixels, high = altered.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,7 @@ class Sample:
         name: unlike any other's in its set, such as "tampered/0012.png".
         tau: where the mask holds differences 0 to 255, the share of 255 above which a pixel counts
             as altered; None for masks that are to be taken as they are.
+        more: what further columns of a table say of it, where they were asked for.
         report: where problems found while reading are noted.
     """
 
@@ -76,6 +77,7 @@ class Sample:
     group: str | None = None
     name: str = ""
     tau: float | None = None
+    more: Mapping[str, Any] = field(default_factory=dict, repr=False)
     report: Report = field(default_factory=Report, repr=False)
 
     def read(self) -> Picture:

@@ -1,4 +1,8 @@
-"""Splits in which no original is on two sides, with every class shared out evenly."""
+"""Splits in which no original is on two sides, with every class shared out evenly.
+
+A splice shows parts of two originals: its own, and its donor's, which the forge's manifest names in
+the column `donor_group`. Pictures that share any of these stay together.
+"""
 
 import hashlib
 import re
@@ -6,30 +10,31 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from sida.data.sample import Sample
-from sida.errors import ConfigError
+from sida.errors import ConfigError, DataError
 
 __all__ = ["SHARES", "assign_splits", "parse_shares"]
 
+DONOR = "donor_group"
 SHARES: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
 def assign_splits(
     samples: Sequence[Sample], shares: Mapping[str, float] = SHARES, seed: int = 0
 ) -> list[str]:
-    """The split of each sample: all of one group go to one, those without a group go alone.
+    """The split of each sample: all that share an original go to one, those without go alone.
 
-    Large groups are placed first, each where its classes are most missing; groups of one size come
+    Large lots are placed first, each where its classes are most missing; lots of one size come
     in an order that the seed and their names decide. The result depends on nothing else.
 
     Args:
         samples: a whole set.
         shares: split -> its share; they sum to 1.
         seed: another one gives other splits.
+
+    Raises:
+        DataError: so many pictures share originals that a split would be left without any.
     """
-    members: dict[str, list[int]] = defaultdict(list)
-    for index, sample in enumerate(samples):
-        key = f"picture {sample.name}" if sample.group is None else f"group {sample.group}"
-        members[key].append(index)
+    members = _lots(samples)
     order = sorted(members, key=lambda key: (-len(members[key]), _rank(key, seed)))
     total = Counter(sample.label for sample in samples)
     missing = {
@@ -44,7 +49,49 @@ def assign_splits(
             missing[split][label] -= count
         for index in members[key]:
             chosen[index] = split
+    _require_all(chosen, members, shares)
     return chosen
+
+
+def _lots(samples: Sequence[Sample]) -> dict[str, list[int]]:
+    """Indices of the samples that have to stay together, by a name for each such lot."""
+    first: dict[str, str] = {}  # towards the original that stands for all that it is joined with
+
+    def root(original: str) -> str:
+        while (above := first.setdefault(original, original)) != original:
+            first[original] = first[above]  # keeps the ways short
+            original = above
+        return original
+
+    own = [_originals(sample) for sample in samples]
+    for originals in own:
+        roots = sorted(map(root, originals))
+        for other in roots[1:]:
+            first[other] = roots[0]
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, originals in enumerate(own):
+        members[root(originals[0])].append(index)
+    return members
+
+
+def _originals(sample: Sample) -> list[str]:
+    """What a picture shows parts of; a picture without a group is an original itself."""
+    groups = (sample.group, sample.more.get(DONOR))
+    found = [f"group {group}" for group in groups if group is not None]
+    return found if sample.group is not None else [f"picture {sample.name}", *found]
+
+
+def _require_all(
+    chosen: Sequence[str], lots: Mapping[str, Sequence[int]], shares: Mapping[str, float]
+) -> None:
+    empty = [name for name in shares if name not in chosen]
+    largest = max(map(len, lots.values()), default=0)
+    if empty and len(chosen) >= 2 * len(shares) and largest > len(chosen) / 2:
+        raise DataError(
+            f"the split {empty[0]} would be empty: {largest} of {len(chosen)} pictures share "
+            f"originals (group, {DONOR}) and have to be on one side, expected many small lots: "
+            "give fewer splits (--shares), or leave out pictures that join them, such as splices"
+        )
 
 
 def _rank(key: str, seed: int) -> str:

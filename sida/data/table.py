@@ -2,13 +2,13 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sida.errors import DataError, MissingExtra
 
-__all__ = ["COLUMNS", "TABLES", "find_manifest", "read_table", "require_pyarrow"]
+__all__ = ["COLUMNS", "TABLES", "find_manifest", "further_cells", "read_table", "require_pyarrow"]
 
 TABLES = (".csv", ".jsonl", ".parquet")
 COLUMNS = ("image", "label", "mask", "description", "source", "group", "split")
@@ -45,6 +45,19 @@ def read_table(file: Path, columns: tuple[str, ...] | None = None) -> Iterator[M
         raise DataError(
             f"{str(file)!r} cannot be read as {file.suffix[1:].upper()}: {reason}"
         ) from error
+
+
+def further_cells(row: Mapping[str, Any], known: Collection[str] = COLUMNS) -> dict[str, Any]:
+    """The cells of columns that are not `known` and not empty: numbers, texts, all else as JSON."""
+    return {
+        key: value if isinstance(value, bool | int | float | str) else _json(value)
+        for key, value in row.items()
+        if key not in known and value is not None and value != ""
+    }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def require_pyarrow() -> Any:

@@ -7,24 +7,28 @@ on the disk; the tables over all rows are written last. A row's `files` are thos
 import csv
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from sida.files import write_text
 from sida.verdict import LABELS
 
-__all__ = ["FolderWriter", "Item", "ManifestWriter", "Row", "Writer"]
+__all__ = ["Columns", "FolderWriter", "Item", "ManifestWriter", "Row", "Writer"]
 
 Row = dict[str, Any]
+
+Columns = Mapping[str, type]
+"""Further columns of the source, and what they hold: bool, int, float or str."""
 
 
 @dataclass(frozen=True)
 class Item:
     """A picture to be written: its file's bytes under a name with suffix, and what belongs to it.
 
-    `mask` and `mask_suffix` are its mask's file; `size` is (height, width).
+    `mask` and `mask_suffix` are its mask's file; `size` is (height, width); `more` are the cells of
+    further columns.
     """
 
     split: str | None
@@ -37,6 +41,7 @@ class Item:
     description: str | None = None
     source: str | None = None
     group: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Writer(Protocol):
@@ -63,8 +68,8 @@ class FolderWriter:
 
     columns: Sequence[str] = ("image", "label", "mask", "source", "group")
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, further: Columns) -> None:
+        self.root, self.further = root, further
         self._taken: set[str] = set()
 
     def add(self, item: Item) -> list[Row]:
@@ -86,6 +91,7 @@ class FolderWriter:
             "description": item.description,
             "source": item.source,
             "group": item.group,
+            "more": item.more,
             "files": {str(place): len(data) for place, data in files.items()},
         }
         return [row]
@@ -125,7 +131,7 @@ class FolderWriter:
             folder = self.root / (split or "")
             for label in LABELS:
                 self._write_texts(folder, label, own)
-            _write_csv(folder / "manifest.csv", self.columns, own)
+            _write_csv(folder / "manifest.csv", [*self.columns, *self.further], own)
 
     def _write_texts(self, folder: Path, label: str, rows: Sequence[Row]) -> None:
         texts = {
@@ -152,7 +158,7 @@ class ManifestWriter(FolderWriter):
     def finish(self, rows: Sequence[Row]) -> None:
         """The one manifest; a column that is empty throughout is left out."""
         used = [name for name in self.columns if any(row[name] is not None for row in rows)]
-        _write_csv(self.root / "manifest.csv", used, rows)
+        _write_csv(self.root / "manifest.csv", [*used, *self.further], rows)
 
 
 def _stem(place: PurePosixPath) -> str:
@@ -163,5 +169,5 @@ def _write_csv(file: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({**row, **row["more"]} for row in rows)
     write_text(file, stream.getvalue())

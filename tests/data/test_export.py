@@ -1,5 +1,6 @@
 """Export: nothing is lost between the layouts, originals stay together, whole or not at all."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,65 @@ def test_round_trips_lose_nothing(small: Path, tmp_path: Path, to: Any, then: An
     for below in ("real", "full_synthetic", "tampered", "masks"):
         assert tree(tmp_path / "third" / below) == tree(small / below)
     assert not list(tmp_path.glob(".*"))
+
+
+FURTHER = ("donor_group", "camera", "exposure", "iso", "flash", "tags")
+
+
+def with_further_columns(folder: Path) -> Path:
+    """The same set with a manifest that has further columns."""
+    (folder / "manifest.csv").unlink()
+    names = sorted(f"{file.parent.name}/{file.name}" for file in folder.glob("[rft]*/*.*"))
+    rows = [
+        {
+            "image": name,
+            "label": name.split("/")[0],
+            "group": f"g{number // 2}",
+            "donor_group": f"g{number}" if number % 5 == 1 else None,
+            "camera": f"no. {number}, “ä”",
+            "exposure": number / 8 if number % 2 else None,
+            "iso": number * 100,
+            "flash": number % 3 == 0,
+            "tags": ["a", str(number)],
+            "width": 96,
+            "files": "a name that writers use themselves",
+        }
+        for number, name in enumerate(names)
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "manifest.jsonl").write_text(lines, encoding="utf-8")
+    return folder
+
+
+def more(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The further cells of each picture."""
+    found = sida.data.open(path, further=True)
+    return sorted((Path(s.name).name, {**s.more, "group": s.group}) for s in found)
+
+
+@pytest.mark.parametrize("to", LAYOUTS)
+def test_further_columns_go_along(small: Path, tmp_path: Path, to: Any) -> None:
+    source = more(with_further_columns(small))
+    assert source[1][1]["tags"] == '["a", "1"]'
+    sida.data.export(small, tmp_path / "out", to)
+    assert all(not s.more for s in sida.data.open(tmp_path / "out"))
+    got = more(tmp_path / "out")
+    if to == "parquet":
+        assert [(n, {**m, "width": 96}) for n, m in got] == source
+    else:  # a CSV holds texts alone
+        assert got == [(n, {k: str(v) for k, v in m.items()}) for n, m in source]
+        assert "files" in got[0][1]
+
+
+def test_further_columns_are_typed_for_the_datasets_library(small: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    sida.data.export(with_further_columns(small), tmp_path / "out", "parquet")
+    loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    kinds = {name: loaded["train"].features[name].dtype for name in FURTHER}
+    assert kinds == {
+        "donor_group": "string", "camera": "string", "exposure": "float64", "iso": "int64",
+        "flash": "bool", "tags": "string",
+    }  # fmt: skip
 
 
 def test_splits_are_kept(small: Path, tmp_path: Path) -> None:
@@ -245,7 +305,11 @@ def samples(groups: list[tuple[int, str]]) -> list[Sample]:
 )
 def test_no_original_is_on_two_sides(groups: list[tuple[int, str]], seed: int) -> None:
     made = samples(groups)
-    chosen = assign_splits(made, seed=seed)
+    try:
+        chosen = assign_splits(made, seed=seed)
+    except DataError:  # most are of one group
+        assert max(Counter(group for group, _ in groups).values()) > len(made) / 2
+        return
     assert chosen == assign_splits(made, seed=seed)
     assert set(chosen) <= set(SHARES)
     sides: dict[str, set[str]] = {}
@@ -253,6 +317,43 @@ def test_no_original_is_on_two_sides(groups: list[tuple[int, str]], seed: int) -
         if sample.group is not None:
             sides.setdefault(sample.group, set()).add(split)
     assert all(len(found) == 1 for found in sides.values())
+
+
+@given(
+    st.lists(st.tuples(st.integers(-1, 30), st.integers(-1, 30)), min_size=40, max_size=60),
+    st.integers(0, 3),
+)
+def test_splices_stay_with_both_originals(pairs: list[tuple[int, int]], seed: int) -> None:
+    made = [
+        Sample(
+            b"",
+            "tampered",
+            group=None if own < 0 else str(own),
+            more={} if donor < 0 else {"donor_group": str(donor)},
+            name=str(number),
+        )
+        for number, (own, donor) in enumerate(pairs)
+    ]
+    try:
+        chosen = assign_splits(made, {"a": 0.5, "b": 0.5}, seed)
+    except DataError:  # most hang together
+        return
+    shown: dict[int, set[str]] = {}
+    for (own, donor), split in zip(pairs, chosen, strict=True):
+        for original in {own, donor} - {-1}:
+            shown.setdefault(original, set()).add(split)
+    assert all(len(found) == 1 for found in shown.values())
+
+
+def test_originals_that_all_hang_together_are_one_sentence() -> None:
+    chain = [
+        Sample(b"", "tampered", group=f"g{n}", more={"donor_group": f"g{n + 1}"}, name=str(n))
+        for n in range(30)
+    ]
+    with pytest.raises(DataError, match="would be empty: 30 of 30 pictures share originals"):
+        assign_splits(chain)
+    apart = [Sample(b"", "tampered", group=f"g{n}", name=str(n)) for n in range(30)]
+    assert set(assign_splits(apart)) == set(SHARES)
 
 
 def test_splits_have_their_shares_of_every_class() -> None:
