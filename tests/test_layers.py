@@ -7,10 +7,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
-    "errors < files < image < page | verdict < data | evidence < forge | model < inference "
-    "< detector < benchmark | evaluation < train < report < serve < scale < cli"
+    "errors < files | settings < image < page | verdict < data | evidence < forge | model "
+    "< inference < detector < benchmark | evaluation < train < report < serve < scale < cli"
 )
-WITHOUT_TORCH = {"errors", "files", "image", "page", "verdict", "data", "evidence", "report"}
+WITHOUT_TORCH = {
+    "errors",
+    "files",
+    "settings",
+    "image",
+    "page",
+    "verdict",
+    "data",
+    "evidence",
+    "report",
+}
 
 
 def contracts() -> dict[str, dict[str, list[str]]]:

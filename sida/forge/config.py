@@ -1,14 +1,12 @@
 """`ForgeConfig`: what is made, how often, and with what; read from YAML and from `key=value`."""
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sida.errors import ConfigError
+from sida.settings import read_settings
 
 __all__ = [
     "Autoencoder",
@@ -180,62 +178,4 @@ def read_config(name: str | Path, overrides: Sequence[str] = ()) -> ForgeConfig:
     Raises:
         ConfigError: no such configuration, not YAML, or a key or value that does not fit.
     """
-    values = _load(str(name))
-    for override in overrides:
-        key, found, value = override.partition("=")
-        if not found or not key:
-            raise ConfigError(f"found {override!r}, expected key=value, such as count=300")
-        _set(values, key, value)
-    try:
-        return ForgeConfig(**values)
-    except ValidationError as error:
-        lines = [_sentence(each) for each in error.errors()]
-        raise ConfigError(f"{name}: {'; '.join(lines)}") from error
-
-
-def _load(name: str) -> dict[str, Any]:
-    path = Path(name)
-    packaged = resources.files("sida") / "configs" / "forge" / f"{path.stem}.yaml"
-    if path.is_file():
-        text = path.read_bytes()
-    elif packaged.is_file() and path.parent.as_posix() in (".", "forge", "configs/forge"):
-        text = packaged.read_bytes()
-    else:
-        raise ConfigError(
-            f"there is no configuration {name!r}: give a YAML file, or one of {_packaged()}"
-        )
-    try:
-        values = yaml.safe_load(text) or {}
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{name} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{name} holds a {type(values).__name__}, expected keys and values")
-    return values
-
-
-def _packaged() -> str:
-    folder = resources.files("sida") / "configs" / "forge"
-    return ", ".join(sorted(file.name.removesuffix(".yaml") for file in folder.iterdir()))
-
-
-def _set(values: dict[str, Any], key: str, text: str) -> None:
-    """Put a value where a dotted key leads; values are YAML, so lists and numbers can be given."""
-    *groups, last = key.split(".")
-    for group in groups:
-        values = values.setdefault(group, {})
-        if not isinstance(values, dict):
-            raise ConfigError(f"{key}: {group} is a single value, not a group of keys")
-    try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{key}: {text!r} is no YAML value: {error}") from error
-
-
-def _sentence(error: Any) -> str:
-    place = ".".join(map(str, error["loc"])) or "the configuration"
-    if error["type"] == "extra_forbidden":
-        return f"{place}: there is no such key; the keys are {', '.join(ForgeConfig.model_fields)}"
-    reason = error["msg"].removeprefix("Value error, ")
-    if error["type"] in ("value_error", "missing"):
-        return f"{place}: {reason}"
-    return f"{place}: {reason}, found {error['input']!r}"
+    return read_settings(ForgeConfig, name, overrides, "forge")
