@@ -53,16 +53,31 @@ def register(app: typer.Typer) -> None:
     app.add_typer(data)
 
 
-@data.command()
-def check(
-    source: Source,
-    split: Split = None,
-    labels: Labels = None,
-    tau: Tau = 0.05,
-    json: Json = None,
-    html: Html = None,
-) -> None:
-    """Find broken rows, duplicates, and what gives the class away.
+def _doctor(name: Literal["check", "stats"], text: str) -> None:
+    """Add one of the doctor's two verbs; they take the same."""
+
+    def verb(
+        source: Source,
+        split: Split = None,
+        labels: Labels = None,
+        tau: Tau = 0.05,
+        json: Json = None,
+        html: Html = None,
+    ) -> None:
+        from sida.data import doctor
+
+        run = {"check": doctor.check, "stats": doctor.stats}[name]
+        with progress_bar("Reading") as progress:
+            findings = run(source, split, labels=labels, tau=tau, progress=progress)
+        _deliver(findings, json, html)
+
+    data.command(name, help=text)(verb)
+
+
+_doctor(
+    "check",
+    """
+    Find broken rows, duplicates, and what gives the class away.
 
     Every picture is read; nothing is changed. Status 1 if something is wrong with a row.
 
@@ -70,36 +85,20 @@ def check(
     Examples:
       sida data check pictures --json check.json --html check.html
       sida data check pictures/train
+    """,
+)
+_doctor(
+    "stats",
     """
-    from sida.data.doctor import check as run
-
-    with progress_bar("Reading") as progress:
-        findings = run(source, split, labels=labels, tau=tau, progress=progress)
-    _deliver(findings, json, html)
-
-
-@data.command()
-def stats(
-    source: Source,
-    split: Split = None,
-    labels: Labels = None,
-    tau: Tau = 0.05,
-    json: Json = None,
-    html: Html = None,
-) -> None:
-    """Count classes, formats, sizes, qualities and masks.
+    Count classes, formats, sizes, qualities and masks.
 
     As check, without the search for duplicates and leakage.
 
     \b
     Example:
       sida data stats pictures --json -
-    """
-    from sida.data.doctor import stats as run
-
-    with progress_bar("Reading") as progress:
-        findings = run(source, split, labels=labels, tau=tau, progress=progress)
-    _deliver(findings, json, html)
+    """,
+)
 
 
 @data.command()
