@@ -1,14 +1,12 @@
 """`TrainConfig`: one run, read from YAML and from `key=value` on the command line."""
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from sida.errors import ConfigError
+from sida.settings import read_settings
 
 __all__ = ["TrainConfig", "read_config"]
 
@@ -167,52 +165,4 @@ def read_config(name: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: no such recipe, not YAML, or a key or value that does not fit; it names each.
     """
-    values = _load(name)
-    for override in overrides:
-        key, found, value = override.partition("=")
-        if not found or not key:
-            raise ConfigError(f"{override!r} is not of the form key=value, such as max_steps=100.")
-        _set(values, key.split("."), yaml.safe_load(value))
-    try:
-        return TrainConfig(**values)
-    except ValidationError as error:
-        raise ConfigError(f"{name}: {'; '.join(map(_reason, error.errors()))}") from error
-
-
-def _load(name: str | Path) -> dict[str, Any]:
-    path = Path(name)
-    packaged = resources.files("sida") / "configs" / f"{path.name.removesuffix('.yaml')}.yaml"
-    try:
-        if path.is_file():
-            text = path.read_text(encoding="utf-8")
-        elif len(path.parts) == 1 and packaged.is_file():
-            text = packaged.read_text(encoding="utf-8")
-        else:
-            raise ConfigError(
-                f"There is no recipe {str(name)!r}: give a YAML file, or a name such as tiny."
-            )
-        values = yaml.safe_load(text) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{name} is not a YAML recipe: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"{name} holds {type(values).__name__}, expected a mapping of keys to values."
-        )
-    return values
-
-
-def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        values = values.setdefault(key, {})
-        if not isinstance(values, dict):
-            raise ConfigError(f"{'.'.join(keys)}: {key} is a single value, not a group of keys.")
-    values[keys[-1]] = value
-
-
-def _reason(error: Any) -> str:
-    place = ".".join(map(str, error["loc"]))
-    if error["type"] == "extra_forbidden":
-        return f"{place}: no such key; expected one of {', '.join(TrainConfig.model_fields)}"
-    if not place:  # a contradiction between keys
-        return str(error["ctx"]["error"])
-    return f"{place}: {error['msg']}, found {error['input']!r}"
+    return read_settings(TrainConfig, name, overrides)

@@ -28,11 +28,11 @@ def test_overrides_reach_nested_keys_with_their_types():
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("steps=7", "steps: no such key; expected one of model"),
+        ("steps=7", "steps: there is no such key; the keys are model"),
         ("max_steps=0", r"max_steps: .*greater than or equal to 1, found 0"),
         ("max_steps=many", r"max_steps: .*valid integer.*found 'many'"),
-        ("loss.colour=1", r"loss\.colour: no such key"),
-        ("max_steps", "'max_steps' is not of the form key=value"),
+        ("loss.colour=1", r"loss\.colour: there is no such key"),
+        ("max_steps", "found 'max_steps', expected key=value"),
         ("max_steps.x=1", "max_steps is a single value"),
     ],
 )
@@ -42,12 +42,12 @@ def test_a_wrong_override_is_named(override, sentence):
 
 
 def test_what_is_no_recipe_is_one_sentence(tmp_path):
-    with pytest.raises(ConfigError, match=r"There is no recipe 'nope': give a YAML file"):
+    with pytest.raises(ConfigError, match=r"there is no configuration 'nope': give a YAML file"):
         read_config("nope")
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [")
-    with pytest.raises(ConfigError, match="is not a YAML recipe"):
+    with pytest.raises(ConfigError, match="is no YAML"):
         read_config(broken)
     broken.write_text("- a")
-    with pytest.raises(ConfigError, match="holds list, expected a mapping"):
+    with pytest.raises(ConfigError, match="holds a list, expected keys and values"):
         read_config(broken)

@@ -139,7 +139,7 @@ def test_what_is_followed_can_be_looked_at(labelled, tmp_path):
         ("lora={}", "lora is for frozen layers"),
         ("trained=[]", "nothing is trained"),
         ("trained=[nose]", "trained='nose' begins no parameter's name"),
-        ("no_such_key=1", "no_such_key: no such key"),
+        ("no_such_key=1", "no_such_key: there is no such key"),
     ],
 )
 def test_contradictions_are_one_sentence_before_the_first_step(labelled, tmp_path, change, told):
