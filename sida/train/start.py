@@ -51,7 +51,7 @@ def _teach_end(model: Sida, processor: SidaProcessor) -> SidaProcessor:
     """Add the row of `[END]`, with which a model that writes ends its texts."""
     old = processor.tokenizer
     tokenizer = Tokenizer(old.model, {**old.added, "[END]": len(old)})
-    model.resize_token_embeddings(len(tokenizer))
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     return SidaProcessor(model.config, tokenizer)
 
 
