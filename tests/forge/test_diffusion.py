@@ -14,8 +14,9 @@ from sida.forge.diffusion import DiffusionPainter, PretrainedCodec, TextToImage
 from . import tiny_models
 from .conftest import photo
 
-MASK = np.zeros((128, 160), bool)
-MASK[30:90, 40:110] = True
+PHOTO = photo(0, 96, 112)
+MASK = np.zeros((96, 112), bool)
+MASK[20:70, 30:80] = True
 
 
 @pytest.fixture(scope="module")
@@ -58,20 +59,20 @@ def test_painting_gives_the_picture_at_its_size(
     models: dict[str, Path], name: str, options: dict[str, float]
 ) -> None:
     painter = DiffusionPainter(Pipeline(name=str(models[name]), steps=2, **options), "cpu")
-    made = painter(photo(0), MASK, "a cat", 1)
-    assert made.shape == photo(0).shape
+    made = painter(PHOTO, MASK, "a cat", 1)
+    assert made.shape == PHOTO.shape
     assert made.dtype == np.uint8
-    assert np.array_equal(made, painter(photo(0), MASK, "a cat", 1))
-    assert not np.array_equal(made, painter(photo(0), MASK, "a cat", 2))
+    assert np.array_equal(made, painter(PHOTO, MASK, "a cat", 1))
+    assert not np.array_equal(made, painter(PHOTO, MASK, "a cat", 2))
 
 
 def test_a_pretrained_autoencoder(tmp_path: Path) -> None:
     pytest.importorskip("diffusers")
     tiny_models.autoencoder_kl().save_pretrained(tmp_path)  # type: ignore[attr-defined]
     codec = PretrainedCodec(Autoencoder(name="kl", pretrained=str(tmp_path)), "cpu")
-    latents = codec.encode(photo(0)[:101, :103])
-    assert (codec.name, codec.factor, latents.shape) == ("kl", 2, (4, 51, 52))
-    assert codec.decode(latents, 101, 103).shape == (101, 103, 3)
+    latents = codec.encode(PHOTO[:81, :83])
+    assert (codec.name, codec.factor, latents.shape) == ("kl", 2, (4, 41, 42))
+    assert codec.decode(latents, 81, 83).shape == (81, 83, 3)
 
 
 def test_what_is_no_pipeline_is_told(models: dict[str, Path], tmp_path: Path) -> None:
