@@ -64,11 +64,15 @@ class ClipSam(nn.Module):
 
     def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, None]:
         """Image tokens (pictures, image_tokens, language width); there is one window a picture."""
-        tokens: torch.Tensor = self.projector(self.features(inputs.vision.pixels))
+        given = inputs.features
+        features = self.features(inputs.vision.pixels) if given is None else given.vision
+        tokens: torch.Tensor = self.projector(features)
         return tokens, None
 
     def embed(self, inputs: Inputs, windows: torch.Tensor, state: None) -> torch.Tensor:
         """SAM's embedding (windows, channels, 64, 64) of the chosen windows of `inputs.mask`."""
+        if inputs.features is not None:
+            return inputs.features.mask
         assert inputs.mask is not None
         if not len(windows):  # transformers' attention cannot reshape an empty batch
             grid = self.sam.config.image_size // self.sam.config.patch_size

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = ["Inputs", "Windows"]
+__all__ = ["Features", "Inputs", "Windows"]
 
 
 class Windows(NamedTuple):
@@ -29,13 +29,34 @@ class Windows(NamedTuple):
         )
 
 
+class Features(NamedTuple):
+    """What frozen encoders made of pictures before.
+
+    Attributes:
+        vision: (pictures, image_tokens, clip width).
+        mask: (windows, channels, h, w) of the windows that masks are made in, in their order.
+    """
+
+    vision: torch.Tensor
+    mask: torch.Tensor
+
+    def to(self, device: torch.device | str) -> "Features":
+        """The same on a device."""
+        return Features(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
 class Inputs(NamedTuple):
-    """Windows for the class, and for masks; None where masks come from those of `vision`."""
+    """Windows for the class, and for masks; None where masks come from those of `vision`.
+
+    Where there are `features`, they are taken in place of the pixels.
+    """
 
     vision: Windows
     mask: Windows | None
+    features: Features | None = None
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Inputs":
         """The same on a device."""
         mask = None if self.mask is None else self.mask.to(device, dtype)
-        return Inputs(self.vision.to(device, dtype), mask)
+        features = None if self.features is None else self.features.to(device)
+        return Inputs(self.vision.to(device, dtype), mask, features)
