@@ -119,6 +119,13 @@ class TrainConfig(BaseModel):
     gradient_checkpointing: bool = Field(False, description="less memory for a second forward")
     compile: bool = Field(False, description="whether torch.compile is used")
 
+    cache: Path | None = Field(
+        None,
+        description="folder that keeps what frozen CLIP and SAM encoders give of whole pictures, "
+        "so that they run once a picture; runs may share it",
+    )
+    cache_gb: float = Field(50.0, gt=0, description="most that `cache` may hold, in 10^9 bytes")
+
     validate_every: int = Field(500, ge=1, description="steps between looks at the validation data")
     save_every: int = Field(250, ge=1, description="steps between checkpoints")
     keep: int = Field(2, ge=1, description="checkpoints that are kept")
@@ -154,9 +161,27 @@ class TrainConfig(BaseModel):
             raise ValueError("patience needs best, the metric that has to grow")
         if self.lora is not None and "" in self.trained:
             raise ValueError("lora is for frozen layers: name in `trained` what else is trained")
+        if self.cache is not None and (self.crops or self.post_process):
+            raise ValueError(
+                "crops and post_process make a new picture every time, of which a cache would keep "
+                "none: leave out cache, or set crops=[] and post_process=0"
+            )
+        if self.cache is not None and any(map(_reaches_encoder, self.trained)):
+            raise ValueError(
+                "cache is for encoders that are not trained: leave it out, or name in `trained` "
+                "nothing of encoder.clip and encoder.sam"
+            )
         if not self.trained and self.lora is None:
             raise ValueError("nothing is trained: name parameters in `trained`, or give lora")
         return self
+
+
+def _reaches_encoder(trained: str) -> bool:
+    """Whether this beginning of names takes in something of CLIP or SAM."""
+    return any(
+        name.startswith(trained) or trained.startswith(name)
+        for name in ("encoder.clip.", "encoder.sam.")
+    )
 
 
 def read_config(name: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -19,9 +19,10 @@ from sida.evidence.cues import measure
 from sida.evidence.wording import describe, facts_text
 from sida.image.postprocess import random_chain
 from sida.model.config import SidaConfig
-from sida.model.inputs import Inputs
+from sida.model.inputs import Features, Inputs
 from sida.model.processor import SidaProcessor
 from sida.model.prompt import IGNORED, Conversation, conversation
+from sida.train.cache import FeatureCache
 from sida.train.config import TrainConfig
 from sida.verdict import LABELS
 
@@ -53,6 +54,7 @@ class Batch(NamedTuple):
         text_labels: (pictures, embedded tokens), `IGNORED` where nothing is to be learned.
         masks: (windows, height, width) true masks of the pictures with a mask position.
         inside: the same shape, False in the padding.
+        keys: what the cache knows the pictures by, where there is one.
     """
 
     inputs: Inputs
@@ -64,6 +66,7 @@ class Batch(NamedTuple):
     text_labels: torch.Tensor
     masks: torch.Tensor
     inside: torch.Tensor
+    keys: tuple[str, ...] = ()
 
 
 class Batches(torch.utils.data.Dataset[Batch]):
@@ -186,9 +189,15 @@ class Collator:
     """Labelled crops -> a `Batch`: windows, conversation with its answer, true masks."""
 
     def __init__(
-        self, processor: SidaProcessor, model: SidaConfig, image_tokens: int, config: TrainConfig
+        self,
+        processor: SidaProcessor,
+        model: SidaConfig,
+        image_tokens: int,
+        config: TrainConfig,
+        cache: FeatureCache | None = None,
     ) -> None:
         self.processor, self.image_tokens, self.config = processor, image_tokens, config
+        self.cache = cache
         self.facts = model.facts
         self.question = conversation(processor.tokenizer)
 
@@ -203,7 +212,9 @@ class Collator:
         Args:
             rngs: one a crop, which the wording of its text is drawn from.
         """
-        inputs, frames = self.processor([crop.pixels for crop in crops])
+        truths = [self._truth(crop, text) for crop in crops]
+        keys, features = self._kept(crops, truths)
+        inputs, frames = self.processor([crop.pixels for crop in crops], masks=features is None)
         rows = [
             self._answered(crop, rng) if text else self.question
             for crop, rng in zip(crops, rngs, strict=True)
@@ -211,7 +222,6 @@ class Collator:
         placed = [row.embedded(self.image_tokens) for row in rows]
         most = self.config.max_tokens
         shown = most - self.image_tokens + 1
-        truths = [self._truth(crop, text) for crop in crops]
         chosen = [i for i, truth in enumerate(truths) if truth is not None]
         masks = [frames[i].project(truth) for i, truth in enumerate(truths) if truth is not None]
         inside = [_inside(mask, frames[i].sizes) for mask, i in zip(masks, chosen, strict=True)]
@@ -219,7 +229,7 @@ class Collator:
         lengths = torch.tensor([len(row.input_ids[:shown]) for row in rows])
         ids = _padded([row.input_ids[:shown] for row in rows], 0)
         return Batch(
-            inputs=inputs,
+            inputs=inputs._replace(features=features),
             input_ids=ids,
             attention_mask=(torch.arange(ids.shape[1]) < lengths[:, None]).long(),
             class_positions=torch.tensor([place.class_position for place in placed]),
@@ -233,7 +243,17 @@ class Collator:
             text_labels=_padded([place.labels[:most] for place in placed], IGNORED),
             masks=torch.cat([empty, *masks]),
             inside=torch.cat([empty.bool(), *inside]),
+            keys=keys,
         )
+
+    def _kept(
+        self, crops: Sequence[Crop], truths: Sequence[np.ndarray | None]
+    ) -> tuple[tuple[str, ...], Features | None]:
+        """What the cache knows the pictures by, and their features where all are in it."""
+        if self.cache is None:
+            return (), None
+        keys = tuple(self.cache.key(crop.pixels) for crop in crops)
+        return keys, self.cache.read(keys, [truth is not None for truth in truths])
 
     def _truth(self, crop: Crop, text: bool) -> np.ndarray | None:
         """The mask that a crop teaches; none in a row whose answer has no place for one."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from accelerate.state import AcceleratorState
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -29,6 +29,7 @@ from sida.model import Sida
 from sida.model.calibration import Calibration
 from sida.model.inputs import Inputs
 from sida.model.weights import digest_of
+from sida.train.cache import FeatureCache
 from sida.train.calibrate import fit_calibration
 from sida.train.config import TrainConfig, read_config
 from sida.train.loader import Batch, Batches, Collator
@@ -49,6 +50,7 @@ OnStep = Callable[[int, int, dict[str, float]], None]
 FREE = {
     *("validation", "validate_every", "save_every", "keep", "trackers"),
     *("workers", "threads", "device", "micro_batch_size", "gradient_checkpointing", "compile"),
+    *("cache", "cache_gb"),
 }
 """What may change when a run is gone on with: what is learned does not depend on it."""
 SCALED_BY = 480
@@ -107,7 +109,8 @@ class Run:
         sets = [list(sida.data.open(path)) for path in config.data]
         torch.manual_seed(config.seed)
         self.model, self.processor = start_model(config)
-        self.trained = Trained(self.model, config.loss)
+        self.cache = self._cache()
+        self.trained = Trained(self.model, config.loss, self.cache)
         self.model.train()
         self.dataset = Batches(sets, self._collator(), config, self.micro)
         self._claim(resume)
@@ -170,8 +173,22 @@ class Run:
 
     def _collator(self) -> Collator:
         return Collator(
-            self.processor, self.model.config, self.model.image_token_count, self.config
+            self.processor,
+            self.model.config,
+            self.model.image_token_count,
+            self.config,
+            self.cache,
         )
+
+    def _cache(self) -> FeatureCache | None:
+        if self.config.cache is None:
+            return None
+        if self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+            raise ConfigError(
+                "cache needs the whole encoder on every device: leave it out, or run without FSDP "
+                "and DeepSpeed."
+            )
+        return FeatureCache(self.model, self.config, self.accelerator.num_processes)
 
     def _first_inputs(self) -> Iterator[Inputs]:
         """Pictures of the first steps, the same whatever the run is spread over."""
@@ -408,8 +425,8 @@ def keep_recipe(config: TrainConfig, out: Path) -> None:
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """A micro-batch where the network is."""
-    tensors = (tensor.to(device, non_blocking=True) for tensor in batch[1:])
-    return Batch(batch.inputs.to(device), *tensors)
+    tensors = (tensor.to(device, non_blocking=True) for tensor in batch[1:-1])
+    return Batch._make((batch.inputs.to(device), *tensors, batch.keys))
 
 
 def random_state() -> dict[str, torch.Tensor]:

@@ -4,7 +4,10 @@ import torch
 from torch import nn
 
 from sida.model import Sida
+from sida.model.encoders import ClipSam
 from sida.model.frame import to_canvas
+from sida.model.inputs import Inputs
+from sida.train.cache import FeatureCache
 from sida.train.config import LossWeights
 from sida.train.loader import Batch
 from sida.train.losses import class_sum, mask_sums, supervised, text_sum
@@ -19,13 +22,16 @@ class Trained(nn.Module):
     """A model with what is only there to train it; wrapped as one for several devices.
 
     Attributes:
+        cache: gives what frozen encoders make of a picture, where the recipe asks for it.
         token_head: says the class from the mean image token alone. Through the language model the
             gradient of an encoder that begins from scratch is faint at first.
     """
 
-    def __init__(self, model: Sida, weights: LossWeights) -> None:
+    def __init__(
+        self, model: Sida, weights: LossWeights, cache: FeatureCache | None = None
+    ) -> None:
         super().__init__()
-        self.model, self.weights = model, weights
+        self.model, self.weights, self.cache = model, weights, cache
         width = model.config.language.hidden_size
         self.token_head = nn.Linear(width, len(LABELS)) if weights.image_tokens else None
 
@@ -33,7 +39,7 @@ class Trained(nn.Module):
         """Weighted sums (5,) of the losses of a micro-batch, in the order of `LOSSES`."""
         text = bool((batch.text_labels >= 0).any())
         output = self.model(
-            batch.inputs,
+            self._inputs(batch),
             batch.input_ids,
             batch.attention_mask,
             batch.class_positions,
@@ -52,6 +58,15 @@ class Trained(nn.Module):
             self._token_sum(output.image_tokens, batch.labels, nothing),
         )
         return torch.stack(sums)
+
+    def _inputs(self, batch: Batch) -> Inputs:
+        inputs = batch.inputs
+        if self.cache is None or inputs.features is not None:
+            return inputs
+        encoder = self.model.encoder
+        assert isinstance(encoder, ClipSam)
+        masked = (batch.mask_positions >= 0).tolist()
+        return inputs._replace(features=self.cache.make(encoder, inputs, batch.keys, masked))
 
     def _token_sum(
         self, tokens: torch.Tensor, labels: torch.Tensor, nothing: torch.Tensor
