@@ -10,6 +10,8 @@ from sida.verdict import LABELS
 
 __all__ = ["best_threshold", "fit_calibration", "fit_scaling", "unsure_below"]
 
+SLACK = 0.02
+"""Mean F1 of masks that makes no difference."""
 FEWEST = 10
 """Verdicts that a statement about the least confident ones needs."""
 
@@ -50,15 +52,17 @@ def unsure_below(confidence: np.ndarray, right: np.ndarray) -> float:
 def best_threshold(mask_f1: np.ndarray) -> float:
     """The probability at which masks agree best with the truth.
 
-    It is 0.5 where that is no better than a low threshold, which marks about everything: masks
-    that say nothing are better empty than full.
+    Of those about as good, within 0.02, it is the highest, which marks least. It is 0.5 where the
+    best is no better than the lowest, which marks about everything: masks that say nothing are
+    better empty than full.
 
     Args:
         mask_f1: (masks, thresholds), F1 at `THRESHOLDS`.
     """
     means = mask_f1.mean(0) if len(mask_f1) else np.zeros(len(THRESHOLDS))
-    best = int(means.argmax())
-    return float(THRESHOLDS[best]) if means[best] > means[0] + 0.02 else 0.5
+    if means.max() <= means[0] + SLACK:
+        return 0.5
+    return float(THRESHOLDS[np.flatnonzero(means >= means.max() - SLACK)[-1]])
 
 
 def fit_scaling(logits: np.ndarray, labels: np.ndarray) -> tuple[float, tuple[float, float, float]]:
