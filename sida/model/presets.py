@@ -108,10 +108,13 @@ def from_sizes(path: str | Path) -> SidaConfig:
         language = {**sizes["language"], "vocab_size": sizes["vocab"]}
         vision = dict(sizes["vision"])
         select = vision.pop("select_layer", -2)
+        mask = dict(sizes["mask"])
+        if "mlp_ratio" in mask:  # transformers takes no whole number for it
+            mask["mlp_ratio"] = float(mask["mlp_ratio"])
         return SidaConfig(
             vision=vision,
             language=language,
-            mask=sizes["mask"],
+            mask=mask,
             out_dim=sizes["out_dim"],
             select_layer=select,
         )
