@@ -17,7 +17,12 @@ def register(app: typer.Typer) -> None:
 
 def convert(
     source: Annotated[
-        str, typer.Argument(metavar="SRC", help="A folder in either layout, or a hub name.")
+        str,
+        typer.Argument(
+            metavar="SRC",
+            help="A folder in either layout, a hub name, or DeepSpeed's checkpoints of the "
+            "published training.",
+        ),
     ],
     to: Annotated[Literal["ours", "published"], typer.Option(help="The layout to write.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
@@ -25,19 +30,25 @@ def convert(
         Literal["auto", "float32", "bfloat16", "float16"],
         typer.Option(help="Number type of the weights; auto keeps the source's."),
     ] = "auto",
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="For DeepSpeed's: the weights that training began with."),
+    ] = None,
 ) -> None:
     """Convert weights to the other layout.
 
-    The published layout becomes ours or the other way; shard by shard, in little memory.
+    The published layout becomes ours or the other way; shard by shard, in little memory. What
+    the published training saved becomes either, its low-rank additions merged.
 
     \b
     Example:
       sida convert saberzl/SIDA-7B --to ours --out sida-7b
+      sida convert runs/sida/ckpt_model --base xinlai/LISA-7B-v1 --to ours --out mine
     """
     import torch
 
-    from sida.model.checkpoint import convert as run
+    from sida.model.convert import convert as run
 
     with messages():
-        run(source, to, out, None if dtype == "auto" else getattr(torch, dtype))
+        run(source, to, out, None if dtype == "auto" else getattr(torch, dtype), base)
     say(f"Wrote {out} in {'our' if to == 'ours' else 'the published'} layout.")

@@ -6,7 +6,7 @@ converted on the way; at no time is more there than the model and one shard.
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,20 +18,19 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
 from sida.assets import EMBEDDED, HUB_NAMES
-from sida.errors import CheckpointError, ConfigError, DownloadError
-from sida.files import require_space, write_folder
+from sida.errors import CheckpointError, DownloadError
 from sida.model.calibration import Calibration
 from sida.model.config import SidaConfig
 from sida.model.hub import fetch, is_hub_name, revision
 from sida.model.keys import from_published, from_tower, to_published
 from sida.model.presets import PRESETS, from_sizes, preset
 from sida.model.processor import SidaProcessor
-from sida.model.published import ARCHITECTURES, LISA, config_from_published, write_published
+from sida.model.published import ARCHITECTURES, LISA, config_from_published
 from sida.model.sida import Sida
 from sida.model.tokenizer import MARKERS, Tokenizer
 from sida.model.weights import Shards, digest_of
 
-__all__ = ["Loaded", "convert", "digest_of", "load", "load_base", "load_random"]
+__all__ = ["Loaded", "digest_of", "fill", "find", "load", "load_base", "load_random", "refuse_lisa"]
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ def load(
     """
     folder = find(name)
     fields = _fields(folder)
-    _refuse_lisa(name, fields)
+    refuse_lisa(name, folder)
     model, processor = _open(folder, fields, device, dtype)
     digest = digest_of(folder)
     label = folder.resolve().name if Path(name).is_dir() else name
@@ -88,8 +87,9 @@ def load_base(
     return _open(folder, _fields(folder), device, dtype)
 
 
-def _refuse_lisa(name: str, fields: dict[str, Any]) -> None:
-    if LISA in _architectures(fields):
+def refuse_lisa(name: str, folder: Path) -> None:
+    """Raise CheckpointError where the folder that a name means holds LISA's weights."""
+    if LISA in _architectures(_fields(folder)):
         raise CheckpointError(
             f"{name} holds LISA weights, which have no class head: they are a base for training, "
             "not a detector."
@@ -159,7 +159,7 @@ def _open(
         model = _build(config, dtype)
     processor = SidaProcessor(config, Tokenizer.load(folder))
     _check_tokenizer(folder, processor.tokenizer, config.language.vocab_size)
-    _fill(model, shards, {name: name for name in shards.shapes()}, device, dtype, folder)
+    fill(model, shards.tensors(), {name: name for name in shards.shapes()}, device, dtype, folder)
     return _ready(model, device, folder), processor
 
 
@@ -178,11 +178,11 @@ def _open_published(
     tokenizer = Tokenizer.load(folder)
     _check_tokenizer(folder, tokenizer, config.language.vocab_size, exactly=True, lisa=lisa)
     log.info("%s: %s", folder, renamed.summary())
-    _fill(model, shards, renamed.names, device, dtype, folder)
+    fill(model, shards.tensors(), renamed.names, device, dtype, folder)
     clip = Shards(tower)
     seen = from_tower(clip.shapes(), dict(model.named_parameters()))
     log.info("%s: %s", tower, seen.summary())
-    _fill(model, clip, seen.names, device, dtype, tower)
+    fill(model, clip.tensors(), seen.names, device, dtype, tower)
     _ready(model, device, folder, NEW_IN_SIDA if lisa else (), to_published(model.state_dict()))
     if lisa:
         tokenizer = tokenizer.with_token("[CLS]")
@@ -282,17 +282,24 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def _fill(
+def fill(
     model: Sida,
-    shards: Shards,
-    names: dict[str, str],
+    tensors: Iterable[tuple[str, torch.Tensor]],
+    names: Mapping[str, str],
     device: torch.device | str,
     dtype: torch.dtype | None,
     folder: Path,
 ) -> None:
-    """Put the tensors of a folder in their places, one after another."""
+    """Put the tensors of a folder in their places, one after another.
+
+    Args:
+        names: name in the folder -> place in the model; what has none is left out.
+
+    Raises:
+        CheckpointError: a tensor does not fit the place that it is for.
+    """
     expected = model.state_dict(keep_vars=True)
-    for name, tensor in shards.tensors():
+    for name, tensor in tensors:
         if name not in names:
             continue
         place = names[name]
@@ -352,41 +359,3 @@ def _ready(
     model.tie_weights()
     model.eval()
     return model
-
-
-def convert(src: str, to: str, out: str | Path, dtype: torch.dtype | None = None) -> Path:
-    """Write a model as a folder of ours (`ours`) or in the published layout (`published`).
-
-    Args:
-        src: what `load` takes, or LISA weights.
-        dtype: of the written weights; None leaves every tensor its own.
-
-    Raises:
-        ConfigError: `to` is neither, or the model has no published form.
-        CheckpointError: the source cannot be read, or holds LISA weights.
-        SidaError: `out` is there already, or its disk is too small.
-    """
-    if to not in WRITERS:
-        raise ConfigError(f"--to {to!r} is not a layout: choose ours or published.")
-    _refuse_lisa(src, _fields(find(src)))
-    model, processor = load_base(src, dtype=dtype)
-    size = sum(p.numel() * p.element_size() for p in model.parameters())
-    require_space(out, size, f"{src} in {'our' if to == 'ours' else 'the published'} layout")
-    with write_folder(out) as unfinished:
-        WRITERS[to](unfinished, model, processor)
-    return Path(out)
-
-
-def _write_ours(folder: Path, model: Sida, processor: SidaProcessor) -> None:
-    model.save_pretrained(folder)
-    model.config.dtype = model.lm_head.weight.dtype  # its vision tower may be of a wider type
-    model.config.save_pretrained(folder)
-    processor.save_pretrained(folder)
-
-
-def _write_published(folder: Path, model: Sida, processor: SidaProcessor) -> None:
-    write_published(folder, model.config, model.state_dict(), processor.tokenizer)
-
-
-Writer = Callable[[Path, Sida, SidaProcessor], None]
-WRITERS: dict[str, Writer] = {"ours": _write_ours, "published": _write_published}

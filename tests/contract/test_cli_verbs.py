@@ -35,7 +35,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         setattr(stand_in, verb, note)
         monkeypatch.setitem(sys.modules, name, stand_in)
 
-    module("sida.model.checkpoint", "convert")
+    module("sida.model.convert", "convert")
     module("sida.train", "train")
     return noted
 
@@ -100,8 +100,8 @@ def test_convert_passes_its_options_on(sida: Run, calls: list[Any]) -> None:
     assert result.exit_code == 0, result.output
     sida("convert", "some/where", "--to", "published", "--out", "new")
     assert calls == [
-        (("some/where", "ours", Path("new"), torch.bfloat16), {}),
-        (("some/where", "published", Path("new"), None), {}),
+        (("some/where", "ours", Path("new"), torch.bfloat16, None), {}),
+        (("some/where", "published", Path("new"), None, None), {}),
     ]
     assert (result.stdout, result.stderr) == ("", "busy\nWrote new in our layout.\n")
 

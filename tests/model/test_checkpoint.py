@@ -17,7 +17,8 @@ from sida.assets import EMBEDDED
 from sida.cli import app
 from sida.errors import CheckpointError, ConfigError, DownloadError, SidaError
 from sida.model import Sida
-from sida.model.checkpoint import convert, load, load_base
+from sida.model.checkpoint import load, load_base
+from sida.model.convert import convert
 from sida.model.keys import from_published
 from sida.model.presets import tiny
 from sida.model.processor import SidaProcessor

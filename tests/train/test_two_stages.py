@@ -9,7 +9,8 @@ import torch
 
 import sida.data
 from sida import Detector
-from sida.model.checkpoint import convert, load_base
+from sida.model.checkpoint import load_base
+from sida.model.convert import convert
 from sida.model.weights import Shards
 from sida.train.config import read_config
 from sida.train.loader import Collator, crop_sample
