@@ -46,6 +46,12 @@ NOT_RUN = {
     "pip install sida": "needs a network",
     "python benchmarks/parity.py": "needs the recordings, and takes a minute",
     "python benchmarks/loading_memory.py": "writes a gigabyte, and takes minutes",
+    "python benchmarks/kill_training.py": "takes minutes",
+    "python benchmarks/training.py ../shared/oracle/sizes_mid.json --steps 1": "takes minutes",
+    "torchrun --standalone --nproc_per_node=2 -m sida train tiny data=examples max_steps=2 \\\n"
+    "  batch_size=6 crops=[32] trackers=[] workers=0 --out run-of-two": (
+        "test_two_processes_take_the_steps_of_one runs its like"
+    ),
 }
 """Command: why it is not run here."""
 
