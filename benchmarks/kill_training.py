@@ -18,34 +18,16 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sida.model.weights import digest_of
 from sida.train.state import load_state
-from sida.verdict import LABELS
+from tests.small import labelled_folder
 
 SETTINGS = (
     *("crops=[32]", "batch_size=3", "save_every=20", "keep=3", "workers=1", "threads=1"),
     *("trackers=[]", "device=cpu", "average=0.9", "warmup_steps=10"),
 )
-
-
-def pictures(root: Path) -> Path:
-    """Twelve small pictures of noise, four a class; tampered ones have a flat patch."""
-    rng = np.random.default_rng(0)
-    (root / "masks").mkdir(parents=True)
-    for label in LABELS:
-        (root / label).mkdir()
-        for i in range(4):
-            pixels = rng.integers(0, 256, (48, 56, 3), dtype=np.uint8)
-            if label == "tampered":
-                pixels[10:30, 20:40] = 128
-                mask = np.zeros((48, 56), np.uint8)
-                mask[10:30, 20:40] = 255
-                Image.fromarray(mask).save(root / f"masks/{label}{i}_mask.png")
-            Image.fromarray(pixels).save(root / label / f"{label}{i}.png")
-    return root
 
 
 def start(data: Path, out: Path, steps: int) -> subprocess.Popen[bytes]:
@@ -123,7 +105,7 @@ def main() -> None:
     options = parser.parse_args()
     random.seed(options.seed)
     with tempfile.TemporaryDirectory() as temporary:
-        data = pictures(Path(temporary) / "data")
+        data = labelled_folder(Path(temporary) / "data", 4)
         whole, cut = Path(temporary) / "undisturbed", Path(temporary) / "killed"
         disturbed(data, cut, options.steps, options.kills)
         finish(start(data, whole, options.steps))

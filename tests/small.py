@@ -1,6 +1,10 @@
-"""A detector with the embedded architecture, a fraction of its size, and random weights."""
+"""Little things to try on: a detector with the embedded architecture, and labelled pictures."""
 
+from pathlib import Path
+
+import numpy as np
 import torch
+from PIL import Image
 
 from sida.assets import EMBEDDED
 from sida.detector import Detector
@@ -9,6 +13,7 @@ from sida.model.calibration import Calibration
 from sida.model.checkpoint import Loaded
 from sida.model.presets import tiny
 from sida.model.tokenizer import Tokenizer
+from sida.verdict import LABELS
 
 
 def small_config() -> SidaConfig:
@@ -31,3 +36,20 @@ def small_detector(batch_size: int = 3, calibration: Calibration | None = None) 
     processor = SidaProcessor(config, Tokenizer.load(EMBEDDED))
     loaded = Loaded(model, processor, calibration or Calibration(), "small", "1", "0" * 64)
     return Detector(loaded, batch_size)
+
+
+def labelled_folder(root: Path, count: int) -> Path:
+    """Small pictures of noise, `count` a class; tampered ones have a flat patch, and its mask."""
+    rng = np.random.default_rng(0)
+    (root / "masks").mkdir(parents=True)
+    for label in LABELS:
+        (root / label).mkdir()
+        for i in range(count):
+            pixels = rng.integers(0, 256, (48, 56, 3), dtype=np.uint8)
+            if label == "tampered":
+                pixels[10:30, 20:40] = 128
+                mask = np.zeros((48, 56), np.uint8)
+                mask[10:30, 20:40] = 255
+                Image.fromarray(mask).save(root / f"masks/{label}{i}_mask.png")
+            Image.fromarray(pixels).save(root / label / f"{label}{i}.png")
+    return root

@@ -13,9 +13,8 @@ from sida.image.read import Picture
 from sida.inference.generate import generate, part_of_cache
 from sida.model.inputs import Inputs
 from sida.model.processor import SidaProcessor
-from sida.model.prompt import IMAGE_TOKEN, facts_ids, fixed_question, stem
+from sida.model.prompt import conversation
 from sida.model.sida import Sida
-from sida.verdict import LABELS
 
 __all__ = ["Engine", "Judged", "Text", "WantsMask"]
 
@@ -60,11 +59,9 @@ class Engine:
     def __init__(self, model: Sida, processor: SidaProcessor) -> None:
         self.model = model.eval()
         self.processor = processor
-        tokenizer = processor.tokenizer
-        prompt = fixed_question(tokenizer)
-        self.stems: dict[str, list[int]] = {label: list(stem(tokenizer, label)) for label in LABELS}
-        self.ids = [*prompt.before, IMAGE_TOKEN, *prompt.after, *self.stems["tampered"]]
-        self.prompt_length = len(prompt.before) + model.image_token_count + len(prompt.after)
+        question = conversation(processor.tokenizer)
+        self.ids = list(question.input_ids)
+        self.prompt_length = question.embedded(model.image_token_count).class_position + 1
 
     @property
     def explains(self) -> bool:
@@ -164,11 +161,8 @@ class Engine:
     def _explain(self, cache: DynamicCache, row: int, label: str, facts: str) -> Text:
         tokenizer = self.processor.tokenizer
         part = part_of_cache(cache, row, self.prompt_length)
-        ids = list(self.stems[label])
-        if label == "tampered":
-            ids.append(tokenizer.seg_id)
-        if self.model.config.facts:
-            ids += facts_ids(tokenizer, facts)
+        given = facts if self.model.config.facts else None
+        ids = conversation(tokenizer, label, given).answer_ids
         stops = frozenset(i for i in (tokenizer.end_id, tokenizer.eos_id) if i is not None)
         written = list(generate(self.model, part, ids, stops, TEXT_LIMIT))
         complete = bool(written) and written[-1] in stops

@@ -24,7 +24,7 @@ from transformers.models.sam.modeling_sam import (
 from sida.model.config import NativeVisionConfig, SidaConfig
 from sida.model.inputs import Inputs
 from sida.model.neck import Neck
-from sida.model.statistics import Statistics
+from sida.model.statistics import LUMA, SECOND_DIFFERENCES, Statistics
 from sida.model.views import ClipSamViews, NativeViews
 
 __all__ = [
@@ -249,8 +249,7 @@ def _standardize(x: torch.Tensor, inside: torch.Tensor, owner: torch.Tensor) -> 
 class Residuals(nn.Module):
     """Second differences of luma along rows, columns and both, and how strong they are.
 
-    The three kernels are the linear ones of the spatial rich model (Fridrich and Kodovský, 2012)
-    that a small network profits from most; x / (|x| + 3) keeps faint noise apart from edges.
+    x / (|x| + 3) keeps faint noise apart from edges.
     """
 
     filters = 3
@@ -264,10 +263,7 @@ class Residuals(nn.Module):
     @staticmethod
     def bank() -> torch.Tensor:
         """Kernels (3, 3, 3, 3) from colours in -1..1 to differences of luma in grey levels."""
-        row = torch.tensor([[0, 0, 0], [1, -2, 1], [0, 0, 0]], dtype=torch.float32)
-        both = torch.tensor([[-1, 2, -1], [2, -4, 2], [-1, 2, -1]], dtype=torch.float32) / 2
-        luma = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
-        return 127.5 * torch.stack([row, row.T, both])[:, None] * luma
+        return 127.5 * SECOND_DIFFERENCES * LUMA[:, None, None]
 
     def forward(
         self, pixels: torch.Tensor, valid: torch.Tensor

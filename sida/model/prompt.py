@@ -23,7 +23,6 @@ __all__ = [
     "clean_reply",
     "conversation",
     "encode",
-    "facts_ids",
     "fixed_question",
     "neutral",
     "stem",
@@ -172,12 +171,8 @@ def _said(label: str) -> str:
     return f"[CLS] The image is {_SAID[label]}"
 
 
-def facts_ids(tokenizer: Tokenizer, facts: str) -> list[int]:
-    """Ids of measured facts, as they are given to a model that writes after them."""
-    return tokenizer.encode(_given(facts), bos=False)
-
-
 def _given(facts: str) -> str:
+    """Measured facts, as they are given to a model that writes after them."""
     return f"<im_start>{facts}<im_end>"
 
 
@@ -222,7 +217,7 @@ def conversation(
     learned = list(answer) if text else [IGNORED] * len(answer)
     if facts is not None:
         given = len(begun) + masked
-        count = len(facts_ids(tokenizer, facts))
+        count = len(tokenizer.encode(_given(facts), bos=False))
         learned[given : given + count] = [IGNORED] * count
     return Conversation(
         input_ids=(*start, *answer),

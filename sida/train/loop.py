@@ -340,10 +340,10 @@ class Run:
         folder = self.out / "model"
         if self.config.best is not None and not (self.out / "best").is_dir():
             self._validate()
-        if self.accelerator.is_main_process and (self.out / "best").is_dir():
-            (self.out / "best").rename(folder)
-        elif not folder.is_dir():
+        if self.config.best is None:
             self._write(folder, self._measure())
+        elif self.accelerator.is_main_process:
+            (self.out / "best").rename(folder)
         self.accelerator.wait_for_everyone()
         return folder
 

@@ -7,6 +7,7 @@ import torch
 from sida.errors import PictureError
 from sida.inference import engine as module
 from sida.inference.engine import Judged
+from sida.model.prompt import stem
 
 
 def always(_: np.ndarray) -> bool:
@@ -73,7 +74,7 @@ def test_a_cache_is_filled_only_for_explanations_and_changes_nothing(engine, pic
     without = engine.judge_each(pictures, [always] * 4, [False] * 4)
     assert given == [None]
     kept = engine.judge_each(pictures, [always] * 4, [False, True, False, False])
-    length = engine.prompt_length + len(engine.stems["tampered"])
+    length = engine.prompt_length + len(stem(engine.processor.tokenizer, "tampered"))
     assert given[1].get_seq_length() == length
     assert [each.explain is not None for each in kept] == [False, True, False, False]
     assert all(each.explain is None for each in without)
@@ -126,10 +127,8 @@ def test_a_text_is_complete_if_the_model_has_ended_it(native, pictures, monkeypa
     assert text.complete == (written[-1:] == ["[END]"])
     assert text.text == " ".join(word for word in written if word != "[END]").strip()
     ((given, stops, limit),) = fed
-    assert given[: len(native.stems["tampered"]) + 1] == [
-        *native.stems["tampered"],
-        tokenizer.seg_id,
-    ]
+    begun = (*stem(tokenizer, "tampered"), tokenizer.seg_id)
+    assert given[: len(begun)] == begun
     assert stops == {tokenizer.end_id, tokenizer.eos_id}
     assert limit == 512
 

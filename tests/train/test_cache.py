@@ -8,10 +8,11 @@ from safetensors.torch import load_file
 
 from sida.assets import EMBEDDED
 from sida.errors import ConfigError
-from sida.model import Sida, SidaConfig, SidaProcessor
+from sida.model import Sida, SidaProcessor
 from sida.model.encoders import ClipSam
 from sida.model.tokenizer import Tokenizer
 from sida.train import train
+from tests.model.conftest import small_published
 
 FAST = (
     *("precision=fp32", "batch_size=6", "micro_batch_size=3", "warmup_steps=0", "workers=0"),
@@ -26,27 +27,8 @@ def base(tmp_path_factory):
     """The published structure at sizes that run in a blink."""
     folder = tmp_path_factory.mktemp("base") / "model"
     tokenizer = Tokenizer.load(EMBEDDED)
-    layers = {"num_hidden_layers": 2, "num_attention_heads": 2}
-    config = SidaConfig(
-        vision={"hidden_size": 16, "intermediate_size": 32, "patch_size": 56, **layers},
-        language={
-            "hidden_size": 32,
-            "intermediate_size": 32,
-            "vocab_size": len(tokenizer),
-            **layers,
-        },
-        mask={
-            "hidden_size": 16,
-            "global_attn_indexes": [1],
-            "window_size": 3,
-            "image_size": 128,
-            "output_channels": 32,
-            "decoder_mlp_dim": 32,
-            "iou_head_hidden_dim": 16,
-            **layers,
-        },
-        out_dim=32,
-    )
+    config = small_published()
+    config.language.vocab_size = len(tokenizer)
     torch.manual_seed(0)
     Sida(config).save_pretrained(folder)
     SidaProcessor(config, tokenizer).save_pretrained(folder)
@@ -135,7 +117,7 @@ def test_other_weights_are_other_features(base, labelled, tmp_path, asked):
     assert len(kept(cache)) == 2 * FILES
     assert asked == {"vision": 12, "mask": 4}
     (features,) = load_file(next(p for p in kept(cache) if ".vision." in p.name)).values()
-    assert features.shape == (16, 16)
+    assert features.shape == (16, 32)
 
 
 @pytest.mark.parametrize(
