@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,7 +26,9 @@ def train(
         typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe, such as max_steps=100."),
     ] = None,
     *,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where checkpoints and the model go.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where checkpoints and the model or adapter go.")
+    ],
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
@@ -36,6 +38,7 @@ def train(
     \b
     Example:
       sida train tiny data=pictures/train validation=pictures/val --out runs/tiny
+      sida train finetune heads_only=true data=pictures/own --out runs/own
     """
     from sida.train import train as run
 
@@ -47,8 +50,32 @@ def train(
             overrides=tuple(overrides or ()),
             on_step=lambda step, steps, _: show(step, steps),
         )
-    folder = out / "model"
-    say(f"The model is in {folder}.{_measured(folder)}")
+    adapter, folder = out / "adapter.safetensors", out / "model"
+    if adapter.is_file():
+        say(_adapted(adapter, json.loads((out / "folds.json").read_text(encoding="utf-8"))))
+    else:
+        say(f"The model is in {folder}.{_measured(folder)}")
+
+
+def _adapted(adapter: Path, report: dict[str, Any]) -> str:
+    """Where the adapter is, how it is used, and what base and adapter reach, in sentences."""
+    base, folds = report["base"]["name"], len(report["folds"])
+    said = (
+        f"The adapter is in {adapter}, for `--model {base}+{adapter}`. {_reached(report)} "
+        f"on pictures held back in {folds} folds ({report['count']} in all)"
+    )
+    if "validation" not in report:
+        return f"{said}."
+    measured = report["validation"]
+    return f"{said}. {_reached(measured)} on the {measured['count']} pictures for validation."
+
+
+def _reached(report: dict[str, Any]) -> str:
+    base, adapter = (
+        f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+        for found in (report["balanced_accuracy"][name] for name in ("base", "adapter"))
+    )
+    return f"Balanced accuracy is {base} before and {adapter} after"
 
 
 def _measured(folder: Path) -> str:

@@ -19,6 +19,7 @@ from torch import nn
 
 from sida.assets import EMBEDDED, HUB_NAMES
 from sida.errors import CheckpointError, DownloadError
+from sida.model.adapter import apply_adapter, split_name
 from sida.model.calibration import Calibration
 from sida.model.config import SidaConfig
 from sida.model.hub import fetch, is_hub_name, revision
@@ -58,13 +59,15 @@ def load(
     """Load a model that judges pictures.
 
     Args:
-        name: one of `sida models`, a folder of ours or in the published layout, or a hub name.
+        name: one of `sida models`, a folder of ours or in the published layout, or a hub name;
+            behind any of them `+` and the file of an adapter.
 
     Raises:
         CheckpointError: no such thing, or weights that are incomplete, broken or of another model;
-            LISA's are refused, since they cannot tell classes.
+            LISA's are refused, since they cannot tell classes, and adapters of other weights.
         DownloadError: the hub cannot be reached.
     """
+    name, adapter = split_name(name)
     folder = find(name)
     fields = _fields(folder)
     refuse_lisa(name, folder)
@@ -72,6 +75,9 @@ def load(
     digest = digest_of(folder)
     label = folder.resolve().name if Path(name).is_dir() else name
     calibration = Calibration.load(folder, digest)
+    if adapter is not None:
+        applied = apply_adapter(model, adapter, digest)
+        label, digest, calibration = f"{label}+{adapter.stem}", applied.digest, applied.calibration
     return Loaded(model, processor, calibration, label, model.config.version, digest)
 
 

@@ -74,6 +74,14 @@ class TrainConfig(BaseModel):
         ("",),
         description="beginnings of the names of parameters that are trained whole; all by default",
     )
+    heads_only: bool = Field(
+        False,
+        description="whether the model is run once and its class head trained from what it gives, "
+        "in seconds; the result is an adapter (docs/finetuning.md)",
+    )
+    views: int = Field(
+        0, ge=0, description="with heads_only, post-processed views beside each picture"
+    )
     lora: Lora | None = Field(
         None, description="low-rank additions to frozen layers; merged in the end"
     )
@@ -159,6 +167,10 @@ class TrainConfig(BaseModel):
             raise ValueError(f"batch_size {size} is not a multiple of micro_batch_size {micro}")
         if self.patience is not None and self.best is None:
             raise ValueError("patience needs best, the metric that has to grow")
+        if self.heads_only:
+            _heads_alone(self)
+        elif self.views:
+            raise ValueError("views are for heads_only=true: other runs take post_process")
         if self.lora is not None and "" in self.trained:
             raise ValueError("lora is for frozen layers: name in `trained` what else is trained")
         if self.cache is not None and (self.crops or self.post_process):
@@ -174,6 +186,20 @@ class TrainConfig(BaseModel):
         if not self.trained and self.lora is None:
             raise ValueError("nothing is trained: name parameters in `trained`, or give lora")
         return self
+
+
+def _heads_alone(config: TrainConfig) -> None:
+    """Raise ValueError where training of heads alone is asked for beside something else."""
+    if config.model is None:
+        raise ValueError("heads_only is for a trained model: give model=NAME")
+    named = ("trained", "lora", "crops", "post_process", "cache", "compile")
+    fields = TrainConfig.model_fields
+    beside = [name for name in named if getattr(config, name) != fields[name].default]
+    if beside:
+        raise ValueError(
+            f"heads_only trains the class head alone, from whole pictures: leave out "
+            f"{', '.join(beside)} (views=N adds post-processed ones)"
+        )
 
 
 def _reaches_encoder(trained: str) -> bool:

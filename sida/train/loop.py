@@ -68,6 +68,8 @@ def train(
 ) -> Path:
     """Train a model; returns the folder `OUT/model`, which `Detector.load` reads.
 
+    With `heads_only` it is the file `OUT/adapter.safetensors` (`sida.train.heads`).
+
     `OUT` gets `metrics.jsonl` (a line a step), `checkpoints/step-N/` and `model/`. With `resume` a
     run goes on from its newest checkpoint, if it has one; its batches and numbers are those of an
     undisturbed run. A finished run is left as it is. SIGINT and SIGTERM write a checkpoint first.
@@ -86,6 +88,10 @@ def train(
     settings = config if isinstance(config, TrainConfig) else read_config(config, overrides)
     if not settings.data:
         raise ConfigError("The recipe names no data: add data=FOLDER of labelled pictures.")
+    if settings.heads_only:
+        from sida.train.heads import train_heads  # which needs this module
+
+        return train_heads(settings, Path(out), resume, on_step)
     if settings.best is not None and settings.validation is None:
         raise ConfigError(f"best={settings.best} is measured on other data: add validation=FOLDER.")
     folder = Path(out)
@@ -413,9 +419,11 @@ def keep_recipe(config: TrainConfig, out: Path) -> None:
     recipe = config.model_dump(mode="json", exclude=FREE)
     if path.is_file():
         begun = json.loads(path.read_text(encoding="utf-8"))
-        names = sorted(name for name in recipe if recipe[name] != begun.get(name))
+        fields = TrainConfig.model_fields  # a key that is newer than the run had its default
+        before = {name: begun.get(name, fields[name].default) for name in recipe}
+        names = sorted(name for name in recipe if recipe[name] != before[name])
         if names:
-            changes = ", ".join(f"{n}={recipe[n]} (was {begun.get(n)})" for n in names)
+            changes = ", ".join(f"{n}={recipe[n]} (was {before[n]})" for n in names)
             raise ConfigError(
                 f"{out} was begun with another recipe: {changes}. Go on with the same, or choose "
                 "another --out."

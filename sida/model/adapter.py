@@ -1,0 +1,187 @@
+"""Adapters: what was trained of a model, in a small file beside the digest of its base.
+
+`NAME+ADAPTER` loads both: `tiny+runs/mine/adapter.safetensors`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from sida.assets import EMBEDDED, HUB_NAMES
+from sida.errors import CheckpointError
+from sida.files import write_bytes
+from sida.model.calibration import Calibration
+from sida.model.sida import Sida
+
+__all__ = ["Adapter", "apply_adapter", "read_adapter", "save_adapter", "split_name"]
+
+KEY = "sida.adapter/1"
+"""Of the one entry of the file's metadata, which is JSON: a `Header`."""
+SHOWN = 12
+"""Digits of a digest that tell weights apart for a person."""
+
+
+class Header(BaseModel):
+    """What the file says of its tensors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: str
+    base_digest: str = Field(min_length=1)
+    rows: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Trained tensors of a model, and what they belong to.
+
+    Attributes:
+        base: name of the model that was trained.
+        base_digest: SHA-256 of its weights.
+        tensors: by the names of the model's parameters, which they replace.
+        rows: parameter -> the rows that its tensor holds; all where it is not named.
+        calibration: of the model with these tensors, bound to `digest`.
+    """
+
+    base: str
+    base_digest: str
+    tensors: Mapping[str, torch.Tensor]
+    rows: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    calibration: Calibration = Calibration()  # noqa: RUF009 - it is frozen
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of base and tensors, as hex: of the weights of the adapted model."""
+        digest = hashlib.sha256(self.base_digest.encode())
+        for name, tensor in sorted(self.tensors.items()):
+            told = [name, str(tensor.dtype), list(tensor.shape), list(self.rows.get(name, ()))]
+            digest.update(json.dumps(told).encode())
+            plain = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+            digest.update(plain.numpy().data)
+        return digest.hexdigest()
+
+
+def save_adapter(path: str | Path, adapter: Adapter) -> None:
+    """Write an adapter, whole or not at all.
+
+    Raises:
+        SidaError: the file cannot be written.
+    """
+    header = Header(
+        base=adapter.base,
+        base_digest=adapter.base_digest,
+        rows=dict(adapter.rows),
+        calibration=adapter.calibration,
+    )
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in adapter.tensors.items()}
+    write_bytes(path, save(tensors, metadata={KEY: header.model_dump_json()}))
+
+
+def read_adapter(path: str | Path) -> Adapter:
+    """Read what `save_adapter` wrote; a calibration of other tensors is left out.
+
+    Raises:
+        CheckpointError: it is no safetensors file, or no adapter.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = (file.metadata() or {}).get(KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as an adapter ({error}): it may be cut short; copy it again."
+        ) from error
+    if told is None:
+        raise CheckpointError(
+            f"{path} is no adapter: expected a file that `sida train finetune heads_only=true` "
+            "wrote; a model is named by its folder."
+        )
+    try:
+        header = Header.model_validate_json(told)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CheckpointError(
+            f"{path} is no adapter that can be read: {'.'.join(map(str, first['loc']))} in its "
+            f"header ({first['msg']}); copy it again."
+        ) from error
+    read = Adapter(header.base, header.base_digest, tensors, header.rows, header.calibration)
+    if header.calibration.digest == read.digest:
+        return read
+    return Adapter(header.base, header.base_digest, tensors, header.rows)
+
+
+@torch.no_grad()
+def apply_adapter(model: Sida, path: str | Path, base_digest: str) -> Adapter:
+    """Put an adapter's tensors in their places; each takes the number type that was there.
+
+    Args:
+        base_digest: of the model's weights (`digest_of`).
+
+    Raises:
+        CheckpointError: it cannot be read, belongs to other weights, or does not fit.
+    """
+    adapter = read_adapter(path)
+    if adapter.base_digest != base_digest:
+        raise CheckpointError(
+            f"{path} is an adapter of {adapter.base} with the weights "
+            f"{adapter.base_digest[:SHOWN]}, not of these ({base_digest[:SHOWN]}): load it with "
+            "its own base, or train it anew on this one."
+        )
+    places = {name: _place(model, path, adapter, name) for name in adapter.tensors}
+    for name, tensor in adapter.tensors.items():
+        rows = adapter.rows.get(name)
+        value = tensor.to(places[name])
+        if rows is None:
+            places[name].copy_(value)
+        else:
+            places[name][list(rows)] = value
+    return adapter
+
+
+def _place(model: Sida, path: str | Path, adapter: Adapter, name: str) -> torch.nn.Parameter:
+    """The parameter that a tensor of an adapter is for, once it is known to fit."""
+    parameters: dict[str, torch.nn.Parameter] = dict(model.named_parameters(remove_duplicate=False))
+    place = parameters.get(name)
+    tensor, rows = adapter.tensors[name], adapter.rows.get(name)
+    if place is None or not tensor.is_floating_point():
+        found = "which the model has no place for" if place is None else f"of {tensor.dtype}"
+        raise CheckpointError(f"{path} holds {name}, {found}: it is broken; copy it again.")
+    expected = tuple(place.shape) if rows is None else (len(rows), *place.shape[1:])
+    outside = [row for row in rows or () if not 0 <= row < place.shape[0]]
+    if tuple(tensor.shape) != expected or outside:
+        raise CheckpointError(
+            f"{name} in {path} is {tuple(tensor.shape)}"
+            f"{f' for the rows {rows}' if rows else ''}, expected {expected} of "
+            f"{tuple(place.shape)}: it is broken; copy it again."
+        )
+    return place
+
+
+def split_name(name: str) -> tuple[str, Path | None]:
+    """`NAME+ADAPTER` as name and file; what has no adapter, or is there as it is, stays whole.
+
+    Raises:
+        CheckpointError: the adapter is not there.
+    """
+    if Path(name).exists():
+        return name, None
+    places = [place for place, sign in enumerate(name) if sign == "+" and place]
+    cuts = [(name[:place], Path(name[place + 1 :])) for place in places]
+    for base, path in cuts:
+        if path.is_file():
+            return base, path
+    for base, path in cuts:
+        if base in (EMBEDDED.name, *HUB_NAMES) or Path(base).is_dir():
+            raise CheckpointError(
+                f"There is no adapter {str(path)!r}: expected the file that `sida train finetune "
+                "heads_only=true` wrote, such as tiny+runs/mine/adapter.safetensors."
+            )
+    return name, None
