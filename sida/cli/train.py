@@ -40,8 +40,12 @@ def train(
       sida train tiny data=pictures/train validation=pictures/val --out runs/tiny
       sida train finetune heads_only=true data=pictures/own --out runs/own
     """
+    from accelerate import PartialState
+    from transformers.utils import logging
+
     from sida.train import train as run
 
+    logging.disable_progress_bar()  # a bar of its own for every file it writes
     with messages(), progress_bar("Training") as show:
         run(
             config,
@@ -50,6 +54,8 @@ def train(
             overrides=tuple(overrides or ()),
             on_step=lambda step, steps, _: show(step, steps),
         )
+    if not PartialState().is_main_process:
+        return
     adapter, folder = out / "adapter.safetensors", out / "model"
     if adapter.is_file():
         say(_adapted(adapter, json.loads((out / "folds.json").read_text(encoding="utf-8"))))

@@ -46,6 +46,11 @@ class Lora(BaseModel):
     alpha: int = Field(16, ge=1, description="the addition is scaled by alpha / rank")
     dropout: float = Field(0.05, ge=0, lt=1)
     targets: tuple[str, ...] = Field(("q_proj", "v_proj"), min_length=1)
+    base: Literal["nf4"] | None = Field(
+        None,
+        description="nf4 holds the frozen layers beside the additions in four bits (QLoRA, "
+        "Dettmers et al., 2023); needs bitsandbytes. The merged model has their rounded weights",
+    )
 
 
 class TrainConfig(BaseModel):

@@ -36,7 +36,7 @@ from sida.train.rows import teach_rows
 from sida.train.start import DTYPES
 from sida.train.step import LOSSES
 from sida.train.stop import StopRequest
-from sida.train.validation import THRESHOLDS, Validation
+from sida.train.validation import Validation
 from sida.train.vectors import Vectors, VectorStore, collect, identity
 from sida.verdict import LABELS
 
@@ -247,9 +247,8 @@ class _Heads:
             tensors["lm_head.weight"], rows["lm_head.weight"] = taught.weight, taught.ids
             text = taught.report
         bare = Adapter(self.base.name, self.base.digest, tensors, rows)
-        nothing = np.zeros((0, len(THRESHOLDS)))
         truth = [LABELS[label] for label in vectors.labels]
-        fitted = fit_calibration(Validation(logits, truth, nothing, nothing), bare.digest)
+        fitted = fit_calibration(Validation(logits, truth), bare.digest)
         # Masks are made as before, and so is what the base's calibration says of them.
         threshold = self.base.calibration.mask_threshold
         fitted = fitted.model_copy(update={"mask_threshold": threshold})

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedType
+from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
 from accelerate.state import AcceleratorState
+from torch.distributed.fsdp import FSDPModule
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import sida.data
@@ -36,7 +37,15 @@ from sida.train.loader import Batch, Batches, Collator
 from sida.train.lora import merged
 from sida.train.record import Record
 from sida.train.start import start_model
-from sida.train.state import gather, latest, load_state, restore, save_state
+from sida.train.state import (
+    gather,
+    latest,
+    load_state,
+    restore,
+    save_state,
+    unsharded,
+    whole_weights,
+)
 from sida.train.step import LOSSES, Trained, counts
 from sida.train.stop import StopRequest
 from sida.train.validation import Validation, validate
@@ -115,6 +124,8 @@ class Run:
         sets = [list(sida.data.open(path)) for path in config.data]
         torch.manual_seed(config.seed)
         self.model, self.processor = start_model(config)
+        if self.accelerator.distributed_type != DistributedType.FSDP:  # which refuses this order
+            self.model.to(memory_format=torch.channels_last)
         self.cache = self._cache()
         self.trained = Trained(self.model, config.loss, self.cache)
         self.model.train()
@@ -131,6 +142,8 @@ class Run:
             parameter_groups(self.trained, config), betas=config.betas, fused=True
         )
         self.module, self.optimizer = self.accelerator.prepare(self.trained, self.plain_optimizer)
+        if isinstance(self.module, FSDPModule):
+            self.module.set_reduce_scatter_unused_params(True)  # as above
         self.step, self.best, self.stale = 0, -math.inf, 0
         self.record = Record(config, out, self.accelerator)
         if found := latest(out):
@@ -189,11 +202,6 @@ class Run:
     def _cache(self) -> FeatureCache | None:
         if self.config.cache is None:
             return None
-        if self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
-            raise ConfigError(
-                "cache needs the whole encoder on every device: leave it out, or run without FSDP "
-                "and DeepSpeed."
-            )
         return FeatureCache(self.model, self.config, self.accelerator.num_processes)
 
     def _first_inputs(self) -> Iterator[Inputs]:
@@ -217,6 +225,7 @@ class Run:
             num_workers=self.config.workers,
             worker_init_fn=_prepare_worker,
             pin_memory=self.accelerator.device.type == "cuda",
+            generator=torch.Generator(),  # else a loader moves the state that dropout draws from
         )
         return iter(loader)
 
@@ -293,7 +302,8 @@ class Run:
     def _measure(self) -> Validation | None:
         if self.config.validation is None:
             return None
-        return validate(self._weights(), self.processor, self.config.validation)
+        with unsharded(self.module), self.accelerator.autocast():
+            return validate(self._weights(), self.processor, self.config.validation)
 
     def _validate(self) -> None:
         result = self._measure()
@@ -356,12 +366,13 @@ class Run:
     def _write(self, folder: Path, result: Validation | None) -> None:
         """A folder that `Detector.load` reads, with its calibration and what was measured."""
         model = self._weights()
+        weights = whole_weights(self.module, self.model) if model is self.model else None
         if not self.accelerator.is_main_process:
             return
         if folder.is_dir():  # the best so far
             shutil.rmtree(folder)
         with write_folder(folder) as unfinished:
-            model.save_pretrained(unfinished, state_dict=merged(model))
+            model.save_pretrained(unfinished, state_dict=merged(model, weights))
             self.processor.save_pretrained(unfinished)
             if result is not None:
                 calibration = fit_calibration(result, digest_of(unfinished))
@@ -457,12 +468,33 @@ def _accelerator(config: TrainConfig, out: Path) -> Accelerator:
     # Precision is a setting of the process to accelerate, and ours is one of the run.
     AcceleratorState._reset_state()
     precision = "no" if config.precision == "fp32" else config.precision
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision=precision,
         cpu=config.device == "cpu" or not torch.cuda.is_available(),
         log_with=list(config.trackers) or None,
         project_dir=out,
+        # A micro-batch without a mask does not use the mask decoder.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+    _refuse(config, accelerator.distributed_type)
+    return accelerator
+
+
+def _refuse(config: TrainConfig, kind: DistributedType) -> None:
+    """Raise ConfigError where a model is spread over devices in a way that the run is not for."""
+    if kind == DistributedType.DEEPSPEED:
+        raise ConfigError(
+            "DeepSpeed is not supported: choose FSDP with fsdp_version 2, which also spreads "
+            "weights, gradients and optimiser over the devices."
+        )
+    if kind != DistributedType.FSDP:
+        return
+    for name in ("cache", "average"):
+        if getattr(config, name):
+            raise ConfigError(
+                f"{name} needs the whole model on every device, and FSDP spreads it: leave out "
+                f"{name}, or run without FSDP."
+            )
 
 
 def _prepare_worker(_: int) -> None:

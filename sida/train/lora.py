@@ -1,9 +1,14 @@
 """Low-rank additions to the language model, and the plain weights that they come to."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
+from torch import nn
 
+from sida.errors import MissingExtra
 from sida.model import Sida
 from sida.train.config import Lora
 
@@ -12,8 +17,15 @@ __all__ = ["add_lora", "merged"]
 NAME = "default"
 
 
-def add_lora(model: Sida, lora: Lora) -> None:
-    """Put additions beside the linear layers of the language model that end in `lora.targets`."""
+def add_lora(model: Sida, lora: Lora, dtype: torch.dtype = torch.float32) -> None:
+    """Put additions beside the linear layers of the language model that end in `lora.targets`.
+
+    Args:
+        dtype: of the arithmetic, where its frozen layers are held in four bits.
+    """
+    if lora.base == "nf4":
+        _round_to_four_bits(model.language, dtype)
+        model.is_loaded_in_4bit = True  # peft looks here
     targets = "|".join(lora.targets)
     inject_adapter_in_model(
         LoraConfig(
@@ -27,17 +39,55 @@ def add_lora(model: Sida, lora: Lora) -> None:
     )
 
 
-def merged(model: Sida) -> dict[str, torch.Tensor]:
-    """The model's weights under their own names, W + (alpha / r) B A where there is an addition."""
-    weights = {
+def _round_to_four_bits(language: nn.Module, dtype: torch.dtype) -> None:
+    """Put NF4 in the place of all linear layers."""
+    try:
+        from bitsandbytes.nn import Linear4bit
+    except ImportError as error:
+        raise MissingExtra("bitsandbytes", "qlora", "lora.base=nf4") from error
+    for name, module in list(language.named_modules()):
+        if type(module) is not nn.Linear:
+            continue
+        rounded = Linear4bit(
+            module.in_features,
+            module.out_features,
+            bias=module.bias is not None,
+            compute_dtype=dtype,
+            quant_type="nf4",
+        )
+        rounded.load_state_dict(module.state_dict())
+        rounded.to(module.weight.device)  # rounds
+        language.set_submodule(name, rounded)
+
+
+def merged(
+    model: Sida, weights: Mapping[str, torch.Tensor] | None = None
+) -> dict[str, torch.Tensor]:
+    """The model's weights under their own names, W + (alpha / r) B A where there is an addition.
+
+    Args:
+        weights: those of the model, where it holds only a part of them itself.
+    """
+    given = model.state_dict() if weights is None else weights
+    plain = {
         name.replace(".base_layer.", "."): tensor
-        for name, tensor in model.state_dict().items()
-        if ".lora_" not in name
+        for name, tensor in given.items()
+        if ".lora_" not in name and ".weight." not in name  # how four bits were rounded
     }
-    for name, module in model.named_modules():
+    for name, module in reversed(list(model.named_modules())):  # base layers come first
+        held = module.get_base_layer() if isinstance(module, LoraLayer) else module
+        if hasattr(getattr(held, "weight", None), "quant_state"):
+            plain[name.removesuffix(".base_layer") + ".weight"] = _unpacked(held)
         if isinstance(module, LoraLayer):
-            weight = weights[f"{name}.weight"]
-            down, up = module.lora_A[NAME].weight, module.lora_B[NAME].weight
-            addition = module.scaling[NAME] * up.float() @ down.float()
-            weights[f"{name}.weight"] = (weight.float() + addition).to(weight.dtype)
-    return weights
+            weight = plain[f"{name}.weight"]
+            down, up = (given[f"{name}.lora_{side}.{NAME}.weight"].float() for side in "AB")
+            addition = module.scaling[NAME] * up @ down
+            plain[f"{name}.weight"] = (weight.float() + addition).to(weight.dtype)
+    return plain
+
+
+def _unpacked(held: Any) -> torch.Tensor:
+    from bitsandbytes.functional import dequantize_4bit
+
+    values: torch.Tensor = dequantize_4bit(held.weight.data, held.weight.quant_state)
+    return values

@@ -33,17 +33,16 @@ def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
             parts = ", ".join(part for part, _ in model.named_children())
             raise ConfigError(f"trained={name!r} begins no parameter's name: they begin {parts}.")
     if config.lora is not None:
-        add_lora(model, config.lora)
+        add_lora(model, config.lora, DTYPES[config.precision])
     for name, parameter in model.named_parameters():
         parameter.requires_grad = ".lora_" in name or name.startswith(config.trained)
-        if not parameter.requires_grad:
+        if not parameter.requires_grad and parameter.is_floating_point():
             parameter.data = parameter.data.to(DTYPES[config.precision])
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.compile:
         model.encoder.compile()
         model.language.compile()
-    model.to(memory_format=torch.channels_last)
     return model, processor
 
 

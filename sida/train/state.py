@@ -5,21 +5,32 @@ is spread over devices, so a run may go on with another number of them.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
+    get_model_state_dict,
     get_state_dict,
     set_state_dict,
 )
+from torch.distributed.fsdp import FSDPModule
 
 from sida.errors import CheckpointError
 from sida.files import write_folder
 
-__all__ = ["gather", "latest", "load_state", "restore", "save_state"]
+__all__ = [
+    "gather",
+    "latest",
+    "load_state",
+    "restore",
+    "save_state",
+    "unsharded",
+    "whole_weights",
+]
 
 GATHERED = StateDictOptions(
     full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, strict=False
@@ -44,6 +55,42 @@ def restore(
         optim_state_dict=state["optimizer"],
         options=SPREAD,
     )
+    for parameter, moments in optimizer.state.items():
+        for name, moment in moments.items():
+            # The fused step reads both in the order of memory, which differs under FSDP.
+            if moment.shape == parameter.shape and moment.stride() != parameter.stride():
+                moments[name] = torch.empty_like(parameter).copy_(moment)
+
+
+def whole_weights(module: torch.nn.Module, part: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Weights and buffers of `part`, a module inside `module`, whole and on the CPU.
+
+    What has two names comes once. Every process must ask; all but the first may get nothing.
+    """
+    whole: dict[str, Any] = get_model_state_dict(
+        module, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
+    )
+    names = {id(child): name for name, child in module.named_modules()}
+    prefix = f"{names[id(part)].removeprefix('module.')}."
+    own = [name for name, _ in (*part.named_parameters(), *part.named_buffers())]
+    return {name: whole[prefix + name] for name in own if prefix + name in whole}
+
+
+@contextmanager
+def unsharded(module: torch.nn.Module) -> Iterator[None]:
+    """A time in which parts of a model may be called by themselves, not through `module.forward`.
+
+    Under FSDP2 each wrapped layer gathers itself as it is called; what is left over belongs to the
+    outermost module, and stays gathered until the end.
+    """
+    if not isinstance(module, FSDPModule):
+        yield
+        return
+    module.unshard()
+    try:
+        yield
+    finally:
+        module.reshard()
 
 
 def save_state(out: Path, step: int, state: Mapping[str, Any], keep: int) -> None:

@@ -27,6 +27,9 @@ class Trained(nn.Module):
             gradient of an encoder that begins from scratch is faint at first.
     """
 
+    _no_split_modules = ("LlamaDecoderLayer",)
+    """What FSDP gathers one by one. Not SAM's layers, which only pictures with masks pass."""
+
     def __init__(
         self, model: Sida, weights: LossWeights, cache: FeatureCache | None = None
     ) -> None:

@@ -39,15 +39,17 @@ class Validation:
     Attributes:
         class_logits: (pictures, 3).
         truth: the true labels.
-        mask_f1: (masks, thresholds) F1 at `THRESHOLDS` of the mask of each truly tampered picture.
+        masked: (masks,) places of the truly tampered pictures whose mask is known.
+        mask_f1: (masks, thresholds) F1 of their masks at `THRESHOLDS`.
         mask_iou: the same of the intersection over union.
         examples: of the first tampered ones picture, truth and prediction, side by side.
     """
 
     class_logits: np.ndarray
     truth: list[str]
-    mask_f1: np.ndarray
-    mask_iou: np.ndarray
+    masked: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    mask_f1: np.ndarray = field(default_factory=lambda: np.zeros((0, len(THRESHOLDS))))
+    mask_iou: np.ndarray = field(default_factory=lambda: np.zeros((0, len(THRESHOLDS))))
     examples: list[np.ndarray] = field(default_factory=list)
 
     def metrics(self, calibration: Calibration) -> dict[str, float]:
@@ -56,8 +58,7 @@ class Validation:
         truth = np.array([LABELS.index(label) for label in self.truth], np.int64)
         predicted = probabilities.argmax(1)
         table = confusion(truth, predicted)
-        tampered = LABELS.index("tampered")
-        hits = predicted[truth == tampered] == tampered
+        hits = predicted[self.masked] == LABELS.index("tampered")
         level = int(np.abs(THRESHOLDS - calibration.mask_threshold).argmin())
         metrics = {
             "count": len(self.truth),
@@ -75,7 +76,7 @@ def validate(model: Sida, processor: SidaProcessor, data: str | Path) -> Validat
     """Judge every readable picture of a labelled set, with masks of the tampered ones."""
     training = model.training
     engine = Engine(model, processor)
-    logits, truth, f1s, ious = [], [], [], []
+    logits, truth, masked, f1s, ious = [], [], [], [], []
     examples: list[np.ndarray] = []
     for sample in sida.data.open(data):
         try:
@@ -87,6 +88,7 @@ def validate(model: Sida, processor: SidaProcessor, data: str | Path) -> Validat
         logits.append(judged.class_logits)
         truth.append(sample.label)
         if mask is not None and judged.mask_logits is not None:
+            masked.append(len(truth) - 1)
             altered, found = mask >= 128, [judged.mask_logits > level for level in LEVELS]
             f1s.append([f1(altered, at) for at in found])
             ious.append([iou(altered, at) for at in found])
@@ -96,6 +98,7 @@ def validate(model: Sida, processor: SidaProcessor, data: str | Path) -> Validat
     return Validation(
         np.stack(logits) if logits else np.zeros((0, len(LABELS))),
         truth,
+        np.array(masked, np.int64),
         np.array(f1s).reshape(-1, len(LEVELS)),
         np.array(ious).reshape(-1, len(LEVELS)),
         examples,

@@ -67,9 +67,8 @@ def test_the_band_of_inconclusive_is_where_verdicts_are_mostly_wrong():
 def test_a_missed_tampered_picture_counts_with_an_empty_mask():
     curve = np.full((2, len(THRESHOLDS)), 0.8)
     logits = np.array([[5.0, 0, 0], [0, 5, 0], [0, 0, 5], [5, 0, 0]])
-    result = Validation(
-        logits, ["real", "full_synthetic", "tampered", "tampered"], curve, curve / 2
-    )
+    truth = ["real", "full_synthetic", "tampered", "tampered"]
+    result = Validation(logits, truth, np.array([2, 3]), curve, curve / 2)
     metrics = result.metrics(Calibration())
     assert metrics["f1_fixed_mean_tampered"] == 0.4
     assert metrics["iou_fixed_mean_tampered"] == 0.2
@@ -78,5 +77,13 @@ def test_a_missed_tampered_picture_counts_with_an_empty_mask():
 
 
 def test_nothing_is_fitted_without_all_classes():
-    empty = np.zeros((0, len(THRESHOLDS)))
-    assert not fit_calibration(Validation(np.zeros((1, 3)), ["real"], empty, empty), "a").fitted
+    assert not fit_calibration(Validation(np.zeros((1, 3)), ["real"]), "a").fitted
+
+
+def test_a_tampered_picture_without_a_known_mask_counts_for_the_class_alone():
+    logits = np.array([[0, 0, 5.0], [0, 0, 5]])
+    curve = np.full((1, len(THRESHOLDS)), 0.6)
+    result = Validation(logits, ["tampered", "tampered"], np.array([1]), curve, curve)
+    metrics = result.metrics(Calibration())
+    assert metrics["f1_fixed_mean_tampered"] == 0.6
+    assert metrics["recall_tampered"] == 1

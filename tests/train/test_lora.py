@@ -1,5 +1,6 @@
 """Low-rank additions start at nothing, change alone, and merge into plain weights."""
 
+import pytest
 import torch
 
 from sida.model import Sida
@@ -28,3 +29,27 @@ def test_merged_weights_give_the_same_as_the_additions(tmp_path):
     changed = {n for n, t in again.state_dict().items() if not t.equal(plain[n])}
     assert {name.rsplit(".", 2)[1] for name in changed} == {"q_proj", "v_proj"}
     assert all(name.startswith("language.") for name in changed)
+
+
+def test_a_base_in_four_bits_learns_beside_it_and_merges(tmp_path):
+    pytest.importorskip("bitsandbytes")
+    torch.manual_seed(0)
+    model = Sida(tiny()).eval()
+    exact = model.language.layers[0].mlp.up_proj.weight.clone()
+    add_lora(model, Lora(rank=4, base="nf4"))
+    model.eval()
+    for name, parameter in model.named_parameters():
+        if ".lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    embeds = torch.randn(2, 7, 128)
+    model.prefill(embeds).square().mean().backward()
+    layer = model.language.layers[0].self_attn.q_proj
+    assert layer.lora_A.default.weight.grad.abs().max() > 0
+    assert layer.base_layer.weight.dtype == torch.uint8
+    with torch.no_grad():
+        expected = model.prefill(embeds)
+        model.save_pretrained(tmp_path, state_dict=merged(model))
+        again = Sida.from_pretrained(tmp_path).eval()
+        torch.testing.assert_close(again.prefill(embeds), expected, rtol=1e-5, atol=1e-5)
+    rounded = again.language.layers[0].mlp.up_proj.weight
+    assert 0 < (rounded - exact).abs().max() < 0.3 * exact.abs().max()

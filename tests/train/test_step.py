@@ -1,11 +1,5 @@
-"""The loss and gradient of a batch, whole, in micro-batches, and over two processes."""
+"""The loss and gradient of a batch, whole and in micro-batches."""
 
-import json
-import os
-import subprocess
-import sys
-
-import pytest
 import torch
 
 import sida.data
@@ -14,7 +8,6 @@ from sida.model import Sida
 from sida.model.presets import tiny
 from sida.model.processor import SidaProcessor
 from sida.model.tokenizer import Tokenizer
-from sida.train import train
 from sida.train.config import TrainConfig
 from sida.train.loader import Batches, Collator
 from sida.train.step import Trained, counts
@@ -54,28 +47,3 @@ def test_micro_batches_add_up_to_the_loss_and_gradient_of_the_batch(labelled):
         if gradient is not None:
             largest = gradient.abs().max()
             assert (parts[name] - gradient).abs().max() <= 1e-3 * largest + 1e-7, name
-
-
-def test_two_processes_take_the_steps_of_one(labelled, tmp_path):
-    settings = [
-        *("batch_size=6", "crops=[32]", "workers=0", "threads=1", "max_steps=3", "text_every=2"),
-        *("trackers=[]", "device=cpu", f"data={labelled}"),
-    ]
-    train("tiny", tmp_path / "one", overrides=settings)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    launcher += ["--nproc_per_node=2", "-m", "sida", "train", "tiny", *settings]
-    run = subprocess.run(
-        [*launcher, "micro_batch_size=1", "--out", str(tmp_path / "two")],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stderr[:3000]
-    curves = [
-        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        for name in ("one", "two")
-    ]
-    assert len(curves[1]) == 3
-    for one, two in zip(*curves, strict=True):
-        assert two["loss"] == pytest.approx(one["loss"], abs=1e-3)

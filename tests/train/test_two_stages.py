@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -20,7 +21,14 @@ from sida.verdict import LABELS
 from tests.oracle import lisa_folder
 
 SMALL = (
-    *("precision=fp32", "max_steps=3", "batch_size=3", "micro_batch_size=3", "warmup_steps=0"),
+    *(
+        "precision=fp32",
+        "max_steps=3",
+        "save_every=2",
+        "batch_size=3",
+        "micro_batch_size=3",
+        "warmup_steps=0",
+    ),
     *("workers=0", "threads=1", "trackers=[]", "best=null", "gradient_checkpointing=false"),
 )
 
@@ -28,10 +36,11 @@ SMALL = (
 class Stage:
     """A finished run: its recipe, the model as it was trained, and the folder it ended with."""
 
-    def __init__(self, recipe, model, data, out):
+    def __init__(self, recipe, model, data, out, resume=False):
         overrides = [*SMALL, f"model={model}", f"data={data}"]
+        self.out = out
         self.config = read_config(recipe, overrides)
-        self.run = Run(self.config, out, resume=False)
+        self.run = Run(self.config, out, resume)
         with StopRequest() as stop:
             self.folder = self.run.finish(stop, None)
         text = (out / "metrics.jsonl").read_text()
@@ -88,6 +97,16 @@ def test_the_merged_folder_answers_as_the_unmerged_model(stages, stage, data):
     for mine, truth in zip(found, expected, strict=True):
         assert len(truth)
         assert (mine - truth).abs().max() <= 1e-5 * truth.abs().max()
+
+
+def test_dropout_goes_on_as_in_an_undisturbed_run(first, data, lisa, tmp_path):
+    out = tmp_path / "stopped"
+    shutil.copytree(first.out / "checkpoints/step-2", out / "checkpoints/step-2")
+    shutil.copy(first.out / "metrics.jsonl", out)
+    resumed = Stage("sida-7b", lisa, data, out, resume=True)
+    assert first.config.lora.dropout > 0
+    for found, expected in zip(resumed.lines, first.lines, strict=True):
+        assert found | {"seconds": 0} == expected | {"seconds": 0}
 
 
 def test_each_stage_changes_what_its_recipe_trains_and_nothing_else(lisa, first, second):
