@@ -52,6 +52,11 @@ NOT_RUN = {
     "  batch_size=6 crops=[32] trackers=[] workers=0 --out run-of-two": (
         "test_two_processes_take_the_steps_of_one runs its like"
     ),
+    "accelerate launch --use_fsdp --fsdp_version 2 "
+    "--fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP \\\n"
+    "  --num_processes 8 --mixed_precision bf16 -m sida train sida-13b data=pictures --out run": (
+        "needs eight graphics cards; test_two_processes_take_the_steps_of_one shards on a CPU"
+    ),
 }
 """Command: why it is not run here."""
 
