@@ -1,0 +1,240 @@
+"""`predictions.jsonl`: what a model said of the pictures of a labelled set, and the truth.
+
+A line is a verdict (or a failure) and `truth`, `probability_map` and `index`. Paths in a line are
+relative to the file that holds it. Every figure of an evaluation is computed from such lines, so
+that they give the same numbers wherever and however they were made.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PrivateAttr, ValidationError
+
+from sida.data.sample import Sample
+from sida.errors import DataError, InputError, PictureError
+from sida.image.read import read_mask
+from sida.verdict import Failure, Label, ModelInfo, Verdict
+
+__all__ = [
+    "FailedPrediction",
+    "Judge",
+    "Prediction",
+    "Predictions",
+    "Truth",
+    "TruthLabel",
+    "parse_prediction",
+    "read_predictions",
+    "rebased",
+    "relative",
+]
+
+TruthLabel = Label | Literal["not_real"]
+"""`not_real` where a set knows real and fake alone."""
+
+Pixels = NDArray[np.uint8]
+
+
+class Truth(BaseModel):
+    """What is known of a picture; `mask` is a file, bright = altered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    label: TruthLabel
+    mask: str | None = None
+    source: str | None = None
+    group: str | None = None
+
+
+class Prediction(Verdict):
+    """A verdict and the truth; `map_file` is the JSON's `probability_map`.
+
+    Attributes:
+        truth: what is known of the picture.
+        map_file: the 8-bit probability map at the picture's size, 255 = altered.
+        index: the picture's place in its set, from 0; None in files made elsewhere.
+    """
+
+    truth: Truth
+    map_file: str | None = Field(None, alias="probability_map")
+    index: NonNegativeInt | None = None
+
+    @classmethod
+    def of(
+        cls,
+        verdict: Verdict,
+        truth: Truth,
+        *,
+        image: str | None = None,
+        map_file: str | None = None,
+        index: int | None = None,
+        folder: str | Path = ".",
+    ) -> "Prediction":
+        """A verdict's line; `image` replaces its own, paths are relative to `folder`."""
+        fields = {name: getattr(verdict, name) for name in Verdict.model_fields}
+        if image is not None:
+            fields["image"] = image
+        made = cls(**fields, truth=truth, map_file=map_file, index=index)
+        made._folder = Path(folder)
+        return made
+
+    @property
+    def folder(self) -> Path:
+        """What the line's paths are relative to."""
+        return self._folder
+
+    def levels(self) -> Pixels | None:
+        """(height, width) uint8 of the probability map, None without one.
+
+        Raises PictureError where it cannot be read.
+        """
+        return _read(self._folder, self.map_file, (self.height, self.width))
+
+    def truth_mask(self) -> NDArray[np.bool_] | None:
+        """(height, width) bool, True = altered; None without one, and as `levels`."""
+        levels = _read(self._folder, self.truth.mask, (self.height, self.width))
+        return None if levels is None else levels >= 128
+
+
+class FailedPrediction(Failure):
+    """A picture that could not be judged, and the truth."""
+
+    truth: Truth
+    index: NonNegativeInt | None = None
+
+    _folder: Path = PrivateAttr(Path())
+
+    @classmethod
+    def of(
+        cls,
+        failure: Failure,
+        truth: Truth,
+        *,
+        image: str | None = None,
+        index: int | None = None,
+        folder: str | Path = ".",
+    ) -> "FailedPrediction":
+        """A failure's line; see `Prediction.of`."""
+        fields = {name: getattr(failure, name) for name in Failure.model_fields}
+        if image is not None:
+            fields["image"] = image
+        made = cls(**fields, truth=truth, index=index)
+        made._folder = Path(folder)
+        return made
+
+    @property
+    def folder(self) -> Path:
+        """What the line's paths are relative to."""
+        return self._folder
+
+
+Predictions = Iterator[Prediction | FailedPrediction]
+
+
+class Judge(Protocol):
+    """Whatever judges pictures: our detector, or a baseline."""
+
+    @property
+    def model(self) -> ModelInfo:
+        """What it is; the same for all of its verdicts."""
+
+    def __call__(
+        self, samples: Sequence[Sample], pictures: Sequence[Path | bytes | Pixels]
+    ) -> Iterator[Verdict | Failure]:
+        """A result for each picture, in order; masks as arrays of the verdict.
+
+        `pictures` are what is to be judged: a sample's own file, or pixels (height, width, 3) made
+        of it. `samples` name them; a judge must not look at their labels or masks.
+        """
+
+
+def _read(folder: Path, file: str | None, size: tuple[int, int]) -> Pixels | None:
+    if file is None:
+        return None
+    levels = read_mask(folder / file)
+    if levels.shape != size:
+        raise PictureError(
+            f"{file!r} is {levels.shape}, expected the picture's (height, width) = {size}"
+        )
+    return levels
+
+
+def read_predictions(path: str | Path) -> Predictions:
+    """Stream the lines of a `predictions.jsonl`.
+
+    Raises:
+        InputError: the file is not there, or holds no line.
+        DataError: a line is not to the contract; the text has its number and says why.
+    """
+    file = Path(path)
+    number = 0
+    try:
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                yield parse_prediction(line, file.parent, f"{str(path)!r}, line {number}")
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
+    if not number:
+        raise InputError(
+            f"{str(path)!r} is empty, expected a prediction a line: let `sida evaluate DATA` write "
+            "it"
+        )
+
+
+_KINDS: dict[Any, type[Prediction] | type[FailedPrediction]] = {
+    "sida.verdict/1": Prediction,
+    "sida.failure/1": FailedPrediction,
+}
+
+
+def parse_prediction(line: str | bytes, folder: Path, place: str) -> Prediction | FailedPrediction:
+    """One line; `place` names it in the DataError that says what is wrong with it."""
+    try:
+        read = json.loads(line)
+        schema = read["schema"]
+        kind = _KINDS[schema]
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{place}: found no JSON ({error}), expected a prediction") from error
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{place}: found no verdict, expected an object whose schema is "
+            f"{' or '.join(_KINDS)}, with the key truth"
+        ) from error
+    try:
+        prediction = kind.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"]) or "the line"
+        raise DataError(f"{place}: {where}: {first['msg']}") from error
+    prediction._folder = folder
+    return prediction
+
+
+def rebased(prediction: Prediction | FailedPrediction, folder: Path) -> Any:
+    """The same line for a file in another folder."""
+
+    def move(file: str | None) -> str | None:
+        return None if file is None else relative(prediction.folder / file, folder)
+
+    truth = prediction.truth.model_copy(update={"mask": move(prediction.truth.mask)})
+    changes: dict[str, Any] = {"truth": truth}
+    if prediction.image is not None and (prediction.folder / prediction.image).exists():
+        changes["image"] = move(prediction.image)
+    if isinstance(prediction, Prediction):
+        changes["map_file"] = move(prediction.map_file)
+    copy = prediction.model_copy(update=changes)
+    copy._folder = folder
+    return copy
+
+
+def relative(path: str | Path, folder: str | Path) -> str:
+    """A path as seen from a folder, with slashes; absolute where there is no way from one there."""
+    target = os.path.realpath(path)
+    try:
+        return Path(os.path.relpath(target, os.path.realpath(folder))).as_posix()
+    except ValueError:  # another drive of Windows
+        return Path(target).as_posix()
