@@ -57,11 +57,13 @@ class Prediction(Verdict):
         truth: what is known of the picture.
         map_file: the 8-bit probability map at the picture's size, 255 = altered.
         index: the picture's place in its set, from 0; None in files made elsewhere.
+        generator: what made or altered the picture, where the set says so.
     """
 
     truth: Truth
     map_file: str | None = Field(None, alias="probability_map")
     index: NonNegativeInt | None = None
+    generator: str | None = None
 
     @classmethod
     def of(
@@ -72,13 +74,14 @@ class Prediction(Verdict):
         image: str | None = None,
         map_file: str | None = None,
         index: int | None = None,
+        generator: str | None = None,
         folder: str | Path = ".",
     ) -> "Prediction":
         """A verdict's line; `image` replaces its own, paths are relative to `folder`."""
         fields = {name: getattr(verdict, name) for name in Verdict.model_fields}
         if image is not None:
             fields["image"] = image
-        made = cls(**fields, truth=truth, map_file=map_file, index=index)
+        made = cls(**fields, truth=truth, map_file=map_file, index=index, generator=generator)
         made._folder = Path(folder)
         return made
 
@@ -105,6 +108,7 @@ class FailedPrediction(Failure):
 
     truth: Truth
     index: NonNegativeInt | None = None
+    generator: str | None = None
 
     _folder: Path = PrivateAttr(Path())
 
@@ -116,13 +120,14 @@ class FailedPrediction(Failure):
         *,
         image: str | None = None,
         index: int | None = None,
+        generator: str | None = None,
         folder: str | Path = ".",
     ) -> "FailedPrediction":
         """A failure's line; see `Prediction.of`."""
         fields = {name: getattr(failure, name) for name in Failure.model_fields}
         if image is not None:
             fields["image"] = image
-        made = cls(**fields, truth=truth, index=index)
+        made = cls(**fields, truth=truth, index=index, generator=generator)
         made._folder = Path(folder)
         return made
 
@@ -148,7 +153,8 @@ class Judge(Protocol):
         """A result for each picture, in order; masks as arrays of the verdict.
 
         `pictures` are what is to be judged: a sample's own file, or pixels (height, width, 3) made
-        of it. `samples` name them; a judge must not look at their labels or masks.
+        of it. `samples` name them. No verdict may depend on their labels and masks; but a judge
+        may add a probability map where there is a mask to measure it by.
         """
 
 

@@ -1,0 +1,46 @@
+"""`DetectorJudge`: our detector as a judge of labelled pictures."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sida.data.sample import Sample
+from sida.detector import Detector, Request
+from sida.evaluation.predictions import Pixels
+from sida.verdict import Failure, ModelInfo, Verdict
+
+__all__ = ["DetectorJudge"]
+
+
+class DetectorJudge:
+    """Free running, as a user gets it.
+
+    Of pictures with a true mask a probability map is kept whatever the verdict, for the protocol
+    that measures all of them; the verdict itself does not change.
+    """
+
+    def __init__(self, detector: Detector, explain: bool = False) -> None:
+        self.detector, self.explain = detector, explain
+
+    @property
+    def model(self) -> ModelInfo:
+        """The detector's weights."""
+        return self.detector.model
+
+    def __call__(
+        self, samples: Sequence[Sample], pictures: Sequence[Path | bytes | Pixels]
+    ) -> Iterator[Verdict | Failure]:
+        """A result for each picture, in order."""
+        requests = (
+            Request(picture, "tampered" if sample.mask is None else "all", self.explain)
+            for sample, picture in zip(samples, pictures, strict=True)
+        )
+        for result in self.detector.run(requests):
+            yield _as_a_user_gets_it(result) if isinstance(result, Verdict) else result
+
+
+def _as_a_user_gets_it(verdict: Verdict) -> Verdict:
+    """Without the mask of a picture that was not called tampered; the map stays."""
+    if verdict.label == "tampered":
+        return verdict
+    kept = verdict.model_copy(update={"localization": None})
+    return kept.with_arrays(probability_map=verdict.probability_map)

@@ -1,0 +1,276 @@
+"""Let something judge a labelled set, and write `predictions.jsonl` and its maps.
+
+Pictures are judged in blocks that always begin at the same places, so that what is judged together
+never depends on shards or on where a run was stopped: the same machine gives the same numbers.
+Finished blocks stand in a journal, whose unfinished end is dropped when a run goes on.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sida.data.sample import Sample, stored_bytes
+from sida.errors import ConfigError, DataError, PictureError
+from sida.evaluation.predictions import (
+    FailedPrediction,
+    Judge,
+    Pixels,
+    Prediction,
+    Truth,
+    parse_prediction,
+    relative,
+)
+from sida.files import write_text, write_whole
+from sida.image.overlay import save_png
+from sida.image.read import read_picture
+from sida.verdict import Failure, Verdict
+
+__all__ = ["BLOCK", "PREDICTIONS", "RUN", "Perturb", "Progress", "Shard", "map_levels", "predict"]
+
+BLOCK = 32
+"""Pictures that are judged and written together."""
+PREDICTIONS = "predictions.jsonl"
+RUN = "run.json"
+JOURNAL = ".predictions.part.jsonl"
+
+Mask = NDArray[np.bool_]
+Perturb = Callable[[Pixels, Mask | None, int], tuple[Pixels, Mask | None]]
+"""Takes pixels (height, width, 3), the mask (height, width) and a seed; gives others."""
+
+Progress = Callable[[int, int | None], None]
+Line = Prediction | FailedPrediction
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every `count`-th block of a set, from the `number`-th on (from 1)."""
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """From "2/4". Raises ConfigError."""
+        number, _, count = text.partition("/")
+        if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+            return cls(int(number), int(count))
+        raise ConfigError(f"the shard is {text!r}, expected I/N with I from 1 to N, such as 1/2")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def has(self, block: int) -> bool:
+        """Whether a block belongs to it."""
+        return block % self.count == self.number - 1
+
+
+def predict(
+    judge: Judge,
+    samples: Iterable[Sample],
+    out: Path,
+    identity: Mapping[str, Any],
+    *,
+    shard: Shard = Shard(),
+    perturb: Perturb | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Path:
+    """Judge samples; returns `out/predictions.jsonl`, which is there completely or not at all.
+
+    Args:
+        judge: makes verdicts.
+        samples: in their order; pictures that cannot be read become failures.
+        out: a folder, or that of the same run, which then goes on.
+        identity: what decides the numbers; kept in `out/run.json`.
+        shard: judge this part alone.
+        perturb: change each picture and its mask first; the seed is the picture's index.
+        progress: called with how many are judged, and of how many.
+
+    Raises:
+        ConfigError: `out` belongs to a run of another identity.
+    """
+    target = out / PREDICTIONS
+    begin(out, {**identity, "shard": str(shard)})
+    if target.is_file():
+        return target
+    journal = _Journal(out)
+    done, total = journal.count, _count(samples, shard)
+    progress(done, total)
+    writer = _Writer(out)
+    for block, part in _blocks(samples):
+        if not shard.has(block) or block in journal.blocks:
+            continue
+        lines = [writer.line(*each) for each in _judged(judge, part, block * BLOCK, perturb)]
+        journal.add(block, lines)
+        done += len(lines)
+        progress(done, total)
+    journal.finish(target)
+    return target
+
+
+def begin(out: Path, identity: Mapping[str, Any]) -> None:
+    """Note whose folder this is, or see that it is this run's. Raises ConfigError."""
+    noted = out / RUN
+    try:
+        found = json.loads(noted.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        write_text(noted, json.dumps(identity, indent=1, ensure_ascii=False) + "\n")
+        return
+    differing = [key for key in {**found, **identity} if found.get(key) != identity.get(key)]
+    if differing:
+        raise ConfigError(
+            f"{str(out)!r} belongs to another run, whose {' and '.join(differing)} differ: give "
+            "another folder, or the same data, model and options to go on"
+        )
+
+
+def map_levels(probability: NDArray[np.float32]) -> Pixels:
+    """A probability map (height, width) in 8 bits: from 128 on where it is above 0.5."""
+    levels: Pixels = np.ceil(probability * np.float32(255) - np.float32(0.5)).astype(np.uint8)
+    return levels
+
+
+def _count(samples: Iterable[Sample], shard: Shard) -> int | None:
+    """How many pictures a shard has, where that is known."""
+    try:
+        total = len(samples)  # type: ignore[arg-type]
+    except TypeError:  # streamed
+        return None
+    starts = range(0, total, BLOCK)
+    return sum(min(BLOCK, total - at) for block, at in enumerate(starts) if shard.has(block))
+
+
+def _blocks(samples: Iterable[Sample]) -> Iterator[tuple[int, list[Sample]]]:
+    coming, block = iter(samples), 0
+    while part := list(islice(coming, BLOCK)):
+        yield block, part
+        block += 1
+
+
+def _judged(
+    judge: Judge, samples: Sequence[Sample], start: int, perturb: Perturb | None
+) -> Iterator[tuple[int, Sample, Verdict | Failure, Mask | None]]:
+    """What is said of a block, in order."""
+    failed: dict[int, Failure] = {}
+    asked: list[tuple[int, Any, Mask | None]] = []
+    for place, sample in enumerate(samples):
+        try:
+            asked.append((place, *_given(sample, start + place, perturb)))
+        except PictureError as error:
+            failed[place] = Failure(error=error.code, message=str(error))
+    results = judge([samples[place] for place, _, _ in asked], [given for _, given, _ in asked])
+    answers = {
+        place: (result, mask) for (place, _, mask), result in zip(asked, results, strict=True)
+    }
+    for place, sample in enumerate(samples):
+        result, mask = answers.get(place) or (failed[place], None)
+        if perturb is None and isinstance(result, Verdict):
+            mask = _mask_of(sample, (result.height, result.width))
+        yield start + place, sample, result, mask
+
+
+def _given(sample: Sample, seed: int, perturb: Perturb | None) -> tuple[Any, Mask | None]:
+    """What is to be judged, and its mask where it had to be read already."""
+    if perturb is None:
+        stored = sample.picture
+        return stored if isinstance(stored, Path | bytes) else stored_bytes(stored), None
+    stored = sample.picture
+    source = stored if isinstance(stored, Path) else stored_bytes(stored)
+    pixels = read_picture(source, name=sample.name or None).pixels
+    return perturb(pixels, _mask_of(sample, (pixels.shape[0], pixels.shape[1])), seed)
+
+
+def _mask_of(sample: Sample, size: tuple[int, int]) -> Mask | None:
+    levels = sample.read_mask(size) if sample.label == "tampered" else None
+    return None if levels is None else levels >= 128
+
+
+class _Writer:
+    """Puts masks and maps beside the predictions, and makes their lines."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+
+    def line(
+        self, index: int, sample: Sample, result: Verdict | Failure, mask: Mask | None
+    ) -> Line:
+        truth = Truth(
+            label=sample.label,
+            mask=None if mask is None else self._png("truth", index, mask),
+            source=sample.source,
+            group=sample.group,
+        )
+        stored = sample.picture
+        image = relative(stored, self.out) if isinstance(stored, Path) else sample.name
+        made_by = _generator(sample)
+        if isinstance(result, Failure):
+            return FailedPrediction.of(result, truth, image=image, index=index, generator=made_by)
+        found = result.probability_map
+        file = None if found is None else self._png("maps", index, map_levels(found))
+        return Prediction.of(
+            result, truth, image=image, map_file=file, index=index, generator=made_by
+        )
+
+    def _png(self, folder: str, index: int, array: NDArray[Any]) -> str:
+        file = f"{folder}/{index // 1000:04d}/{index:06d}.png"
+        save_png(self.out / file, array)
+        return file
+
+
+def _generator(sample: Sample) -> str | None:
+    found = sample.more.get("generator")
+    return str(found) if found not in (None, "") else None
+
+
+class _Journal:
+    """Lines of finished blocks. What a killed run has half written is dropped."""
+
+    def __init__(self, out: Path) -> None:
+        self.file = out / JOURNAL
+        for left in out.rglob(".*.part.*"):
+            if left.name != JOURNAL:
+                left.unlink(missing_ok=True)
+        self._lines = dict(self._stored())
+        self.blocks = {index // BLOCK for index in self._lines}
+        if self.blocks:  # the last one may lack lines
+            last = list(self._lines)[-1] // BLOCK
+            if sum(index // BLOCK == last for index in self._lines) < BLOCK:
+                self.blocks.discard(last)
+                self._lines = {i: line for i, line in self._lines.items() if i // BLOCK != last}
+        self.count = len(self._lines)
+        with write_whole(self.file) as temporary, temporary.open("wb") as stream:
+            stream.writelines(self._lines.values())
+
+    def _stored(self) -> Iterator[tuple[int, bytes]]:
+        with suppress(OSError), self.file.open("rb") as stream:
+            for line in stream:
+                try:
+                    index = parse_prediction(line, self.file.parent, "a line").index
+                except DataError:
+                    return
+                if not line.endswith(b"\n") or index is None:
+                    return
+                yield index, line
+
+    def add(self, block: int, lines: Sequence[Line]) -> None:
+        """Write a finished block."""
+        text = "".join(line.model_dump_json() + "\n" for line in lines)
+        with self.file.open("ab") as stream:
+            stream.write(text.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        self.blocks.add(block)
+
+    def finish(self, target: Path) -> None:
+        """All lines in the order of the set, as a whole; nothing is left of the journal."""
+        lines = sorted(self._stored())
+        with write_whole(target) as temporary, temporary.open("wb") as stream:
+            stream.writelines(line for _, line in lines)
+        self.file.unlink()
