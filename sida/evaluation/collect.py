@@ -1,0 +1,246 @@
+"""From predictions to `Rows`: some numbers a picture, and nothing larger."""
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sida.errors import DataError, PictureError
+from sida.evaluation.metrics import histograms
+from sida.evaluation.predictions import (
+    FailedPrediction,
+    Prediction,
+    Predictions,
+    read_predictions,
+    rebased,
+)
+from sida.image.read import read_mask
+from sida.verdict import LABELS, ModelInfo
+
+__all__ = ["NOT_REAL", "Rows", "collect", "merged"]
+
+NOT_REAL = len(LABELS)
+"""The truth's number where only "not real" is known."""
+NAMED = 3  # pictures that a note names
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is kept of n predictions, of which m are of tampered pictures with a usable mask.
+
+    Attributes:
+        model: what made them.
+        names: the pictures, as their lines have them.
+        truth: (n,) class numbers in the order of `LABELS`, or `NOT_REAL`.
+        predicted: (n,) class numbers.
+        probabilities: (n, 3).
+        sources, generators: of each picture, or None.
+        groups: (n,) a number for each original.
+        grouped: whether the set names originals.
+        marked: (n,) pixels that the verdict's own mask marks; -1 where it has none but should.
+        pixels: (n,) of the picture.
+        masked: (m,) their places among the n.
+        counts: (m, 2, 256) float32: altered and untouched pixels at each level of the map.
+        mapped: (m,) whether there is a map; without one all pixels count as level 0.
+        failures: pictures that could not be judged.
+        notes: sentences about what could not be used.
+    """
+
+    model: ModelInfo | None
+    names: Sequence[str]
+    truth: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    sources: Sequence[str | None]
+    generators: Sequence[str | None]
+    groups: NDArray[np.int64]
+    grouped: bool
+    marked: NDArray[np.int64]
+    pixels: NDArray[np.int64]
+    masked: NDArray[np.int64]
+    counts: NDArray[np.float32]
+    mapped: NDArray[np.bool_]
+    failures: Sequence[FailedPrediction]
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """Histograms of one picture, or why there are none."""
+
+    counts: Counts | None = None
+    mapped: bool = False
+    problem: str | None = None
+
+
+def collect(
+    predictions: Iterable[Prediction | FailedPrediction],
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> Rows:
+    """Read every mask and map once, and keep the numbers.
+
+    Raises:
+        DataError: the predictions are of several models.
+        InputError, DataError: as `read_predictions`, where they come from it.
+    """
+    kept: list[Prediction] = []
+    failures: list[FailedPrediction] = []
+    masked: list[int] = []
+    counts: list[NDArray[np.float32]] = []
+    mapped: list[bool] = []
+    problems: dict[str, list[str]] = {}
+    for number, (prediction, pixels) in enumerate(_ahead(predictions, _pixels), 1):
+        progress(number, None)
+        if isinstance(prediction, FailedPrediction):
+            failures.append(prediction)
+            continue
+        if kept:
+            _require_same_model(kept[0].model, prediction)
+        if pixels.counts is not None:
+            masked.append(len(kept))
+            counts.append(pixels.counts.astype(np.float32))
+            mapped.append(pixels.mapped)
+        if pixels.problem is not None:
+            problems.setdefault(pixels.problem, []).append(prediction.image or "?")
+        kept.append(_slim(prediction))
+    return _rows(kept, failures, masked, counts, mapped, problems)
+
+
+def merged(files: Sequence[str | Path], folder: Path) -> Predictions:
+    """The lines of several files, as of one in `folder`, in the order of the set.
+
+    Files without places keep their order. Raises DataError where a place is there twice.
+    """
+    if len(files) == 1 and Path(files[0]).parent.resolve() == folder.resolve():
+        yield from read_predictions(files[0])
+        return
+    lines = [rebased(line, folder) for file in files for line in read_predictions(file)]
+    places = [line.index for line in lines]
+    if None not in places:
+        twice = [place for place, times in Counter(places).items() if times > 1]
+        if twice:
+            raise DataError(
+                f"the picture with index {min(twice)} is in several of the files of predictions "
+                f"({', '.join(map(str, files))}): give each shard once, and sets one by one"
+            )
+        lines.sort(key=lambda line: line.index)
+    yield from lines
+
+
+def _rows(
+    kept: Sequence[Prediction],
+    failures: Sequence[FailedPrediction],
+    masked: Sequence[int],
+    counts: Sequence[NDArray[np.float32]],
+    mapped: Sequence[bool],
+    problems: dict[str, list[str]],
+) -> Rows:
+    named = [*LABELS, "not_real"]
+    groups = [one.truth.group for one in kept]
+    own = [f"group {g}" if g is not None else f"picture {i}" for i, g in enumerate(groups)]
+    probabilities = [[value for _, value in one.probabilities.items()] for one in kept]
+    return Rows(
+        model=kept[0].model if kept else None,
+        names=[one.image or "" for one in kept],
+        truth=np.array([named.index(one.truth.label) for one in kept], np.int64),
+        predicted=np.array([named.index(one.label) for one in kept], np.int64),
+        probabilities=np.array(probabilities, np.float64).reshape(-1, len(LABELS)),
+        sources=[one.truth.source for one in kept],
+        generators=[one.generator for one in kept],
+        groups=np.unique(own, return_inverse=True)[1].astype(np.int64),
+        grouped=any(group is not None for group in groups),
+        marked=np.array([_marked(one) for one in kept], np.int64),
+        pixels=np.array([one.width * one.height for one in kept], np.int64),
+        masked=np.array(masked, np.int64),
+        counts=np.array(counts, np.float32).reshape(-1, 2, 256),
+        mapped=np.array(mapped, bool),
+        failures=tuple(failures),
+        notes=tuple(_note(what, names) for what, names in problems.items()),
+    )
+
+
+def _slim(prediction: Prediction) -> Prediction:
+    """Without what no figure needs, so that memory does not grow with texts and regions."""
+    found = prediction.localization
+    short = None if found is None else found.model_copy(update={"regions": ()})
+    dropped = {"explanation": None, "provenance": None, "warnings": (), "localization": short}
+    return prediction.model_copy(update=dropped)
+
+
+def _marked(prediction: Prediction) -> int:
+    if prediction.localization is None:
+        return -1 if prediction.label == "tampered" else 0
+    return round(prediction.localization.area * prediction.width * prediction.height)
+
+
+def _note(what: str, names: Sequence[str]) -> str:
+    listed = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+    return f"{len(names)} x {what} ({listed})"
+
+
+def _require_same_model(model: ModelInfo, prediction: Prediction) -> None:
+    if prediction.model != model:
+        raise DataError(
+            f"the predictions are of several models ({model.name} {model.digest[:12]}, "
+            f"{prediction.model.name} {prediction.model.digest[:12]}): give those of one"
+        )
+
+
+def _pixels(prediction: Prediction | FailedPrediction) -> _Pixels:
+    """The histograms of a tampered picture's map, by its true mask."""
+    if isinstance(prediction, FailedPrediction) or prediction.truth.label != "tampered":
+        return _Pixels()
+    try:
+        truth = prediction.truth_mask()
+    except PictureError as error:
+        return _Pixels(problem=f"mask of a tampered picture that cannot be read: {error}")
+    if truth is None:
+        return _Pixels(problem="tampered picture without a mask; scored for its class alone")
+    if not truth.any():
+        return _Pixels(problem="mask that marks nothing; its picture is scored for its class alone")
+    try:
+        levels, problem = _levels(prediction), None
+    except PictureError as error:
+        levels, problem = None, f"probability map that cannot be read: {error}"
+    if levels is None:
+        if problem is None and prediction.label == "tampered":
+            problem = "picture called tampered without a map; its mask is not scored"
+        untold = np.zeros(truth.shape, np.uint8)
+        return _Pixels(histograms(truth, untold), mapped=False, problem=problem)
+    return _Pixels(histograms(truth, levels), mapped=True)
+
+
+def _levels(prediction: Prediction) -> NDArray[np.uint8] | None:
+    """The map; where a file has masks alone, the mask."""
+    found = prediction.localization
+    if prediction.map_file is None and found is not None and found.file is not None:
+        size = (prediction.height, prediction.width)
+        return read_mask(prediction.folder / found.file, size)
+    return prediction.levels()
+
+
+def _ahead(
+    predictions: Iterable[Prediction | FailedPrediction],
+    work: Callable[[Prediction | FailedPrediction], _Pixels],
+) -> Iterator[tuple[Prediction | FailedPrediction, _Pixels]]:
+    """Each prediction with what threads make of it, in order, a few at a time."""
+    waiting: deque[tuple[Prediction | FailedPrediction, Future[_Pixels]]] = deque()
+    coming, count = iter(predictions), min(8, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(count, thread_name_prefix="sida-maps")
+    try:
+        while True:
+            for each in islice(coming, 16 * count - len(waiting)):
+                waiting.append((each, pool.submit(work, each)))
+            if not waiting:
+                return
+            prediction, future = waiting.popleft()
+            yield prediction, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

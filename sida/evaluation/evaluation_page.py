@@ -1,0 +1,170 @@
+"""An evaluation as one page that can be sent to somebody."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sida.evaluation.metrics import Order
+from sida.evaluation.mistakes import Mistake, mistakes, thumbs
+from sida.evaluation.result import Result
+from sida.evaluation.tables import Sheet, sheets
+from sida.page import Bars, Facts, Gallery, Histogram, Lines, Note, Page, Section, Table, Text
+from sida.verdict import LABELS
+
+__all__ = ["evaluation_page"]
+
+POINTS = 200  # of a curve
+
+
+def evaluation_page(result: Result, predictions: Path, leakage: Sequence[str] = ()) -> Page:
+    """The page of a result.
+
+    Args:
+        result: what was measured.
+        predictions: the file it was measured from, for the gallery.
+        leakage: what the leakage probe says of the set.
+    """
+    rows, model = result.rows, result.rows.model
+    page = Page("Evaluation", f"{model.name if model else 'nothing'} on {result.data}")
+    _summary(page, result, leakage)
+    for sheet in sheets(result):
+        section = page.section(sheet.title, _INTROS.get(sheet.title, ""))
+        section.add(_table(sheet))
+        if sheet.title == "Real against not real, and calibration" and len(rows.truth):
+            _curves(section, result)
+            _reliability(section, result)
+        if sheet.title == "Robustness":
+            _robustness(section, result)
+    _gallery(page, result, predictions)
+    return page
+
+
+_INTROS = {
+    "Detection": "Accuracy of a class is the share of its pictures that are called so.",
+    "Robustness": "The same pictures, changed before they are judged.",
+}
+
+
+def _summary(page: Page, result: Result, leakage: Sequence[str]) -> None:
+    rows = result.rows
+    section = page.section("Summary")
+    section.add(
+        Facts(
+            {
+                "protocol": result.protocol.replace("_", " "),
+                "pictures": len(rows.truth),
+                "not judged": len(rows.failures),
+                "accuracy": _value(result, "detection", "accuracy"),
+                "AUROC, real or not": _value(result, "detection", "auroc_real_vs_not"),
+                "mask F1": _value(result, "localization", "f1_fixed_mean_tampered"),
+            }
+        )
+    )
+    for sentence in leakage:
+        section.add(Note(sentence, "bad" if "gives the class away" in sentence else "plain"))
+    for note in rows.notes:
+        section.add(Note(note, "warn"))
+    for failure in rows.failures[:10]:
+        section.add(Note(f"Not judged: {failure.image}: {failure.message}", "warn"))
+    section.add(
+        Text(
+            "In brackets: 95 % intervals of 1000 bootstrap samples of "
+            f"{'originals' if rows.grouped else 'pictures'}."
+        )
+    )
+
+
+def _value(result: Result, *name: str) -> float | None:
+    figure = result.get(*name)
+    return None if figure is None else figure.value
+
+
+def _table(sheet: Sheet) -> Table:
+    return Table(sheet.headings, sheet.rows)
+
+
+def _curves(section: Section, result: Result) -> None:
+    rocs, precisions = {}, {}
+    orders = {"real or not": result.detection.not_real}
+    if result.detection.three:
+        orders |= {label.replace("_", " "): each for label, each in result.detection.order.items()}
+    for name, order in orders.items():
+        if order.positive.any() and not order.positive.all():
+            rocs[name], precisions[name] = _points(order)
+    if rocs:
+        section.add(
+            Lines(rocs, "false positive rate", "true positive rate", "ROC", diagonal=True),
+            Lines(precisions, "recall", "precision", "Precision and recall"),
+        )
+
+
+def _points(order: Order) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """ROC and precision over recall, thinned."""
+    hits, alarms = order.curve()
+    chosen = np.unique(np.linspace(0, len(hits) - 1, POINTS).astype(int))
+    recall, false = hits / hits[-1], alarms / alarms[-1]
+    precision = hits / (hits + alarms)
+    roc = [(0.0, 0.0), *_pairs(false[chosen], recall[chosen])]
+    return roc, _pairs(recall[chosen], precision[chosen])
+
+
+def _pairs(across: NDArray[Any], up: NDArray[Any]) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in zip(across, up, strict=True)]
+
+
+def _reliability(section: Section, result: Result) -> None:
+    if not result.reliability:
+        return
+    points = [(each.confidence, each.accuracy) for each in result.reliability]
+    label = "stated probability of the class"
+    caption = "Reliability, in bins of equal size"
+    section.add(Lines({"measured": points}, label, "share that was right", caption, diagonal=True))
+    edges = np.linspace(1 / len(LABELS), 1, 21)
+    counts = np.histogram(result.detection.confidence, edges)[0].tolist()
+    ticks = [f"{edge:.2f}" for edge in edges]
+    section.add(Histogram(edges.tolist(), {"pictures": counts}, label, ticks=ticks))
+
+
+def _robustness(section: Section, result: Result) -> None:
+    parts = {"none": result, **result.robustness}
+    names = {
+        "accuracy": ("detection", "accuracy"),
+        "AUROC, real or not": ("detection", "auroc_real_vs_not"),
+        "mask F1 at 0.5": ("localization", "f1_fixed_mean_tampered"),
+    }
+    bars: dict[str, dict[str, float]] = {
+        perturbation: {
+            name: figure.value
+            for name, place in names.items()
+            if (figure := part.get(*place)) is not None
+        }
+        for perturbation, part in parts.items()
+    }
+    section.add(Bars(bars, "By perturbation", limit=1))
+
+
+def _gallery(page: Page, result: Result, predictions: Path) -> None:
+    verdicts, masks = mistakes(result)
+    if not verdicts and not masks:
+        return
+    section = page.section(
+        "Worst mistakes",
+        "Picture, truth and prediction side by side; what is marked as altered is red.",
+    )
+    made = dict(thumbs(predictions, list({m.place: m for m in (*masks, *verdicts)}.values())))
+    by_place = {mistake.place: thumb for mistake, thumb in made.items()}
+    for title, chosen in (("Wrong verdicts, the surest first", verdicts), ("Worst masks", masks)):
+        found = [_badged(by_place[m.place], m) for m in chosen if m.place in by_place]
+        if found:
+            section.add(Gallery(found, title))
+        if lost := len(chosen) - len(found):
+            section.add(Note(f"{lost} of {len(chosen)} pictures are no files that can be shown."))
+
+
+def _badged(thumb: Any, mistake: Mistake) -> Any:
+    from dataclasses import replace
+
+    return replace(thumb, badge=mistake.badge)

@@ -1,0 +1,196 @@
+"""Figures of masks, under every convention in use, from histograms of maps.
+
+Names say what is meant: `f1_fixed` is at 0.5 and `f1_best` at the best threshold; `mean` is over
+pictures and `pooled` over pixels of all; `tampered` counts the truly tampered ones, `detected`
+those of them that are called so, `all` the real ones too; `inverse` lets a map be turned round.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sida.evaluation.collect import Rows
+from sida.evaluation.metrics import (
+    Floats,
+    Score,
+    best_f1,
+    intersection_and_union,
+    pixel_auc,
+)
+from sida.evaluation.protocol import Protocol, missed
+from sida.evaluation.scores import Names
+from sida.verdict import LABELS
+
+__all__ = ["Masks"]
+
+FIXED = 128  # the first level above 0.5
+REAL, TAMPERED = LABELS.index("real"), LABELS.index("tampered")
+_PER_MASK = (
+    "f1_fixed",
+    "iou_fixed",
+    "f1_best",
+    "pixel_auc",
+    "f1_best_inverse",
+    "pixel_auc_inverse",
+)
+
+
+class Masks:
+    """Figures of localisation by one protocol, and which cannot be had and why.
+
+    In `end_to_end` a missed detection counts F1 (fixed and best) 0, IoU 0 and pixel AUC 0.5.
+    """
+
+    def __init__(self, rows: Rows, protocol: Protocol) -> None:
+        self.protocol = protocol
+        lost = missed(protocol, rows.predicted[rows.masked])
+        usable = rows.mapped | lost
+        self.unusable = int((~usable).sum())
+        self.lost = lost[usable]
+        self.places = rows.masked[usable]
+        self.called = rows.predicted[self.places] == TAMPERED
+        self.counts = _without(rows.counts[usable], self.lost)
+        self.values = _values(self.counts, self.lost)
+        self.overlap = _overlaps(self.counts)
+        self.real = np.flatnonzero(rows.truth == REAL)
+        self.marked, self.pixels = rows.marked[self.real], rows.pixels[self.real]
+        self.all = protocol == "end_to_end" and not (self.marked < 0).any()
+        self.tampered = int((rows.truth == TAMPERED).sum())
+
+    def per_mask(self, name: str) -> tuple[NDArray[np.int64], Floats]:
+        """Places of pictures among all, and a score of each."""
+        return self.places, self.values[_PER_MASK.index(name)]
+
+    def __call__(self, weights: Floats | None) -> dict[Names, Score]:
+        if not len(self.places):
+            return {("localization", name): None for name in NAMES}
+        each = np.ones(len(self.places)) if weights is None else weights[self.places]
+        found = {f"{name}_mean_tampered": v for name, v in self._means(each).items()}
+        detected = self._means(each * self.called)
+        found |= {f"{name}_mean_detected": detected[name] for name in _DETECTED}
+        found |= self._pooled(each, exact=weights is None)
+        found |= {"giou": found["iou_fixed_mean_tampered"], "ciou": found["iou_pooled_tampered"]}
+        if self.all:
+            found |= self._with_real(each, weights)
+        return {("localization", name): found.get(name) for name in NAMES}
+
+    def _means(self, weights: Floats) -> dict[str, Score]:
+        """Means over pictures; where a score is not defined for one, over the others."""
+        defined = ~np.isnan(self.values)
+        sums, totals = np.where(defined, self.values, 0) @ weights, defined @ weights
+        return {
+            name: float(sums[i] / totals[i]) if totals[i] else None
+            for i, name in enumerate(_PER_MASK)
+        }
+
+    def _pooled(self, weights: Floats, exact: bool) -> dict[str, Score]:
+        """Over the pixels of all; a sample of the bootstrap need not be exact to the last pixel."""
+        inside, marked, altered = weights @ self.overlap
+        if exact:
+            counts = self.counts.sum(0, dtype=np.float64)
+        else:
+            flat = weights.astype(np.float32) @ self.counts.reshape(len(weights), -1)
+            counts = flat.astype(np.float64).reshape(2, -1)
+        hits, alarms = counts[:, :0:-1].cumsum(1)
+        best = 2 * hits / np.maximum(hits + alarms + altered, 1)
+        return {
+            "f1_fixed_pooled_tampered": _ratio(2 * inside, marked + altered),
+            "iou_pooled_tampered": _ratio(inside, marked + altered - inside),
+            "f1_best_pooled_tampered": float(best.max()) if altered else None,
+            "pixel_auc_pooled_tampered": pixel_auc(counts),
+        }
+
+    def _with_real(self, each: Floats, weights: Floats | None) -> dict[str, Score]:
+        """With real pictures, whose mask is right where it is empty."""
+        own = np.ones(len(self.real)) if weights is None else weights[self.real]
+        clean = float(own @ (self.marked == 0))
+        total = float(each.sum() + own.sum())
+        alarms = float(own @ self.marked)
+        inside, marked, altered = each @ self.overlap
+        f1s, ious = (each @ self.values[i] + clean for i in (0, 1))
+        return {
+            "f1_fixed_mean_all": _ratio(f1s, total),
+            "iou_fixed_mean_all": _ratio(ious, total),
+            "f1_fixed_pooled_all": _ratio(2 * inside, marked + altered + alarms),
+            "iou_pooled_all": _ratio(inside, marked + altered - inside + alarms),
+            "pixel_fpr_real": _ratio(alarms, float(own @ self.pixels)),
+        }
+
+    def why_not(self, name: Names) -> str:
+        """Why a figure cannot be had."""
+        if not self.tampered:
+            return "no picture is tampered"
+        if not len(self.places):
+            if self.unusable:
+                return f"none of the {self.unusable} masks has a probability map beside it"
+            return "no tampered picture has a mask that can be used"
+        if name[-1] in _WITH_REAL:
+            if self.protocol == "published":
+                return "this protocol makes no masks of real pictures"
+            if not self.all:
+                return "some real pictures are called tampered and have no mask in the file"
+            return "no picture is real"
+        if name[-1].endswith("_detected"):
+            return "no tampered picture with a mask was called tampered"
+        return "every mask covers its whole picture"
+
+
+_DETECTED = ("f1_fixed", "iou_fixed", "f1_best", "pixel_auc")
+_WITH_REAL = (
+    *("f1_fixed_mean_all", "iou_fixed_mean_all", "f1_fixed_pooled_all", "iou_pooled_all"),
+    "pixel_fpr_real",
+)
+NAMES = (
+    *(f"{name}_mean_tampered" for name in _PER_MASK),
+    *(f"{name}_mean_detected" for name in _DETECTED),
+    *("f1_fixed_pooled_tampered", "f1_best_pooled_tampered", "iou_pooled_tampered"),
+    *("pixel_auc_pooled_tampered", "giou", "ciou"),
+    *_WITH_REAL,
+)
+"""Every figure, whether it can be had or not."""
+
+
+def _ratio(part: float, whole: float) -> Score:
+    return float(part / whole) if whole > 0 else None
+
+
+def _without(counts: NDArray[np.float32], lost: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Histograms where nothing is marked in pictures that were missed."""
+    if not lost.any():
+        return counts
+    counts = counts.copy()
+    counts[lost] = np.pad(counts[lost].sum(2, keepdims=True), ((0, 0), (0, 0), (0, 255)))
+    return counts
+
+
+def _overlaps(counts: NDArray[np.float32]) -> Floats:
+    """(m, 3) pixels in both masks, in the predicted one, and in the true one."""
+    exact = counts.astype(np.float64)
+    inside, outside = (exact[:, i, FIXED:].sum(1) for i in (0, 1))
+    return np.stack([inside, inside + outside, exact[:, 0].sum(1)], 1)
+
+
+def _values(counts: NDArray[np.float32], lost: NDArray[np.bool_]) -> Floats:
+    """(scores, m) in the order of `_PER_MASK`; NaN where a score is not defined."""
+    columns = [_missed() if gone else _of_one(one) for one, gone in zip(counts, lost, strict=True)]
+    return np.array(columns, np.float64).reshape(-1, len(_PER_MASK)).T
+
+
+def _missed() -> tuple[float, ...]:
+    return (0.0, 0.0, 0.0, 0.5, 0.0, 0.5)
+
+
+def _of_one(counts: NDArray[np.float32]) -> tuple[float, ...]:
+    whole = counts.astype(np.int64)
+    inside, union = intersection_and_union(whole, FIXED)
+    altered_and_marked = inside + union
+    area = pixel_auc(whole)
+    area = np.nan if area is None else area
+    best = best_f1(whole)
+    return (
+        2 * inside / altered_and_marked if altered_and_marked else 1.0,
+        inside / union if union else 1.0,
+        best,
+        area,
+        max(best, best_f1(whole[:, ::-1])),
+        max(area, 1 - area),
+    )

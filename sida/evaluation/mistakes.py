@@ -1,0 +1,90 @@
+"""The worst mistakes of a model, to be looked at: picture, truth and prediction side by side."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sida.errors import PictureError
+from sida.evaluation.masks import Masks
+from sida.evaluation.predictions import Prediction, read_predictions
+from sida.evaluation.result import Result
+from sida.image.overlay import overlay, side_by_side
+from sida.image.read import read_picture
+from sida.page import Thumb, thumbnail
+from sida.verdict import LABELS
+
+__all__ = ["Mistake", "mistakes", "thumbs"]
+
+SHOWN = 12
+HEIGHT, SIDE = 180, 640
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A picture's place among those judged, and in a word what went wrong."""
+
+    place: int
+    badge: str
+
+
+def mistakes(result: Result) -> tuple[list[Mistake], list[Mistake]]:
+    """Wrong verdicts, the surest first; and found tampered pictures, the worst masks first."""
+    rows = result.rows
+    known = np.flatnonzero((rows.truth < len(LABELS)) & (rows.truth != rows.predicted))
+    said = rows.probabilities[known, rows.predicted[known]]
+    right = rows.probabilities[known, rows.truth[known]]
+    verdicts = [
+        Mistake(int(place), f"{gap:.2f} too sure") for place, gap in _first(known, said - right)
+    ]
+    return verdicts, _masks(result.masks)
+
+
+def _masks(masks: Masks) -> list[Mistake]:
+    places, scores = masks.per_mask("iou_fixed")
+    found = masks.called
+    return [
+        Mistake(int(place), f"IoU {-score:.2f}")
+        for place, score in _first(places[found], -scores[found])
+    ]
+
+
+def _first(
+    places: NDArray[np.int64], badness: NDArray[np.float64]
+) -> list[tuple[np.int64, np.float64]]:
+    order = np.argsort(-badness, kind="stable")[:SHOWN]
+    return list(zip(places[order], badness[order], strict=True))
+
+
+def thumbs(predictions: Path, wanted: list[Mistake]) -> Iterator[tuple[Mistake, Thumb]]:
+    """Small pictures of mistakes, in the order of the file; those that cannot be read are not."""
+    by_place = {mistake.place: mistake for mistake in wanted}
+    judged = (line for line in read_predictions(predictions) if isinstance(line, Prediction))
+    for place, prediction in enumerate(judged):
+        if place in by_place and (thumb := _thumb(prediction, by_place[place])) is not None:
+            yield by_place[place], thumb
+
+
+def _thumb(prediction: Prediction, mistake: Mistake) -> Thumb | None:
+    if prediction.image is None:
+        return None
+    try:
+        pixels = read_picture(prediction.folder / prediction.image).pixels
+        truth, levels = prediction.truth_mask(), prediction.levels()
+    except PictureError:  # it lies in a table, or was moved
+        return None
+    panels = [("picture", pixels)]
+    size = pixels.shape[:2]
+    if truth is not None and truth.shape == size:
+        panels.append(("truth", overlay(pixels, truth)))
+    if levels is not None and levels.shape == size and prediction.label == "tampered":
+        panels.append(("prediction", overlay(pixels, levels)))
+    label, said = prediction.truth.label, prediction.probabilities[prediction.label]
+    caption = f"{Path(prediction.image).name}: {label}, called {prediction.label} ({said:.2f})"
+    return Thumb(
+        thumbnail(side_by_side(panels, height=HEIGHT), side=SIDE),
+        caption.replace("_", " "),
+        mistake.badge,
+    )

@@ -1,0 +1,152 @@
+"""`Result`: all that was measured of one model on one set, as JSON and as tables."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sida.evaluation.collect import Rows
+from sida.evaluation.masks import FIXED, Masks
+from sida.evaluation.metrics import intersection_and_union
+from sida.evaluation.protocol import Protocol, published_formulas
+from sida.evaluation.scores import (
+    SAMPLES,
+    Detection,
+    Figure,
+    Figures,
+    Names,
+    Origins,
+    Part,
+    Reliability,
+    figures,
+    reliability,
+)
+from sida.verdict import LABELS
+
+__all__ = ["SCHEMA", "Result", "measure"]
+
+SCHEMA = "sida.metrics/1"
+BY_MASK = ("f1_fixed", "iou_fixed", "pixel_auc")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured.
+
+    Attributes:
+        protocol: by which masks were counted.
+        data: the set, as the user named it.
+        rows: numbers of each picture.
+        figures: by their place in the JSON.
+        not_measured: the same places, and why there is no figure.
+        confusion: (3, 3) counts, true by predicted class.
+        reliability: bins of the calibration error.
+        robustness: perturbation -> figures of the perturbed pictures.
+        extra: further parts of the JSON.
+    """
+
+    protocol: Protocol
+    data: str
+    rows: Rows
+    figures: Figures
+    not_measured: Mapping[Names, str]
+    confusion: Sequence[Sequence[int]]
+    reliability: Sequence[Reliability]
+    detection: Detection
+    masks: Masks
+    robustness: Mapping[str, "Result"] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def get(self, *name: str) -> Figure | None:
+        """A figure by its place, None where it cannot be had."""
+        return self.figures.get(name)
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of `metrics.json`; the same for the same predictions."""
+        rows = self.rows
+        found: dict[str, Any] = {
+            "schema": SCHEMA,
+            "protocol": self.protocol,
+            "model": None if rows.model is None else rows.model.model_dump(),
+            "data": self.data,
+            "count": len(rows.truth),
+            "failures": _counted(failure.error for failure in rows.failures),
+            **{part: {} for part in ("detection", "per_class", "localization")},
+            "robustness": {
+                name: _short(result.figures) for name, result in self.robustness.items()
+            },
+            **{part: {} for part in ("by_source", "by_generator")},
+            "not_measured": {".".join(name[1:]): why for name, why in self.not_measured.items()},
+            "confusion": {
+                label: dict(zip(LABELS, row, strict=True))
+                for label, row in zip(LABELS, self.confusion, strict=True)
+            },
+            "reliability": [vars(each) for each in self.reliability],
+            "notes": list(rows.notes),
+            "intervals": {"samples": SAMPLES, "by": "group" if rows.grouped else "picture"},
+        }
+        for name, figure in self.figures.items():
+            place = found
+            for step in name[:-1]:
+                place = place.setdefault(step, {})
+            place[name[-1]] = figure._asdict()
+        return {**found, **self.extra}
+
+
+def measure(
+    rows: Rows,
+    protocol: Protocol,
+    data: str,
+    samples: int = SAMPLES,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> Result:
+    """Every figure of some predictions, with intervals.
+
+    Args:
+        rows: numbers of each picture.
+        protocol: how masks are counted.
+        data: what the set is called.
+        samples: of the bootstrap.
+        progress: called after each of them.
+    """
+    detection, masks = Detection(rows), Masks(rows, protocol)
+    per_mask = {f"{name}_mean_tampered": masks.per_mask(name) for name in BY_MASK}
+    parts: list[Part] = [detection, masks]
+    parts.append(Origins("by_source", rows.sources, rows, per_mask))
+    parts.append(Origins("by_generator", rows.generators, rows, per_mask))
+    found = figures(parts, rows.groups, samples, progress)
+    missing = {
+        name: part.why_not(name)
+        for part in (detection, masks)
+        for name in part(None)
+        if name not in found
+    }
+    table = detection.table().astype(int).tolist()
+    return Result(
+        protocol, data, rows, found, missing, table, reliability(detection), detection, masks
+    )
+
+
+def formulas(result: Result) -> dict[str, float | None]:
+    """The published formulas of a result, whose masks must be by the protocol `published`."""
+    overlaps = [
+        intersection_and_union(counts.astype(np.int64), FIXED) for counts in result.masks.counts
+    ]
+    pairs = np.array(overlaps, np.int64).reshape(-1, 2)
+    return published_formulas(np.array(result.confusion, float), pairs[:, 0], pairs[:, 1])
+
+
+def _counted(words: Any) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for word in words:
+        found[word] = found.get(word, 0) + 1
+    return found
+
+
+_PERTURBED = ("detection", "localization")
+
+
+def _short(found: Figures) -> dict[str, Any]:
+    """Figures of a perturbation, without those by class and source."""
+    return {name[-1]: figure._asdict() for name, figure in found.items() if name[0] in _PERTURBED}

@@ -1,0 +1,265 @@
+"""From `Rows` to every figure of an evaluation, with its 95 % interval.
+
+Each part works out all of its figures for given weights of the pictures, so that a bootstrap is
+the same arithmetic a thousand times. Samples are drawn of groups, as pictures with a common
+original are no independent evidence.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sida.evaluation.collect import NOT_REAL, Rows
+from sida.evaluation.metrics import (
+    Floats,
+    Order,
+    Score,
+    accuracy,
+    auroc,
+    average_precision,
+    balanced_accuracy,
+    brier,
+    confusion,
+    ece,
+    equal_mass_bins,
+    f1_scores,
+    false_alarms,
+    fpr_at_tpr,
+    macro_f1,
+    nll,
+    precisions,
+    recalls,
+    tpr_at_fpr,
+)
+from sida.verdict import LABELS
+
+__all__ = [
+    "Detection",
+    "Figure",
+    "Figures",
+    "Names",
+    "Origins",
+    "Part",
+    "Reliability",
+    "figures",
+    "reliability",
+]
+
+SAMPLES = 1000
+REAL = LABELS.index("real")
+
+Names = tuple[str, ...]
+"""Where a figure stands in `metrics.json`: ("detection", "accuracy")."""
+Part = Callable[[Floats | None], Mapping[Names, Score]]
+
+
+class Figure(NamedTuple):
+    """A figure and the 2.5th and 97.5th percentile of its bootstrap samples."""
+
+    value: float
+    low: float
+    high: float
+
+
+Figures = dict[Names, Figure]
+
+
+def figures(
+    parts: Sequence[Part],
+    groups: NDArray[np.int64],
+    samples: int = SAMPLES,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> Figures:
+    """Every figure that can be had; what cannot is absent.
+
+    Args:
+        parts: from weights (n,), or None for one each, to figures.
+        groups: (n,) a number for each original.
+        samples: of the bootstrap.
+        progress: called after every sample.
+    """
+    values = {name: v for part in parts for name, v in part(None).items() if v is not None}
+    drawn: dict[Names, list[float]] = {name: [] for name in values}
+    for number, weights in enumerate(_bootstrap(groups, samples), 1):
+        for part in parts:
+            for name, value in part(weights).items():
+                if value is not None and name in drawn:
+                    drawn[name].append(value)
+        progress(number, samples)
+    return {name: Figure(value, *_interval(drawn[name], value)) for name, value in values.items()}
+
+
+def _bootstrap(groups: NDArray[np.int64], samples: int) -> Iterator[Floats]:
+    """How often each picture is in a sample of as many groups as there are."""
+    generator = np.random.default_rng(0)
+    count = int(groups.max()) + 1 if len(groups) else 0
+    for _ in range(samples if count else 0):
+        times = np.bincount(generator.integers(0, count, count), minlength=count)
+        yield times[groups].astype(np.float64)
+
+
+def _interval(values: Sequence[float], value: float) -> tuple[float, float]:
+    if not values:
+        return value, value
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+class Detection:
+    """Figures of the class, and which of them cannot be had and why."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.truth, self.predicted = rows.truth, rows.predicted
+        self.probabilities = rows.probabilities
+        self.known = rows.truth != NOT_REAL
+        self.three = bool(self.known.all())
+        not_real = rows.truth != REAL
+        self.not_real = Order(not_real, 1 - rows.probabilities[:, REAL])
+        self.order = {
+            label: Order(rows.truth == number, rows.probabilities[:, number])
+            for number, label in enumerate(LABELS)
+        }
+        self.confidence = rows.probabilities.max(1) if len(rows.truth) else np.zeros(0)
+        self.right = rows.truth == rows.predicted
+        self.bins = equal_mass_bins(self.confidence)
+        cells = 2 * not_real + (rows.predicted != REAL)
+        self._binary = cells.astype(np.int64)
+
+    def table(self, weights: Floats | None = None) -> Floats:
+        """Confusion (3, 3) of the pictures whose class is known."""
+        own = None if weights is None else weights[self.known]
+        return confusion(self.truth[self.known], self.predicted[self.known], own)
+
+    def __call__(self, weights: Floats | None) -> dict[Names, Score]:
+        table = self.table(weights)
+        scores = self._real_vs_not(table, weights)
+        if self.three:
+            scores |= self._three(table, weights)
+        else:
+            scores |= dict.fromkeys(_THREE)
+        found: dict[Names, Score] = {("detection", name): v for name, v in scores.items()}
+        each = self._per_class(table, weights)
+        found |= {("per_class", *name): v if self.three else None for name, v in each.items()}
+        return found
+
+    def _three(self, table: Floats, weights: Floats | None) -> dict[str, Score]:
+        return {
+            "accuracy": accuracy(table),
+            "balanced_accuracy": balanced_accuracy(table),
+            "macro_f1": macro_f1(table),
+            "ece": ece(self.confidence, self.right, self.bins, weights),
+            "brier": brier(self.truth, self.probabilities, weights),
+            "nll": nll(self.truth, self.probabilities, weights),
+        }
+
+    def _real_vs_not(self, table: Floats, weights: Floats | None) -> dict[str, Score]:
+        two = np.bincount(self._binary, weights, minlength=4).reshape(2, 2)
+        shares = [float(two[i, i] / two[i].sum()) for i in (0, 1) if two[i].sum()]
+        total = float(two.sum())
+        return {
+            "auroc_real_vs_not": auroc(self.not_real, weights),
+            "average_precision": average_precision(self.not_real, weights),
+            "fpr_real": false_alarms(table),
+            "accuracy_real_vs_not": float(np.trace(two) / total) if total else None,
+            "balanced_accuracy_real_vs_not": sum(shares) / 2 if len(shares) == 2 else None,
+            "fpr_at_tpr_0.95": fpr_at_tpr(self.not_real, 0.95, weights),
+            "tpr_at_fpr_0.05": tpr_at_fpr(self.not_real, 0.05, weights),
+            "tpr_at_fpr_0.01": tpr_at_fpr(self.not_real, 0.01, weights),
+        }
+
+    def _per_class(self, table: Floats, weights: Floats | None) -> dict[tuple[str, str], Score]:
+        found: dict[tuple[str, str], Score] = {}
+        for name, values in (
+            ("accuracy", recalls(table)),
+            ("recall", recalls(table)),
+            ("precision", precisions(table)),
+            ("f1", f1_scores(table)),
+        ):
+            found |= {(label, name): values.get(label) for label in LABELS}
+        for label, order in self.order.items():
+            found[label, "auroc"] = auroc(order, weights)
+            found[label, "average_precision"] = average_precision(order, weights)
+        return found
+
+    def why_not(self, name: Names) -> str:
+        """Why a figure cannot be had."""
+        if not len(self.truth):
+            return "no picture was judged"
+        if not self.three and (name[0] == "per_class" or name[-1] in _THREE):
+            count = int((~self.known).sum())
+            return f"of {count} pictures only real or not real is known, not the class"
+        if name[0] == "per_class":
+            number = LABELS.index(name[1])
+            if (self.truth == number).any() and name[-1] == "precision":
+                return f"no picture was called {name[1]}"
+            every = (self.truth == number).all()
+            return f"{'every' if every else 'no'} picture is {name[1]}"
+        return f"{'every' if (self.truth == REAL).all() else 'no'} picture is real"
+
+
+_THREE = ("accuracy", "balanced_accuracy", "macro_f1", "ece", "brier", "nll")
+"""Figures that need the class to be known of every picture."""
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """A bin of confidences: their mean, the share that was right, and how many there are."""
+
+    confidence: float
+    accuracy: float
+    count: int
+
+
+def reliability(detection: Detection) -> list[Reliability]:
+    """The bins of the calibration error; none where it cannot be had."""
+    if not detection.three:
+        return []
+    return [
+        Reliability(
+            float(detection.confidence[at].mean()), float(detection.right[at].mean()), int(at.sum())
+        )
+        for number in np.unique(detection.bins)
+        if (at := detection.bins == number).any()
+    ]
+
+
+class Origins:
+    """The share of right verdicts by source or by generator, and how well masks do there."""
+
+    def __init__(
+        self,
+        section: str,
+        origins: Sequence[str | None],
+        rows: Rows,
+        per_mask: Mapping[str, tuple[NDArray[np.int64], Floats]],
+    ) -> None:
+        """`per_mask`: name -> places among the pictures (k,), and a score of each (k,)."""
+        self.section = section
+        self.names = sorted({each for each in origins if each is not None})
+        places = {name: place for place, name in enumerate(self.names)}
+        self.own = np.array([places.get(each or "", len(places)) for each in origins], np.int64)
+        binary = rows.truth == NOT_REAL
+        self.right = np.where(binary, rows.predicted != REAL, rows.truth == rows.predicted)
+        self.per_mask = per_mask
+
+    def __call__(self, weights: Floats | None) -> dict[Names, Score]:
+        each = np.ones(len(self.own)) if weights is None else weights
+        found = self._means("accuracy", self.own, self.right.astype(np.float64), each)
+        for name, (places, values) in self.per_mask.items():
+            found |= self._means(name, self.own[places], values, each[places])
+        return found
+
+    def _means(
+        self, name: str, own: NDArray[np.int64], values: Floats, weights: Floats
+    ) -> dict[Names, Score]:
+        size = len(self.names) + 1
+        sums = np.bincount(own, weights * values, minlength=size)
+        totals = np.bincount(own, weights, minlength=size)
+        return {
+            (self.section, origin, name): float(sums[i] / totals[i])
+            for i, origin in enumerate(self.names)
+            if totals[i]
+        }

@@ -1,0 +1,185 @@
+"""The tables of an evaluation, once for the terminal, Markdown and the page; and all as CSV."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sida.evaluation.result import Result
+from sida.evaluation.scores import Figure
+from sida.verdict import LABELS
+
+__all__ = ["Sheet", "as_csv", "as_markdown", "joint", "sheets"]
+
+NONE = "—"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of texts under a title."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def sheets(result: Result) -> list[Sheet]:
+    """The tables of one result; those that would be empty are left out."""
+    made = [
+        _detection(result),
+        _ranking(result),
+        _confusion(result),
+        _localization(result),
+        _origins("by_source", "Source", result),
+        _origins("by_generator", "Generator", result),
+        _robustness(result),
+        _not_measured(result),
+    ]
+    return [sheet for sheet in made if sheet.rows]
+
+
+def joint(results: Mapping[str, Result]) -> Sheet:
+    """Several sets side by side: the generalisation from one to the other."""
+    names = (
+        *(("detection", name) for name in ("accuracy", "macro_f1", "auroc_real_vs_not")),
+        ("detection", "fpr_real"),
+        *(("localization", f"{name}_mean_tampered") for name in ("f1_fixed", "iou_fixed")),
+        ("localization", "pixel_auc_mean_tampered"),
+    )
+    rows = [
+        (name, str(len(result.rows.truth)), *(shown(result.get(*place)) for place in names))
+        for name, result in results.items()
+    ]
+    return Sheet("Sets", ("Set", "Pictures", *(name[-1] for name in names)), rows)
+
+
+def shown(figure: Figure | None) -> str:
+    """A figure with its interval, as people read it."""
+    if figure is None:
+        return NONE
+    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+
+
+def as_markdown(result: Result, title: str = "Evaluation") -> str:
+    """All tables as Markdown."""
+    rows, model = result.rows, result.rows.model
+    lines = [
+        f"# {title}",
+        "",
+        f"Data: {result.data}. Model: {model.name if model else NONE}. Protocol: "
+        f"{result.protocol}. {len(rows.truth)} pictures judged, {len(rows.failures)} could not be. "
+        f"In brackets: 95 % intervals over {'originals' if rows.grouped else 'pictures'}.",
+        *(f"\n- {note}" for note in rows.notes),
+    ]
+    for sheet in sheets(result):
+        lines += ["", f"## {sheet.title}", "", markdown(sheet)]
+    return "\n".join(lines) + "\n"
+
+
+def markdown(sheet: Sheet) -> str:
+    """One table as Markdown."""
+    rows = [sheet.headings, ["---"] * len(sheet.headings), *sheet.rows]
+    return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def as_csv(results: Mapping[str, Result]) -> str:
+    """Every figure of every set, a line each."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("data", "protocol", "section", "name", "value", "low", "high"))
+    for data, result in results.items():
+        parts = [("", result), *((f"robustness.{n}.", r) for n, r in result.robustness.items())]
+        for prefix, part in parts:
+            for (section, *name), figure in part.figures.items():
+                place = (data, result.protocol, prefix + section, ".".join(name))
+                writer.writerow((*place, *map(repr, figure)))
+    return stream.getvalue()
+
+
+def _detection(result: Result) -> Sheet:
+    """The paper's form: each class and all together; its accuracy of a class is the recall."""
+    columns = ("accuracy", "f1", "precision", "auroc")
+    rows = [
+        (
+            label.replace("_", " "),
+            *(shown(result.get("per_class", label, name)) for name in columns),
+        )
+        for label in LABELS
+    ]
+    overall = tuple(shown(result.get("detection", name)) for name in ("accuracy", "macro_f1"))
+    rows.append(("overall (F1: macro)", *overall, NONE, NONE))
+    return Sheet("Detection", ("Class", "Accuracy", "F1", "Precision", "AUROC"), rows)
+
+
+def _ranking(result: Result) -> Sheet:
+    rows = [
+        (name[-1], shown(figure))
+        for name, figure in result.figures.items()
+        if name[0] == "detection" and name[-1] not in ("accuracy", "macro_f1")
+    ]
+    return Sheet("Real against not real, and calibration", ("Figure", "Value"), rows)
+
+
+def _confusion(result: Result) -> Sheet:
+    names = [label.replace("_", " ") for label in LABELS]
+    rows = [
+        (name, *map(str, row))
+        for name, row in zip(names, result.confusion, strict=True)
+        if any(row)
+    ]
+    return Sheet("Confusion", ("True class", *(f"called {name}" for name in names)), rows)
+
+
+_CONVENTIONS = {
+    "mean over tampered": "_mean_tampered",
+    "mean over tampered, map or its inverse": "_inverse_mean_tampered",
+    "mean over those called tampered": "_mean_detected",
+    "pooled over tampered": "_pooled_tampered",
+    "mean over tampered and real": "_mean_all",
+    "pooled over tampered and real": "_pooled_all",
+}
+_COLUMNS = ("pixel_auc", "f1_fixed", "f1_best", "iou_fixed")
+
+
+def _localization(result: Result) -> Sheet:
+    rows = []
+    for convention, suffix in _CONVENTIONS.items():
+        names = [f"{column}{suffix}" for column in _COLUMNS]
+        if suffix.startswith("_pooled"):
+            names[-1] = f"iou{suffix}"
+        found = [result.get("localization", name) for name in names]
+        if any(found):
+            rows.append((convention, *map(shown, found)))
+    title = f"Localisation ({result.protocol})"
+    return Sheet(title, ("Convention", "AUC", "F1 at 0.5", "F1 at best", "IoU at 0.5"), rows)
+
+
+def _origins(section: str, heading: str, result: Result) -> Sheet:
+    names = list(dict.fromkeys(name[1] for name in result.figures if name[0] == section))
+    columns = ("accuracy", "f1_fixed_mean_tampered", "pixel_auc_mean_tampered")
+    rows = [(each, *(shown(result.get(section, each, c)) for c in columns)) for each in names]
+    return Sheet(f"By {heading.lower()}", (heading, "Accuracy", "Mask F1 at 0.5", "Mask AUC"), rows)
+
+
+def _robustness(result: Result) -> Sheet:
+    places = (
+        *(("detection", "accuracy"), ("detection", "macro_f1"), ("detection", "auroc_real_vs_not")),
+        *(("localization", f"{name}_mean_tampered") for name in ("f1_fixed", "pixel_auc")),
+    )
+    parts = {"none": result, **result.robustness} if result.robustness else {}
+    rows = [(name, *(shown(part.get(*p)) for p in places)) for name, part in parts.items()]
+    headings = ("Perturbation", "Accuracy", "Macro F1", "AUROC", "Mask F1 at 0.5", "Mask AUC")
+    return Sheet("Robustness", headings, rows)
+
+
+def _not_measured(result: Result) -> Sheet:
+    """Reasons with the figures they keep from being had."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in result.not_measured.items():
+        reasons.setdefault(why, []).append(".".join(name[1:]))
+    rows = [(why, ", ".join(names)) for why, names in reasons.items()]
+    return Sheet("Not measured", ("Why", "Figures"), rows)
