@@ -1,1 +1,7 @@
-"""Measuring how well pictures are judged."""
+"""How well pictures are judged: figures that are what they are called, from kept predictions."""
+
+from sida.evaluation.judging import Shard
+from sida.evaluation.predictions import read_predictions
+from sida.evaluation.run import Options, evaluate
+
+__all__ = ["Options", "Shard", "evaluate", "read_predictions"]

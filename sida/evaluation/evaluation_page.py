@@ -1,6 +1,7 @@
 """An evaluation as one page that can be sent to somebody."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ from numpy.typing import NDArray
 from sida.evaluation.metrics import Order
 from sida.evaluation.mistakes import Mistake, mistakes, thumbs
 from sida.evaluation.result import Result
-from sida.evaluation.tables import Sheet, sheets
+from sida.evaluation.tables import Sheet, joint, sheets
 from sida.page import Bars, Facts, Gallery, Histogram, Lines, Note, Page, Section, Table, Text
 from sida.verdict import LABELS
 
-__all__ = ["evaluation_page"]
+__all__ = ["evaluation_page", "joint_page"]
 
 POINTS = 200  # of a curve
 
@@ -39,6 +40,14 @@ def evaluation_page(result: Result, predictions: Path, leakage: Sequence[str] = 
         if sheet.title == "Robustness":
             _robustness(section, result)
     _gallery(page, result, predictions)
+    return page
+
+
+def joint_page(results: Mapping[str, Result]) -> Page:
+    """Several sets side by side; each has a page of its own in its folder."""
+    page = Page("Evaluation", "several sets")
+    section = page.section("Sets", "Each set has a page of its own in the folder of its name.")
+    section.add(_table(joint(results)))
     return page
 
 
@@ -165,6 +174,4 @@ def _gallery(page: Page, result: Result, predictions: Path) -> None:
 
 
 def _badged(thumb: Any, mistake: Mistake) -> Any:
-    from dataclasses import replace
-
     return replace(thumb, badge=mistake.badge)

@@ -24,7 +24,7 @@ from sida.evaluation.scores import (
 )
 from sida.verdict import LABELS
 
-__all__ = ["SCHEMA", "Result", "measure"]
+__all__ = ["SCHEMA", "Result", "formulas", "measure"]
 
 SCHEMA = "sida.metrics/1"
 BY_MASK = ("f1_fixed", "iou_fixed", "pixel_auc")
@@ -129,10 +129,9 @@ def measure(
 
 
 def formulas(result: Result) -> dict[str, float | None]:
-    """The published formulas of a result, whose masks must be by the protocol `published`."""
-    overlaps = [
-        intersection_and_union(counts.astype(np.int64), FIXED) for counts in result.masks.counts
-    ]
+    """The published formulas, of masks by the protocol `published`."""
+    counted = Masks(result.rows, "published").counts
+    overlaps = [intersection_and_union(each.astype(np.int64), FIXED) for each in counted]
     pairs = np.array(overlaps, np.int64).reshape(-1, 2)
     return published_formulas(np.array(result.confusion, float), pairs[:, 0], pairs[:, 1])
 

@@ -33,6 +33,7 @@ def sheets(result: Result) -> list[Sheet]:
         _origins("by_source", "Source", result),
         _origins("by_generator", "Generator", result),
         _robustness(result),
+        _formulas(result),
         _not_measured(result),
     ]
     return [sheet for sheet in made if sheet.rows]
@@ -176,6 +177,13 @@ def _robustness(result: Result) -> Sheet:
     return Sheet("Robustness", headings, rows)
 
 
+def _formulas(result: Result) -> Sheet:
+    """Figures of the published script, which has no intervals."""
+    found = result.extra.get("published_formulas", {})
+    rows = [(name, NONE if value is None else f"{value:.3f}") for name, value in found.items()]
+    return Sheet("Published formulas", ("What it is", "Value"), rows)
+
+
 def _not_measured(result: Result) -> Sheet:
     """Reasons with the figures they keep from being had."""
     reasons: dict[str, list[str]] = {}
@@ -183,3 +191,7 @@ def _not_measured(result: Result) -> Sheet:
         reasons.setdefault(why, []).append(".".join(name[1:]))
     rows = [(why, ", ".join(names)) for why, names in reasons.items()]
     return Sheet("Not measured", ("Why", "Figures"), rows)
+
+
+def _words(label: str) -> str:
+    return label.replace("_", " ")

@@ -1,0 +1,177 @@
+"""`sida evaluate`: labelled data in; predictions, figures, tables and a page out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from sida.cli.edge import REACHED, messages, say
+from sida.cli.progress import progress_bars
+
+if TYPE_CHECKING:
+    from sida.evaluation.predictions import Judge
+    from sida.evaluation.result import Result
+    from sida.evaluation.tables import Sheet
+
+__all__ = ["register"]
+
+DTypes = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the app."""
+    app.command()(evaluate)
+
+
+def evaluate(
+    ctx: typer.Context,
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="DATA", help="Labelled sets: folders, parquet, manifests, names on the hub."
+        ),
+    ] = None,
+    *,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="A new folder for predictions and figures.")
+    ],
+    predictions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from", metavar="FILE", help="Measure predictions.jsonl; once for each shard."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name of `sida models` (tiny if left out), a folder, or a hub name.",
+        ),
+    ] = None,
+    protocol: Annotated[
+        Literal["end_to_end", "published"],
+        typer.Option(help="Masks as a user gets them, or of all truly tampered pictures."),
+    ] = "end_to_end",
+    published_formulas: Annotated[
+        bool,
+        typer.Option("--published-formulas", help="Also what the published script would print."),
+    ] = False,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Also judge changed pictures, in every way.")
+    ] = False,
+    perturbation: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Also judge pictures changed so, such as jpeg_70."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Of this split alone.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="What the numbers 0, 1, 2 stand for, if not real,full_synthetic,tampered.",
+        ),
+    ] = None,
+    leakage: Annotated[
+        bool, typer.Option("--leakage/--no-leakage", help="First probe what containers give away.")
+    ] = True,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Judge this part; merge parts with --from.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ...")
+    ] = "auto",
+    dtype: Annotated[
+        DTypes, typer.Option(help="Number type; auto is float32 on the CPU, else bfloat16.")
+    ] = "auto",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Pictures a pass; chosen if left out.")
+    ] = None,
+) -> None:
+    """Measure how well a model judges labelled pictures.
+
+    Predictions are written first, figures come from them. Exit status 1: some pictures
+    could not be judged; they are counted and named.
+
+    \b
+    Examples:
+      sida evaluate pictures/val --out evaluation
+      sida evaluate --from evaluation/predictions.jsonl --protocol published --out published
+      sida evaluate pictures/val --shard 1/2 --out part1
+    """
+    from sida.evaluation import Options, Shard
+    from sida.evaluation import evaluate as run
+    from sida.evaluation.run import perturbations
+
+    if predictions and model is not None:
+        raise typer.BadParameter("--from measures what was judged already: leave out --model")
+    options = Options(
+        protocol=protocol,
+        published_formulas=published_formulas,
+        perturbations=tuple(perturbations() if robustness else perturbation or ()),
+        split=split,
+        labels=labels,
+        shard=Shard.parse(shard) if shard is not None else Shard(),
+        leakage=leakage,
+    )
+
+    def judge() -> "Judge":
+        ctx.meta[REACHED] = 2
+        return _detector(model, device, dtype, batch_size)
+
+    with messages(), progress_bars() as show:
+        results = run(
+            data or [],
+            out,
+            judge=judge,
+            predictions=predictions or (),
+            options=options,
+            resume=resume,
+            progress=show,
+        )
+    for name, result in results.items():
+        _print(name, result)
+    _finish(results, out)
+
+
+def _detector(model: str | None, device: str, dtype: str, batch_size: int | None) -> "Judge":
+    from sida.detector import Detector
+    from sida.evaluation.detecting import DetectorJudge
+
+    detector = Detector.load(model or "tiny", device, dtype, batch_size=batch_size or "auto")
+    return DetectorJudge(detector)
+
+
+def _print(name: str, result: "Result") -> None:
+    """The tables of a set, as people read them."""
+    from sida.evaluation.tables import sheets
+
+    model = result.rows.model
+    judged = f"{model.name if model else 'nothing'} on {name}, protocol {result.protocol}"
+    typer.echo(f"{judged}: {len(result.rows.truth)} pictures")
+    for sheet in sheets(result):
+        _echo(sheet)
+
+
+def _echo(sheet: "Sheet") -> None:
+    from sida.cli.table import columns
+
+    right = tuple(range(1, len(sheet.headings))) if len(sheet.headings) > 2 else ()
+    table = columns(sheet.headings, sheet.rows, right=right)
+    typer.echo(f"\n{sheet.title}\n{table}", nl=False)
+
+
+def _finish(results: "dict[str, Result]", out: Path) -> None:
+    """The joint table, what could not be judged, and the exit status."""
+    from sida.evaluation.tables import joint
+
+    if len(results) > 1:
+        _echo(joint(results))
+    for result in results.values():
+        for note in result.rows.notes:
+            say(note)
+        for failure in result.rows.failures:
+            say(f"not judged: {failure.image}: {failure.message}")
+    say(f"Predictions, metrics.json, tables and index.html are in {out}.")
+    if any(result.rows.failures for result in results.values()):
+        raise typer.Exit(1)

@@ -1,0 +1,319 @@
+"""`evaluate`: judge labelled sets, and work out every figure from what was said.
+
+    results = evaluate(["pictures/val"], "out", model="tiny")
+    results["pictures/val"].get("detection", "accuracy")
+
+What is judged is written first (`predictions.jsonl`); figures come from that file alone, so that
+they are the same whenever, wherever and in how many parts it was made.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import sida.data
+from sida.data.dataset import Dataset
+from sida.data.leakage import Probe, probe
+from sida.data.traits import survey
+from sida.errors import ConfigError, DataError, InputError, MissingExtra
+from sida.evaluation.collect import collect, merged
+from sida.evaluation.evaluation_page import evaluation_page, joint_page
+from sida.evaluation.judging import PREDICTIONS, RUN, Perturb, Shard, begin, predict
+from sida.evaluation.predictions import Judge
+from sida.evaluation.protocol import Protocol
+from sida.evaluation.result import Result, formulas, measure
+from sida.evaluation.tables import as_csv, as_markdown, joint, markdown
+from sida.files import natural_key, write_text, write_whole
+
+__all__ = ["Options", "Progress", "evaluate", "perturbations"]
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with what is being done, how much of it is, and of how much where that is known."""
+
+ROBUSTNESS, LEAKAGE = "robustness", "leakage.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured, and how.
+
+    Attributes:
+        protocol: how masks are counted, `end_to_end` or `published`.
+        published_formulas: whether the original's odd figures are worked out, too.
+        perturbations: names out of `sida.evaluation.robustness.PERTURBATIONS`.
+        split, labels: as for `sida.data.open`.
+        shard: the part that is judged; figures are worked out of all parts together.
+        leakage: whether the sets' containers are probed first, which reads every picture.
+    """
+
+    protocol: Protocol = "end_to_end"
+    published_formulas: bool = False
+    perturbations: Sequence[str] = ()
+    split: str | None = None
+    labels: str | None = None
+    shard: Shard = field(default_factory=Shard)
+    leakage: bool = True
+
+
+def evaluate(
+    data: Sequence[str | Path],
+    out: str | Path,
+    *,
+    judge: Callable[[], Judge] | None = None,
+    predictions: Sequence[str | Path] = (),
+    options: Options = Options(),
+    resume: bool = False,
+    progress: Progress = lambda what, done, total: None,
+) -> dict[str, Result]:
+    """Judge labelled sets, or take what was judged, and measure.
+
+    `out` gets `predictions.jsonl` with `maps/` and `truth/`, `metrics.json`, `metrics.md`,
+    `metrics.csv` and `index.html`; of several sets each has a folder of its name there. A run that
+    was stopped goes on with `resume`. One shard alone gets no figures.
+
+    Args:
+        data: sets, as `sida.data.open` takes them.
+        out: a new or empty folder, unless `resume`.
+        judge: makes what judges; called when something is left to be judged. `tiny` if not given.
+        predictions: files to measure instead of `data`; several are the shards of one set.
+        options: see `Options`.
+        resume: whether `out` may hold an unfinished run of the same.
+        progress: called as work gets done.
+
+    Returns:
+        Results by the names of the sets.
+
+    Raises:
+        InputError: nothing to evaluate, `out` is in use, or predictions are empty.
+        DataError: a set or a line of predictions is not what it should be.
+        ConfigError: options contradict each other, or `out` belongs to another run.
+    """
+    folder = Path(out)
+    if bool(data) == bool(predictions):
+        raise InputError("nothing to evaluate: give labelled data, or predictions (--from)")
+    _require_free(folder, resume)
+    if predictions:
+        results = {_named(predictions): _measured(predictions, folder, options, (), progress)}
+    else:
+        results = _evaluate_sets(data, folder, judge or _tiny, options, progress)
+    if len(results) > 1:
+        write_text(folder / "metrics.md", f"# Evaluation\n\n{markdown(joint(results))}\n")
+        write_text(folder / "metrics.csv", as_csv(results))
+        joint_page(results).write(folder / "index.html")
+    return results
+
+
+def perturbations(names: Sequence[str] | None = None) -> dict[str, Perturb]:
+    """Perturbations by name, all of them if none is named. Raises ConfigError."""
+    from sida.evaluation.robustness import PERTURBATIONS
+
+    for name in names or ():
+        if name not in PERTURBATIONS:
+            raise ConfigError(
+                f"there is no perturbation {name!r}, expected some of {', '.join(PERTURBATIONS)}"
+            )
+    return {name: PERTURBATIONS[name] for name in names or PERTURBATIONS}
+
+
+def _tiny() -> Judge:
+    from sida.detector import Detector
+    from sida.evaluation.detecting import DetectorJudge
+
+    return DetectorJudge(Detector.load("tiny"))
+
+
+def _require_free(out: Path, resume: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {str(out)!r} is a file, expected a folder: give another name")
+    if not resume and out.is_dir() and any(out.iterdir()):
+        raise InputError(
+            f"--out {str(out)!r} is not empty: give another folder, or --resume to go on with the "
+            "run that it holds"
+        )
+
+
+def _evaluate_sets(
+    data: Sequence[str | Path],
+    out: Path,
+    judge: Callable[[], Judge],
+    options: Options,
+    progress: Progress,
+) -> dict[str, Result]:
+    """Every set is opened before the first picture is judged: a wrong path is said at once."""
+    sets = [
+        sida.data.open(path, options.split, labels=options.labels, further=True) for path in data
+    ]
+    for each in sets:
+        if not _length(each):
+            raise DataError(f"{each.name!r} holds no picture: expected a labelled set")
+    chosen = perturbations(options.perturbations) if options.perturbations else {}
+    judging = judge()
+    folders = [out] if len(sets) == 1 else [out / name for name in _distinct(sets)]
+    results = {}
+    for each, folder in zip(sets, folders, strict=True):
+        leakage = _leakage(each, folder, options, progress)
+        for sentence in leakage:
+            log.info("%s: %s", each.name, sentence)
+        files = _judge_set(each, folder, judging, options, chosen, progress)
+        for problem in each.report.lines()[:20]:
+            log.warning("%s", problem)
+        if options.shard.count > 1:
+            log.info("shard %s is in %s: give all with --from", options.shard, files)
+            continue
+        results[each.name] = _measured([files], folder, options, leakage, progress)
+    return results
+
+
+def _length(data: Dataset) -> int:
+    try:
+        return len(data)
+    except TypeError:  # streamed
+        return 1
+
+
+def _distinct(sets: Sequence[Dataset]) -> list[str]:
+    """A folder's name for each set: its own, with a number where that is there already."""
+    names: list[str] = []
+    for each in sets:
+        stem = Path(each.name).resolve().stem if Path(each.name).exists() else each.name
+        plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem) or "data"
+        number, name = 1, plain
+        while name in names:
+            number += 1
+            name = f"{plain}-{number}"
+        names.append(name)
+    return names
+
+
+def _judge_set(
+    data: Dataset,
+    folder: Path,
+    judge: Judge,
+    options: Options,
+    chosen: Mapping[str, Perturb],
+    progress: Progress,
+) -> Path:
+    identity = {"data": data.name, "split": data.split, "model": judge.model.model_dump()}
+    for name, perturb in ({"": None} | dict(chosen)).items():
+        place = folder / ROBUSTNESS / name if name else folder
+        what = f"Judging {data.name}{f' ({name})' if name else ''}"
+        predict(
+            judge,
+            data,
+            place,
+            identity | ({"perturbation": name} if name else {}),
+            shard=options.shard,
+            perturb=perturb,
+            progress=partial(progress, what),
+        )
+    return folder / PREDICTIONS
+
+
+def _leakage(data: Dataset, folder: Path, options: Options, progress: Progress) -> list[str]:
+    """What the set's container gives away, in sentences; kept, as it takes long."""
+    kept = folder / LEAKAGE
+    if not options.leakage or options.shard.count > 1:
+        return []
+    if kept.is_file():
+        return list(json.loads(kept.read_text(encoding="utf-8"))["sentences"])
+    traits = []
+    for one in survey(data, data.split, looks=False):
+        traits.append(one)
+        progress(f"Probing {data.name}", len(traits), None)
+    try:
+        found = probe(traits)
+    except MissingExtra as error:
+        found = Probe(not_measured=str(error).rstrip("."))
+    sentences = found.sentences()
+    write_text(kept, json.dumps({"sentences": sentences}, indent=1, ensure_ascii=False) + "\n")
+    return sentences
+
+
+def _named(files: Sequence[str | Path]) -> str:
+    """The set that predictions are of, as their run noted; else the files' own names."""
+    names = []
+    for file in files:
+        try:
+            run = json.loads((Path(file).parent / RUN).read_text(encoding="utf-8"))
+            names.append(str(run["data"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            names.append(str(file))
+    return ", ".join(dict.fromkeys(names))
+
+
+def _measured(
+    files: Sequence[str | Path],
+    folder: Path,
+    options: Options,
+    leakage: Sequence[str],
+    progress: Progress,
+) -> Result:
+    """Figures of some predictions, written to a folder with the predictions themselves."""
+    result = _result(files, folder, options, progress)
+    perturbed = {
+        name: _result(
+            [Path(file).parent / ROBUSTNESS / name / PREDICTIONS for file in files],
+            folder / ROBUSTNESS / name,
+            options,
+            progress,
+        )
+        for name in _perturbed(files)
+    }
+    result = replace(result, robustness=perturbed)
+    if options.published_formulas:
+        result = replace(result, extra=_formulas(result))
+    text = json.dumps(result.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(folder / "metrics.json", text + "\n")
+    write_text(folder / "metrics.md", as_markdown(result))
+    write_text(folder / "metrics.csv", as_csv({result.data: result}))
+    evaluation_page(result, folder / PREDICTIONS, leakage).write(folder / "index.html")
+    return result
+
+
+def _perturbed(files: Sequence[str | Path]) -> list[str]:
+    """Perturbations that all of the files have beside them."""
+    names = [
+        {each.parent.name for each in (Path(file).parent / ROBUSTNESS).glob(f"*/{PREDICTIONS}")}
+        for file in files
+    ]
+    found = set.intersection(*names)
+    if not found:
+        return []
+    return sorted(found, key=natural_key)
+
+
+def _result(
+    files: Sequence[str | Path], folder: Path, options: Options, progress: Progress
+) -> Result:
+    _require_whole(files)
+    target = folder / PREDICTIONS
+    if [Path(file).resolve() for file in files] != [target.resolve()]:
+        with write_whole(target) as temporary, temporary.open("w", encoding="utf-8") as stream:
+            for line in merged(files, folder):
+                print(line.model_dump_json(), file=stream)
+    data = _named(files)
+    if not (folder / RUN).is_file():
+        begin(folder, {"data": data, "from": [Path(file).name for file in files]})
+    rows = collect(merged([target], folder), partial(progress, "Reading maps"))
+    if not len(rows.truth) and not rows.failures:
+        raise InputError(f"{', '.join(map(str, files))} hold no prediction")
+    return measure(rows, options.protocol, data, progress=partial(progress, "Intervals"))
+
+
+def _require_whole(files: Sequence[str | Path]) -> None:
+    """Raise InputError where a file of several shards is missing."""
+    for file in files:
+        if not Path(file).is_file():
+            raise InputError(
+                f"{str(file)!r} was not found: expected the predictions.jsonl of a finished run"
+            )
+
+
+def _formulas(result: Result) -> dict[str, Any]:
+    return {"published_formulas": formulas(result)}
