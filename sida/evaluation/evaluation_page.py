@@ -168,9 +168,10 @@ def _gallery(page: Page, result: Result, predictions: Path) -> None:
     for title, chosen in (("Wrong verdicts, the surest first", verdicts), ("Worst masks", masks)):
         found = [_badged(by_place[m.place], m) for m in chosen if m.place in by_place]
         if found:
-            section.add(Gallery(found, title))
+            section.add(Gallery(found, title, wide=True))
         if lost := len(chosen) - len(found):
-            section.add(Note(f"{lost} of {len(chosen)} pictures are no files that can be shown."))
+            why = "they lie in a table, or were moved"
+            section.add(Note(f"{lost} of {len(chosen)} pictures cannot be shown: {why}."))
 
 
 def _badged(thumb: Any, mistake: Mistake) -> Any:

@@ -9,12 +9,15 @@ Pixel level: scores of one picture from two histograms, of altered and of untouc
 256 levels of an 8-bit probability map (`histograms`); nothing larger is kept of a picture.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sida.verdict import LABELS
 
 __all__ = [
+    "Curve",
     "Order",
     "accuracy",
     "auroc",
@@ -32,11 +35,14 @@ __all__ = [
     "histograms",
     "intersection_and_union",
     "iou",
+    "log_losses",
     "macro_f1",
+    "mean",
     "nll",
     "pixel_auc",
     "precisions",
     "recalls",
+    "squared_errors",
     "tpr_at_fpr",
 ]
 
@@ -129,17 +135,31 @@ class Order:
         steps = np.flatnonzero(np.diff(scores[self.order]))
         self.ends = np.append(steps, len(scores) - 1) if len(scores) else steps
 
-    def curve(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
+    def curve(self, weights: Floats | None = None) -> "Curve":
         """True and false positives at each distinct score, from the highest down."""
         ordered = _ones(weights, len(self.order))[self.order]
+        everything = np.cumsum(ordered)[self.ends]
         hits = np.cumsum(ordered * self.positive)[self.ends]
-        alarms = np.cumsum(ordered * ~self.positive)[self.ends]
-        return hits, alarms
+        return Curve(hits, everything - hits)
 
 
-def auroc(order: Order, weights: Floats | None = None) -> Score:
+class Curve(NamedTuple):
+    """An order that was weighted already, for several scores of the same weights."""
+
+    hits: Floats
+    alarms: Floats
+
+
+Ordered = Order | Curve
+
+
+def _curve(order: Ordered, weights: Floats | None) -> Curve:
+    return order if isinstance(order, Curve) else order.curve(weights)
+
+
+def auroc(order: Ordered, weights: Floats | None = None) -> Score:
     """Area under the ROC curve by trapezoids, which counts ties half (Fawcett, 2006)."""
-    hits, alarms = order.curve(weights)
+    hits, alarms = _curve(order, weights)
     if not len(hits) or not hits[-1] or not alarms[-1]:
         return None
     steps = np.diff(alarms, prepend=0.0)
@@ -147,9 +167,9 @@ def auroc(order: Order, weights: Floats | None = None) -> Score:
     return float((steps * heights).sum() / (hits[-1] * alarms[-1]))
 
 
-def average_precision(order: Order, weights: Floats | None = None) -> Score:
+def average_precision(order: Ordered, weights: Floats | None = None) -> Score:
     """Precision summed over steps of recall, without interpolation, as scikit-learn defines it."""
-    hits, alarms = order.curve(weights)
+    hits, alarms = _curve(order, weights)
     if not len(hits) or not hits[-1]:
         return None
     said = hits + alarms
@@ -157,18 +177,18 @@ def average_precision(order: Order, weights: Floats | None = None) -> Score:
     return float((np.diff(hits, prepend=0.0) * precision).sum() / hits[-1])
 
 
-def fpr_at_tpr(order: Order, tpr: float, weights: Floats | None = None) -> Score:
+def fpr_at_tpr(order: Ordered, tpr: float, weights: Floats | None = None) -> Score:
     """Least false positive rate at which at least this share of positives is found."""
-    hits, alarms = order.curve(weights)
+    hits, alarms = _curve(order, weights)
     if not len(hits) or not hits[-1] or not alarms[-1]:
         return None
     enough = np.flatnonzero(hits >= tpr * hits[-1] * (1 - 1e-12))
     return float(alarms[enough[0]] / alarms[-1])
 
 
-def tpr_at_fpr(order: Order, fpr: float, weights: Floats | None = None) -> Score:
+def tpr_at_fpr(order: Ordered, fpr: float, weights: Floats | None = None) -> Score:
     """Largest share of positives that is found at no more than this false positive rate."""
-    hits, alarms = order.curve(weights)
+    hits, alarms = _curve(order, weights)
     if not len(hits) or not hits[-1] or not alarms[-1]:
         return None
     few = np.flatnonzero(alarms <= fpr * alarms[-1] * (1 + 1e-12))
@@ -209,23 +229,32 @@ def ece(
     return _ratio(float(np.abs(gaps).sum()), float(each.sum()))
 
 
-def brier(truth: NDArray[np.int64], probabilities: Floats, weights: Floats | None = None) -> Score:
-    """Squared distance to the truth, summed over the three classes (Brier, 1950): 0 to 2."""
-    if not len(truth):
-        return None
+def mean(values: Floats, weights: Floats | None = None) -> Score:
+    """Weighted mean of (n,) values."""
+    each = _ones(weights, len(values))
+    return _ratio(float(each @ values), float(each.sum()))
+
+
+def squared_errors(truth: NDArray[np.int64], probabilities: Floats) -> Floats:
+    """(n,) squared distance of each picture to the truth, summed over the three classes."""
     wanted = np.eye(len(LABELS))[truth]
-    each = _ones(weights, len(truth))
-    return _ratio(float(each @ np.square(probabilities - wanted).sum(1)), float(each.sum()))
+    return np.asarray(np.square(probabilities - wanted).sum(1))
+
+
+def log_losses(truth: NDArray[np.int64], probabilities: Floats) -> Floats:
+    """(n,) -log of each true class's probability, which is cut at float64's resolution."""
+    chosen = np.asarray(probabilities)[np.arange(len(truth)), truth]
+    return np.asarray(-np.log(chosen.clip(np.finfo(np.float64).eps, 1)))
+
+
+def brier(truth: NDArray[np.int64], probabilities: Floats, weights: Floats | None = None) -> Score:
+    """Mean squared distance to the truth, summed over the classes (Brier, 1950): 0 to 2."""
+    return mean(squared_errors(truth, probabilities), weights)
 
 
 def nll(truth: NDArray[np.int64], probabilities: Floats, weights: Floats | None = None) -> Score:
-    """Mean of -log of the true class's probability, which is cut at float64's resolution."""
-    if not len(truth):
-        return None
-    chosen = np.asarray(probabilities)[np.arange(len(truth)), truth]
-    losses = -np.log(chosen.clip(np.finfo(np.float64).eps, 1))
-    each = _ones(weights, len(truth))
-    return _ratio(float(each @ losses), float(each.sum()))
+    """Mean of -log of the true class's probability."""
+    return mean(log_losses(truth, probabilities), weights)
 
 
 # ---- pixel level

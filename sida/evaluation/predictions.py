@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PrivateAttr, ValidationError
 
 from sida.data.sample import Sample
@@ -161,12 +162,24 @@ class Judge(Protocol):
 def _read(folder: Path, file: str | None, size: tuple[int, int]) -> Pixels | None:
     if file is None:
         return None
-    levels = read_mask(folder / file)
+    levels = _plain_png(folder / file, size)
+    levels = read_mask(folder / file) if levels is None else levels
     if levels.shape != size:
         raise PictureError(
             f"{file!r} is {levels.shape}, expected the picture's (height, width) = {size}"
         )
     return levels
+
+
+def _plain_png(path: Path, size: tuple[int, int]) -> Pixels | None:
+    """The levels of a PNG as they are written here, which is quick; None for any other file."""
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            if image.size == size[::-1] and image.mode in ("L", "1") and not image.info:
+                return np.array(image.convert("L"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        pass  # the careful way says what is wrong with it
+    return None
 
 
 def read_predictions(path: str | Path) -> Predictions:

@@ -67,8 +67,9 @@ class Thumb:
 
 @dataclass(frozen=True)
 class Gallery(Element):
-    """Small pictures in a grid."""
+    """Small pictures in a grid; `wide` ones are panels side by side, two or one in a row."""
 
     kind: ClassVar[str] = "gallery"
     thumbs: Sequence[Thumb] = field(default_factory=tuple)
     caption: str = ""
+    wide: bool = False
