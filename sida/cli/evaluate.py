@@ -138,8 +138,7 @@ def _detector(model: str | None, device: str, dtype: str, batch_size: int | None
     from sida.detector import Detector
     from sida.evaluation.detecting import DetectorJudge
 
-    detector = Detector.load(model or "tiny", device, dtype, batch_size=batch_size or "auto")
-    return DetectorJudge(detector)
+    return DetectorJudge(Detector.load(model or "tiny", device, dtype, None, batch_size or "auto"))
 
 
 def _print(name: str, result: "Result") -> None:

@@ -212,8 +212,8 @@ class _Writer:
         made_by = _generator(sample)
         if isinstance(result, Failure):
             return FailedPrediction.of(result, truth, image=image, index=index, generator=made_by)
-        found = result.probability_map
-        file = None if found is None else self._png("maps", index, map_levels(found))
+        found = _levels(result)
+        file = None if found is None else self._png("maps", index, found)
         return Prediction.of(
             result, truth, image=image, map_file=file, index=index, generator=made_by
         )
@@ -222,6 +222,12 @@ class _Writer:
         file = f"{folder}/{index // 1000:04d}/{index:06d}.png"
         save_png(self.out / file, array)
         return file
+
+
+def _levels(verdict: Verdict) -> NDArray[Any] | None:
+    """What is kept of a map, or of a mask where a judge gives no more."""
+    found = verdict.probability_map
+    return verdict.mask if found is None else map_levels(found)
 
 
 def _generator(sample: Sample) -> str | None:

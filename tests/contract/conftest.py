@@ -42,6 +42,9 @@ class FakeDetector:
 
     loaded: list[tuple[Any, ...]] = field(default_factory=list)
     before: Callable[[Request], None] = lambda request: None
+    model: ModelInfo = field(
+        default_factory=lambda: ModelInfo(name="fake", version="0", digest="none")
+    )
 
     def load(self, name: str, *how: Any) -> "FakeDetector":
         if name == "absent":
@@ -87,7 +90,7 @@ class FakeDetector:
             explanation=Explanation(text="Because I say so.", complete=True)
             if request.explain
             else None,
-            model=ModelInfo(name="fake", version="0", digest="none"),
+            model=self.model,
             seconds=0.0,
         )
         return verdict.with_arrays(mask=mask if wanted else None, picture=request.picture)

@@ -1,0 +1,212 @@
+"""A whole evaluation: what is written, merged, refused and said; the page in a browser."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sida.errors import ConfigError, DataError, InputError
+from sida.evaluation import Options, Shard, evaluate, judging
+from sida.evaluation.detecting import DetectorJudge
+from tests.evaluation.made import random_predictions, write
+from tests.small import labelled_folder, small_detector
+
+QUICK = Options(leakage=False)
+FILES = {"index.html", "metrics.csv", "metrics.json", "metrics.md", "predictions.jsonl"}
+
+
+@pytest.fixture(scope="module")
+def judge() -> DetectorJudge:
+    return DetectorJudge(small_detector())
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return labelled_folder(tmp_path_factory.mktemp("set"), 4)
+
+
+@pytest.fixture(scope="module")
+def evaluated(
+    tmp_path_factory: pytest.TempPathFactory, labelled: Path, judge: DetectorJudge
+) -> Path:
+    out = tmp_path_factory.mktemp("evaluated") / "out"
+    options = Options(published_formulas=True)
+    evaluate([labelled], out, judge=lambda: judge, options=options)
+    return out
+
+
+def metrics(out: Path) -> dict[str, Any]:
+    found = json.loads((out / "metrics.json").read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_files_and_the_keys_of_the_contract(evaluated: Path) -> None:
+    assert {file.name for file in evaluated.iterdir()} >= FILES
+    found = metrics(evaluated)
+    assert found["schema"] == "sida.metrics/1"
+    assert found["protocol"] == "end_to_end"
+    assert found["count"] == 12
+    names = {
+        "detection": "accuracy balanced_accuracy macro_f1 auroc_real_vs_not average_precision ece "
+        "brier nll fpr_real",
+        "localization": "f1_fixed_mean_tampered iou_fixed_mean_tampered f1_best_mean_tampered "
+        "pixel_auc_mean_tampered giou ciou",
+    }
+    for part, listed in names.items():
+        for name in listed.split():
+            assert set(found[part][name]) == {"value", "low", "high"}, name
+    assert set(found["per_class"]) == {"real", "full_synthetic", "tampered"}
+    assert len(found["published_formulas"]) == 5
+    assert {"robustness", "by_source", "not_measured"} <= set(found)
+
+
+def test_predictions_alone_give_the_same_figures(evaluated: Path, tmp_path: Path) -> None:
+    options = Options(published_formulas=True)
+    evaluate([], tmp_path / "again", predictions=[evaluated / "predictions.jsonl"], options=options)
+    for name in ("metrics.json", "metrics.csv", "metrics.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (evaluated / name).read_bytes()
+
+
+def test_a_folder_of_results_can_be_moved(evaluated: Path, tmp_path: Path) -> None:
+    shutil.copytree(evaluated, tmp_path / "moved")
+    evaluate(
+        [],
+        tmp_path / "again",
+        predictions=[tmp_path / "moved/predictions.jsonl"],
+        options=Options(published_formulas=True),
+    )
+    assert metrics(tmp_path / "again") == metrics(evaluated)
+
+
+def test_shards_give_the_figures_of_the_whole(
+    labelled: Path, judge: DetectorJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "BLOCK", 3)
+    for part in ("1/2", "2/2"):
+        options = Options(shard=Shard.parse(part), leakage=False)
+        out = tmp_path / part.replace("/", "of")
+        assert evaluate([labelled], out, judge=lambda: judge, options=options) == {}
+        assert not (out / "metrics.json").exists()
+    evaluate([labelled], tmp_path / "whole", judge=lambda: judge, options=QUICK)
+    files = [tmp_path / f"{part}of2/predictions.jsonl" for part in (2, 1)]
+    evaluate([], tmp_path / "merged", predictions=files, options=QUICK)
+    assert (tmp_path / "merged/metrics.json").read_bytes() == (
+        tmp_path / "whole/metrics.json"
+    ).read_bytes()
+    with pytest.raises(DataError, match="in several of the files"):
+        evaluate([], tmp_path / "twice", predictions=[files[0], files[0]], options=QUICK)
+
+
+def test_several_sets_get_a_folder_each_and_a_joint_table(
+    labelled: Path, judge: DetectorJudge, tmp_path: Path
+) -> None:
+    other = labelled_folder(tmp_path / "other", 2)
+    results = evaluate([labelled, other], tmp_path / "out", judge=lambda: judge, options=QUICK)
+    assert list(results) == [str(labelled), str(other)]
+    assert metrics(tmp_path / "out/other")["count"] == 6
+    table = (tmp_path / "out/metrics.md").read_text()
+    assert f"| {other} | 6 |" in table
+    assert (tmp_path / "out/index.html").is_file()
+
+
+def test_a_folder_in_use_is_refused_and_gone_on_with(evaluated: Path, labelled: Path) -> None:
+    before = metrics(evaluated)
+    with pytest.raises(InputError, match=r"not empty.*--resume"):
+        evaluate([labelled], evaluated, options=QUICK)
+
+    def none() -> DetectorJudge:
+        return DetectorJudge(small_detector())
+
+    options = Options(published_formulas=True)
+    evaluate([labelled], evaluated, judge=none, options=options, resume=True)
+    assert metrics(evaluated) == before
+
+
+def test_what_there_is_nothing_to_evaluate_in(tmp_path: Path, judge: DetectorJudge) -> None:
+    with pytest.raises(InputError, match="nothing to evaluate"):
+        evaluate([], tmp_path / "out")
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(InputError, match="is empty"):
+        evaluate([], tmp_path / "out", predictions=[tmp_path / "empty.jsonl"])
+    with pytest.raises(InputError, match="was not found"):
+        evaluate([], tmp_path / "out", predictions=[tmp_path / "none.jsonl"])
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file"):
+        evaluate(["x"], tmp_path / "file")
+    assert not (tmp_path / "out/predictions.jsonl").exists()
+
+
+def test_predictions_of_two_models_are_refused(tmp_path: Path) -> None:
+    lines = random_predictions(tmp_path, 3)
+    other = lines[1].model.model_copy(update={"name": "other"})
+    lines[1] = lines[1].model_copy(update={"model": other})
+    with pytest.raises(DataError, match="several models"):
+        evaluate([], tmp_path / "out", predictions=[write(tmp_path, lines)])
+
+
+def test_broken_pictures_are_counted(judge: DetectorJudge, tmp_path: Path) -> None:
+    data = labelled_folder(tmp_path / "set", 2)
+    (data / "real/real0.png").write_bytes(b"broken")
+    (data / "masks/tampered1_mask.png").write_bytes(b"broken")
+    (result,) = evaluate([data], tmp_path / "out", judge=lambda: judge, options=QUICK).values()
+    found = metrics(tmp_path / "out")
+    assert found["count"] == 5
+    assert found["failures"] == {"unreadable_image": 1}
+    assert "tampered picture without a mask" in result.rows.notes[0]
+    page = (tmp_path / "out/index.html").read_text()
+    assert "Not judged" in page
+    assert "real0.png" in page
+
+
+def test_a_set_without_masks(judge: DetectorJudge, tmp_path: Path) -> None:
+    data = labelled_folder(tmp_path / "set", 2)
+    shutil.rmtree(data / "masks")
+    evaluate([data], tmp_path / "out", judge=lambda: judge, options=QUICK)
+    found = metrics(tmp_path / "out")
+    assert found["localization"] == {}
+    assert found["not_measured"]["giou"] == "no tampered picture has a mask that can be used"
+    assert "accuracy" in found["detection"]
+
+
+def test_a_run_of_other_weights_is_not_gone_on_with(
+    evaluated: Path, labelled: Path, judge: DetectorJudge
+) -> None:
+    detector = small_detector()
+    detector.model = detector.model.model_copy(update={"digest": "1" * 64})
+    with pytest.raises(ConfigError, match="whose model differ"):
+        evaluate([labelled], evaluated, judge=lambda: DetectorJudge(detector), resume=True)
+
+
+def browser() -> str:
+    """A headless browser's command."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if (found := shutil.which(name)) is not None:
+            return found
+    pytest.skip("needs a browser: install chromium")
+
+
+@pytest.mark.slow
+def test_the_page_in_a_browser(evaluated: Path, tmp_path: Path) -> None:
+    """Tables, curves and gallery are in the document, nothing is complained of."""
+    command = [browser(), "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += ["--enable-logging=stderr", f"--user-data-dir={tmp_path}", "--window-size=390,844"]
+    shown = subprocess.run(
+        [*command, f"file://{evaluated / 'index.html'}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert not [line for line in shown.stderr.splitlines() if "CONSOLE" in line]
+    document = shown.stdout
+    for title in ("Detection", "Confusion", "Localisation (end_to_end)", "Worst mistakes"):
+        assert f"<h2>{title}</h2>" in document
+    curves = re.findall(r'<polyline points="([^"]+)"', document)
+    assert len([points for points in curves if len(points.split()) > 2]) >= 8
+    gallery = document[document.index("Worst mistakes</h2>") :]
+    assert gallery.count('<img src="data:image/jpeg;base64,') >= 4
