@@ -116,12 +116,14 @@ def collect(
 def merged(files: Sequence[str | Path], folder: Path) -> Predictions:
     """The lines of several files, as of one in `folder`, in the order of the set.
 
-    Files without places keep their order. Raises DataError where a place is there twice.
+    Files without places keep their order; shards of a small set may be empty, but not all.
+    Raises DataError where a place is there twice.
     """
     if len(files) == 1 and Path(files[0]).parent.resolve() == folder.resolve():
         yield from read_predictions(files[0])
         return
-    lines = [rebased(line, folder) for file in files for line in read_predictions(file)]
+    filled = [file for file in files if Path(file).stat().st_size] or files[:1]
+    lines = [rebased(line, folder) for file in filled for line in read_predictions(file)]
     places = [line.index for line in lines]
     if None not in places:
         twice = [place for place, times in Counter(places).items() if times > 1]

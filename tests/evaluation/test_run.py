@@ -102,6 +102,18 @@ def test_shards_give_the_figures_of_the_whole(
         evaluate([], tmp_path / "twice", predictions=[files[0], files[0]], options=QUICK)
 
 
+def test_a_shard_without_a_block_is_an_empty_part(
+    labelled: Path, judge: DetectorJudge, tmp_path: Path
+) -> None:
+    for part in ("1/2", "2/2"):
+        options = Options(shard=Shard.parse(part), leakage=False)
+        evaluate([labelled], tmp_path / part[0], judge=lambda: judge, options=options)
+    files = [tmp_path / part / "predictions.jsonl" for part in ("1", "2")]
+    assert files[1].read_bytes() == b""
+    evaluate([], tmp_path / "merged", predictions=files, options=QUICK)
+    assert metrics(tmp_path / "merged")["count"] == 12
+
+
 def test_several_sets_get_a_folder_each_and_a_joint_table(
     labelled: Path, judge: DetectorJudge, tmp_path: Path
 ) -> None:
