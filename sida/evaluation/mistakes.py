@@ -37,7 +37,7 @@ def mistakes(result: Result) -> tuple[list[Mistake], list[Mistake]]:
     said = rows.probabilities[known, rows.predicted[known]]
     right = rows.probabilities[known, rows.truth[known]]
     verdicts = [
-        Mistake(int(place), f"{gap:.2f} too sure") for place, gap in _first(known, said - right)
+        Mistake(int(place), f"wrong by {gap:.2f}") for place, gap in _first(known, said - right)
     ]
     return verdicts, _masks(result.masks)
 
