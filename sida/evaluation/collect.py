@@ -1,12 +1,14 @@
 """From predictions to `Rows`: some numbers a picture, and nothing larger."""
 
 import os
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +92,8 @@ def collect(
         DataError: the predictions are of several models.
         InputError, DataError: as `read_predictions`, where they come from it.
     """
-    kept: list[Prediction] = []
+    kept: list[_Kept] = []
+    model: ModelInfo | None = None
     failures: list[FailedPrediction] = []
     masked: list[int] = []
     counts: list[NDArray[np.float32]] = []
@@ -101,16 +104,16 @@ def collect(
         if isinstance(prediction, FailedPrediction):
             failures.append(prediction)
             continue
-        if kept:
-            _require_same_model(kept[0].model, prediction)
+        model = model or prediction.model
+        _require_same_model(model, prediction)
         if pixels.counts is not None:
             masked.append(len(kept))
             counts.append(pixels.counts.astype(np.float32))
             mapped.append(pixels.mapped)
         if pixels.problem is not None:
             problems.setdefault(pixels.problem, []).append(prediction.image or "?")
-        kept.append(_slim(prediction))
-    return _rows(kept, failures, masked, counts, mapped, problems)
+        kept.append(_kept(prediction))
+    return _rows(model, kept, failures, masked, counts, mapped, problems)
 
 
 def merged(files: Sequence[str | Path], folder: Path) -> Predictions:
@@ -136,44 +139,68 @@ def merged(files: Sequence[str | Path], folder: Path) -> Predictions:
     yield from lines
 
 
+class _Kept(NamedTuple):
+    """What is kept of a line besides its pixels: texts, regions and files are not."""
+
+    name: str
+    truth: int
+    predicted: int
+    probabilities: tuple[float, ...]
+    source: str | None
+    generator: str | None
+    group: str | None
+    marked: int
+    pixels: int
+
+
+_NAMES = (*LABELS, "not_real")
+
+
+def _kept(prediction: Prediction) -> _Kept:
+    truth = prediction.truth
+    return _Kept(
+        name=prediction.image or "",
+        truth=_NAMES.index(truth.label),
+        predicted=_NAMES.index(prediction.label),
+        probabilities=tuple(value for _, value in prediction.probabilities.items()),
+        source=truth.source and sys.intern(truth.source),
+        generator=prediction.generator and sys.intern(prediction.generator),
+        group=truth.group,
+        marked=_marked(prediction),
+        pixels=prediction.width * prediction.height,
+    )
+
+
 def _rows(
-    kept: Sequence[Prediction],
+    model: ModelInfo | None,
+    kept: Sequence[_Kept],
     failures: Sequence[FailedPrediction],
     masked: Sequence[int],
     counts: Sequence[NDArray[np.float32]],
     mapped: Sequence[bool],
     problems: dict[str, list[str]],
 ) -> Rows:
-    named = [*LABELS, "not_real"]
-    groups = [one.truth.group for one in kept]
+    groups = [one.group for one in kept]
     own = [f"group {g}" if g is not None else f"picture {i}" for i, g in enumerate(groups)]
-    probabilities = [[value for _, value in one.probabilities.items()] for one in kept]
+    probabilities = np.array([one.probabilities for one in kept], np.float64)
     return Rows(
-        model=kept[0].model if kept else None,
-        names=[one.image or "" for one in kept],
-        truth=np.array([named.index(one.truth.label) for one in kept], np.int64),
-        predicted=np.array([named.index(one.label) for one in kept], np.int64),
-        probabilities=np.array(probabilities, np.float64).reshape(-1, len(LABELS)),
-        sources=[one.truth.source for one in kept],
+        model=model,
+        names=[one.name for one in kept],
+        truth=np.array([one.truth for one in kept], np.int64),
+        predicted=np.array([one.predicted for one in kept], np.int64),
+        probabilities=probabilities.reshape(-1, len(LABELS)),
+        sources=[one.source for one in kept],
         generators=[one.generator for one in kept],
         groups=np.unique(own, return_inverse=True)[1].astype(np.int64),
         grouped=any(group is not None for group in groups),
-        marked=np.array([_marked(one) for one in kept], np.int64),
-        pixels=np.array([one.width * one.height for one in kept], np.int64),
+        marked=np.array([one.marked for one in kept], np.int64),
+        pixels=np.array([one.pixels for one in kept], np.int64),
         masked=np.array(masked, np.int64),
         counts=np.array(counts, np.float32).reshape(-1, 2, 256),
         mapped=np.array(mapped, bool),
         failures=tuple(failures),
         notes=tuple(_note(what, names) for what, names in problems.items()),
     )
-
-
-def _slim(prediction: Prediction) -> Prediction:
-    """Without what no figure needs, so that memory does not grow with texts and regions."""
-    found = prediction.localization
-    short = None if found is None else found.model_copy(update={"regions": ()})
-    dropped = {"explanation": None, "provenance": None, "warnings": (), "localization": short}
-    return prediction.model_copy(update=dropped)
 
 
 def _marked(prediction: Prediction) -> int:
