@@ -101,14 +101,16 @@ def evaluate(
     """
     from sida.evaluation import Options, Shard
     from sida.evaluation import evaluate as run
-    from sida.evaluation.run import perturbations
+    from sida.image.postprocess import PERTURBATIONS
 
     if predictions and model is not None:
         raise typer.BadParameter("--from measures what was judged already: leave out --model")
     options = Options(
         protocol=protocol,
         published_formulas=published_formulas,
-        perturbations=tuple(perturbations() if robustness else perturbation or ()),
+        perturbations=tuple(
+            dict.fromkeys([*(PERTURBATIONS if robustness else ()), *(perturbation or ())])
+        ),
         split=split,
         labels=labels,
         shard=Shard.parse(shard) if shard is not None else Shard(),

@@ -15,11 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import sida.data
 from sida.data.dataset import Dataset
 from sida.data.leakage import Probe, probe
 from sida.data.traits import survey
-from sida.errors import ConfigError, DataError, InputError, MissingExtra
+from sida.errors import DataError, InputError, MissingExtra
 from sida.evaluation.collect import collect, merged
 from sida.evaluation.evaluation_page import evaluation_page, joint_page
 from sida.evaluation.judging import PREDICTIONS, RUN, Perturb, Shard, begin, predict
@@ -28,6 +30,7 @@ from sida.evaluation.protocol import Protocol
 from sida.evaluation.result import Result, formulas, measure
 from sida.evaluation.tables import as_csv, as_markdown, joint, markdown
 from sida.files import natural_key, write_text, write_whole
+from sida.image.postprocess import perturb
 
 __all__ = ["Options", "Progress", "evaluate", "perturbations"]
 
@@ -46,7 +49,7 @@ class Options:
     Attributes:
         protocol: how masks are counted, `end_to_end` or `published`.
         published_formulas: whether the original's odd figures are worked out, too.
-        perturbations: names out of `sida.evaluation.robustness.PERTURBATIONS`.
+        perturbations: names that `sida.image.postprocess.perturb` knows.
         split, labels: as for `sida.data.open`.
         shard: the part that is judged; figures are worked out of all parts together.
         leakage: whether the sets' containers are probed first, which reads every picture.
@@ -109,16 +112,11 @@ def evaluate(
     return results
 
 
-def perturbations(names: Sequence[str] | None = None) -> dict[str, Perturb]:
-    """Perturbations by name, all of them if none is named. Raises ConfigError."""
-    from sida.evaluation.robustness import PERTURBATIONS
-
-    for name in names or ():
-        if name not in PERTURBATIONS:
-            raise ConfigError(
-                f"there is no perturbation {name!r}, expected some of {', '.join(PERTURBATIONS)}"
-            )
-    return {name: PERTURBATIONS[name] for name in names or PERTURBATIONS}
+def perturbations(names: Sequence[str]) -> dict[str, Perturb]:
+    """Perturbations by name, such as `jpeg_70`. Raises ConfigError where there is none such."""
+    for name in names:
+        perturb(name, np.zeros((32, 32, 3), np.uint8), None, seed=0)
+    return {name: partial(perturb, name) for name in names}
 
 
 def _tiny() -> Judge:
@@ -152,7 +150,7 @@ def _evaluate_sets(
     for each in sets:
         if not _length(each):
             raise DataError(f"{each.name!r} holds no picture: expected a labelled set")
-    chosen = perturbations(options.perturbations) if options.perturbations else {}
+    chosen = perturbations(options.perturbations)
     judging = judge()
     folders = [out] if len(sets) == 1 else [out / name for name in _distinct(sets)]
     results = {}
@@ -200,7 +198,7 @@ def _judge_set(
     progress: Progress,
 ) -> Path:
     identity = {"data": data.name, "split": data.split, "model": judge.model.model_dump()}
-    for name, perturb in ({"": None} | dict(chosen)).items():
+    for name, change in ({"": None} | dict(chosen)).items():
         place = folder / ROBUSTNESS / name if name else folder
         what = f"Judging {data.name}{f' ({name})' if name else ''}"
         predict(
@@ -209,7 +207,7 @@ def _judge_set(
             place,
             identity | ({"perturbation": name} if name else {}),
             shard=options.shard,
-            perturb=perturb,
+            perturb=change,
             progress=partial(progress, what),
         )
     return folder / PREDICTIONS
