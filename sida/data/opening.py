@@ -8,6 +8,7 @@ from sida.data.descriptions import with_descriptions
 from sida.data.folder import folder_splits, is_split, open_folder
 from sida.data.hub import hub_splits, is_hub_name, open_hub
 from sida.data.labels import numbering
+from sida.data.layouts import is_layout, layout_splits, open_layout
 from sida.data.manifest import manifest_splits, open_manifest
 from sida.data.parquet import holds_pictures, open_parquet, parquet_splits
 from sida.data.pixar import TAU, is_pixar, open_pixar
@@ -39,7 +40,8 @@ def open(
     Args:
         path: a split folder (`real/`, `full_synthetic/`, `tampered/`, `masks/`), a folder of
             such, parquet files or a folder of them, a manifest (.csv, .jsonl, .parquet) or a
-            folder with one, a PIXAR folder, or a name on the hub.
+            folder with one, a PIXAR folder, the tree of another set (`docs/data.md`), or a name on
+            the hub.
         split: which one, where there are several.
         labels: what the set's numbers 0, 1, 2 stand for, where it has no names for them and they
             are not real, full_synthetic, tampered: "real,tampered,full_synthetic".
@@ -67,6 +69,8 @@ def splits_of(path: str | Path) -> list[str]:
         return manifest_splits(place) if is_table else []
     if not place.is_dir():
         return hub_splits(str(path)) if is_hub_name(str(path)) else []
+    if is_layout(place):
+        return layout_splits(place)
     if is_split(place):
         return []
     if (manifest := find_manifest(place)) is not None:
@@ -87,6 +91,8 @@ def _open(
         raise InputError(f"{path!r} was not found: check the path")
     if place.is_file():
         return _open_file(place, path, split, names, columns)
+    if is_layout(place):
+        return open_layout(place, path, split)
     if is_split(place):
         _require_own(path, place.resolve().name, split)
         return _open_split(place, path, split, tau, columns)
@@ -159,6 +165,6 @@ def _nothing(folder: Path, name: str) -> str:
         found.append(f"{len(inside) - len(folders) - pictures} other files")
     return (
         f"{name!r} is no labelled set: found {' and '.join(found) or 'an empty folder'}, expected "
-        f"the folders {', '.join(LABELS)} with pictures (or splits with them), parquet files, or "
-        "a manifest"
+        f"the folders {', '.join(LABELS)} with pictures (or splits with them), parquet files, "
+        "a manifest, or the tree of another set as docs/data.md shows it"
     )
