@@ -16,15 +16,16 @@ import torch
 from PIL import Image
 
 from sida.errors import ConfigError, PictureError
-from sida.evidence.cues import measure
+from sida.evidence.cues import Cue, measure
 from sida.evidence.wording import claims, facts_text, parse
-from sida.image.ahead import read_ahead
+from sida.image.ahead import read_or_error, work_ahead
 from sida.image.read import Picture
 from sida.inference.device import out_of_memory, resolve
-from sida.inference.engine import Engine, Judged, WantsMask
+from sida.inference.engine import Begun, Engine, Judged, Text, WantsMask
 from sida.inference.memory import micro_batches, within_memory
 from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
 from sida.model.presets import PRESETS
+from sida.model.processor import Seen
 from sida.verdict import (
     LABELS,
     Explanation,
@@ -63,11 +64,19 @@ THRESHOLD = 0.5
 """Probability above which a pixel is in the mask."""
 
 
-class _Asked(NamedTuple):
-    """A request with its picture, decoded."""
+class _Ready(NamedTuple):
+    """A request with its picture, decoded and cut into windows."""
 
     request: Request
     picture: Picture
+    seen: Seen
+
+
+class _Broken(NamedTuple):
+    """A request with what is wrong with its picture."""
+
+    request: Request
+    picture: PictureError
 
 
 class Detector:
@@ -183,51 +192,63 @@ class Detector:
 
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
         """Judge requests in their order, in micro-batches (`micro_batches`), reading ahead."""
-        wanted = iter(requests)
-        pending: list[Request] = []
+        ready = work_ahead(self._read, requests, ahead=2 * self.batch_size)
+        for batch in micro_batches(ready, self.batch_size):
+            yield from self._judge(batch)
 
-        def sources() -> Iterator[Source]:
-            for request in wanted:
-                if request.provenance:
-                    raise ConfigError("provenance is not offered yet: leave it out.")
-                pending.append(request)
-                yield request.picture
+    def _read(self, request: Request) -> _Ready | _Broken:
+        """Decode a picture and cut it into windows; threads do this while others are judged."""
+        if request.provenance:
+            raise ConfigError("provenance is not offered yet: leave it out.")
+        picture = read_or_error(request.picture)
+        if isinstance(picture, PictureError):
+            return _Broken(request, picture)
+        # A CPU that computes masks has better things to do than cut windows nobody may want.
+        idle = self.engine.model.device.type != "cpu" and request.masks == "tampered"
+        try:
+            seen = self.engine.processor.see(picture, masks=idle or request.masks == "all")
+        except MemoryError:
+            message = "memory does not suffice to prepare the picture: reduce it, or free memory"
+            return _Broken(request, PictureError(message, "out_of_memory"))
+        return _Ready(request, picture, seen)
 
-        pictures = read_ahead(sources(), ahead=2 * self.batch_size)
-        for batch in micro_batches(pictures, self.batch_size):
-            asked = [pending.pop(0) for _ in batch]
-            yield from self._judge(asked, batch)
-
-    def _judge(
-        self, requests: list[Request], pictures: list[Picture | PictureError]
-    ) -> Iterator[Verdict | Failure]:
+    def _judge(self, batch: Sequence[_Ready | _Broken]) -> Iterator[Verdict | Failure]:
         """A result for each request, in their order; what cannot be read or judged is a Failure."""
-        pairs = list(zip(requests, pictures, strict=True))
-        asked = [_Asked(request, each) for request, each in pairs if isinstance(each, Picture)]
-        judged = within_memory(self._verdicts, asked)
-        for request, picture in pairs:
-            result = next(judged) if isinstance(picture, Picture) else picture
+        judged = within_memory(self._verdicts, [each for each in batch if isinstance(each, _Ready)])
+        for each in batch:
+            result = next(judged) if isinstance(each, _Ready) else each.picture
             if isinstance(result, PictureError):
-                yield _failure(request, result)
+                yield _failure(each.request, result)
                 continue
             yield result
             # An overlay may be drawn of the pixels up to here; later ones read the picture again.
-            result._picture = request.picture
+            result._picture = each.request.picture
 
-    def _verdicts(self, asked: Sequence[_Asked]) -> Iterator[Verdict | PictureError]:
-        """Judge a micro-batch in one pass; explanations are written as verdicts are taken."""
+    def _verdicts(self, asked: Sequence[_Ready]) -> Iterator[Verdict | PictureError]:
+        """Judge a micro-batch in one pass, and write its explanations together."""
         start = time.perf_counter()
         judged = self.engine.judge_each(
-            [each.picture for each in asked],
+            [each.seen for each in asked],
             [self._needs_mask(each.request) for each in asked],
             [each.request.explain for each in asked],
         )
+        explained = {
+            i: self._draft(asked[i], each)
+            for i, each in enumerate(judged)
+            if isinstance(each, Judged) and each.past is not None
+        }
+        texts = self.engine.explain([each.begun for each in explained.values() if each.begun])
+        written = dict(zip(explained, texts, strict=True))
         shared = (time.perf_counter() - start) / len(asked)
-        for (request, picture), each in zip(asked, judged, strict=True):
+        for i, ready in enumerate(asked):
+            each, judged[i] = judged[i], _TAKEN  # masks of those to come are made one by one
             if isinstance(each, PictureError):
                 yield each
-            else:
-                yield self._verdict(request, picture, each, shared)
+                continue
+            start = time.perf_counter()
+            draft = explained.pop(i, None) or self._draft(ready, each)
+            seconds = shared + time.perf_counter() - start
+            yield self._verdict(draft, written.get(i), seconds)
 
     def _needs_mask(self, request: Request) -> WantsMask:
         """Whether class logits call for a mask: one to hand out, or to measure in for a text."""
@@ -242,74 +263,100 @@ class Detector:
     def _label(self, class_logits: np.ndarray) -> str:
         return LABELS[int(self.calibration.probabilities(class_logits).argmax())]
 
-    def _verdict(
-        self, request: Request, picture: Picture, judged: Judged, shared_seconds: float
-    ) -> Verdict:
-        start = time.perf_counter()
+    def _draft(self, ready: _Ready, judged: Judged) -> "_Draft":
+        """Mask and cues of a picture, and what its explanation begins with.
+
+        Which masks are handed out does not matter for a text: there is a region only where the
+        label says so.
+        """
+        request, picture, _ = ready
         probabilities = self.calibration.probabilities(judged.class_logits)
         label = LABELS[int(probabilities.argmax())]
-        mask, probability_map, localization = self._localize(judged.mask_logits)
+        found = None if judged.mask_logits is None else self._localize(judged.mask_logits)
+        begun = None
+        cues: tuple[Cue, ...] = ()
+        if judged.past is not None:
+            mask = None if found is None else found.mask
+            cues = measure(picture.pixels, mask) if mask is not None and label == "tampered" else ()
+            begun = Begun(judged.past, label, facts_text(label, mask, cues))
+        if not _wants_mask(request.masks, label):
+            found = None
+        return _Draft(request, picture, probabilities, label, found, begun, cues)
+
+    def _verdict(self, draft: "_Draft", written: Text | None, seconds: float) -> Verdict:
+        picture, found = draft.picture, draft.found
         warnings = list(picture.warnings)
-        explanation = None
-        if request.explain and judged.explain is None:
+        if draft.request.explain and written is None:
             warnings.append(
                 f"{self.model.name} was not trained to explain: use a description model."
             )
-        elif request.explain:
-            explanation = self._explain(picture, label, mask, judged)
-        if not _wants_mask(request.masks, label):
-            mask = probability_map = localization = None
         verdict = Verdict(
             image=picture.name,
             sha256=picture.sha256,
             width=picture.width,
             height=picture.height,
             format=picture.format,
-            label=label,
+            label=draft.label,
             probabilities=Probabilities(
-                **dict(zip(LABELS, map(float, probabilities), strict=True))
+                **dict(zip(LABELS, map(float, draft.probabilities), strict=True))
             ),
             calibrated=self.calibration.fitted,
-            inconclusive=self.calibration.inconclusive(probabilities),
-            localization=localization,
-            explanation=explanation,
+            inconclusive=self.calibration.inconclusive(draft.probabilities),
+            localization=None if found is None else found.localization,
+            explanation=None if written is None else _explanation(written, draft.cues),
             model=self.model,
             warnings=tuple(warnings),
-            seconds=round(shared_seconds + time.perf_counter() - start, 4),
+            seconds=round(seconds, 4),
         )
-        return verdict.with_arrays(mask=mask, probability_map=probability_map, picture=picture)
+        return verdict.with_arrays(
+            mask=None if found is None else found.mask,
+            probability_map=None if found is None else found.probability_map,
+            picture=picture,
+        )
 
-    def _localize(
-        self, logits: np.ndarray | None
-    ) -> tuple[np.ndarray | None, np.ndarray | None, Localization | None]:
-        if logits is None:
-            return None, None, None
+    def _localize(self, logits: np.ndarray) -> "_Found":
         probability_map = self.calibration.pixels(logits)
         mask = probability_map > THRESHOLD
-        found = Localization(
+        localization = Localization(
             area=float(mask.mean()),
             threshold=THRESHOLD,
             regions=regions_from_mask(mask, probability_map),
         )
-        return mask, probability_map, found
+        return _Found(mask, probability_map, localization)
 
-    @staticmethod
-    def _explain(
-        picture: Picture, label: str, mask: np.ndarray | None, judged: Judged
-    ) -> Explanation:
-        """Measure inside the mask and outside it, let the model write, check what it claims.
 
-        Which masks are handed out does not matter: there is a region only where `label` says so.
-        """
-        cues = measure(picture.pixels, mask) if mask is not None and label == "tampered" else ()
-        assert judged.explain is not None
-        written = judged.explain(label, facts_text(label, mask, cues))
-        return Explanation(
-            text=written.text,
-            complete=written.complete,
-            claims=claims(written.text, cues),
-            **parse(written.text),
-        )
+_TAKEN = PictureError("")
+"""In the place of a result that was handed out, so that it holds no memory."""
+
+
+class _Found(NamedTuple):
+    """A mask in the picture's pixels, what it was made of, and what is said of it."""
+
+    mask: np.ndarray
+    probability_map: np.ndarray
+    localization: Localization
+
+
+class _Draft(NamedTuple):
+    """All of a verdict but its explanation."""
+
+    request: Request
+    picture: Picture
+    probabilities: np.ndarray
+    label: str
+    found: _Found | None
+    begun: Begun | None
+    cues: tuple[Cue, ...]
+
+
+def _explanation(written: Text, cues: Sequence[Cue]) -> Explanation:
+    """What was written, in its parts, with its claims checked."""
+    return Explanation(
+        text=written.text,
+        complete=written.complete,
+        claims=claims(written.text, cues),
+        **parse(written.text),
+    )
 
 
 def _wants_mask(masks: MaskWish, label: str) -> bool:

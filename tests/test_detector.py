@@ -138,11 +138,11 @@ def test_the_facts_reach_the_text(files, monkeypatch):
     detector = small_detector(calibration=ALWAYS_TAMPERED)
     fed = []
 
-    def record(_model, _cache, ids, _stops, _limit):
-        fed.append(list(ids))
-        return iter([detector.engine.processor.tokenizer.end_id])
+    def record(_model, _past, answers, _stops, _limit):
+        fed.extend(map(list, answers))
+        return iter([[detector.engine.processor.tokenizer.end_id]])
 
-    monkeypatch.setattr(engine, "generate", record)
+    monkeypatch.setattr(engine, "generate_together", record)
     explanation = detector.detect(files[1], explain=True).explanation
     text = detector.engine.processor.tokenizer.decode(fed[0])
     assert text.startswith("[CLS] The image is tampered [SEG] <im_start>")
@@ -223,9 +223,9 @@ def test_random_weights_are_the_same_at_every_call(files, tmp_path):
         ({"vocab": 60}, "vocab is 60, the embedded tokenizer has 1005 pieces"),
         ({"vocab": -5}, "negative dimension"),
         ({"out_dim": 16}, "Sizes of tensors must match"),
-        ({"mask__hidden_size": 15}, "shape"),
+        ({"mask__hidden_size": 15}, "multiply up to the size"),
         ({"language__num_attention_heads": 0}, "modulo by zero"),
-        ({"language__num_key_value_heads": 3}, "size of tensor"),
+        ({"language__num_key_value_heads": 3}, "heads in key and value"),
         ({"vision__image_size": 30}, "Kernel size"),
     ],
 )
@@ -261,7 +261,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_one_picture_alone_fails(
 
     def limited(pictures, *wishes):
         sizes.append(len(pictures))
-        if len(pictures) > 1 or pictures[0].height == 64:
+        if len(pictures) > 1 or pictures[0].pixels.shape[0] == 64:
             raise torch.OutOfMemoryError("no room")
         return judge(pictures, *wishes)
 
@@ -274,27 +274,36 @@ def test_a_batch_that_does_not_fit_is_halved_and_one_picture_alone_fails(
     assert "halving" in caplog.text
 
 
-def test_an_explanation_that_does_not_fit_beside_others_is_written_with_fewer(files, monkeypatch):
+def test_explanations_that_do_not_fit_together_are_written_with_fewer(files, monkeypatch):
     detector = small_detector(batch_size=4, calibration=ALWAYS_TAMPERED)
-    passes, room = [], [1, 1, 0, 0]
-    judge, generate = detector.engine.judge_each, engine.generate
+    passes = []
+    monkeypatch.setattr(engine, "TEXT_LIMIT", 3)
+    explain = detector.engine.explain
 
-    def counted(pictures, *wishes):
-        passes.append(len(pictures))
-        return judge(pictures, *wishes)
-
-    def limited(model, cache, ids, stops, limit):
-        if len(passes) == 1 and not room.pop(0):
+    def limited(begun):
+        passes.append(len(begun))
+        if len(begun) > 1:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return generate(model, cache, ids, stops, 3)
+        return explain(begun)
 
-    monkeypatch.setattr(detector.engine, "judge_each", counted)
-    monkeypatch.setattr(engine, "generate", limited)
+    monkeypatch.setattr(detector.engine, "explain", limited)
     paths = [files[0], files[1], files[3], files[4]]
     results = list(detector.detect_many(paths, explain=True))
-    assert passes == [4, 1, 1]
+    assert passes == [4, 2, 1, 1, 2, 1, 1]
     assert [result.image for result in results] == [str(path) for path in paths]
     assert all(result.explanation is not None for result in results)
+
+
+def test_only_those_that_ask_are_explained_and_each_gets_its_own(files, monkeypatch):
+    monkeypatch.setattr(engine, "TEXT_LIMIT", 4)
+    detector = small_detector(batch_size=4)
+    paths = [files[0], files[1], files[3], files[4]]
+    wishes = [True, False, True, True]
+    requests = [Request(path, explain=wish) for path, wish in zip(paths, wishes, strict=True)]
+    results = list(detector.run(requests))
+    assert [result.explanation is not None for result in results] == wishes
+    alone = [detector.detect(path, explain=wish) for path, wish in zip(paths, wishes, strict=True)]
+    assert [each.explanation for each in results] == [each.explanation for each in alone]
 
 
 def test_other_errors_of_the_network_are_not_taken_for_a_lack_of_memory(files, monkeypatch):
@@ -327,11 +336,11 @@ def test_which_masks_are_handed_out_does_not_change_an_explanation(files, monkey
     """Its facts are measured in the mask of a tampered picture, and in none of another one."""
     facts = []
 
-    def record(_model, _cache, ids, _stops, _limit):
-        facts.append(list(ids))
+    def record(_model, _past, answers, _stops, _limit):
+        facts.extend(map(list, answers))
         return iter([])
 
-    monkeypatch.setattr(engine, "generate", record)
+    monkeypatch.setattr(engine, "generate_together", record)
     for bias in (ALWAYS_TAMPERED.bias, (100.0, 0.0, 0.0)):
         detector = small_detector(calibration=Calibration(bias=bias))
         verdicts = [

@@ -2,21 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from transformers import DynamicCache
 
 from sida.errors import PictureError
-from sida.image.read import Picture
-from sida.inference.generate import generate, part_of_cache
+from sida.inference.attention import fuse
+from sida.inference.generate import generate_together
+from sida.inference.language import Past, prefill
 from sida.model.inputs import Inputs
-from sida.model.processor import SidaProcessor
-from sida.model.prompt import conversation
+from sida.model.processor import HasPixels, SidaProcessor
+from sida.model.prompt import IMAGE_TOKEN, conversation
 from sida.model.sida import Sida
 
-__all__ = ["Engine", "Judged", "Text", "WantsMask"]
+__all__ = ["Begun", "Engine", "Judged", "Text", "WantsMask"]
 
 WantsMask = Callable[[np.ndarray], bool]
 
@@ -39,13 +40,21 @@ class Judged:
     Attributes:
         class_logits: (3,) float32, in the order of `LABELS`.
         mask_logits: (height, width) float32 in pixels of the original, or None where not wanted.
-        explain: writes the explanation of a label after these facts, going on from this picture's
-            prefill; None where none was asked for, or the model was not trained to.
+        past: keys and values of the question about this picture, from which an explanation goes on;
+            None where none was asked for, or the model was not trained to.
     """
 
     class_logits: np.ndarray
     mask_logits: np.ndarray | None
-    explain: Callable[[str, str], Text] | None
+    past: Past | None
+
+
+class Begun(NamedTuple):
+    """An explanation to be written: the picture's prefill, the label, and the measured facts."""
+
+    past: Past
+    label: str
+    facts: str
 
 
 class Engine:
@@ -54,21 +63,34 @@ class Engine:
     The conversation ends with the answer that a tampered picture would get. The class is read at
     its last prompt token and the mask prompt at its last token; because attention is causal, the
     class does not see the answer (`docs/faithfulness.md`).
+
+    Args:
+        model: its weights, device and number type stay as they are from the first pass on.
     """
 
     def __init__(self, model: Sida, processor: SidaProcessor) -> None:
         self.model = model.eval()
         self.processor = processor
+        fuse(model)
         question = conversation(processor.tokenizer)
         self.ids = list(question.input_ids)
         self.prompt_length = question.embedded(model.image_token_count).class_position + 1
+        self._image = self.ids.index(IMAGE_TOKEN)
+
+    @cached_property
+    def _prefix(self) -> Past:
+        """Keys and values of the tokens before the picture, the same for all pictures."""
+        past = Past([None] * len(self.model.language.layers), 0)
+        ids = torch.tensor([self.ids[: self._image]], device=self.model.device)
+        prefill(self.model.language, self.model.get_input_embeddings()(ids), past)
+        return past
 
     @property
     def explains(self) -> bool:
         """Whether the model was trained to write explanations."""
         return self.processor.tokenizer.end_id is not None
 
-    def judge(self, pictures: Sequence[Picture], wants_mask: Sequence[WantsMask]) -> list[Judged]:
+    def judge(self, pictures: Sequence[HasPixels], wants_mask: Sequence[WantsMask]) -> list[Judged]:
         """Judge a micro-batch without explanations; as `judge_each`, but all or nothing.
 
         Raises:
@@ -84,7 +106,7 @@ class Engine:
     @torch.inference_mode()
     def judge_each(
         self,
-        pictures: Sequence[Picture],
+        pictures: Sequence[HasPixels],
         wants_mask: Sequence[WantsMask],
         wants_text: Sequence[bool],
     ) -> list[Judged | PictureError]:
@@ -104,27 +126,43 @@ class Engine:
         inputs, frames = self.processor(pictures, masks=False)
         inputs = inputs.to(device, dtype)
         tokens, state = self.model.image_tokens(inputs)
-        ids = torch.tensor([self.ids], device=device).expand(len(pictures), -1)
-        cache = DynamicCache() if self.explains and any(wants_text) else None
-        hidden = self.model.prefill(self.model.embed(ids, tokens), cache=cache)
-        logits = self.model.classify(hidden[:, self.prompt_length - 1])
-        prompts = self.model.mask_prompts(logits, hidden[:, -1:])[:, 0]
+        keep = self.explains and any(wants_text)
+        hidden, past = self._read(tokens, keep)
+        logits = self.model.classify(hidden[:, 0])
+        prompts = self.model.mask_prompts(logits, hidden[:, 1:])[:, 0]
         scores = logits.float().cpu().numpy()
         lost = set(np.flatnonzero(~np.isfinite(scores).all(1)).tolist())
         chosen = [i for i, want in enumerate(wants_mask) if i not in lost and want(scores[i])]
         masks = self._masks(pictures, frames, inputs, state, prompts, chosen)
         lost |= set(chosen) - masks.keys()
-        explainers = [
-            self._explainer(cache, i) if text else None for i, text in enumerate(wants_text)
-        ]
         return [
-            _not_finite(dtype) if i in lost else Judged(scores[i], masks.get(i), explainers[i])
+            _not_finite(dtype)
+            if i in lost
+            else Judged(
+                class_logits=scores[i],
+                mask_logits=masks.get(i),
+                past=past.part(i, self.prompt_length) if keep and wants_text[i] else None,
+            )
             for i in range(len(pictures))
         ]
 
+    def _read(self, tokens: torch.Tensor, keep: bool) -> tuple[torch.Tensor, Past]:
+        """Hidden states (pictures, 2, dim) that class and mask prompt are read from.
+
+        Args:
+            tokens: (pictures, image tokens, dim).
+            keep: whether keys and values are wanted after the pass.
+        """
+        ids = torch.tensor([self.ids[self._image :]], device=tokens.device)
+        embeds = self.model.embed(ids.expand(len(tokens), -1), tokens)
+        known = self._prefix
+        past = Past(known.layers, known.length, 0 if keep else None)
+        read = [self.prompt_length - 1 - known.length, embeds.shape[1] - 1]
+        return prefill(self.model.language, embeds, past, read), past
+
     def _masks(
         self,
-        pictures: Sequence[Picture],
+        pictures: Sequence[HasPixels],
         frames: Sequence[Any],
         inputs: Inputs,
         state: Any,
@@ -153,20 +191,28 @@ class Engine:
             if torch.isfinite(part).all()
         }
 
-    def _explainer(self, cache: DynamicCache | None, row: int) -> Callable[[str, str], Text] | None:
-        if cache is None:
-            return None
-        return lambda label, facts: self._explain(cache, row, label, facts)
-
-    def _explain(self, cache: DynamicCache, row: int, label: str, facts: str) -> Text:
-        tokenizer = self.processor.tokenizer
-        part = part_of_cache(cache, row, self.prompt_length)
-        given = facts if self.model.config.facts else None
-        ids = conversation(tokenizer, label, given).answer_ids
+    def explain(self, begun: Sequence[Begun]) -> list[Text]:
+        """Write explanations together, each going on from its own picture's prefill."""
+        if not begun:
+            return []
+        tokenizer, facts = self.processor.tokenizer, self.model.config.facts
+        answers = [
+            conversation(tokenizer, each.label, each.facts if facts else None).answer_ids
+            for each in begun
+        ]
         stops = frozenset(i for i in (tokenizer.end_id, tokenizer.eos_id) if i is not None)
-        written = list(generate(self.model, part, ids, stops, TEXT_LIMIT))
-        complete = bool(written) and written[-1] in stops
-        return Text(tokenizer.decode(written[:-1] if complete else written).strip(), complete)
+        past = Past.together([each.past for each in begun])
+        written: list[list[int]] = [[] for _ in begun]
+        for said in generate_together(self.model, past, answers, stops, TEXT_LIMIT):
+            for text, one in zip(written, said, strict=True):
+                if one is not None:
+                    text.append(one)
+        return [self._text(ids, stops) for ids in written]
+
+    def _text(self, ids: list[int], stops: frozenset[int]) -> Text:
+        complete = bool(ids) and ids[-1] in stops
+        decoded = self.processor.tokenizer.decode(ids[:-1] if complete else ids)
+        return Text(decoded.strip(), complete)
 
 
 def _not_finite(dtype: torch.dtype) -> PictureError:

@@ -19,19 +19,17 @@ log = logging.getLogger(__name__)
 
 
 class HasPicture(Protocol):
-    """Anything that is about one picture."""
+    """Anything that is about one picture, or what was wrong with it."""
 
     @property
-    def picture(self) -> Picture: ...
+    def picture(self) -> Picture | PictureError: ...
 
 
 Asked = TypeVar("Asked", bound=HasPicture)
 Result = TypeVar("Result")
 
 
-def micro_batches(
-    pictures: Iterable[Picture | PictureError], size: int
-) -> Iterator[list[Picture | PictureError]]:
+def micro_batches(asked: Iterable[Asked], size: int) -> Iterator[list[Asked]]:
     """Pictures in their order, in lists for one pass each.
 
     The rule: at most `size` pictures, and together at most `size` times 12.5 megapixels; a picture
@@ -39,17 +37,18 @@ def micro_batches(
     bounded so; that for windows is bounded by their number, which each model limits by itself.
 
     Args:
-        pictures: those that could not be read come along, and count no pixels.
+        asked: those that could not be read come along, and count no pixels.
         size: at least 1.
     """
-    batch: list[Picture | PictureError] = []
+    batch: list[Asked] = []
     pixels = 0
-    for picture in pictures:
+    for each in asked:
+        picture = each.picture
         own = picture.height * picture.width if isinstance(picture, Picture) else 0
         if batch and pixels + own > size * PIXELS:
             yield batch
             batch, pixels = [], 0
-        batch.append(picture)
+        batch.append(each)
         pixels += own
         if len(batch) == size:
             yield batch
@@ -82,8 +81,9 @@ def within_memory(
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()  # cuBLAS and cuDNN get nothing of what torch keeps for itself
     if len(asked) == 1:
-        size = f"{asked[0].picture.width} x {asked[0].picture.height}"
-        message = f"memory does not suffice for a picture of {size}: reduce it, or free memory"
+        picture = asked[0].picture
+        size = f" of {picture.width} x {picture.height}" if isinstance(picture, Picture) else ""
+        message = f"memory does not suffice for a picture{size}: reduce it, or free memory"
         yield PictureError(message, "out_of_memory")
         return
     log.warning("memory does not suffice for %d pictures at once; halving", len(asked))

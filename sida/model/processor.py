@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from sida.model.inputs import Inputs, Windows
 from sida.model.tokenizer import Tokenizer
 from sida.model.views import View
 
-__all__ = ["SidaProcessor"]
+__all__ = ["HasPixels", "Seen", "SidaProcessor"]
 
 
 class HasPixels(Protocol):
@@ -24,6 +24,20 @@ class HasPixels(Protocol):
 
     @property
     def pixels(self) -> np.ndarray: ...
+
+
+class Seen(NamedTuple):
+    """A picture cut into windows beforehand; it stands for the picture wherever one is taken.
+
+    Attributes:
+        pixels: of the picture, (height, width, 3) uint8.
+        vision: its windows for the class.
+        mask: its windows for masks; None where they are cut when they are wanted.
+    """
+
+    pixels: np.ndarray
+    vision: list[View]
+    mask: list[View] | None
 
 
 class SidaProcessor:
@@ -48,24 +62,35 @@ class SidaProcessor:
             pictures: decoded pictures, or arrays (height, width, 3) uint8.
             masks: whether pixels for masks are prepared; frames are given in any case.
         """
-        arrays = [_pixels(picture) for picture in pictures]
-        seen = [self.views.vision(array) for array in arrays]
-        vision, windows = _collate(seen)
-        inputs = Inputs(vision, self.mask_windows(arrays) if masks else None)
+        seen = [self.see(picture) for picture in pictures]
+        vision, windows = _collate([each.vision for each in seen])
+        inputs = Inputs(vision, self.mask_windows(seen) if masks else None)
         frames = []
-        for array, own in zip(arrays, windows, strict=True):
-            height, width = array.shape[:2]
+        for each, own in zip(seen, windows, strict=True):
+            height, width = each.pixels.shape[:2]
             mask_windows = self.views.mask_window(height, width)
             frames.append(
                 Frame(height, width, tuple(own if mask_windows is None else mask_windows))
             )
         return inputs, frames
 
+    def see(self, picture: HasPixels | np.ndarray, masks: bool = False) -> Seen:
+        """Cut a picture into windows, as a thread can do while others are judged."""
+        if isinstance(picture, Seen):
+            return picture
+        pixels = picture if isinstance(picture, np.ndarray) else picture.pixels
+        return Seen(pixels, self.views.vision(pixels), self.views.mask(pixels) if masks else None)
+
     def mask_windows(self, pictures: Sequence[HasPixels | np.ndarray]) -> Windows | None:
         """Pixels for masks alone; None where masks are made from what `vision` has seen."""
-        views = [self.views.mask(_pixels(picture)) for picture in pictures]
+        views = [self._mask_views(picture) for picture in pictures]
         kept = [view for view in views if view is not None]
         return _collate(kept)[0] if kept else None
+
+    def _mask_views(self, picture: HasPixels | np.ndarray) -> list[View] | None:
+        if isinstance(picture, Seen) and picture.mask is not None:
+            return picture.mask
+        return self.views.mask(picture if isinstance(picture, np.ndarray) else picture.pixels)
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
         """Write what `from_pretrained` reads; the configuration of a model there is left alone."""
@@ -77,10 +102,6 @@ class SidaProcessor:
     def from_pretrained(cls, folder: str | Path, **_: Any) -> "SidaProcessor":
         """Read a folder of ours; `AutoProcessor` comes here as well."""
         return cls(AutoConfig.from_pretrained(folder), Tokenizer.load(Path(folder)))
-
-
-def _pixels(picture: HasPixels | np.ndarray) -> np.ndarray:
-    return picture if isinstance(picture, np.ndarray) else picture.pixels
 
 
 def _collate(pictures: Sequence[Sequence[View]]) -> tuple[Windows, list[list[Any]]]:

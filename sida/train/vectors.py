@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -241,15 +240,7 @@ def _names(key: str, views: int) -> list[str]:
 
 def _batches(samples: Sequence[Sample], size: int) -> Iterator[list[Labelled]]:
     """Those that can be read, read ahead, in lists for one pass each."""
-    pending: deque[Labelled] = deque()
-
-    def pictures() -> Iterator[Picture]:
-        for labelled in sida.data.read(samples):
-            pending.append(labelled)
-            yield labelled.picture
-
-    for batch in micro_batches(pictures(), size):
-        yield [pending.popleft() for _ in batch]
+    return micro_batches(sida.data.read(samples), size)
 
 
 def _groups(found: Sequence[tuple[Sample, str]]) -> np.ndarray:

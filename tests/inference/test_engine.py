@@ -6,8 +6,8 @@ import torch
 
 from sida.errors import PictureError
 from sida.inference import engine as module
-from sida.inference.engine import Judged
-from sida.model.prompt import stem
+from sida.inference.engine import Begun, Judged
+from sida.model.prompt import IMAGE_TOKEN, stem
 
 
 def always(_: np.ndarray) -> bool:
@@ -56,56 +56,83 @@ def test_masks_are_made_only_where_class_logits_call_for_them(engine, pictures, 
     assert len(decoded) == 1
 
 
-def caches(engine, monkeypatch):
-    """The caches that later prefills are given, None for those without."""
+def pasts(monkeypatch):
+    """The pasts of later prefills over a micro-batch."""
     given = []
-    prefill = engine.model.prefill
+    prefill = module.prefill
 
-    def noted(embeds, attention_mask=None, cache=None):
-        given.append(cache)
-        return prefill(embeds, attention_mask, cache)
+    def noted(language, embeds, past, read=None):
+        given.append(past)
+        return prefill(language, embeds, past, read)
 
-    monkeypatch.setattr(engine.model, "prefill", noted)
+    monkeypatch.setattr(module, "prefill", noted)
     return given
 
 
-def test_a_cache_is_filled_only_for_explanations_and_changes_nothing(engine, pictures, monkeypatch):
-    given = caches(engine, monkeypatch)
+def test_a_prefix_is_read_once(engine, pictures, monkeypatch):
+    given = pasts(monkeypatch)
+    for _ in range(2):
+        engine.judge(pictures, [never] * 4)
+    assert [past.length for past in given] == [
+        engine.ids.index(IMAGE_TOKEN),
+        *[len(engine.ids) - 1 + engine.model.image_token_count] * 2,
+    ]
+
+
+def test_the_passes_are_those_of_the_model_itself(engine, pictures):
+    """Prefix, positions that are not read, and attention in blocks change nothing."""
+    model = engine.model
+    found = engine.judge(pictures, [never] * 4)
+    inputs, _ = engine.processor(pictures, masks=False)
+    with torch.inference_mode():
+        tokens, _ = model.image_tokens(inputs)
+        hidden = model.prefill(model.embed(torch.tensor([engine.ids] * 4), tokens))
+        expected = model.classify(hidden[:, engine.prompt_length - 1]).numpy()
+    for logits, each in zip(expected, found, strict=True):
+        np.testing.assert_allclose(each.class_logits, logits, atol=1e-4)
+
+
+def test_keys_are_kept_only_for_explanations_and_change_nothing(engine, pictures, monkeypatch):
+    engine.judge(pictures, [never] * 4)
+    given = pasts(monkeypatch)
     without = engine.judge_each(pictures, [always] * 4, [False] * 4)
-    assert given == [None]
+    assert given[0].room is None
     kept = engine.judge_each(pictures, [always] * 4, [False, True, False, False])
-    length = engine.prompt_length + len(stem(engine.processor.tokenizer, "tampered"))
-    assert given[1].get_seq_length() == length
-    assert [each.explain is not None for each in kept] == [False, True, False, False]
-    assert all(each.explain is None for each in without)
+    assert given[1].room is not None
+    assert [each.past is not None for each in kept] == [False, True, False, False]
+    assert kept[1].past.length == engine.prompt_length
+    assert all(each.past is None for each in without)
     for one, other in zip(without, kept, strict=True):
         assert np.array_equal(one.class_logits, other.class_logits)
         assert np.array_equal(one.mask_logits, other.mask_logits)
 
 
-def test_a_model_that_was_not_trained_to_explain_keeps_no_cache(native, pictures, monkeypatch):
+def test_a_model_that_was_not_trained_to_explain_keeps_nothing(native, pictures, monkeypatch):
     monkeypatch.setattr(type(native.processor.tokenizer), "end_id", None)
-    given = caches(native, monkeypatch)
+    native.judge(pictures[:1], [never])
+    given = pasts(monkeypatch)
     (judged,) = native.judge_each(pictures[:1], [never], [True])
     assert not native.explains
-    assert judged.explain is None
-    assert given == [None]
+    assert judged.past is None
+    assert given[0].room is None
+    assert native.explain([]) == []
 
 
 def test_an_explanation_goes_on_from_its_own_picture(native, pictures, monkeypatch):
     """In company as alone, in any order, and again."""
     monkeypatch.setattr(module, "TEXT_LIMIT", 5)
     together = native.judge_each(pictures, [never] * 4, [True] * 4)
-    texts = {}
-    for i in (2, 0, 3, 1):
-        texts[i] = together[i].explain("real", "no region")
-    for i, picture in enumerate(pictures):
+    labels = ["real", "tampered", "full_synthetic", "tampered"]
+    begun = [
+        Begun(each.past, label, "no region" if label == "real" else "position unknown, area large")
+        for each, label in zip(together, labels, strict=True)
+    ]
+    texts = native.explain(begun)
+    assert len({each.text for each in texts}) > 1
+    assert native.explain(begun[::-1]) == texts[::-1]
+    for picture, one, text in zip(pictures, begun, texts, strict=True):
         (alone,) = native.judge_each([picture], [never], [True])
-        assert (
-            texts[i]
-            == alone.explain("real", "no region")
-            == together[i].explain("real", "no region")
-        )
+        assert native.explain([one._replace(past=alone.past)]) == [text]
 
 
 @pytest.mark.parametrize("written", [["[END]"], ["a", "b", "[END]"], ["a", "b"], []])
@@ -117,16 +144,17 @@ def test_a_text_is_complete_if_the_model_has_ended_it(native, pictures, monkeypa
     ]
     fed = []
 
-    def stand_in(model, cache, given, stops, limit):
+    def stand_in(model, past, given, stops, limit):
         fed.append((given, stops, limit))
-        return iter(ids)
+        return ([one, None] for one in ids)
 
-    monkeypatch.setattr(module, "generate", stand_in)
+    monkeypatch.setattr(module, "generate_together", stand_in)
     (judged,) = native.judge_each(pictures[:1], [never], [True])
-    text = judged.explain("tampered", "position unknown")
+    text, empty = native.explain([Begun(judged.past, "tampered", "position unknown")] * 2)
+    assert (empty.text, empty.complete) == ("", False)
     assert text.complete == (written[-1:] == ["[END]"])
     assert text.text == " ".join(word for word in written if word != "[END]").strip()
-    ((given, stops, limit),) = fed
+    (((given, _), stops, limit),) = fed
     begun = (*stem(tokenizer, "tampered"), tokenizer.seg_id)
     assert given[: len(begun)] == begun
     assert stops == {tokenizer.end_id, tokenizer.eos_id}

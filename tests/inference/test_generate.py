@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from transformers import DynamicCache
 
-from sida.inference.generate import generate, part_of_cache
+from sida.inference.generate import generate, generate_together
+from sida.inference.language import Past, prefill
 
 LENGTH = 7
 
@@ -24,9 +24,9 @@ def prompt(model):
 
 @torch.inference_mode()
 def filled(model, embeds):
-    cache = DynamicCache()
-    model.prefill(embeds, cache=cache)
-    return cache
+    past = Past([None] * len(model.language.layers), 0)
+    prefill(model.language, embeds, past)
+    return past
 
 
 @torch.inference_mode()
@@ -61,28 +61,56 @@ def test_positions_that_the_model_does_not_have_are_never_used(
 ):
     """Seven are taken by the cache; the last id is yielded and takes none."""
     model.config.language.max_position_embeddings = positions
-    cache = filled(model, prompt[:1])
-    written = list(generate(model, cache, range(5, 5 + ids), frozenset(), 20))
+    past = filled(model, prompt[:1])
+    written = list(generate(model, past, range(5, 5 + ids), frozenset(), 20))
     assert len(written) == count
-    assert cache.get_seq_length() <= max(LENGTH, positions)
+    assert past.length <= max(LENGTH, positions)
 
 
-def test_a_part_of_a_cache_is_one_row_up_to_a_length(model, prompt):
+def test_a_part_is_one_row_up_to_a_length(model, prompt):
     whole = filled(model, prompt)
-    part = part_of_cache(whole, 1, 4)
-    assert part.get_seq_length() == 4
+    part = whole.part(1, 4)
+    assert part.length == 4
     alone = filled(model, prompt[1:, :4])
     for layer, expected in zip(part.layers, alone.layers, strict=True):
-        torch.testing.assert_close(layer.keys, expected.keys, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(layer.values, expected.values, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(layer, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_written_does_not_reach_the_cache_it_began_from(model, prompt):
+def test_what_is_written_does_not_reach_what_it_began_from(model, prompt):
     whole = filled(model, prompt)
-    before = [layer.keys.clone() for layer in whole.layers]
-    first = list(generate(model, part_of_cache(whole, 0, 5), [5], frozenset(), 4))
-    again = list(generate(model, part_of_cache(whole, 0, 5), [5], frozenset(), 4))
+    before = [layer.clone() for layer in whole.layers]
+    first = list(generate(model, whole.part(0, 5), [5], frozenset(), 4))
+    again = list(generate(model, whole.part(0, 5), [5], frozenset(), 4))
     assert first == again
-    assert whole.get_seq_length() == LENGTH
-    for layer, keys in zip(whole.layers, before, strict=True):
-        assert torch.equal(layer.keys, keys)
+    assert whole.length == LENGTH
+    for layer, values in zip(whole.layers, before, strict=True):
+        assert torch.equal(layer, values)
+
+
+ANSWERS = [[5], [6, 7, 8, 9], [5, 6]]
+
+
+def alone(model, prompt, row, stops, limit=70):
+    return list(generate(model, filled(model, prompt[row : row + 1]), ANSWERS[row], stops, limit))
+
+
+def test_rows_written_together_are_those_written_alone(model):
+    """Whatever the length of their answers, and beyond the room that is added at once."""
+    prompt = model.get_input_embeddings()(torch.arange(3 * LENGTH).reshape(3, LENGTH) + 20)
+    stop = alone(model, prompt, 1, frozenset())[3]
+    stops = frozenset({stop})
+    expected = [alone(model, prompt, row, stops) for row in range(3)]
+    assert len({len(row) for row in expected}) > 1  # they do not end together
+    past = Past.together([filled(model, prompt[row : row + 1]) for row in range(3)])
+    said = list(generate_together(model, past, ANSWERS, stops, 70))
+    assert len(said) == max(map(len, expected))
+    for row, column in zip(expected, zip(*said, strict=True), strict=True):
+        assert list(column) == row + [None] * (len(said) - len(row))
+
+
+def test_a_row_without_positions_left_says_nothing_and_stops_no_other(model, prompt):
+    model.config.language.max_position_embeddings = LENGTH + 3
+    past = Past.together([filled(model, prompt[:1]), filled(model, prompt[1:])])
+    said = list(generate_together(model, past, [[5, 6, 7, 8], [5]], frozenset(), 20))
+    assert [first for first, _ in said] == [None] * 3
+    assert all(second is not None for _, second in said)

@@ -22,6 +22,13 @@ def picture(pixels: int) -> Picture:
     return Picture(np.broadcast_to(np.uint8(0), (1, pixels, 3)))
 
 
+@dataclass(eq=False)
+class Asked:
+    picture: Picture | PictureError
+    fits_with: int = 9
+    """Results that can be had together with this one."""
+
+
 @pytest.mark.parametrize(
     ("megapixels", "batches"),
     [
@@ -35,7 +42,7 @@ def picture(pixels: int) -> Picture:
     ],
 )
 def test_a_pass_holds_four_pictures_and_fifty_megapixels(megapixels, batches):
-    dealt = list(micro_batches([picture(each * MEGA) for each in megapixels], 4))
+    dealt = list(micro_batches([Asked(picture(each * MEGA)) for each in megapixels], 4))
     assert [len(batch) for batch in dealt] == batches
 
 
@@ -45,27 +52,21 @@ Sizes = st.lists(st.none() | st.integers(1, 4 * PIXELS), max_size=30)
 @settings(max_examples=40, deadline=None)
 @given(Sizes, st.integers(1, 5))
 def test_all_come_once_in_order_and_within_the_rule(sizes, size):
-    given_ = [PictureError("broken") if each is None else picture(each) for each in sizes]
+    pictures = [PictureError("broken") if each is None else picture(each) for each in sizes]
+    given_ = [Asked(each) for each in pictures]
     batches = list(micro_batches(given_, size))
     assert [id(each) for batch in batches for each in batch] == [id(each) for each in given_]
     for batch in batches:
-        pixels = [each.width for each in batch if isinstance(each, Picture)]
+        pixels = [each.picture.width for each in batch if isinstance(each.picture, Picture)]
         assert 1 <= len(batch) <= size
         assert len(pixels) <= 1 or sum(pixels) <= size * PIXELS
 
 
 def test_a_full_pass_does_not_wait_for_another_picture():
     taken = []
-    coming = (taken.append(i) or picture(1) for i in range(9))
+    coming = (taken.append(i) or Asked(picture(1)) for i in range(9))
     next(micro_batches(coming, 3))
     assert taken == [0, 1, 2]
-
-
-@dataclass(eq=False)
-class Asked:
-    picture: Picture
-    fits_with: int
-    """Results that can be had together with this one."""
 
 
 def asked(*fits_with: int) -> list[Asked]:

@@ -1,0 +1,103 @@
+"""The attention of SAM's image encoder, with its relative positions, in fused calls.
+
+transformers adds up one matrix of biases, heads x 4096 x 4096, for the whole picture: 400 MB at 6
+heads in float32, written and read again. On a CPU here it is made for one block of queries and
+one head at a time, so that it never leaves the cache. `docs/performance.md` has what that gives.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers.models.sam.modeling_sam import SamVisionAttention, SamVisionLayer
+
+__all__ = ["Attention", "fuse"]
+
+QUERIES = 1024
+"""Queries a block on a CPU: below 768 torch works in smaller pieces, and more leave the cache."""
+PIECES = 4
+"""What torch makes of such a block to share it among threads."""
+
+
+class Attention(nn.Module):
+    """Takes the place of transformers' attention of a layer, and has its weights and their names.
+
+    Args:
+        given: of a layer with windows or without.
+    """
+
+    def __init__(self, given: SamVisionAttention) -> None:
+        super().__init__()
+        self.heads: int = given.num_attention_heads
+        self.qkv, self.proj = given.qkv, given.proj
+        self.rel_pos_h, self.rel_pos_w = given.rel_pos_h, given.rel_pos_w
+
+    def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """(windows, height, width, dim) -> the same, and no weights of attention."""
+        size = hidden_states.shape[1:3]
+        query, keys, values = (
+            part.transpose(1, 2)
+            for part in self.qkv(hidden_states)
+            .flatten(1, 2)
+            .unflatten(-1, (3, self.heads, -1))
+            .unbind(2)
+        )
+        grid = query.unflatten(2, size)
+        down = torch.einsum("bnhwc,hkc->bnhwk", grid, _distances(self.rel_pos_h, size[0]))
+        across = torch.einsum("bnhwc,wkc->bnhwk", grid, _distances(self.rel_pos_w, size[1]))
+        attended = attend(query, keys, values, down, across)
+        return self.proj(attended.transpose(1, 2).flatten(2).unflatten(1, size)), None
+
+
+def attend(
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    down: torch.Tensor,
+    across: torch.Tensor,
+) -> torch.Tensor:
+    """Attention over a grid with decomposed relative positions (Li et al., MViTv2, 2022).
+
+    Args:
+        query, keys, values: (windows, heads, height x width, dim).
+        down: (windows, heads, height, width, height) added where a query attends to a row.
+        across: (windows, heads, height, width, width) added where it attends to a column.
+
+    Returns:
+        (windows, heads, height x width, dim).
+    """
+    heads, length, width = query.shape[1], query.shape[2], down.shape[3]
+    if query.device.type != "cpu" or length <= QUERIES:
+        return F.scaled_dot_product_attention(query, keys, values, attn_mask=_bias(down, across))
+    attended = torch.empty_like(query)
+    rows = QUERIES // width
+    together = max(1, torch.get_num_threads() // PIECES)
+    for head in range(0, heads, together):
+        chosen = slice(head, head + together)
+        for top in range(0, length // width, rows):
+            some = slice(top, top + rows)
+            places = slice(top * width, (top + rows) * width)
+            attended[:, chosen, places] = F.scaled_dot_product_attention(
+                query[:, chosen, places],
+                keys[:, chosen],
+                values[:, chosen],
+                attn_mask=_bias(down[:, chosen, some], across[:, chosen, some]),
+            )
+    return attended
+
+
+def _bias(down: torch.Tensor, across: torch.Tensor) -> torch.Tensor:
+    """(windows, heads, queries, keys)."""
+    return (down[..., :, None] + across[..., None, :]).flatten(2, 3).flatten(3)
+
+
+def _distances(table: torch.Tensor, size: int) -> torch.Tensor:
+    """Rows of the table (2 size - 1, dim) for each pair of positions (size, size, dim)."""
+    places = torch.arange(size, device=table.device)
+    return table[places[:, None] - places[None, :] + size - 1]
+
+
+def fuse(model: nn.Module) -> None:
+    """Give every layer of SAM's image encoder in a model this attention."""
+    for layer in model.modules():
+        if isinstance(layer, SamVisionLayer) and isinstance(layer.attn, SamVisionAttention):
+            layer.attn = Attention(layer.attn)
