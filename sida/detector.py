@@ -22,7 +22,9 @@ from sida.image.ahead import read_or_error, work_ahead
 from sida.image.read import Picture
 from sida.inference.device import out_of_memory, resolve
 from sida.inference.engine import Begun, Engine, Judged, Text, WantsMask
-from sida.inference.memory import micro_batches, within_memory
+from sida.inference.memory import fitting_batch, micro_batches, within_memory
+from sida.inference.quantize import check as check_quantization
+from sida.inference.quantize import quantize as quantize_model
 from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
 from sida.model.presets import PRESETS
 from sida.model.processor import Seen
@@ -82,10 +84,15 @@ class _Broken(NamedTuple):
 class Detector:
     """A loaded model that judges pictures. Use one from one thread."""
 
-    def __init__(self, loaded: Loaded, batch_size: int = 4) -> None:
+    def __init__(
+        self, loaded: Loaded, batch_size: int | Literal["auto"] = 4, quantize: str | None = None
+    ) -> None:
         self.engine = Engine(loaded.model, loaded.processor)
+        self.quantize = quantize
         self.calibration = loaded.calibration
         self.model = ModelInfo(name=loaded.name, version=loaded.version, digest=loaded.digest)
+        if batch_size == "auto":
+            batch_size = fitting_batch(self.engine.model.device, self._try_out)
         self.batch_size = batch_size
 
     @classmethod
@@ -103,18 +110,20 @@ class Detector:
             name: `tiny`, `sida-7b`, …; a folder; or a hub name such as `saberzl/SIDA-7B`.
             device: `auto`, `cpu`, `cuda`, `cuda:1`, …
             dtype: `auto` (float32 on the CPU, bfloat16 elsewhere) or the name of one.
-            quantize: not offered yet; anything but None is refused.
+            quantize: `int8`, `int4` or `fp8` for the layers of the language model; needs torchao.
             batch_size: pictures a pass, and 12.5 megapixels for each of them; fewer where memory
-                does not suffice.
+                does not suffice. `auto` is 4 on the CPU; on CUDA what fits into free memory.
 
         Raises:
             CheckpointError: the weights are missing, broken or of another model.
             DownloadError: the hub cannot be reached.
-            DeviceError: this machine has no such device or number type.
+            DeviceError: this machine has no such device, number type or quantisation.
+            ConfigError: torchao is missing, or `batch_size` is below 1.
         """
         where, kind = resolve(device, dtype)
-        size = _batch_size(quantize, batch_size)
-        return cls(load(str(name), device=where, dtype=kind), size)
+        _check(batch_size, quantize, where, kind)
+        loaded = load(str(name), device=where if quantize is None else "cpu", dtype=kind)
+        return cls(_quantized(loaded, quantize, where), batch_size, quantize)
 
     @classmethod
     def random(
@@ -137,11 +146,13 @@ class Detector:
             ConfigError: there is no such preset or file, or its sizes make no network.
         """
         where, kind = resolve(device, dtype)
-        size = _batch_size(quantize, batch_size)
+        _check(batch_size, quantize, where, kind)
         with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
             torch.manual_seed(0)
             try:
-                detector = cls(load_random(str(sizes), device=where, dtype=kind), size)
+                begun = where if quantize is None else "cpu"
+                loaded = load_random(str(sizes), device=begun, dtype=kind)
+                detector = cls(_quantized(loaded, quantize, where), 1, quantize)
                 if str(sizes) not in PRESETS:
                     detector._try_out()
             except CONTRADICTIONS as error:
@@ -152,7 +163,7 @@ class Detector:
                     f"The sizes in {sizes} make no network ({reason}): they contradict each other; "
                     "correct them."
                 ) from error
-        return detector
+        return cls(loaded, batch_size, quantize)
 
     def _try_out(self) -> None:
         """See that every size fits the next: some contradictions show only in a pass."""
@@ -160,7 +171,7 @@ class Detector:
         rows = model.config.language.vocab_size
         if rows < pieces:
             raise ValueError(f"vocab is {rows}, the embedded tokenizer has {pieces} pieces")
-        grey = Picture(np.full((8, 8, 3), 128, np.uint8))
+        grey = Picture(np.full((1024, 1024, 3), 128, np.uint8))
         self.engine.judge_each([grey], [lambda _: True], [True])
 
     def detect(
@@ -368,11 +379,17 @@ def _failure(request: Request, error: PictureError) -> Failure:
     return Failure(image=name, error=error.code, message=str(error))
 
 
-def _batch_size(quantize: str | None, batch_size: int | Literal["auto"]) -> int:
-    if quantize is not None:
-        raise ConfigError(f"quantize={quantize!r} is not offered yet: leave it out.")
-    if batch_size == "auto":
-        return 4
-    if batch_size < 1:
+def _check(
+    batch_size: int | Literal["auto"], quantize: str | None, where: torch.device, kind: torch.dtype
+) -> None:
+    """Refuse what cannot be had before weights are read."""
+    if batch_size != "auto" and batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}, expected at least 1.")
-    return batch_size
+    if quantize is not None:
+        check_quantization(quantize, where, kind)
+
+
+def _quantized(loaded: Loaded, kind: str | None, where: torch.device) -> Loaded:
+    if kind is not None:
+        quantize_model(loaded.model, kind, where)
+    return loaded

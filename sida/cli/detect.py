@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sida.detector import Detector
     from sida.verdict import Failure, Verdict
 
-__all__ = ["register"]
+__all__ = ["DTypes", "load", "register"]
 
 DTypes = Literal["auto", "float32", "bfloat16", "float16"]
 MaskFor = Literal["tampered", "all", "none"]
@@ -66,7 +66,8 @@ def detect(
         DTypes, typer.Option(help="Number type; auto is float32 on the CPU, else bfloat16.")
     ] = "auto",
     quantize: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Smaller weights; no kind is offered yet.")
+        str | None,
+        typer.Option(metavar="KIND", help="Smaller language model: int8, int4 or fp8."),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Pictures a pass; chosen if left out.")
@@ -111,7 +112,7 @@ def detect(
     tally = _Tally(watched)
     with outputs.open() as emit, progress_bar("Judging") as show:
         show(0, len(inputs))
-        detector = _load(model, random_weights, (device, dtype, quantize, batch_size or "auto"))
+        detector = load(model, random_weights, (device, dtype, quantize, batch_size or "auto"))
         try:
             for given, result in _judge(detector, inputs, mask_for, explain):
                 tally.count(result)
@@ -187,7 +188,8 @@ def _inputs(paths: list[str], recursive: bool, from_list: Path | None) -> list[I
     return found
 
 
-def _load(model: str | None, random_weights: str | None, how: tuple[Any, ...]) -> "Detector":
+def load(model: str | None, random_weights: str | None, how: tuple[Any, ...]) -> "Detector":
+    """The detector that options ask for; `how` are the last four of `Detector.load`."""
     from sida.detector import Detector
 
     if random_weights is not None:

@@ -14,6 +14,8 @@ __all__ = ["Attention", "fuse"]
 
 QUERIES = 1024
 """Queries a block on a CPU: below 768 torch works in smaller pieces, and more leave the cache."""
+BIAS_BYTES = 2**28
+"""Of the biases that are made at once elsewhere."""
 PIECES = 4
 """What torch makes of such a block to share it among threads."""
 
@@ -65,15 +67,19 @@ def attend(
     Returns:
         (windows, heads, height x width, dim).
     """
-    heads, length, width = query.shape[1], query.shape[2], down.shape[3]
-    if query.device.type != "cpu" or length <= QUERIES:
+    windows, heads, length, _ = query.shape
+    height, width = down.shape[2:4]
+    if length <= QUERIES:
         return F.scaled_dot_product_attention(query, keys, values, attn_mask=_bias(down, across))
+    if query.device.type == "cpu":
+        rows, together = max(1, QUERIES // width), max(1, torch.get_num_threads() // PIECES)
+    else:
+        one = windows * length**2 * query.element_size()
+        rows, together = height, max(1, BIAS_BYTES // one)
     attended = torch.empty_like(query)
-    rows = QUERIES // width
-    together = max(1, torch.get_num_threads() // PIECES)
     for head in range(0, heads, together):
         chosen = slice(head, head + together)
-        for top in range(0, length // width, rows):
+        for top in range(0, height, rows):
             some = slice(top, top + rows)
             places = slice(top * width, (top + rows) * width)
             attended[:, chosen, places] = F.scaled_dot_product_attention(

@@ -17,7 +17,7 @@ from sida.model.processor import HasPixels, SidaProcessor
 from sida.model.prompt import IMAGE_TOKEN, conversation
 from sida.model.sida import Sida
 
-__all__ = ["Begun", "Engine", "Judged", "Text", "WantsMask"]
+__all__ = ["Begun", "Engine", "Judged", "Looked", "Text", "WantsMask"]
 
 WantsMask = Callable[[np.ndarray], bool]
 
@@ -47,6 +47,22 @@ class Judged:
     class_logits: np.ndarray
     mask_logits: np.ndarray | None
     past: Past | None
+
+
+class Looked(NamedTuple):
+    """What one pass says of a micro-batch.
+
+    Attributes:
+        class_logits: (pictures, 3).
+        prompts: (pictures, out_dim), of the masks.
+        state: what the encoder keeps for masks.
+        past: keys and values, where they were wanted.
+    """
+
+    class_logits: torch.Tensor
+    prompts: torch.Tensor
+    state: Any
+    past: Past
 
 
 class Begun(NamedTuple):
@@ -125,15 +141,12 @@ class Engine:
         device, dtype = self.model.device, self.model.dtype
         inputs, frames = self.processor(pictures, masks=False)
         inputs = inputs.to(device, dtype)
-        tokens, state = self.model.image_tokens(inputs)
         keep = self.explains and any(wants_text)
-        hidden, past = self._read(tokens, keep)
-        logits = self.model.classify(hidden[:, 0])
-        prompts = self.model.mask_prompts(logits, hidden[:, 1:])[:, 0]
-        scores = logits.float().cpu().numpy()
+        looked = self.look(inputs, keep)
+        scores = looked.class_logits.float().cpu().numpy()
         lost = set(np.flatnonzero(~np.isfinite(scores).all(1)).tolist())
         chosen = [i for i, want in enumerate(wants_mask) if i not in lost and want(scores[i])]
-        masks = self._masks(pictures, frames, inputs, state, prompts, chosen)
+        masks = self._masks(pictures, frames, inputs, looked, chosen)
         lost |= set(chosen) - masks.keys()
         return [
             _not_finite(dtype)
@@ -141,32 +154,35 @@ class Engine:
             else Judged(
                 class_logits=scores[i],
                 mask_logits=masks.get(i),
-                past=past.part(i, self.prompt_length) if keep and wants_text[i] else None,
+                past=looked.past.part(i, self.prompt_length) if keep and wants_text[i] else None,
             )
             for i in range(len(pictures))
         ]
 
-    def _read(self, tokens: torch.Tensor, keep: bool) -> tuple[torch.Tensor, Past]:
-        """Hidden states (pictures, 2, dim) that class and mask prompt are read from.
+    @torch.inference_mode()
+    def look(self, inputs: Inputs, keep: bool = False) -> Looked:
+        """The one pass over a micro-batch, up to class and mask prompt.
 
         Args:
-            tokens: (pictures, image tokens, dim).
-            keep: whether keys and values are wanted after the pass.
+            inputs: on the model's device, in its number type.
+            keep: whether keys and values are wanted afterwards.
         """
+        tokens, state = self.model.image_tokens(inputs)
         ids = torch.tensor([self.ids[self._image :]], device=tokens.device)
         embeds = self.model.embed(ids.expand(len(tokens), -1), tokens)
         known = self._prefix
         past = Past(known.layers, known.length, 0 if keep else None)
         read = [self.prompt_length - 1 - known.length, embeds.shape[1] - 1]
-        return prefill(self.model.language, embeds, past, read), past
+        hidden = prefill(self.model.language, embeds, past, read)
+        logits = self.model.classify(hidden[:, 0])
+        return Looked(logits, self.model.mask_prompts(logits, hidden[:, 1:])[:, 0], state, past)
 
     def _masks(
         self,
         pictures: Sequence[HasPixels],
         frames: Sequence[Any],
         inputs: Inputs,
-        state: Any,
-        prompts: torch.Tensor,
+        looked: Looked,
         chosen: list[int],
     ) -> dict[int, np.ndarray]:
         """Mask logits (height, width) of the chosen pictures by their place in the batch.
@@ -182,7 +198,8 @@ class Engine:
             owner = torch.tensor(chosen)[own.owner].to(inputs.vision.owner.device)
             inputs = inputs._replace(mask=own.to(self.model.device, self.model.dtype))
         windows = torch.isin(owner, torch.tensor(chosen, device=owner.device)).nonzero()[:, 0]
-        logits = self.model.decode_masks(inputs, windows, prompts[owner[windows]], state)
+        prompts = looked.prompts[owner[windows]]
+        logits = self.model.decode_masks(inputs, windows, prompts, looked.state)
         owners = owner[windows]
         parts = {i: logits[owners == i] for i in chosen}
         return {

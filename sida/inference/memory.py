@@ -10,10 +10,16 @@ from sida.errors import PictureError
 from sida.image.read import Picture
 from sida.inference.device import out_of_memory
 
-__all__ = ["PIXELS", "micro_batches", "within_memory"]
+__all__ = ["PIXELS", "fitting", "fitting_batch", "micro_batches", "within_memory"]
 
 PIXELS = 12_500_000
 """What a picture of a micro-batch may have on average: those of a telephone's photograph."""
+
+BATCH = 4
+"""Pictures a pass on the CPU; more of them bring nothing there (`docs/performance.md`)."""
+MOST = 64
+SHARE = 0.8
+"""Of the free memory that passes may take."""
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +33,29 @@ class HasPicture(Protocol):
 
 Asked = TypeVar("Asked", bound=HasPicture)
 Result = TypeVar("Result")
+
+
+def fitting_batch(device: torch.device, judge_one: Callable[[], object]) -> int:
+    """Pictures a pass that free memory suffices for.
+
+    Args:
+        judge_one: judges one large picture with mask and text; on CUDA what it takes is measured.
+    """
+    if device.type != "cuda":
+        return BATCH
+    judge_one()  # what is allocated once is not counted to the picture
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    judge_one()
+    taken = torch.cuda.max_memory_allocated(device) - before
+    free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - before
+    return fitting(free, taken)
+
+
+def fitting(free: int, taken: int) -> int:
+    """The largest power of two, at most 64, that `SHARE` of the free bytes suffices for."""
+    fits = int(SHARE * free / max(1, taken))
+    return 1 << min(max(fits, 1), MOST).bit_length() - 1
 
 
 def micro_batches(asked: Iterable[Asked], size: int) -> Iterator[list[Asked]]:

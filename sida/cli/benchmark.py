@@ -1,0 +1,129 @@
+"""`sida benchmark`: how fast a model runs on this machine."""
+
+import json as json_
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sida.cli.detect import DTypes, load
+from sida.cli.edge import say
+from sida.cli.progress import progress_bar
+
+__all__ = ["register"]
+
+STAGES = {
+    "read": "reading the JPEG",
+    "preprocess": "cutting windows",
+    "vision": "vision encoder",
+    "language": "language model",
+    "mask_encoder": "mask encoder",
+    "mask_decoder": "mask decoder",
+    "mask_resize": "mask at the picture's size",
+    "text_token": "each token of an explanation",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the app."""
+    app.command()(benchmark)
+
+
+def benchmark(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Where --json writes; left out: prints.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name of `sida models` (tiny if left out), a folder, or a hub name.",
+        ),
+    ] = None,
+    random_weights: Annotated[
+        str | None,
+        typer.Option(metavar="PRESET|FILE", help="An untrained model of these sizes instead."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ...")
+    ] = "auto",
+    dtype: Annotated[
+        DTypes, typer.Option(help="Number type; auto is float32 on the CPU, else bfloat16.")
+    ] = "auto",
+    quantize: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="Smaller language model: int8, int4 or fp8."),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Pictures a pass; chosen if left out.")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0.0, help="For each figure; each is measured three times at least.")
+    ] = 5.0,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object; with FILE, write it there.")
+    ] = False,
+) -> None:
+    """Measure rates, latency, memory and stages.
+
+    With --random-weights nothing need be downloaded: the speed is that of the trained model.
+
+    \b
+    Examples:
+      sida benchmark
+      sida benchmark --random-weights sida-7b --device cuda --json sida-7b.json
+    """
+    from sida.files import write_text
+
+    if random_weights is not None and model is not None:
+        raise typer.BadParameter("--model and --random-weights exclude each other: give one")
+    if file is not None and not json:
+        raise typer.BadParameter(f"{file} is only written with --json: add it")
+    from sida.benchmark import benchmark as run
+
+    with progress_bar("Measuring") as show:
+        detector = load(model, random_weights, (device, dtype, quantize, batch_size or "auto"))
+        found = run(detector, seconds, show)
+    text = json_.dumps(found, indent=1)
+    if json and file is None:
+        typer.echo(text)
+        return
+    typer.echo(_table(found), nl=False)
+    if file is not None:
+        write_text(file, text + "\n")
+        say(f"Wrote {file}.")
+
+
+def _table(found: dict[str, Any]) -> str:
+    from sida.cli.table import columns
+
+    machine, model, share = found["machine"], found["model"], found["matrix_rate_share"]
+    rows = [
+        ("model", f"{model['name']}, {_kind(model)}, {model['weights_bytes'] / 1e6:,.0f} MB"),
+        ("machine", f"{machine['device']}: {machine['processor']}, {machine['threads']} threads"),
+        ("batch", f"{found['batch_size']} pictures of {' x '.join(map(str, found['picture']))}"),
+    ]
+    for name, what in (("verdict", "verdicts"), ("verdict_and_mask", "verdicts with masks")):
+        flops = found["flops_per_image"][name] / 1e9
+        rows.append(
+            (
+                what,
+                f"{found['rates'][name]:,.2f} a second: {flops:,.1f} GFLOP each, "
+                f"{100 * share[name]:.0f} % of the matrix rate",
+            )
+        )
+    latency = found["latency_ms"]
+    rows += [
+        (
+            "one JPEG, verdict and mask",
+            f"{latency['p50']:,.0f} ms (95 of 100 within {latency['p95']:,.0f} ms)",
+        ),
+        ("peak memory", f"{found['peak_memory_bytes'] / 1e6:,.0f} MB"),
+        ("matrix rate", f"{found['matrix_rate'] / 1e9:,.0f} GFLOP a second"),
+    ]
+    rows += [(STAGES[name], f"{each:,.2f} ms") for name, each in found["stages_ms"].items()]
+    return columns(("What", "Measured"), rows)
+
+
+def _kind(model: dict[str, Any]) -> str:
+    return model["dtype"] + (f" and {model['quantize']}" if model["quantize"] else "")
