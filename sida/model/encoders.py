@@ -24,7 +24,7 @@ from transformers.models.sam.modeling_sam import (
 from sida.model.config import NativeVisionConfig, SidaConfig
 from sida.model.inputs import Inputs
 from sida.model.neck import Neck
-from sida.model.statistics import LUMA, SECOND_DIFFERENCES, Statistics
+from sida.model.statistics import LUMA, Statistics, pieces, second_differences
 from sida.model.views import ClipSamViews, NativeViews
 
 __all__ = [
@@ -179,6 +179,20 @@ class Native(nn.Module):
     def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, NativeState]:
         """Image tokens (pictures, image_tokens, language width), and the features for masks."""
         pixels, valid, owner = inputs.vision
+        some = pieces(len(pixels), pixels.device)
+        parts = [
+            self._features(*part) for part in zip(pixels.split(some), valid.split(some), strict=True)
+        ]
+        *kept, noise = (torch.cat(level) for level in zip(*parts, strict=True))
+        inside = valid_mask(valid, kept[-1].shape[-2:], 16)
+        # Features are those of the mask: few pictures of a class are soon known by heart.
+        pooled = self.pool(kept[-1].detach(), F.avg_pool2d(noise, 4), inside, owner)
+        weighed = self.weigh(self.statistics(pixels, valid, owner))
+        tokens = torch.cat([weighed.unflatten(1, (MEASURED_TOKENS, -1)), pooled], dim=1)
+        return tokens, NativeState(tuple(kept), noise, valid, owner)
+
+    def _features(self, pixels: torch.Tensor, valid: torch.Tensor) -> list[torch.Tensor]:
+        """Of some windows (windows, 3, height, width): features at each stride, then the noise."""
         inside = valid_mask(valid, pixels.shape[-2:], 1)
         residuals, noise = self.residuals(pixels, valid)
         x = torch.cat([pixels * inside, residuals], dim=1)
@@ -193,11 +207,7 @@ class Native(nn.Module):
             kept.append(x)
             if level < len(self.downs):
                 x = self.downs[level](x)
-        # Features are those of the mask: few pictures of a class are soon known by heart.
-        pooled = self.pool(x.detach(), F.avg_pool2d(noise, 4), inside, owner)
-        weighed = self.weigh(self.statistics(pixels, valid, owner))
-        tokens = torch.cat([weighed.unflatten(1, (MEASURED_TOKENS, -1)), pooled], dim=1)
-        return tokens, NativeState(tuple(kept), noise, valid, owner)
+        return [*kept, noise]
 
     def fit(self, batches: Iterable[Inputs]) -> None:
         """Fit the scales of what is measured, to pictures such as it will be trained on."""
@@ -258,15 +268,6 @@ class Residuals(nn.Module):
     levels = 6
     """Maps of noise: each filter's over 12 and over 36 pixels."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("kernels", self.bank(), persistent=False)
-
-    @staticmethod
-    def bank() -> torch.Tensor:
-        """Kernels (3, 3, 3, 3) from colours in -1..1 to differences of luma in grey levels."""
-        return 127.5 * SECOND_DIFFERENCES * LUMA[:, None, None]
-
     def forward(
         self, pixels: torch.Tensor, valid: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -278,9 +279,10 @@ class Residuals(nn.Module):
         Returns:
             (windows, 3, height, width) in -1..1, and (windows, 6, height / 4, width / 4).
         """
-        kernels = self.get_buffer("kernels").to(pixels.dtype)
+        luma = torch.einsum("c,nchw->nhw", 127.5 * LUMA.to(pixels), pixels)
         inside = valid_mask(valid, pixels.shape[-2:], 1, margin=1).to(pixels.dtype)
-        residual = F.conv2d(pixels, kernels, padding=1) * inside
+        # The border is none of a window's inside, so what it is padded with does not matter.
+        residual = F.pad(torch.stack(second_differences(luma), dim=1), (1, 1, 1, 1)) * inside
         # Means of float32: squares of grey levels leave the range of float16.
         energy = F.avg_pool2d(residual.float().square(), 4)
         share = F.avg_pool2d(inside.float(), 4)
@@ -471,5 +473,3 @@ def initialize(module: nn.Module) -> None:
     elif isinstance(module, Statistics):
         init.zeros_(module.get_buffer("mean"))
         init.ones_(module.get_buffer("deviation"))
-    elif isinstance(module, Residuals):
-        init.copy_(module.get_buffer("kernels"), Residuals.bank())

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["LUMA", "SECOND_DIFFERENCES", "Statistics", "measure"]
+__all__ = ["LUMA", "Statistics", "measure", "pieces", "second_differences"]
 
 SMALLEST = 24
 """Pixels a side that the measurements need; smaller windows are extended by their border."""
@@ -23,15 +23,28 @@ LAGS = (
 )
 CHROMA_FREQUENCIES = 20
 LUMA = torch.tensor([0.299, 0.587, 0.114])
-SECOND_DIFFERENCES = torch.tensor(
-    [
-        [[0, 0, 0], [1, -2, 1], [0, 0, 0]],
-        [[0, 1, 0], [0, -2, 0], [0, 1, 0]],
-        [[-0.5, 1, -0.5], [1, -2, 1], [-0.5, 1, -0.5]],
-    ]
-)[:, None]
-"""Kernels (3, 1, 3, 3) along rows, along columns, and both: the linear ones of the spatial rich
-model (Fridrich and Kodovský, 2012) that a small network profits from most."""
+PIECE = 16
+"""Windows that a CPU works on at once, so that what it makes of them stays in its cache."""
+
+
+def second_differences(plane: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of (…, h, w) along rows, along columns, and both, each (…, h - 2, w - 2).
+
+    The linear ones of the spatial rich model (Fridrich and Kodovský, 2012) that a small network
+    profits from most. As sums of shifted planes they take a third of the time of convolutions.
+    """
+    down = _second_difference(plane.transpose(-1, -2)).transpose(-1, -2)
+    both = -0.5 * _second_difference(down)
+    return _second_difference(plane[..., 1:-1, :]), down[..., 1:-1], both
+
+
+def _second_difference(plane: torch.Tensor) -> torch.Tensor:
+    return (plane[..., :-2] + plane[..., 2:]).sub_(plane[..., 1:-1], alpha=2)
+
+
+def pieces(count: int, device: torch.device) -> int:
+    """How many of so many windows are worked on at once."""
+    return PIECE if device.type == "cpu" else max(1, count)
 
 
 def _cosines() -> torch.Tensor:
@@ -56,9 +69,8 @@ def measure(pixels: torch.Tensor) -> torch.Tensor:
     """
     luma = torch.einsum("c,nchw->nhw", LUMA.to(pixels.device), pixels)[:, None]
     blue, red = pixels[:, 2:] - luma, pixels[:, :1] - luma
-    both = SECOND_DIFFERENCES[2:].to(pixels.device)
     found = [_noise(pixels)]
-    found += [_periods(F.conv2d(plane, both)) for plane in (luma, blue, red)]
+    found += [_periods(second_differences(plane)[2]) for plane in (luma, blue, red)]
     found += [
         _spectrum(luma, 63, zeros=True),
         _spectrum(blue, CHROMA_FREQUENCIES),
@@ -70,8 +82,7 @@ def measure(pixels: torch.Tensor) -> torch.Tensor:
 
 def _noise(pixels: torch.Tensor) -> torch.Tensor:
     """Strength of each residual in each colour, how colours go together, how spiky it is."""
-    kernels = SECOND_DIFFERENCES.to(pixels.device)
-    planes = F.conv2d(pixels.flatten(0, 1)[:, None], kernels).unflatten(0, (-1, 3)).flatten(3)
+    planes = torch.stack(second_differences(pixels), dim=2).flatten(3)
     energy = planes.square().mean(3)
     pairs = [
         (planes[:, a] * planes[:, b]).mean(2) / (energy[:, a] * energy[:, b] + 1e-3).sqrt()
@@ -159,11 +170,12 @@ class Statistics(nn.Module):
         values = pixels.new_zeros(len(pixels), Statistics.count, dtype=torch.float32)
         with torch.autocast(pixels.device.type, enabled=False):
             for size in valid.unique(dim=0).tolist():
-                chosen = (valid == valid.new_tensor(size)).all(1)
-                inside = 127.5 * (pixels[chosen, :, : size[0], : size[1]].float() + 1)
-                lacks = [max(0, SMALLEST - length) for length in size]
-                inside = F.pad(inside, (0, lacks[1], 0, lacks[0]), mode="replicate")
-                values[chosen] = measure(inside)
+                alike = (valid == valid.new_tensor(size)).all(1).nonzero()[:, 0]
+                for chosen in alike.split(pieces(len(alike), pixels.device)):
+                    inside = 127.5 * (pixels[chosen, :, : size[0], : size[1]].float() + 1)
+                    lacks = [max(0, SMALLEST - length) for length in size]
+                    inside = F.pad(inside, (0, lacks[1], 0, lacks[0]), mode="replicate")
+                    values[chosen] = measure(inside)
         return values
 
     @torch.no_grad()
