@@ -8,12 +8,12 @@ one head at a time, so that it never leaves the cache. `docs/performance.md` has
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers.models.sam.modeling_sam import SamVisionAttention, SamVisionLayer
+from transformers.models.sam.modeling_sam import SamMLPBlock, SamVisionAttention, SamVisionLayer
 
-__all__ = ["Attention", "fuse"]
+__all__ = ["Attention", "Mlp", "fuse"]
 
 QUERIES = 1024
-"""Queries a block on a CPU: below 768 torch works in smaller pieces, and more leave the cache."""
+"""Positions a block on a CPU: below 768 torch works in smaller pieces, and more leave the cache."""
 BIAS_BYTES = 2**28
 """Of the biases that are made at once elsewhere."""
 PIECES = 4
@@ -77,23 +77,45 @@ def attend(
         one = windows * length**2 * query.element_size()
         rows, together = height, max(1, BIAS_BYTES // one)
     attended = torch.empty_like(query)
+    # Written anew for each block: memory that the system must hand out again costs more than this.
+    biases = query.new_empty(windows, min(together, heads), rows, width, height, width)
     for head in range(0, heads, together):
         chosen = slice(head, head + together)
         for top in range(0, height, rows):
             some = slice(top, top + rows)
             places = slice(top * width, (top + rows) * width)
+            bias = _bias(down[:, chosen, some], across[:, chosen, some], biases)
             attended[:, chosen, places] = F.scaled_dot_product_attention(
-                query[:, chosen, places],
-                keys[:, chosen],
-                values[:, chosen],
-                attn_mask=_bias(down[:, chosen, some], across[:, chosen, some]),
+                query[:, chosen, places], keys[:, chosen], values[:, chosen], attn_mask=bias
             )
     return attended
 
 
-def _bias(down: torch.Tensor, across: torch.Tensor) -> torch.Tensor:
-    """(windows, heads, queries, keys)."""
-    return (down[..., :, None] + across[..., None, :]).flatten(2, 3).flatten(3)
+def _bias(
+    down: torch.Tensor, across: torch.Tensor, out: torch.Tensor | None = None
+) -> torch.Tensor:
+    """(windows, heads, queries, keys), in the memory of `out` unless gradients are wanted."""
+    if out is None or torch.is_grad_enabled():
+        bias = down[..., :, None] + across[..., None, :]
+    else:
+        bias = out[:, : down.shape[1], : down.shape[2]]
+        torch.add(down[..., :, None], across[..., None, :], out=bias)
+    return bias.flatten(2, 3).flatten(3)
+
+
+class Mlp(nn.Module):
+    """Takes the place of transformers' feed-forward part; on a CPU in pieces that stay in cache."""
+
+    def __init__(self, given: SamMLPBlock) -> None:
+        super().__init__()
+        self.lin1, self.lin2, self.act = given.lin1, given.lin2, given.act
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(windows, height, width, dim) -> the same."""
+        tokens = hidden_states.flatten(0, 2)
+        some = QUERIES if tokens.device.type == "cpu" else len(tokens)
+        parts = [self.lin2(self.act(self.lin1(part))) for part in tokens.split(some)]
+        return torch.cat(parts).view_as(hidden_states)
 
 
 def _distances(table: torch.Tensor, size: int) -> torch.Tensor:
@@ -103,7 +125,7 @@ def _distances(table: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def fuse(model: nn.Module) -> None:
-    """Give every layer of SAM's image encoder in a model this attention."""
+    """Give every layer of SAM's image encoder in a model these parts."""
     for layer in model.modules():
         if isinstance(layer, SamVisionLayer) and isinstance(layer.attn, SamVisionAttention):
-            layer.attn = Attention(layer.attn)
+            layer.attn, layer.mlp = Attention(layer.attn), Mlp(layer.mlp)
