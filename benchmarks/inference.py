@@ -1,14 +1,14 @@
 """Verdicts and masks against what one would write by hand with transformers, in turn in one run.
 
-python benchmarks/inference.py SIZES.json [--batch-size 4] [--rounds 5] [--device auto] [--dtype auto]
+python benchmarks/inference.py SIZES.json [--batch-size 4] [--rounds 5] [--threads N]
 
-By hand: `LlavaForConditionalGeneration.generate` with its cache, 24 new tokens, and the image encoder
-of `SamModel`, one picture at a time. Ours: class and mask prompt from one prefill; with masks, SAM's
-encoder, its mask decoder, and the mask at the picture's size as well. Both have the same random
-weights and get the same random tensors, 36 + 256 + 44 tokens; before anything is timed, class logits
-and masks are compared. A round times each in turn, by hand one picture and ours a batch. Beside the
-time on the clock stands that of the processor, which hardly depends on what else the machine does if
---threads is 1.
+By hand: `LlavaForConditionalGeneration.generate` with its cache, 24 new tokens, and the image
+encoder of `SamModel`, one picture at a time. Ours: class and mask prompt from one prefill; with
+masks SAM's encoder, its mask decoder, and the mask at the picture's size as well. Both have the
+same random weights and get the same random tensors, 36 + 256 + 44 tokens; before anything is timed,
+class logits and masks are compared. A round times each in turn, by hand one picture and ours a
+batch. Beside the time on the clock stands that of the processor, which with --threads 1 depends
+less on what else the machine does.
 """
 
 import argparse

@@ -188,8 +188,8 @@ def test_what_cannot_be_had_is_refused_before_the_weights_are_read():
         Detector.load("tiny", device="tpu")
     with pytest.raises(DeviceError, match="no dtype 'int3'"):
         Detector.load("tiny", dtype="int3")
-    with pytest.raises(ConfigError, match="not offered yet"):
-        Detector.load("tiny", quantize="int8")
+    with pytest.raises(ConfigError, match="no quantisation 'int3'"):
+        Detector.load("tiny", quantize="int3")
     with pytest.raises(ConfigError, match="expected at least 1"):
         Detector.load("tiny", batch_size=0)
 

@@ -122,8 +122,10 @@ def _table(found: dict[str, Any]) -> str:
         ("matrix rate", f"{found['matrix_rate'] / 1e9:,.0f} GFLOP a second"),
     ]
     rows += [(STAGES[name], f"{each:,.2f} ms") for name, each in found["stages_ms"].items()]
-    return columns(("What", "Measured"), rows)
+    table: str = columns(("What", "Measured"), rows)
+    return table
 
 
 def _kind(model: dict[str, Any]) -> str:
-    return model["dtype"] + (f" and {model['quantize']}" if model["quantize"] else "")
+    kinds = [model["dtype"], model["quantize"]]
+    return " and ".join(filter(None, kinds))

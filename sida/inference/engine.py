@@ -168,6 +168,16 @@ class Engine:
             keep: whether keys and values are wanted afterwards.
         """
         tokens, state = self.model.image_tokens(inputs)
+        return self.ask(tokens, state, keep)
+
+    @torch.inference_mode()
+    def ask(self, tokens: torch.Tensor, state: Any, keep: bool = False) -> Looked:
+        """The language model's part of `look`.
+
+        Args:
+            tokens: (pictures, image tokens, dim).
+            state: of the encoder, handed on.
+        """
         ids = torch.tensor([self.ids[self._image :]], device=tokens.device)
         embeds = self.model.embed(ids.expand(len(tokens), -1), tokens)
         known = self._prefix

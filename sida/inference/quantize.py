@@ -1,4 +1,4 @@
-"""Smaller weights of the language model's layers, through torchao; everything else stays as it is."""
+"""Smaller weights of the language model's layers, through torchao; all else stays as it is."""
 
 from typing import Any
 

@@ -181,7 +181,8 @@ class Native(nn.Module):
         pixels, valid, owner = inputs.vision
         some = pieces(len(pixels), pixels.device)
         parts = [
-            self._features(*part) for part in zip(pixels.split(some), valid.split(some), strict=True)
+            self._features(*part)
+            for part in zip(pixels.split(some), valid.split(some), strict=True)
         ]
         *kept, noise = (torch.cat(level) for level in zip(*parts, strict=True))
         inside = valid_mask(valid, kept[-1].shape[-2:], 16)

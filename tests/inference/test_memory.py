@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sida.errors import PictureError
 from sida.image.read import Picture
-from sida.inference.memory import PIXELS, micro_batches, within_memory
+from sida.inference.memory import PIXELS, fitting, fitting_batch, micro_batches, within_memory
 
 MEGA = 10**6
 
@@ -139,3 +139,35 @@ def test_the_failed_pass_is_let_go_before_the_next_one():
         assert len(list(within_memory(work, asked(1, 1, 1, 1)))) == 4
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("free", "taken", "size"),
+    [
+        (100, 10, 8),
+        (100, 40, 2),
+        (100, 79, 1),
+        (100, 300, 1),
+        (0, 10, 1),
+        (10**9, 1, 64),
+        (5, 0, 4),
+    ],
+)
+def test_a_batch_is_the_largest_power_of_two_that_fits(free, taken, size):
+    assert fitting(free, taken) == size
+
+
+def test_what_one_picture_takes_is_measured_on_cuda(monkeypatch):
+    held = {"now": 5, "peak": 0}
+
+    def judge():
+        held["peak"] = max(held["peak"], held["now"] + 10)
+
+    cuda = torch.cuda
+    monkeypatch.setattr(cuda, "reset_peak_memory_stats", lambda _: held.update(peak=held["now"]))
+    monkeypatch.setattr(cuda, "memory_allocated", lambda _: held["now"])
+    monkeypatch.setattr(cuda, "max_memory_allocated", lambda _: held["peak"])
+    monkeypatch.setattr(cuda, "memory_reserved", lambda _: 25)
+    monkeypatch.setattr(cuda, "mem_get_info", lambda _: (180, 400))
+    assert fitting_batch(torch.device("cuda"), judge) == fitting(200, 10) == 16
+    assert fitting_batch(torch.device("cpu"), lambda: pytest.fail("not measured there")) == 4
