@@ -7,7 +7,6 @@ memory after each tenth of them. Without --size they have sides from 64 to 1600 
 """
 
 import argparse
-import os
 import re
 import tempfile
 import time
@@ -59,10 +58,9 @@ def main() -> None:
             if done % max(1, options.count // 10) == 0:
                 held.append(resident())
         seconds, used = time.perf_counter() - start, time.process_time() - cpu
-    cores = os.cpu_count() or 1
     print(
-        f"{options.count} pictures in {seconds:.1f} s: {options.count / seconds:.2f} a second on the "
-        f"clock, {options.count * cores / used:.2f} a second of {cores} processors' time"
+        f"{options.count} pictures in {seconds:.1f} s: {options.count / seconds:.2f} a second; "
+        f"{used / options.count:.3f} s of processor time each"
     )
     print("resident memory, MB: " + ", ".join(f"{each / 1e6:.0f}" for each in held))
 

@@ -22,7 +22,7 @@ from sida.inference.quantize import quantize
 
 
 def rounded_to_int4(model: nn.Module, group: int = 32) -> None:
-    """Weights of the language model's layers, rounded to 16 levels between the extremes of a group."""
+    """Round weights of the language model's layers to 16 levels between a group's extremes."""
     for module in model.language.layers.modules():
         if isinstance(module, nn.Linear):
             weight = module.weight.data.unflatten(1, (-1, group))
@@ -74,6 +74,11 @@ def on_pictures(name: str, data: str) -> None:
             f"{name} {kind}: {len(pairs)} pictures, the same verdict for {100 * same:.1f} %, "
             f"probabilities within {gap:.3f}, mean IoU of {len(masks)} masks {np.mean(masks):.4f}"
         )
+
+
+def never(_: np.ndarray) -> bool:
+    """No mask."""
+    return False
 
 
 def on_random(sizes: str) -> None:
