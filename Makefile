@@ -3,6 +3,8 @@
 # make check     ruff, mypy --strict, the order of the rooms
 # make cpu-run   the whole way once on the CPU: train some steps, then judge with what came of it
 #                (DATA=folder of labelled pictures, STEPS=number)
+# make gpu-benchmark  rates of sida-7b with random weights, whole and quantised, and the comparison
+#                with a composition of transformers; needs a CUDA device of 24 GB
 # make docs      write docs/cli.md anew from --help
 #
 # Another environment: make test BIN=path/to/env/bin/ (with the slash at its end; then nothing is installed)
@@ -21,7 +23,7 @@ RUNS := $(VENV)/runs.stamp
 TESTS := $(VENV)/tests.stamp
 endif
 
-.PHONY: demo test check cpu-run docs clean
+.PHONY: demo test check cpu-run gpu-benchmark docs clean
 
 demo: $(RUNS)
 	@$(BIN)sida detect $(EXAMPLES) --explain \
@@ -44,6 +46,16 @@ cpu-run: $(TESTS)
 	$(BIN)sida detect $(DATA)/real $(DATA)/full_synthetic $(DATA)/tampered --explain \
 		--model out/cpu-run/model --json out/cpu-run/verdicts.jsonl \
 		--masks out/cpu-run/masks --overlays out/cpu-run/overlays
+
+gpu-benchmark: $(TESTS)
+	$(BIN)python -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else "no CUDA device")'
+	mkdir -p out/gpu
+	$(BIN)sida benchmark --random-weights sida-7b --device cuda --json out/gpu/sida-7b.json
+	$(BIN)python -m pip install --quiet -c constraints.txt torchao
+	for kind in int8 int4 fp8; do $(BIN)sida benchmark --random-weights sida-7b --device cuda \
+		--quantize $$kind --json out/gpu/sida-7b-$$kind.json || exit 1; done
+	$(BIN)python benchmarks/inference.py sida-7b --device cuda --rounds 10 \
+		> out/gpu/by-hand.json
 
 docs: $(TESTS)
 	$(BIN)python docs/generate_cli.py

@@ -1,6 +1,6 @@
 """Verdicts and masks against what one would write by hand with transformers, in turn in one run.
 
-python benchmarks/inference.py SIZES.json [--batch-size 4] [--rounds 5] [--threads N]
+python benchmarks/inference.py PRESET|SIZES.json [--batch-size 4] [--rounds 5] [--threads N]
 
 By hand: `LlavaForConditionalGeneration.generate` with its cache, 24 new tokens, and the image
 encoder of `SamModel`, one picture at a time. Ours: class and mask prompt from one prefill; with
@@ -32,6 +32,8 @@ from sida.model.prompt import IMAGE_TOKEN
 from sida.model.sida import Sida
 
 NEW_TOKENS = 24
+TOKENS = (36, 44)
+"""Before the picture, and after it."""
 STEM = 7
 """Tokens of `[CLS] The image is tampered`, the last of those after the picture."""
 
@@ -118,10 +120,8 @@ def main() -> None:
     stock = SamVisionEncoder(model.config.mask.encoder()).to(device, dtype).eval()
     stock.load_state_dict(model.encoder.sam.state_dict())
     hand = ByHand(model, stock)
-    tokens = json.loads(Path(options.sizes).read_text()).get("prompt_tokens", {})
-    count = tokens.get("before_image", 36), tokens.get("after_image", 44)
     torch.manual_seed(0)
-    before, after = (torch.randint(5, 1000, (n,)).tolist() for n in count)
+    before, after = (torch.randint(5, 1000, (n,)).tolist() for n in TOKENS)
     ours = Ours(detector, before, after)
     ids = torch.tensor(
         [[*before, *[hand.image_id] * model.image_token_count, *after]], device=device
