@@ -19,7 +19,13 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+)
 from transformers.models.sam.modeling_sam import SamVisionEncoder
 
 from sida.benchmark import machine, matrix_rate
@@ -51,11 +57,14 @@ class ByHand:
             vision_feature_layer=ours.config.select_layer,
             vision_feature_select_strategy="default",
         )
-        self.llava = LlavaForConditionalGeneration(config).to(ours.device, ours.dtype).eval()
+        with torch.device("meta"):
+            self.llava = LlavaForConditionalGeneration(config).eval()
         inner = self.llava.model
-        inner.vision_tower.load_state_dict(ours.encoder.clip.state_dict(), strict=False)
-        inner.language_model.load_state_dict(ours.language.state_dict())
-        self.llava.lm_head.load_state_dict(ours.lm_head.state_dict())
+        tower = CLIPVisionModel(config.vision_config).to(ours.device, ours.dtype).eval()
+        # Ours lacks the last layer, whose output nobody reads.
+        tower.load_state_dict(ours.encoder.clip.state_dict(), strict=False)
+        inner.vision_tower, inner.language_model = tower, ours.language
+        self.llava.lm_head = ours.lm_head
         inner.multi_modal_projector = ours.encoder.projector
         self.sam = mask_encoder
 
