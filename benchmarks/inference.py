@@ -107,8 +107,11 @@ class Ours:
         """Class logits, and mask logits at the size of each picture."""
         looked = self.engine.look(inputs)
         windows = torch.arange(len(looked.prompts), device=looked.prompts.device)
-        logits = self.model.decode_masks(inputs, windows, looked.prompts, looked.state)
-        return looked.class_logits, [self.frame.restore(row[None]) for row in logits]
+        masks = []
+        for some in windows.split(1 if windows.device.type == "cpu" else len(windows)):
+            logits = self.model.decode_masks(inputs, some, looked.prompts[some], looked.state)
+            masks += [self.frame.restore(row[None]) for row in logits]
+        return looked.class_logits, masks
 
 
 def main() -> None:

@@ -181,7 +181,7 @@ class _Benchmark:
 
     @torch.inference_mode()
     def _stages(self) -> dict[str, float]:
-        """Milliseconds an image of each stage, the network's in batches."""
+        """Milliseconds an image of each stage: up to the verdict in batches, masks one by one."""
         engine, model, size = self.engine, self.model, self.size
         picture = read_picture(self.jpeg)
         inputs, frames = engine.processor(self.seen, masks=True)
@@ -189,17 +189,17 @@ class _Benchmark:
         tokens, state = model.image_tokens(inputs)
         looked = engine.ask(tokens, state)
         owner = (inputs.vision if inputs.mask is None else inputs.mask).owner
-        windows, prompts = torch.arange(len(owner), device=owner.device), looked.prompts[owner]
+        windows = (owner == 0).nonzero()[:, 0]  # of one picture, as masks are made on a CPU
+        prompts = looked.prompts[owner[windows]]
         embedding = model.encoder.embed(inputs, windows, state)
-        logits = model.decoder(embedding, prompts)[owner == 0]
+        logits = model.decoder(embedding, prompts)
         stages = {
             "read": self._median(lambda: read_picture(self.jpeg)),
             "preprocess": self._median(lambda: engine.processor.see(picture, masks=True)),
             "vision": self._median(lambda: model.image_tokens(inputs)) / size,
             "language": self._median(lambda: engine.ask(tokens, state)) / size,
-            "mask_encoder": self._median(lambda: model.encoder.embed(inputs, windows, state))
-            / size,
-            "mask_decoder": self._median(lambda: model.decoder(embedding, prompts)) / size,
+            "mask_encoder": self._median(lambda: model.encoder.embed(inputs, windows, state)),
+            "mask_decoder": self._median(lambda: model.decoder(embedding, prompts)),
             "mask_resize": self._median(lambda: frames[0].restore(logits).cpu()),
         }
         return {name: round(1000 * each, 2) for name, each in stages.items()}

@@ -48,6 +48,15 @@ NOT_RUN = {
     "python benchmarks/loading_memory.py": "writes a gigabyte, and takes minutes",
     "python benchmarks/kill_training.py": "takes minutes",
     "python benchmarks/training.py ../shared/oracle/sizes_mid.json --steps 1": "takes minutes",
+    "sida benchmark --random-weights ../shared/oracle/sizes_mid.json --device cpu "
+    "--dtype float32 \\\n  --batch-size 4 --json": "needs the file of sizes, and takes minutes",
+    "python benchmarks/inference.py ../shared/oracle/sizes_mid.json --batch-size 4 --rounds 3 "
+    "--threads 1": "takes ten minutes",
+    "python benchmarks/quantization.py $SIDA_SHARED/data/val --sizes "
+    "$SIDA_SHARED/oracle/sizes_mid.json": "needs torchao and the pictures, and takes minutes",
+    "python benchmarks/planned_memory.py": "the benchmarks are not in the folder of this test",
+    "python benchmarks/cold_start.py --rounds 3": "takes minutes",
+    "python benchmarks/folder.py --count 2000": "takes many minutes",
     "torchrun --standalone --nproc_per_node=2 -m sida train tiny data=examples max_steps=2 \\\n"
     "  batch_size=6 crops=[32] trackers=[] workers=0 --out run-of-two": (
         "test_two_processes_take_the_steps_of_one runs its like"

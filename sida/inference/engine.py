@@ -207,16 +207,20 @@ class Engine:
         else:
             owner = torch.tensor(chosen)[own.owner].to(inputs.vision.owner.device)
             inputs = inputs._replace(mask=own.to(self.model.device, self.model.dtype))
-        windows = torch.isin(owner, torch.tensor(chosen, device=owner.device)).nonzero()[:, 0]
-        prompts = looked.prompts[owner[windows]]
-        logits = self.model.decode_masks(inputs, windows, prompts, looked.state)
-        owners = owner[windows]
-        parts = {i: logits[owners == i] for i in chosen}
-        return {
-            i: frames[i].restore(part).cpu().numpy()
-            for i, part in parts.items()
-            if torch.isfinite(part).all()
-        }
+        # A CPU is busy with one picture; of several at once nothing would stay in its cache.
+        together = [[i] for i in chosen] if owner.device.type == "cpu" else [chosen]
+        restored: dict[int, np.ndarray] = {}
+        for some in together:
+            windows = torch.isin(owner, torch.tensor(some, device=owner.device)).nonzero()[:, 0]
+            owners = owner[windows]
+            logits = self.model.decode_masks(inputs, windows, looked.prompts[owners], looked.state)
+            parts = {i: logits[owners == i] for i in some}
+            restored |= {
+                i: frames[i].restore(part).cpu().numpy()
+                for i, part in parts.items()
+                if torch.isfinite(part).all()
+            }
+        return restored
 
     def explain(self, begun: Sequence[Begun]) -> list[Text]:
         """Write explanations together, each going on from its own picture's prefill."""

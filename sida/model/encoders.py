@@ -77,10 +77,8 @@ class ClipSam(nn.Module):
         if not len(windows):  # transformers' attention cannot reshape an empty batch
             grid = self.sam.config.image_size // self.sam.config.patch_size
             return inputs.mask.pixels.new_zeros(0, self.sam.config.output_channels, grid, grid)
-        pixels = inputs.mask.pixels[windows]
-        # A CPU is busy with one picture; of several at once nothing would stay in its cache.
-        parts = pixels.split(1) if pixels.device.type == "cpu" else (pixels,)
-        return torch.cat([self.sam(part).last_hidden_state for part in parts])
+        embedding: torch.Tensor = self.sam(inputs.mask.pixels[windows]).last_hidden_state
+        return embedding
 
 
 class SamDecoder(nn.Module):

@@ -51,9 +51,9 @@ def test_masks_are_made_only_where_class_logits_call_for_them(engine, pictures, 
     for logits, each in zip(asked, found, strict=True):
         assert np.array_equal(logits, each.class_logits)
     _, frames = engine.processor([pictures[1], pictures[3]], masks=False)
-    assert decoded == [sum(len(frame.windows) for frame in frames)]
+    assert decoded == [len(frame.windows) for frame in frames]  # on a CPU one by one
     engine.judge(pictures, [never] * 4)
-    assert len(decoded) == 1
+    assert len(decoded) == 2
 
 
 def pasts(monkeypatch):
