@@ -44,6 +44,12 @@ NOT_RUN = {
     "make cpu-run": "takes minutes",
     "bash .ci/run": "would run this test again",
     "pip install sida": "needs a network",
+    "sida evaluate pictures/val --explanations "
+    "--similarity sentence-transformers/all-MiniLM-L6-v2 --out explained": "needs a network",
+    "sida evaluate pictures/val --baseline hf:models/detector --labels fake=not_real,nature=real "
+    '--baseline "command:python judge.py --fast" --out compared': (
+        "needs a model; tests/evaluation/test_baselines.py runs its like"
+    ),
     "python benchmarks/parity.py": "needs the recordings, and takes a minute",
     "python benchmarks/loading_memory.py": "writes a gigabyte, and takes minutes",
     "python benchmarks/kill_training.py": "takes minutes",

@@ -9,6 +9,7 @@ from sida.cli.edge import REACHED, messages, say
 from sida.cli.progress import progress_bars
 
 if TYPE_CHECKING:
+    from sida.detector import Detector
     from sida.evaluation.predictions import Judge
     from sida.evaluation.result import Result
     from sida.evaluation.tables import Sheet
@@ -65,10 +66,27 @@ def evaluate(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Of this split alone.")] = None,
     labels: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="NAMES",
-            help="What the numbers 0, 1, 2 stand for, if not real,full_synthetic,tampered.",
+            help="What the numbers 0, 1, 2 stand for, if not real,full_synthetic,tampered; "
+            "or what a baseline's words stand for, such as fake=full_synthetic,nature=real.",
+        ),
+    ] = None,
+    explanations: Annotated[
+        bool, typer.Option("--explanations", help="Let the model explain; measure its texts.")
+    ] = False,
+    similarity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Compare what texts mean by this sentence-embedding model."
+        ),
+    ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SPEC",
+            help="Also measure hf:FOLDER_OR_NAME, command:CMD or csv:FILE, and compare.",
         ),
     ] = None,
     leakage: Annotated[
@@ -98,6 +116,7 @@ def evaluate(
       sida evaluate pictures/val --out evaluation
       sida evaluate --from evaluation/predictions.jsonl --protocol published --out published
       sida evaluate pictures/val --shard 1/2 --out part1
+      sida evaluate pictures/val --baseline csv:scores.csv --out compared
     """
     from sida.evaluation import Options, Shard
     from sida.evaluation import evaluate as run
@@ -105,6 +124,7 @@ def evaluate(
 
     if predictions and model is not None:
         raise typer.BadParameter("--from measures what was judged already: leave out --model")
+    numbers, words = _labels(labels or [])
     options = Options(
         protocol=protocol,
         published_formulas=published_formulas,
@@ -112,14 +132,21 @@ def evaluate(
             dict.fromkeys([*(PERTURBATIONS if robustness else ()), *(perturbation or ())])
         ),
         split=split,
-        labels=labels,
+        labels=numbers,
         shard=Shard.parse(shard) if shard is not None else Shard(),
         leakage=leakage,
+        explanations=explanations,
+        similarity=similarity,
+        baselines=tuple(baseline or ()),
+        baseline_labels=words,
+        device=device,
     )
 
     def judge() -> "Judge":
+        from sida.evaluation.detecting import DetectorJudge
+
         ctx.meta[REACHED] = 2
-        return _detector(model, device, dtype, batch_size)
+        return DetectorJudge(_detector(model, device, dtype, batch_size), explanations)
 
     with messages(), progress_bars() as show:
         results = run(
@@ -136,11 +163,23 @@ def evaluate(
     _finish(results, out)
 
 
-def _detector(model: str | None, device: str, dtype: str, batch_size: int | None) -> "Judge":
+def _detector(model: str | None, device: str, dtype: str, batch_size: int | None) -> "Detector":
     from sida.detector import Detector
-    from sida.evaluation.detecting import DetectorJudge
 
-    return DetectorJudge(Detector.load(model or "tiny", device, dtype, None, batch_size or "auto"))
+    return Detector.load(model or "tiny", device, dtype, None, batch_size or "auto")
+
+
+def _labels(given: list[str]) -> tuple[str | None, dict[str, str]]:
+    """What numbers of the set stand for, and what words of baselines do."""
+    from sida.evaluation.baselines import parse_labels
+
+    numbers = [each for each in given if "=" not in each]
+    if len(numbers) > 1:
+        raise typer.BadParameter("--labels says twice what numbers stand for: give it once")
+    words = {
+        word: name for each in given if "=" in each for word, name in parse_labels(each).items()
+    }
+    return (numbers[0] if numbers else None), words
 
 
 def _print(name: str, result: "Result") -> None:
@@ -173,6 +212,10 @@ def _finish(results: "dict[str, Result]", out: Path) -> None:
             say(note)
         for failure in result.rows.failures:
             say(f"not judged: {failure.image}: {failure.message}")
+        for name, baseline in result.baselines.items():
+            if lost := baseline.rows.failures:
+                say(f"pictures not judged by {name}: {len(lost)}; the first: {lost[0].message}")
     say(f"Predictions, metrics.json, tables and index.html are in {out}.")
-    if any(result.rows.failures for result in results.values()):
+    every = [each for one in results.values() for each in (one, *one.baselines.values())]
+    if any(each.rows.failures for each in every):
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from sida.evaluation.predictions import (
     FailedPrediction,
     Prediction,
     Predictions,
+    Says,
     read_predictions,
     rebased,
 )
@@ -53,6 +54,8 @@ class Rows:
         mapped: (m,) whether there is a map; without one all pixels count as level 0.
         failures: pictures that could not be judged.
         notes: sentences about what could not be used.
+        places: (n,) in the set; -1 where the line does not say.
+        says: the least that any of the verdicts says.
     """
 
     model: ModelInfo | None
@@ -71,6 +74,8 @@ class Rows:
     mapped: NDArray[np.bool_]
     failures: Sequence[FailedPrediction]
     notes: Sequence[str]
+    places: NDArray[np.int64]
+    says: Says = "masks"
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,8 @@ class _Kept(NamedTuple):
     group: str | None
     marked: int
     pixels: int
+    place: int
+    says: Says
 
 
 _NAMES = (*LABELS, "not_real")
@@ -168,6 +175,8 @@ def _kept(prediction: Prediction) -> _Kept:
         group=truth.group,
         marked=_marked(prediction),
         pixels=prediction.width * prediction.height,
+        place=-1 if prediction.index is None else prediction.index,
+        says=prediction.says,
     )
 
 
@@ -200,6 +209,8 @@ def _rows(
         mapped=np.array(mapped, bool),
         failures=tuple(failures),
         notes=tuple(_note(what, names) for what, names in problems.items()),
+        places=np.array([one.place for one in kept], np.int64),
+        says=max((one.says for one in kept), key=get_args(Says).index, default="masks"),
     )
 
 
@@ -239,7 +250,7 @@ def _pixels(prediction: Prediction | FailedPrediction) -> _Pixels:
     except PictureError as error:
         levels, problem = None, f"probability map that cannot be read: {error}"
     if levels is None:
-        if problem is None and prediction.label == "tampered":
+        if problem is None and prediction.label == "tampered" and prediction.says == "masks":
             problem = "picture called tampered without a map; its mask is not scored"
         untold = np.zeros(truth.shape, np.uint8)
         return _Pixels(histograms(truth, untold), mapped=False, problem=problem)

@@ -54,6 +54,10 @@ def joint_page(results: Mapping[str, Result]) -> Page:
 _INTROS = {
     "Detection": "Accuracy of a class is the share of its pictures that are called so.",
     "Robustness": "The same pictures, changed before they are judged.",
+    "Explanations": "Each text is held against its own verdict and what was measured for it.",
+    "Baselines": "Other judges of the same set; each has a page of its own below baselines.",
+    "Model against baselines": "On the pictures that both have judged. Beside p: how many the "
+    "model alone had right, and how many the baseline alone.",
 }
 
 

@@ -206,6 +206,7 @@ class _Writer:
             mask=None if mask is None else self._png("truth", index, mask),
             source=sample.source,
             group=sample.group,
+            description=sample.description,
         )
         stored = sample.picture
         image = relative(stored, self.out) if isinstance(stored, Path) else sample.name

@@ -43,7 +43,8 @@ class Masks:
     def __init__(self, rows: Rows, protocol: Protocol) -> None:
         self.protocol = protocol
         lost = missed(protocol, rows.predicted[rows.masked])
-        usable = rows.mapped | lost
+        self.silent = rows.says != "masks"
+        usable = (rows.mapped | lost) & (not self.silent)
         self.unusable = int((~usable).sum())
         self.lost = lost[usable]
         self.places = rows.masked[usable]
@@ -119,6 +120,8 @@ class Masks:
         """Why a figure cannot be had."""
         if not self.tampered:
             return "no picture is tampered"
+        if self.silent:
+            return "the verdicts say nothing of where a picture was altered"
         if not len(self.places):
             if self.unusable:
                 return f"none of the {self.unusable} masks has a probability map beside it"

@@ -11,6 +11,7 @@ from sida.errors import PictureError
 from sida.evaluation.masks import Masks
 from sida.evaluation.predictions import Prediction, read_predictions
 from sida.evaluation.result import Result
+from sida.evaluation.scores import right
 from sida.image.overlay import overlay, side_by_side
 from sida.image.read import read_picture
 from sida.page import Thumb, thumbnail
@@ -33,11 +34,12 @@ class Mistake:
 def mistakes(result: Result) -> tuple[list[Mistake], list[Mistake]]:
     """Wrong verdicts, the surest first; and found tampered pictures, the worst masks first."""
     rows = result.rows
-    known = np.flatnonzero((rows.truth < len(LABELS)) & (rows.truth != rows.predicted))
+    known = np.flatnonzero((rows.truth < len(LABELS)) & ~right(rows))
     said = rows.probabilities[known, rows.predicted[known]]
-    right = rows.probabilities[known, rows.truth[known]]
+    two = rows.says == "real_or_not"
+    true = 1 - said if two else rows.probabilities[known, rows.truth[known]]
     verdicts = [
-        Mistake(int(place), f"wrong by {gap:.2f}") for place, gap in _first(known, said - right)
+        Mistake(int(place), f"wrong by {gap:.2f}") for place, gap in _first(known, said - true)
     ]
     return verdicts, _masks(result.masks)
 

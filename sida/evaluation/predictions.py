@@ -14,7 +14,16 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PrivateAttr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from sida.data.sample import Sample
 from sida.errors import DataError, InputError, PictureError
@@ -26,6 +35,8 @@ __all__ = [
     "Judge",
     "Prediction",
     "Predictions",
+    "Said",
+    "Says",
     "Truth",
     "TruthLabel",
     "parse_prediction",
@@ -37,11 +48,20 @@ __all__ = [
 TruthLabel = Label | Literal["not_real"]
 """`not_real` where a set knows real and fake alone."""
 
+Says = Literal["masks", "classes", "real_or_not"]
+"""How much verdicts say. By `real_or_not` both other labels mean no more than "not real"."""
+
 Pixels = NDArray[np.uint8]
 
 
+class Said(Verdict):
+    """A verdict of a judge that says less than ours, which `says` tells; no part of its JSON."""
+
+    says: Says = "classes"
+
+
 class Truth(BaseModel):
-    """What is known of a picture; `mask` is a file, bright = altered."""
+    """What is known of a picture; `mask` is a file, bright = altered; `description` is words."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -49,6 +69,13 @@ class Truth(BaseModel):
     mask: str | None = None
     source: str | None = None
     group: str | None = None
+    description: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Most sets have no descriptions, and no line need say so."""
+        found: dict[str, Any] = whole(self)
+        return {k: v for k, v in found.items() if k != "description" or v is not None}
 
 
 class Prediction(Verdict):
@@ -59,12 +86,14 @@ class Prediction(Verdict):
         map_file: the 8-bit probability map at the picture's size, 255 = altered.
         index: the picture's place in its set, from 0; None in files made elsewhere.
         generator: what made or altered the picture, where the set says so.
+        says: how much the verdict says; figures that need more are not measured.
     """
 
     truth: Truth
     map_file: str | None = Field(None, alias="probability_map")
     index: NonNegativeInt | None = None
     generator: str | None = None
+    says: Says = "masks"
 
     @classmethod
     def of(
@@ -82,6 +111,8 @@ class Prediction(Verdict):
         fields = {name: getattr(verdict, name) for name in Verdict.model_fields}
         if image is not None:
             fields["image"] = image
+        if isinstance(verdict, Said):
+            fields["says"] = verdict.says
         made = cls(**fields, truth=truth, map_file=map_file, index=index, generator=generator)
         made._folder = Path(folder)
         return made

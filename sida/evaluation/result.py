@@ -1,12 +1,14 @@
 """`Result`: all that was measured of one model on one set, as JSON and as tables."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from sida.evaluation.collect import Rows
+from sida.evaluation.comparison import Compared
+from sida.evaluation.explanations import Explanations
 from sida.evaluation.masks import FIXED, Masks
 from sida.evaluation.metrics import intersection_and_union
 from sida.evaluation.protocol import Protocol, published_formulas
@@ -40,9 +42,11 @@ class Result:
         rows: numbers of each picture.
         figures: by their place in the JSON.
         not_measured: the same places, and why there is no figure.
-        confusion: (3, 3) counts, true by predicted class.
+        confusion: (3, 3) counts, true by predicted class; (3, 2) where verdicts are real or not.
         reliability: bins of the calibration error.
         robustness: perturbation -> figures of the perturbed pictures.
+        baselines: name -> figures of another judge of the same set.
+        compared: name -> how it does on the pictures that both have judged.
         extra: further parts of the JSON.
     """
 
@@ -56,11 +60,18 @@ class Result:
     detection: Detection
     masks: Masks
     robustness: Mapping[str, "Result"] = field(default_factory=dict)
+    baselines: Mapping[str, "Result"] = field(default_factory=dict)
+    compared: Mapping[str, Compared] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, *name: str) -> Figure | None:
         """A figure by its place, None where it cannot be had."""
         return self.figures.get(name)
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """What pictures are called: the columns of the confusion."""
+        return ("real", "not_real") if self.detection.two else LABELS
 
     def as_json(self) -> dict[str, Any]:
         """The content of `metrics.json`; the same for the same predictions."""
@@ -79,7 +90,7 @@ class Result:
             **{part: {} for part in ("by_source", "by_generator")},
             "not_measured": {".".join(name[1:]): why for name, why in self.not_measured.items()},
             "confusion": {
-                label: dict(zip(LABELS, row, strict=True))
+                label: dict(zip(self.called, row, strict=True))
                 for label, row in zip(LABELS, self.confusion, strict=True)
             },
             "reliability": [vars(each) for each in self.reliability],
@@ -91,7 +102,20 @@ class Result:
             for step in name[:-1]:
                 place = place.setdefault(step, {})
             place[name[-1]] = figure._asdict()
+        if self.compared:
+            found["baselines"] = {name: self._baseline(name) for name in self.compared}
         return {**found, **self.extra}
+
+    def _baseline(self, name: str) -> dict[str, Any]:
+        """A baseline's figures, short, and how it compares."""
+        result = self.baselines[name]
+        model = result.rows.model
+        return {
+            "model": None if model is None else model.model_dump(),
+            "judged": len(result.rows.truth),
+            "figures": _short(result.figures),
+            "compared": self.compared[name].as_json(),
+        }
 
 
 def measure(
@@ -100,6 +124,7 @@ def measure(
     data: str,
     samples: int = SAMPLES,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
+    explanations: Explanations | None = None,
 ) -> Result:
     """Every figure of some predictions, with intervals.
 
@@ -109,27 +134,35 @@ def measure(
         data: what the set is called.
         samples: of the bootstrap.
         progress: called after each of them.
+        explanations: texts of the same pictures, where they are to be measured.
     """
     detection, masks = Detection(rows), Masks(rows, protocol)
     per_mask = {f"{name}_mean_tampered": masks.per_mask(name) for name in BY_MASK}
     parts: list[Part] = [detection, masks]
     parts.append(Origins("by_source", rows.sources, rows, per_mask))
     parts.append(Origins("by_generator", rows.generators, rows, per_mask))
+    parts += [] if explanations is None else [explanations]
     found = figures(parts, rows.groups, samples, progress)
     missing = {
         name: part.why_not(name)
-        for part in (detection, masks)
+        for part in (detection, masks, *(() if explanations is None else (explanations,)))
         for name in part(None)
         if name not in found
     }
-    table = detection.table().astype(int).tolist()
-    return Result(
-        protocol, data, rows, found, missing, table, reliability(detection), detection, masks
-    )
+    table = detection.table().astype(int)
+    if detection.two:
+        table = np.stack([table[:, 0], table[:, 1:].sum(1)], 1)
+    bins = reliability(detection)
+    result = Result(protocol, data, rows, found, missing, table.tolist(), bins, detection, masks)
+    if explanations is None:
+        return result
+    return replace(result, extra={"explanation_texts": explanations.counts()})
 
 
 def formulas(result: Result) -> dict[str, float | None]:
-    """The published formulas, of masks by the protocol `published`."""
+    """The published formulas, of masks by the protocol `published`; none without classes."""
+    if result.detection.two:
+        return {}
     counted = Masks(result.rows, "published").counts
     overlaps = [intersection_and_union(each.astype(np.int64), FIXED) for each in counted]
     pairs = np.array(overlaps, np.int64).reshape(-1, 2)

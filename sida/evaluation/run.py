@@ -21,9 +21,12 @@ import sida.data
 from sida.data.dataset import Dataset
 from sida.data.leakage import Probe, probe
 from sida.data.traits import survey
-from sida.errors import DataError, InputError, MissingExtra
+from sida.errors import ConfigError, DataError, InputError, MissingExtra
+from sida.evaluation.baselines import load
 from sida.evaluation.collect import collect, merged
+from sida.evaluation.comparison import compare
 from sida.evaluation.evaluation_page import evaluation_page, joint_page
+from sida.evaluation.explanations import Encoder, Explanations, sentence_encoder
 from sida.evaluation.judging import PREDICTIONS, RUN, Perturb, Shard, begin, predict
 from sida.evaluation.predictions import Judge
 from sida.evaluation.protocol import Protocol
@@ -39,7 +42,7 @@ log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is, and of how much where that is known."""
 
-ROBUSTNESS, LEAKAGE = "robustness", "leakage.json"
+ROBUSTNESS, BASELINES, LEAKAGE = "robustness", "baselines", "leakage.json"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ class Options:
         split, labels: as for `sida.data.open`.
         shard: the part that is judged; figures are worked out of all parts together.
         leakage: whether the sets' containers are probed first, which reads every picture.
+        explanations: whether texts are measured; the judge has to write them.
+        similarity: a sentence-embedding model that compares texts with the set's descriptions.
+        baselines: other judges, as `sida.evaluation.baselines.load` takes them.
+        baseline_labels: what their words for a class stand for.
+        device: of the baselines.
     """
 
     protocol: Protocol = "end_to_end"
@@ -62,6 +70,15 @@ class Options:
     labels: str | None = None
     shard: Shard = field(default_factory=Shard)
     leakage: bool = True
+    explanations: bool = False
+    similarity: str | None = None
+    baselines: Sequence[str] = ()
+    baseline_labels: Mapping[str, str] = field(default_factory=dict)
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.similarity is not None and not self.explanations:
+            raise ConfigError("similarity is of explanations: ask for them, too (--explanations)")
 
 
 def evaluate(
@@ -96,15 +113,24 @@ def evaluate(
         InputError: nothing to evaluate, `out` is in use, or predictions are empty.
         DataError: a set or a line of predictions is not what it should be.
         ConfigError: options contradict each other, or `out` belongs to another run.
+        MissingExtra, CheckpointError: what compares texts, or a baseline, cannot be loaded.
     """
     folder = Path(out)
+    if predictions and options.baselines:
+        raise ConfigError(
+            "baselines judge pictures, and predictions have none: give labelled data; baselines "
+            "that lie beside predictions are compared without being named"
+        )
     if bool(data) == bool(predictions):
         raise InputError("nothing to evaluate: give labelled data, or predictions (--from)")
     _require_free(folder, resume)
+    encoder = None if options.similarity is None else sentence_encoder(options.similarity)
     if predictions:
-        results = {_named(predictions): _measured(predictions, folder, options, (), progress)}
+        found = _measured(predictions, folder, options, (), progress, encoder)
+        results = {_named(predictions): found}
     else:
-        results = _evaluate_sets(data, folder, judge or _tiny, options, progress)
+        judge = judge or partial(_tiny, options.explanations)
+        results = _evaluate_sets(data, folder, judge, options, progress, encoder)
     if len(results) > 1:
         write_text(folder / "metrics.md", f"# Evaluation\n\n{markdown(joint(results))}\n")
         write_text(folder / "metrics.csv", as_csv(results))
@@ -119,11 +145,11 @@ def perturbations(names: Sequence[str]) -> dict[str, Perturb]:
     return {name: partial(perturb, name) for name in names}
 
 
-def _tiny() -> Judge:
+def _tiny(explain: bool) -> Judge:
     from sida.detector import Detector
     from sida.evaluation.detecting import DetectorJudge
 
-    return DetectorJudge(Detector.load("tiny"))
+    return DetectorJudge(Detector.load("tiny"), explain)
 
 
 def _require_free(out: Path, resume: bool) -> None:
@@ -142,6 +168,7 @@ def _evaluate_sets(
     judge: Callable[[], Judge],
     options: Options,
     progress: Progress,
+    encoder: Encoder | None,
 ) -> dict[str, Result]:
     """Every set is opened before the first picture is judged: a wrong path is said at once."""
     sets = [
@@ -151,6 +178,7 @@ def _evaluate_sets(
         if not _length(each):
             raise DataError(f"{each.name!r} holds no picture: expected a labelled set")
     chosen = perturbations(options.perturbations)
+    baselines = load(options.baselines, options.baseline_labels, options.device)
     judging = judge()
     folders = [out] if len(sets) == 1 else [out / name for name in _distinct(sets)]
     results = {}
@@ -159,12 +187,16 @@ def _evaluate_sets(
         for sentence in leakage:
             log.info("%s: %s", each.name, sentence)
         files = _judge_set(each, folder, judging, options, chosen, progress)
+        for name, baseline in baselines.items():
+            own = chosen if baseline.sees_pixels else {}
+            place = folder / BASELINES / name
+            _judge_set(each, place, baseline.judge, options, own, progress, name)
         for problem in each.report.lines()[:20]:
             log.warning("%s", problem)
         if options.shard.count > 1:
             log.info("shard %s is in %s: give all with --from", options.shard, files)
             continue
-        results[each.name] = _measured([files], folder, options, leakage, progress)
+        results[each.name] = _measured([files], folder, options, leakage, progress, encoder)
     return results
 
 
@@ -196,11 +228,19 @@ def _judge_set(
     options: Options,
     chosen: Mapping[str, Perturb],
     progress: Progress,
+    baseline: str = "",
 ) -> Path:
-    identity = {"data": data.name, "split": data.split, "model": judge.model.model_dump()}
+    identity: dict[str, Any] = {
+        "data": data.name,
+        "split": data.split,
+        "model": judge.model.model_dump(),
+    }
+    if options.explanations and not baseline:
+        identity["explanations"] = True
     for name, change in ({"": None} | dict(chosen)).items():
         place = folder / ROBUSTNESS / name if name else folder
-        what = f"Judging {data.name}{f' ({name})' if name else ''}"
+        further = ", ".join(filter(None, (baseline, name)))
+        what = f"Judging {data.name}{f' ({further})' if further else ''}"
         predict(
             judge,
             data,
@@ -251,21 +291,23 @@ def _measured(
     options: Options,
     leakage: Sequence[str],
     progress: Progress,
+    encoder: Encoder | None = None,
 ) -> Result:
     """Figures of some predictions, written to a folder with the predictions themselves."""
-    result = _result(files, folder, options, progress)
+    plain = replace(options, explanations=False, similarity=None)  # texts are of the model alone
     perturbed = {
-        name: _result(
-            [Path(file).parent / ROBUSTNESS / name / PREDICTIONS for file in files],
-            folder / ROBUSTNESS / name,
-            options,
-            progress,
-        )
-        for name in _perturbed(files)
+        name: _result(beside, folder / ROBUSTNESS / name, plain, progress)
+        for name, beside in _beside(files, ROBUSTNESS).items()
     }
-    result = replace(result, robustness=perturbed)
+    baselines = {
+        name: _measured(beside, folder / BASELINES / name, plain, (), progress)
+        for name, beside in _beside(files, BASELINES).items()
+    }
+    result = _result(files, folder, options, progress, encoder)
+    compared = {name: compare(result.rows, other.rows) for name, other in baselines.items()}
+    result = replace(result, robustness=perturbed, baselines=baselines, compared=compared)
     if options.published_formulas:
-        result = replace(result, extra=_formulas(result))
+        result = replace(result, extra={**result.extra, "published_formulas": formulas(result)})
     text = json.dumps(result.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / "metrics.json", text + "\n")
     write_text(folder / "metrics.md", as_markdown(result))
@@ -274,20 +316,24 @@ def _measured(
     return result
 
 
-def _perturbed(files: Sequence[str | Path]) -> list[str]:
-    """Perturbations that all of the files have beside them."""
+def _beside(files: Sequence[str | Path], kind: str) -> dict[str, list[Path]]:
+    """Perturbations or baselines that all of the files have beside them: name -> their files."""
     names = [
-        {each.parent.name for each in (Path(file).parent / ROBUSTNESS).glob(f"*/{PREDICTIONS}")}
+        {each.parent.name for each in (Path(file).parent / kind).glob(f"*/{PREDICTIONS}")}
         for file in files
     ]
-    found = set.intersection(*names)
-    if not found:
-        return []
-    return sorted(found, key=natural_key)
+    return {
+        name: [Path(file).parent / kind / name / PREDICTIONS for file in files]
+        for name in sorted(set.intersection(*names), key=natural_key)
+    }
 
 
 def _result(
-    files: Sequence[str | Path], folder: Path, options: Options, progress: Progress
+    files: Sequence[str | Path],
+    folder: Path,
+    options: Options,
+    progress: Progress,
+    encoder: Encoder | None = None,
 ) -> Result:
     _require_whole(files)
     target = folder / PREDICTIONS
@@ -301,7 +347,11 @@ def _result(
     rows = collect(merged([target], folder), partial(progress, "Reading maps"))
     if not len(rows.truth) and not rows.failures:
         raise InputError(f"{', '.join(map(str, files))} hold no prediction")
-    return measure(rows, options.protocol, data, progress=partial(progress, "Intervals"))
+    texts = None
+    if options.explanations:
+        texts = Explanations(merged([target], folder), encoder)
+    intervals = partial(progress, "Intervals")
+    return measure(rows, options.protocol, data, progress=intervals, explanations=texts)
 
 
 def _require_whole(files: Sequence[str | Path]) -> None:
@@ -311,7 +361,3 @@ def _require_whole(files: Sequence[str | Path]) -> None:
             raise InputError(
                 f"{str(file)!r} was not found: expected the predictions.jsonl of a finished run"
             )
-
-
-def _formulas(result: Result) -> dict[str, Any]:
-    return {"published_formulas": formulas(result)}

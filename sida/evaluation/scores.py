@@ -51,6 +51,7 @@ __all__ = [
     "Reliability",
     "figures",
     "reliability",
+    "right",
 ]
 
 SAMPLES = 1000
@@ -134,7 +135,8 @@ class Detection:
     def __init__(self, rows: Rows) -> None:
         self.truth, self.predicted = rows.truth, rows.predicted
         self.known = rows.truth != NOT_REAL
-        self.three = bool(self.known.all())
+        self.two = rows.says == "real_or_not"
+        self.three = bool(self.known.all()) and not self.two
         not_real = rows.truth != REAL
         self.not_real = Order(not_real, 1 - rows.probabilities[:, REAL])
         self.order = {
@@ -142,7 +144,7 @@ class Detection:
             for number, label in enumerate(LABELS)
         }
         self.confidence = rows.probabilities.max(1) if len(rows.truth) else np.zeros(0)
-        self.right = rows.truth == rows.predicted
+        self.right = right(rows)
         if self.three:
             self.squared = squared_errors(rows.truth, rows.probabilities)
             self.logs = log_losses(rows.truth, rows.probabilities)
@@ -211,7 +213,10 @@ class Detection:
         """Why a figure cannot be had."""
         if not len(self.truth):
             return "no picture was judged"
-        if not self.three and (name[0] == "per_class" or name[-1] in _THREE):
+        needs_class = name[0] == "per_class" or name[-1] in _THREE
+        if self.two and needs_class:
+            return "the verdicts say real or not real, and no class"
+        if not self.three and needs_class:
             count = int((~self.known).sum())
             return f"of {count} pictures only real or not real is known, not the class"
         if name[0] == "per_class":
@@ -249,6 +254,14 @@ def reliability(detection: Detection) -> list[Reliability]:
     ]
 
 
+def right(rows: Rows) -> NDArray[np.bool_]:
+    """(n,) whether each class was said; where truth or verdict knows no class, whether real was."""
+    real: NDArray[np.bool_] = (rows.truth == REAL) == (rows.predicted == REAL)
+    if rows.says == "real_or_not":
+        return real
+    return np.asarray(np.where(rows.truth == NOT_REAL, real, rows.truth == rows.predicted))
+
+
 class Origins:
     """The share of right verdicts by source or by generator, and how well masks do there."""
 
@@ -264,8 +277,7 @@ class Origins:
         self.names = sorted({each for each in origins if each is not None})
         places = {name: place for place, name in enumerate(self.names)}
         self.own = np.array([places.get(each or "", len(places)) for each in origins], np.int64)
-        binary = rows.truth == NOT_REAL
-        self.right = np.where(binary, rows.predicted != REAL, rows.truth == rows.predicted)
+        self.right = right(rows)
         self.per_mask = per_mask
 
     def __call__(self, weights: Floats | None) -> dict[Names, Score]:

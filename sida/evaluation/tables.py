@@ -33,6 +33,9 @@ def sheets(result: Result) -> list[Sheet]:
         _origins("by_source", "Source", result),
         _origins("by_generator", "Generator", result),
         _robustness(result),
+        _explanations(result),
+        _baselines(result),
+        _differences(result),
         _formulas(result),
         _not_measured(result),
     ]
@@ -94,6 +97,7 @@ def as_csv(results: Mapping[str, Result]) -> str:
     writer.writerow(("data", "protocol", "section", "name", "value", "low", "high"))
     for data, result in results.items():
         parts = [("", result), *((f"robustness.{n}.", r) for n, r in result.robustness.items())]
+        parts += [(f"baselines.{n}.", r) for n, r in result.baselines.items()]
         for prefix, part in parts:
             for (section, *name), figure in part.figures.items():
                 place = (data, result.protocol, prefix + section, ".".join(name))
@@ -132,7 +136,8 @@ def _confusion(result: Result) -> Sheet:
         for name, row in zip(names, result.confusion, strict=True)
         if any(row)
     ]
-    return Sheet("Confusion", ("True class", *(f"called {name}" for name in names)), rows)
+    called = [f"called {_words(name)}" for name in result.called]
+    return Sheet("Confusion", ("True class", *called), rows)
 
 
 _CONVENTIONS = {
@@ -175,6 +180,47 @@ def _robustness(result: Result) -> Sheet:
     rows = [(name, *(shown(part.get(*p)) for p in places)) for name, part in parts.items()]
     headings = ("Perturbation", "Accuracy", "Macro F1", "AUROC", "Mask F1 at 0.5", "Mask AUC")
     return Sheet("Robustness", headings, rows)
+
+
+def _explanations(result: Result) -> Sheet:
+    """Figures of texts; how many differ is no mean over pictures, and has no interval."""
+    rows = [
+        (name[-1], shown(figure))
+        for name, figure in result.figures.items()
+        if name[0] == "explanations"
+    ]
+    counts = result.extra.get("explanation_texts", {})
+    rows += [(_words(name), str(count)) for name, count in counts.items()]
+    return Sheet("Explanations", ("Figure", "Value"), rows)
+
+
+def _baselines(result: Result) -> Sheet:
+    places = (
+        *(("detection", name) for name in ("accuracy", "macro_f1", "accuracy_real_vs_not")),
+        ("detection", "auroc_real_vs_not"),
+        ("localization", "f1_fixed_mean_tampered"),
+    )
+    parts = {"model": result, **result.baselines} if result.baselines else {}
+    rows = [
+        (name, str(len(part.rows.truth)), *(shown(part.get(*place)) for place in places))
+        for name, part in parts.items()
+    ]
+    headings = ("Judge", "Pictures", "Accuracy", "Macro F1", "Real or not", "AUROC", "Mask F1")
+    return Sheet("Baselines", headings, rows)
+
+
+def _differences(result: Result) -> Sheet:
+    """Model minus baseline, on the pictures that both have judged."""
+    names = ("accuracy", "accuracy_real_vs_not", "auroc_real_vs_not")
+    rows = []
+    for baseline, found in result.compared.items():
+        values = [shown(found.difference.get(("difference", name))) for name in names]
+        test, p = found.test, NONE
+        if test is not None:
+            p = f"{test.p:.2g} ({test.ours} : {test.theirs})"
+        rows.append((baseline, str(found.count), *values, p))
+    headings = ("Model less", "Pictures", "Accuracy", "Real or not", "AUROC", "McNemar's p")
+    return Sheet("Model against baselines", headings, rows)
 
 
 def _formulas(result: Result) -> Sheet:

@@ -69,3 +69,42 @@ def test_nothing_was_reached(
     assert done.exit_code == 2, done.output
     assert said in " ".join(done.stderr.split())
     assert not Path("o/metrics.json").exists()
+
+
+def test_explanations_and_baselines(sida: Run, detector: FakeDetector, elsewhere: Path) -> None:
+    data = labelled_folder(elsewhere / "set", 2)
+    names = [f"{label}{i}" for label in ("real", "full_synthetic") for i in range(2)]
+    rows = [f"{name},{int(name[0] != 'r')}" for name in [*names, "tampered0"]]
+    Path("scores.csv").write_text("\n".join(["image,score", *rows]))
+    options = ("--explanations", "--baseline", "csv:scores.csv", "--no-leakage", "--out", "out")
+    done = sida("evaluate", data, *options)
+    assert done.exit_code == 1, done.output
+    for title in ("Explanations", "Baselines", "Model against baselines"):
+        assert f"\n{title}\n" in done.stdout
+    assert "pictures not judged by scores: 1; the first: 'scores.csv' has no row" in done.stderr
+    found = json.loads(Path("out/metrics.json").read_text())
+    assert found["explanation_texts"]["texts"] == found["count"] == 6
+    assert found["baselines"]["scores"]["compared"]["count"] == 5
+    again = ("--from", "out/predictions.jsonl", "--explanations", "--out", "again")
+    assert sida("evaluate", *again).exit_code == 1
+    assert json.loads(Path("again/metrics.json").read_text()) == found
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--baseline", "zip:a"), "expected hf:FOLDER_OR_NAME, command:CMD or csv:FILE"),
+        (("--baseline", "csv:none.csv"), "'none.csv' cannot be read"),
+        (("--labels", "fake=ai"), "expected WORD=CLASS"),
+        (("--labels", "real,tampered", "--labels", "a,b"), "give it once"),
+        (("--similarity", "x"), "--explanations"),
+    ],
+)
+def test_options_that_lead_to_nothing(
+    sida: Run, detector: FakeDetector, elsewhere: Path, options: tuple[str, ...], said: str
+) -> None:
+    data = labelled_folder(elsewhere / "set", 1)
+    done = sida("evaluate", data, *options, "--out", "out")
+    assert done.exit_code == 2, done.output
+    assert said in " ".join(done.stderr.split())
+    assert not Path("out/predictions.jsonl").exists()

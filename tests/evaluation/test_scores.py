@@ -46,6 +46,7 @@ def many(count: int = 10_000) -> Rows:
         mapped=np.zeros(0, bool),
         failures=(),
         notes=(),
+        places=np.arange(count),
     )
 
 

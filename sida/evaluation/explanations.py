@@ -1,0 +1,249 @@
+"""How well explanations agree with what was measured, and with the set's own words.
+
+A text is held against its own verdict, never against the truth: the position and the size that it
+states against the predicted mask, the type against the label, what it says of cues against what was
+measured inside the mask and outside it. Where the set has descriptions, words are compared, too.
+"""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sida.errors import CheckpointError, MissingExtra
+from sida.evaluation.metrics import Floats, Score
+from sida.evaluation.predictions import FailedPrediction, Prediction
+from sida.evaluation.scores import Names
+from sida.evidence.cues import CUES, Cue
+from sida.evidence.wording import Facts, Statement, is_complete, statements, supported
+from sida.verdict import Explanation
+
+__all__ = ["Encoder", "Explanations", "Grounding", "grounding", "rouge_l", "sentence_encoder"]
+
+Encoder = Callable[[Sequence[str]], NDArray[np.float32]]
+"""From texts to their vectors (texts, dim)."""
+
+ABOUT = ("type", "position", "area", "claims")
+BATCH = 256  # pairs of texts that are compared at a time
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """What one text states: how many statements of each kind in `ABOUT` agree, and disagree.
+
+    `unchecked` counts statements about which nothing was measured.
+    """
+
+    agree: tuple[int, ...]
+    disagree: tuple[int, ...]
+    unchecked: int
+
+
+def grounding(prediction: Prediction) -> Grounding | None:
+    """A text held against its own verdict; None without a text."""
+    if prediction.explanation is None:
+        return None
+    facts = _facts(prediction, prediction.explanation)
+    agree, disagree, unchecked = [0] * len(ABOUT), [0] * len(ABOUT), 0
+    for statement in statements(prediction.explanation.text):
+        kind = ABOUT.index("claims" if statement.about in CUES else statement.about)
+        borne_out = _borne_out(statement, prediction, facts)
+        if borne_out is None:
+            unchecked += 1
+        else:
+            (agree if borne_out else disagree)[kind] += 1
+    return Grounding(tuple(agree), tuple(disagree), unchecked)
+
+
+def _facts(prediction: Prediction, explanation: Explanation) -> Facts:
+    """What a verdict says, and what its claims measured."""
+    found = prediction.localization
+    directions = {
+        claim.cue: Cue(claim.cue, claim.inside, claim.outside, CUES[claim.cue].unit).direction
+        for claim in explanation.claims
+        if claim.cue in CUES
+    }
+    if found is None or not found.regions:
+        return Facts(prediction.label, directions=directions)
+    return Facts(prediction.label, found.regions[0].position, found.area, directions)
+
+
+def _borne_out(statement: Statement, prediction: Prediction, facts: Facts) -> bool | None:
+    """As `supported`; but where the verdict marks nothing, no place can be right."""
+    found = prediction.localization
+    nowhere = prediction.label != "tampered" or (found is not None and not found.regions)
+    if statement.about == "position" and nowhere:
+        return False
+    return supported(statement, facts)
+
+
+_WORD = re.compile(r"\w+")
+
+
+def rouge_l(text: str, reference: str) -> float:
+    """ROUGE-L: the F measure of the longest common subsequence of lower-case words, 0 to 1.
+
+    C.-Y. Lin, "ROUGE: a package for automatic evaluation of summaries" (2004), section 3, with
+    beta = 1; texts without a word score 0. The length comes by H. Hyyrö, "Bit-parallel LCS-length
+    computation revisited" (2004).
+    """
+    words, wanted = _WORD.findall(text.lower()), _WORD.findall(reference.lower())
+    if not words or not wanted:
+        return 0.0
+    return 2 * _common(words, wanted) / (len(words) + len(wanted))
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    """The length of the longest common subsequence."""
+    places: dict[str, int] = {}
+    for place, word in enumerate(one):
+        places[word] = places.get(word, 0) | 1 << place
+    every = (1 << len(one)) - 1
+    left = every
+    for word in other:
+        met = left & places.get(word, 0)
+        left = (left + met | left - met) & every
+    return len(one) - left.bit_count()
+
+
+def sentence_encoder(name: str) -> Encoder:
+    """A sentence-embedding model by its folder or name on the hub.
+
+    Raises:
+        MissingExtra: sentence-transformers is not installed.
+        CheckpointError: there is no such model, or it cannot be read.
+    """
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError:
+        raise MissingExtra(
+            "sentence-transformers", "similarity", "Comparing what texts mean"
+        ) from None
+    try:
+        model = SentenceTransformer(name, trust_remote_code=False)
+    except Exception as error:  # whatever a broken folder or an unreachable hub leads to
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(
+            f"{name!r} is no sentence-embedding model that can be loaded ({reason}): give a folder "
+            "or a name that sentence-transformers knows"
+        ) from error
+    logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
+    return lambda texts: np.asarray(model.encode(list(texts), show_progress_bar=False), np.float32)
+
+
+def similarities(encoder: Encoder, pairs: Sequence[tuple[str, str]]) -> Floats:
+    """The cosine, -1 to 1, between the two texts of each pair; 0 where a vector is 0."""
+    one, other = (
+        np.asarray(encoder([pair[i] for pair in pairs]), np.float64).reshape(len(pairs), -1)
+        for i in (0, 1)
+    )
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return np.asarray(np.sum(one * other, axis=1) / np.where(lengths > 0, lengths, 1))
+
+
+class Explanations:
+    """Figures of the texts of some predictions, and which cannot be had and why."""
+
+    def __init__(
+        self, predictions: Iterable[Prediction | FailedPrediction], encoder: Encoder | None = None
+    ) -> None:
+        """Reads predictions once, in the order of the `Rows` that they make."""
+        self.count, self.texts = 0, Counter[int]()
+        self._encoder = encoder
+        self._values: dict[str, list[tuple[int, float, float]]] = {name: [] for name in NAMES}
+        hashes: list[tuple[int, int]] = []
+        pairs: list[tuple[int, str, str]] = []
+        for prediction in predictions:
+            if isinstance(prediction, FailedPrediction):
+                continue
+            place = self.count
+            self.count += 1
+            if prediction.explanation is None:
+                continue
+            text = prediction.explanation.text
+            hashes.append((place, hash(text)))
+            self._add_text(place, prediction)
+            if prediction.truth.description:
+                pairs.append((place, text, prediction.truth.description))
+            if len(pairs) == BATCH:
+                self._compare(pairs)
+                pairs = []
+        self._compare(pairs)
+        self.texts = Counter(number for _, number in hashes)
+        for place, number in hashes:
+            self._put("repeated_rate", place, self.texts[number] > 1)
+        self._arrays = {name: _columns(found) for name, found in self._values.items()}
+
+    def _put(self, name: str, place: int, part: float, whole: float = 1) -> None:
+        self._values[name].append((place, part, whole))
+
+    def _add_text(self, place: int, prediction: Prediction) -> None:
+        explanation, found = prediction.explanation, grounding(prediction)
+        assert explanation is not None
+        assert found is not None
+        for kind, agree, disagree in zip(ABOUT, found.agree, found.disagree, strict=True):
+            self._put(f"{kind}_agreement", place, agree, agree + disagree)
+        stated = sum(found.agree) + sum(found.disagree)
+        self._put("contradiction_rate", place, any(found.disagree))
+        self._put("unchecked_rate", place, found.unchecked, stated + found.unchecked)
+        self._put("statements_per_text", place, stated + found.unchecked)
+        self._put("cut_short_rate", place, not explanation.complete)
+        self._put("missing_parts_rate", place, not is_complete(explanation.text))
+
+    def _compare(self, pairs: Sequence[tuple[int, str, str]]) -> None:
+        for place, text, reference in pairs:
+            self._put("rouge_l", place, rouge_l(text, reference))
+        if pairs and self._encoder is not None:
+            cosines = similarities(self._encoder, [pair[1:] for pair in pairs])
+            for (place, _, _), cosine in zip(pairs, cosines, strict=True):
+                self._put("similarity", place, float(cosine))
+
+    def __call__(self, weights: Floats | None) -> dict[Names, Score]:
+        each = np.ones(self.count) if weights is None else weights
+        found: dict[Names, Score] = {}
+        for name, (places, parts, wholes) in self._arrays.items():
+            total = float(each[places] @ wholes)
+            found["explanations", name] = float(each[places] @ parts) / total if total else None
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """How many texts there are, how many of them differ, and how many had words to compare."""
+        return {
+            "texts": self.texts.total(),
+            "distinct": len(self.texts),
+            "with_reference": len(self._values["rouge_l"]),
+        }
+
+    def why_not(self, name: Names) -> str:
+        """Why a figure cannot be had."""
+        if not self.texts:
+            return "no prediction has an explanation"
+        if name[-1] == "similarity" and self._encoder is None:
+            return "no sentence-embedding model was named (--similarity)"
+        if name[-1] in ("rouge_l", "similarity"):
+            return "no picture with an explanation has a description in the set"
+        return f"no text states a {name[-1].split('_')[0]} that can be checked"
+
+
+NAMES = (
+    *(f"{kind}_agreement" for kind in ABOUT),
+    "contradiction_rate",
+    "unchecked_rate",
+    "statements_per_text",
+    "repeated_rate",
+    "cut_short_rate",
+    "missing_parts_rate",
+    "rouge_l",
+    "similarity",
+)
+
+
+def _columns(
+    found: Sequence[tuple[int, float, float]],
+) -> tuple[NDArray[np.int64], Floats, Floats]:
+    table = np.array(found, np.float64).reshape(-1, 3)
+    return table[:, 0].astype(np.int64), table[:, 1], table[:, 2]
