@@ -173,7 +173,7 @@ class _Benchmark:
         return self.size / self._median(lambda: self._judge(self.seen, masks))
 
     def _latency(self) -> dict[str, float]:
-        times = self._times(lambda: self.detector.detect(self.jpeg, masks="all"), least=10)
+        times = self._times(lambda: self.detector.detect(self.jpeg, masks="all"), least=5)
         return {
             "p50": round(1000 * statistics.median(times), 2),
             "p95": round(1000 * float(np.percentile(times, 95)), 2),
