@@ -18,7 +18,7 @@ class Dataset(Sequence[Sample]):
     Attributes:
         name: as the user named the set.
         split: the split, or None where the set has none.
-        layout: "folder", "parquet", "pixar" or "manifest".
+        layout: "folder", "parquet", "pixar", "manifest", or the name of another set's tree.
         report: problems found so far; it grows while the samples are read.
     """
 

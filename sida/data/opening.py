@@ -8,10 +8,11 @@ from sida.data.descriptions import with_descriptions
 from sida.data.folder import folder_splits, is_split, open_folder
 from sida.data.hub import hub_splits, is_hub_name, open_hub
 from sida.data.labels import numbering
-from sida.data.layouts import is_layout, layout_splits, open_layout
+from sida.data.layouts import KNOWN_TREES, Layout, known_layout
 from sida.data.manifest import manifest_splits, open_manifest
 from sida.data.parquet import holds_pictures, open_parquet, parquet_splits
 from sida.data.pixar import TAU, is_pixar, open_pixar
+from sida.data.report import Report
 from sida.data.table import COLUMNS, TABLES, find_manifest
 from sida.errors import DataError, InputError
 from sida.files import PICTURE_SUFFIXES
@@ -40,11 +41,12 @@ def open(
     Args:
         path: a split folder (`real/`, `full_synthetic/`, `tampered/`, `masks/`), a folder of
             such, parquet files or a folder of them, a manifest (.csv, .jsonl, .parquet) or a
-            folder with one, a PIXAR folder, the tree of another set (`docs/data.md`), or a name on
-            the hub.
+            folder with one, a PIXAR folder, another set's tree (`sida.data.layouts`), or a name
+            on the hub.
         split: which one, where there are several.
         labels: what the set's numbers 0, 1, 2 stand for, where it has no names for them and they
-            are not real, full_synthetic, tampered: "real,tampered,full_synthetic".
+            are not real, full_synthetic, tampered: "real,tampered,full_synthetic". Of folders
+            that tell real from fake alone, those two: "real,tampered".
         descriptions: a further set or a JSON file whose texts are joined by the pictures' names.
         tau: for PIXAR, the difference (0 to 1) above which a pixel counts as altered.
         further: whether `Sample.more` shall hold further columns of a manifest or parquet, which
@@ -69,8 +71,8 @@ def splits_of(path: str | Path) -> list[str]:
         return manifest_splits(place) if is_table else []
     if not place.is_dir():
         return hub_splits(str(path)) if is_hub_name(str(path)) else []
-    if is_layout(place):
-        return layout_splits(place)
+    if (layout := known_layout(place)) is not None:
+        return layout.splits(place)
     if is_split(place):
         return []
     if (manifest := find_manifest(place)) is not None:
@@ -91,8 +93,8 @@ def _open(
         raise InputError(f"{path!r} was not found: check the path")
     if place.is_file():
         return _open_file(place, path, split, names, columns)
-    if is_layout(place):
-        return open_layout(place, path, split)
+    if (layout := known_layout(place)) is not None:
+        return _open_known(layout, place, path, split, names)
     if is_split(place):
         _require_own(path, place.resolve().name, split)
         return _open_split(place, path, split, tau, columns)
@@ -105,6 +107,24 @@ def _open(
         chosen = choose_split(path, sorted(shards), split)
         return open_parquet(shards[chosen], path, chosen, names, further=columns is None)
     raise DataError(_nothing(place, path))
+
+
+def _open_known(
+    layout: Layout, root: Path, name: str, split: str | None, names: Sequence[str] | None
+) -> Dataset:
+    chosen = None
+    if splits := layout.splits(root):
+        chosen = choose_split(name, splits, split)
+    else:
+        _require_own(name, root.resolve().name, split)
+    report = Report()
+    samples = layout.samples(root, chosen, names, report)
+    if not samples:
+        raise DataError(
+            f"{name!r} looks like {layout.name}, but no picture was found in it: expected "
+            f"{layout.tree}"
+        )
+    return Dataset(samples, report, name, chosen, layout.name)
 
 
 def _open_split(
@@ -165,6 +185,6 @@ def _nothing(folder: Path, name: str) -> str:
         found.append(f"{len(inside) - len(folders) - pictures} other files")
     return (
         f"{name!r} is no labelled set: found {' and '.join(found) or 'an empty folder'}, expected "
-        f"the folders {', '.join(LABELS)} with pictures (or splits with them), parquet files, "
-        "a manifest, or the tree of another set as docs/data.md shows it"
+        f"the folders {', '.join(LABELS)} with pictures (or splits with them), parquet files, a "
+        f"manifest, or another set's tree: {KNOWN_TREES}"
     )

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 
 from sida.data import open as open_data
 from sida.data.folder import is_split
+from sida.data.layouts import known_layout
 from sida.data.opening import splits_of
 from sida.data.sample import Stored, stored_bytes
 from sida.data.table import find_manifest
@@ -113,8 +114,8 @@ def find_photographs(
 def _labelled(path: Path) -> list[Photograph]:
     """The real pictures of a labelled set; none where the path is a bare folder."""
     root = path
-    if path.is_dir() and not is_split(path):
-        if path.name == "real" and is_split(path.parent):
+    if path.is_dir() and not is_split(path) and known_layout(path) is None:
+        if path.name == "real" and is_split(path.parent) and known_layout(path.parent) is None:
             root = path.parent
         elif not (find_manifest(path) or splits_of(path) or any(path.glob("*.parquet"))):
             return []

@@ -109,3 +109,20 @@ def test_the_digest_tells_other_photographs(photographs: Path) -> None:
     found = find_photographs(photographs)
     assert digest(found) == digest(find_photographs(photographs))
     assert digest(found) != digest(found[1:])
+
+
+@pytest.mark.parametrize(("below", "names"), [("", ["Au/a.png"]), ("Au", ["a.png"])])
+def test_of_another_sets_tree_only_real_pictures_are_photographs(
+    tmp_path: Path, below: str, names: list[str]
+) -> None:
+    for name in ("Au/a.png", "Tp/b.png", "CASIA 2 Groundtruth/b_gt.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo(1)).save(tmp_path / name)
+    assert [each.name for each in find_photographs(tmp_path / below)] == names
+
+
+def test_real_pictures_beside_fakes_are_a_bare_folder(tmp_path: Path) -> None:
+    for name in ("real/a.png", "fake/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo(1)).save(tmp_path / name)
+    assert [each.name for each in find_photographs(tmp_path / "real")] == ["a.png"]
