@@ -315,7 +315,7 @@ def parse_line(line: str | bytes, folder: str | Path = ".") -> Verdict | Failure
     """
     try:
         schema = json.loads(line)["schema"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         schema = None
     if schema not in ("sida.verdict/1", "sida.failure/1"):
         raise InputError(

@@ -278,6 +278,7 @@ def test_an_overlay_of_a_line_reads_the_picture_it_names(elsewhere: Path) -> Non
     [
         ("", "schema None"),
         ("[1]", "schema None"),
+        ("[" * 100_000, "schema None"),
         ('{"schema": "sida.verdict/9"}', "sida.verdict/9"),
         ('{"schema": "sida.verdict/1", "width": 3}', "height: Field required"),
         ('{"schema": "sida.failure/1", "error": "odd", "message": ""}', "error: Input should be"),

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from sida.data.masked import MASKED, folders
 from sida.data.nist16 import Nist16
-from sida.data.paired import PAIRED, Synthbuster
+from sida.data.paired import BY_GENERATOR, PAIRED
 from sida.data.report import Report
 from sida.data.sample import Sample
 from sida.data.table import find_manifest
@@ -47,7 +47,7 @@ class Layout(Protocol):
         """
 
 
-LAYOUTS: tuple[Layout, ...] = (*MASKED, Nist16(), *PAIRED, Synthbuster())
+LAYOUTS: tuple[Layout, ...] = (*MASKED, Nist16(), *PAIRED, *BY_GENERATOR)
 """Every known tree; the first one that fits counts."""
 
 KNOWN_TREES = "; ".join(f"{layout.name} ({layout.tree})" for layout in LAYOUTS)

@@ -238,14 +238,17 @@ def _plain(name: str | None) -> str | None:
     return None if name is None else name.replace("_", "")
 
 
-_ONE = r"[a-z]{3}_?[0-9]{5}"
+_ONE = r"[a-z]{3}_?[0-9]{4,5}"  # four digits in version 1
 MASKED = (
     MaskedLayout(
-        "CASIA v2",
-        "Au/, Tp/, 'CASIA 2 Groundtruth/NAME_gt.png'",
+        "CASIA",
+        "Au/, Tp/, 'CASIA 2 Groundtruth/NAME_gt.png' or 'CASIA 1.0 groundtruth/NAME_gt.png'",
         real=Part("Au", rf"Au_(?P<group>{_ONE}).*"),
-        tampered=Part("Tp", rf"(?P<key>Tp_.*_(?P<group>{_ONE})_(?P<donor>{_ONE})_[0-9]+)"),
-        masks=(Part("CASIA 2 Groundtruth", r"(?P<key>.+)_gt"),),
+        tampered=Part("Tp", rf"(?P<key>.+_(?P<group>{_ONE})_(?P<donor>{_ONE})_[0-9]+)"),
+        masks=(
+            Part("CASIA 2 Groundtruth", r"(?P<key>.+)_gt"),
+            Part("CASIA 1.0 groundtruth", r"(?P<key>.+)_gt"),
+        ),
     ),
     MaskedLayout(
         "Columbia",

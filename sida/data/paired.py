@@ -1,10 +1,12 @@
 """Other data sets' trees of real pictures and fakes without masks, often one folder a generator.
 
 A folder of real pictures and one of fakes lie side by side, down to three folders below the root:
-`<generator>/{train,val}/{nature,ai}` (GenImage), `<generator>/{0_real,1_fake}` (DMimageDetection
-and others), `{real,fake}`. Synthbuster has fakes alone, in folders of known names.
+`<generator>/{train,val}/{nature,ai}` (GenImage), `<generator>/{0_real,1_fake}` (ForenSynths and
+others), `{real,fake}`. Synthbuster and DMimageDetection have one folder a generator, and real
+pictures beside them.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from sida.data.sample import Sample
 from sida.errors import DataError
 from sida.files import PICTURE_SUFFIXES
 
-__all__ = ["PAIRED", "PairedLayout", "Synthbuster"]
+__all__ = ["BY_GENERATOR", "PAIRED", "GeneratorFolders", "PairedLayout"]
 
 DEPTH = 3
 SPLITS = ("train", "val", "valid", "validation", "test")
@@ -95,28 +97,41 @@ class PairedLayout:
             parts = folder.relative_to(root).parts
             here = parts or ((root.resolve().name,) if _is_split_folder(root) else ())
             split = next((part for part in here if part in SPLITS), None)
-            named = next((part for part in parts if part not in SPLITS), None)
+            named = next((_generator(part) for part in parts if part not in SPLITS), None)
             yield _Pair(folder, split, named or (self._root_name(root) if self.by_root else None))
 
     def _root_name(self, root: Path) -> str:
         place = root.resolve()
-        return place.parent.name if _is_split_folder(root) else place.name
+        return _generator((place.parent if _is_split_folder(root) else place).name)
 
 
-class Synthbuster:
-    """Synthbuster's folders, each of one generator, and real pictures beside them."""
+def _generator(folder: str) -> str:
+    """The generator that a folder is called after; GenImage's unpack as `imagenet_ai_0508_adm`."""
+    return re.sub("^imagenet_(ai_)?([0-9]{4}_)?(?=.)", "", folder)
 
-    name = "Synthbuster"
-    tree = "dalle2/, firefly/, … of fakes, and real/ beside them"
-    generators = (
-        "dalle2", "dalle3", "firefly", "glide", "midjourney-v5", "stable-diffusion-1-3",
-        "stable-diffusion-1-4", "stable-diffusion-2", "stable-diffusion-xl",
-    )  # fmt: skip
-    real = ("real", "RAISE", "RAISE-1k")
+
+@dataclass(frozen=True)
+class GeneratorFolders:
+    """Folders of one generator each, and real pictures in others beside them.
+
+    Attributes:
+        name, tree: of the set, for people.
+        generators, real: patterns of the folders' whole names.
+        grouped: whether one name is one original throughout.
+    """
+
+    name: str
+    tree: str
+    generators: str
+    real: str
+    grouped: bool = False
 
     def fits(self, root: Path) -> bool:
         """Whether a folder is called after one of its generators, and holds pictures itself."""
-        return any(_holds_pictures(root / name) for name in self.generators)
+        return any(
+            re.fullmatch(self.generators, folder.name) and _holds_pictures(folder)
+            for folder in folders(root)
+        )
 
     def splits(self, root: Path) -> list[str]:
         """None: it is published in one piece."""
@@ -125,27 +140,24 @@ class Synthbuster:
     def samples(
         self, root: Path, split: str | None, names: Sequence[str] | None, report: Report
     ) -> list[Sample]:
-        """Real pictures, then generator by generator; one name is one original throughout.
+        """Real pictures, then generator by generator.
 
         Raises DataError where there is a folder of another name: what is in it is not known.
         """
-        below = folders(root)
-        for folder in below:
-            if folder.name not in (*self.generators, *self.real):
+        real: list[Sample] = []
+        made: list[Sample] = []
+        for folder in folders(root):
+            if re.fullmatch(self.real, folder.name, re.IGNORECASE):
+                real += _samples(root, folder, "real", None, report, self.grouped)
+            elif re.fullmatch(self.generators, folder.name):
+                label = "full_synthetic"
+                made += _samples(root, folder, label, folder.name, report, self.grouped)
+            else:
                 raise DataError(
-                    f"{str(root)!r} looks like Synthbuster, but has the folder {folder.name!r}: "
-                    f"expected {', '.join(self.generators)} and real; move it elsewhere"
+                    f"{str(root)!r} looks like {self.name}, but has the folder {folder.name!r}: "
+                    f"expected {self.tree}; move it elsewhere"
                 )
-        real = [folder for folder in below if folder.name in self.real]
-        made = [folder for folder in below if folder.name in self.generators]
-        return [
-            *(s for folder in real for s in _samples(root, folder, "real", None, report, True)),
-            *(
-                sample
-                for folder in made
-                for sample in _samples(root, folder, "full_synthetic", folder.name, report, True)
-            ),
-        ]
+        return [*real, *made]
 
 
 def _samples(
@@ -203,7 +215,25 @@ def _is_split_folder(root: Path) -> bool:
 
 PAIRED = (
     PairedLayout("GenImage", "GENERATOR/{train,val}/{ai,nature}/", "nature", "ai", by_root=True),
-    PairedLayout("DMimageDetection", "GENERATOR/{0_real,1_fake}/", "0_real", "1_fake"),
+    PairedLayout("ForenSynths", "GENERATOR/{0_real,1_fake}/", "0_real", "1_fake"),
     PairedLayout("real and fake", "GENERATOR/{real,fake}/", "real", "fake", fakes=None),
 )
 """Every known tree of pairs; a tree of one generator, or of one split, is one, too."""
+
+BY_GENERATOR = (
+    GeneratorFolders(
+        "Synthbuster",
+        "dalle2/, firefly/, … of fakes, and real/ or RAISE/ beside them",
+        "dalle2|dalle3|firefly|glide|midjourney-v5|stable-diffusion-(1-3|1-4|2|xl)",
+        r"real|(real_)?raise[\w-]*",
+        grouped=True,
+    ),
+    GeneratorFolders(
+        "DMimageDetection",
+        "biggan_256/, latent-diffusion_…/, … of fakes, and real_coco_valid/, … beside them",
+        r"(biggan|progan|stylegan[23]|taming-transformers|dalle-mini|glide_text2img|"
+        r"guided-diffusion|latent-diffusion|stable-diffusion)_\w+|dalle[-_]2|eg3d",
+        r"real_\w+",
+    ),
+)
+"""Sets of one folder a generator."""

@@ -124,7 +124,9 @@ def sentence_encoder(name: str) -> Encoder:
             "sentence-transformers", "similarity", "Comparing what texts mean"
         ) from None
     try:
-        model = SentenceTransformer(name, trust_remote_code=False)
+        model = SentenceTransformer(
+            name, trust_remote_code=False, model_kwargs={"use_safetensors": True}
+        )
     except Exception as error:  # whatever a broken folder or an unreachable hub leads to
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(

@@ -90,7 +90,7 @@ def predict(
         out: a folder, or that of the same run, which then goes on.
         identity: what decides the numbers; kept in `out/run.json`.
         shard: judge this part alone.
-        perturb: change each picture and its mask first; the seed is the picture's index.
+        perturb: change each picture and its mask first; the seed is of the picture's file.
         progress: called with how many are judged, and of how many.
 
     Raises:
@@ -162,7 +162,7 @@ def _judged(
     asked: list[tuple[int, Any, Mask | None]] = []
     for place, sample in enumerate(samples):
         try:
-            asked.append((place, *_given(sample, start + place, perturb)))
+            asked.append((place, *_given(sample, perturb)))
         except PictureError as error:
             failed[place] = Failure(error=error.code, message=str(error))
     results = judge([samples[place] for place, _, _ in asked], [given for _, given, _ in asked])
@@ -176,15 +176,17 @@ def _judged(
         yield start + place, sample, result, mask
 
 
-def _given(sample: Sample, seed: int, perturb: Perturb | None) -> tuple[Any, Mask | None]:
+def _given(sample: Sample, perturb: Perturb | None) -> tuple[Any, Mask | None]:
     """What is to be judged, and its mask where it had to be read already."""
     if perturb is None:
         stored = sample.picture
         return stored if isinstance(stored, Path | bytes) else stored_bytes(stored), None
     stored = sample.picture
     source = stored if isinstance(stored, Path) else stored_bytes(stored)
-    pixels = read_picture(source, name=sample.name or None).pixels
-    return perturb(pixels, _mask_of(sample, (pixels.shape[0], pixels.shape[1])), seed)
+    picture = read_picture(source, name=sample.name or None)
+    assert picture.sha256 is not None  # it came from a file
+    seed = int(picture.sha256[:16], 16)  # so that its place in the set is of no account
+    return perturb(picture.pixels, _mask_of(sample, (picture.height, picture.width)), seed)
 
 
 def _mask_of(sample: Sample, size: tuple[int, int]) -> Mask | None:

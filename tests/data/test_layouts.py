@@ -76,7 +76,7 @@ def masked_pairs(root: Path) -> None:
 
 
 MASKED: dict[str, tuple[Callable[[Path], None], str | None]] = {
-    "CASIA v2": (casia, "ani00001"),
+    "CASIA": (casia, "ani00001"),
     "Columbia": (columbia, None),
     "Coverage": (coverage, "1"),
     "CocoGlide": (cocoglide, "114871"),
@@ -131,12 +131,21 @@ def test_missing_and_spare_masks_are_named(tmp_path: Path) -> None:
     assert found[1].read_mask() is None
 
 
+def test_casia_of_the_first_version(tmp_path: Path) -> None:
+    picture(tmp_path, "Au/Au_art_0005.jpg", "Tp/Sp/Sp_D_CNN_A_art0005_cha0029_0263.jpg")
+    mask(tmp_path, "CASIA 1.0 groundtruth/Sp/Sp_D_CNN_A_art0005_cha0029_0263_gt.png")
+    real, splice = sida.data.open(tmp_path)
+    assert real.group == splice.group == "art0005"
+    assert splice.more == {"donor_group": "cha0029"}
+    assert splice.read_mask() is not None
+
+
 def test_casia_without_its_masks_is_still_casia(tmp_path: Path) -> None:
     casia(tmp_path)
     for file in (tmp_path / "CASIA 2 Groundtruth").iterdir():
         file.unlink()
     found = sida.data.open(tmp_path)
-    assert (found.layout, found.report.counts()) == ("CASIA v2", {"missing_mask": 1})
+    assert (found.layout, found.report.counts()) == ("CASIA", {"missing_mask": 1})
 
 
 def test_a_mask_of_another_size_is_resized_and_named(tmp_path: Path) -> None:
@@ -241,6 +250,14 @@ def test_genimage_by_generator_or_split(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("below", ["", "ADM", "ADM/imagenet_ai_0508_adm"])
+def test_genimage_as_its_archives_unpack(below: str, tmp_path: Path) -> None:
+    place = "ADM/imagenet_ai_0508_adm/val"
+    picture(tmp_path, f"{place}/ai/1.png", f"{place}/nature/n01_1.JPEG")
+    generator = "adm" if below else "ADM"
+    assert facts(sida.data.open(tmp_path / below, "val"))[1][2] == generator
+
+
 def test_half_a_pair_is_an_error(tmp_path: Path) -> None:
     genimage(tmp_path)
     (tmp_path / "ADM/val/nature/n01_1.JPEG").unlink()
@@ -292,6 +309,29 @@ def test_synthbuster_with_real_pictures_beside(tmp_path: Path) -> None:
         sida.data.open(tmp_path)
 
 
+@pytest.mark.parametrize("real", ["RAISE", "RAISE-1k", "real_RAISE_1k"])
+def test_synthbuster_beside_raise(real: str, tmp_path: Path) -> None:
+    picture(tmp_path, "dalle2/r000da54ft.png", f"{real}/r000da54ft.TIF")
+    assert sida.data.open(tmp_path).counts() == {"real": 1, "full_synthetic": 1, "tampered": 0}
+
+
+def test_dmimagedetection_has_one_folder_an_origin(tmp_path: Path) -> None:
+    picture(tmp_path, "biggan_256/1.png", "latent-diffusion_noise2image_FFHQ/1.png")
+    picture(tmp_path, "dalle_2/1.png", "real_coco_valid/1.png", "real_ucid/1.png")
+    found = sida.data.open(tmp_path)
+    assert found.layout == "DMimageDetection"
+    assert facts(found)[1:] == [
+        ("real_ucid/1.png", "real", None),
+        ("biggan_256/1.png", "full_synthetic", "biggan_256"),
+        ("dalle_2/1.png", "full_synthetic", "dalle_2"),
+        (
+            "latent-diffusion_noise2image_FFHQ/1.png", "full_synthetic",
+            "latent-diffusion_noise2image_FFHQ",
+        ),
+    ]  # fmt: skip
+    assert {sample.group for sample in found} == {None}
+
+
 def test_synthbuster_alone_has_no_real_pictures(tmp_path: Path) -> None:
     picture(tmp_path, "dalle2/a.png")
     assert sida.data.open(tmp_path).counts() == {"real": 0, "full_synthetic": 1, "tampered": 0}
@@ -316,14 +356,14 @@ def test_what_is_not_known_is_told_how_known_trees_look(
     tmp_path: Path, names: tuple[str, ...]
 ) -> None:
     picture(tmp_path, *names)
-    with pytest.raises(DataError, match=r"is no labelled set.*CASIA v2 \(Au/.*Synthbuster"):
+    with pytest.raises(DataError, match=r"is no labelled set.*CASIA \(Au/.*Synthbuster"):
         sida.data.open(tmp_path)
 
 
 def test_a_tree_without_pictures_says_so(tmp_path: Path) -> None:
     (tmp_path / "Au").mkdir()
     (tmp_path / "Tp").mkdir()
-    with pytest.raises(DataError, match="looks like CASIA v2, but no picture was found"):
+    with pytest.raises(DataError, match="looks like CASIA, but no picture was found"):
         sida.data.open(tmp_path)
 
 

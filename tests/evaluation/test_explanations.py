@@ -203,7 +203,8 @@ def test_an_encoder_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_encoder_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def __init__(self, name: str, **options: Any) -> None:
-            assert options == {"trust_remote_code": False}
+            assert options["model_kwargs"] == {"use_safetensors": True}
+            assert options["trust_remote_code"] is False
             raise ValueError(f"no {name}\nand more")
 
     module = type(sys)("sentence_transformers")
