@@ -3,7 +3,12 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("sida", deadline=None)
+hypothesis.settings.load_profile("sida")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that reaches for the network fails, at once
 
