@@ -80,17 +80,16 @@ def whole_weights(module: torch.nn.Module, part: torch.nn.Module) -> dict[str, t
 def unsharded(module: torch.nn.Module) -> Iterator[None]:
     """A time in which parts of a model may be called by themselves, not through `module.forward`.
 
-    Under FSDP2 each wrapped layer gathers itself as it is called; what is left over belongs to the
-    outermost module, and stays gathered until the end.
+    Under FSDP2 all of it is gathered until the end: inference reads layers in its own way.
     """
-    if not isinstance(module, FSDPModule):
-        yield
-        return
-    module.unshard()
+    spread = [part for part in module.modules() if isinstance(part, FSDPModule)]
+    for part in spread:
+        part.unshard()
     try:
         yield
     finally:
-        module.reshard()
+        for part in spread:
+            part.reshard()
 
 
 def save_state(out: Path, step: int, state: Mapping[str, Any], keep: int) -> None:
