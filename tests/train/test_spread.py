@@ -30,7 +30,7 @@ SETTINGS = (
 
 @pytest.fixture(scope="module")
 def settings(labelled):
-    return [*SETTINGS, f"data={labelled}", f"validation={labelled}"]
+    return [*SETTINGS, f"data={labelled}"]
 
 
 @pytest.fixture(scope="module")
