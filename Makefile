@@ -5,7 +5,7 @@
 #                (DATA=folder of labelled pictures, STEPS=number)
 # make gpu-benchmark  rates of sida-7b with random weights, whole and quantised, and the comparison
 #                with a composition of transformers; needs a CUDA device of 24 GB
-# make docs      write docs/cli.md anew from --help
+# make docs      write docs/cli.md and docs/recipe.md anew
 #
 # Another environment: make test BIN=path/to/env/bin/ (with the slash at its end; then nothing is installed)
 
@@ -58,7 +58,7 @@ gpu-benchmark: $(TESTS)
 		> out/gpu/by-hand.json
 
 docs: $(TESTS)
-	$(BIN)python docs/generate_cli.py
+	$(BIN)python docs/generate.py
 
 clean:
 	rm -rf $(VENV) out

@@ -26,6 +26,7 @@ __all__ = [
     "natural_key",
     "output_path",
     "output_paths",
+    "require_new",
     "require_space",
     "write_bytes",
     "write_folder",
@@ -309,6 +310,12 @@ def _temporary(target: Path) -> Path:
             return path
 
 
+def require_new(path: str | Path) -> None:
+    """Raise SidaError where there is something at `path`: what is written stands in no other's."""
+    if Path(path).exists():
+        raise SidaError(f"{str(path)!r} is there already: choose another folder, or remove it")
+
+
 @contextmanager
 def write_folder(path: str | Path) -> Iterator[Path]:
     """Write a folder completely or not at all; gives an empty temporary folder beside `path`.
@@ -316,9 +323,8 @@ def write_folder(path: str | Path) -> Iterator[Path]:
     Raises:
         SidaError: `path` is there already, or the disk refuses; its text says why.
     """
+    require_new(path)
     target = Path(path)
-    if target.exists():
-        raise SidaError(f"{str(path)!r} is there already: choose another folder, or remove it")
     unfinished = target.with_name(f".{secrets.token_hex(6)}.part")
     try:
         unfinished.mkdir(parents=True)

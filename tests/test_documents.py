@@ -1,4 +1,4 @@
-"""What the documents say is run: commands with their output, Python, links, the generated page.
+"""What the documents say is run: commands with their output, Python, links, generated pages.
 
 In README.md, CONTRIBUTING.md and docs/*.md:
 
@@ -23,8 +23,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from sida.train.config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -204,14 +207,24 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_the_page_of_the_command_line_is_current() -> None:
-    place = ROOT / "docs" / "generate_cli.py"
-    spec = importlib.util.spec_from_file_location("generate_cli", place)
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module.PAGE.read_text(encoding="utf-8") == module.render(), "run `make docs`"
+    return module
+
+
+@pytest.mark.parametrize("page", ["cli.md", "recipe.md"])
+def test_a_generated_page_is_current(generate: ModuleType, page: str) -> None:
+    current = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert current == generate.PAGES[page](), "run `make docs`"
+
+
+def test_every_key_of_a_recipe_is_described(generate: ModuleType) -> None:
+    assert [key for key, field in generate.keys(TrainConfig) if not field.description] == []
 
 
 def test_this_test_can_fail(folder: Path) -> None:

@@ -25,7 +25,7 @@ def convert(
         ),
     ],
     to: Annotated[Literal["ours", "published"], typer.Option(help="The layout to write.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder.")],
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
         typer.Option(help="Number type of the weights; auto keeps the source's."),

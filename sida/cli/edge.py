@@ -92,7 +92,10 @@ def sentence(error: Exception) -> str:
         place = "" if error.filename is None else f" ({error.filename})"
         return f"reading or writing failed{place}: {error.strerror or error}."
     if _lacks_memory(error):
-        return "there is not enough memory: try a smaller --batch-size or a smaller model."
+        return (
+            "there is not enough memory: try a smaller --batch-size (of a training run, "
+            "micro_batch_size=1), or a smaller model."
+        )
     return (
         f"this is a defect of sida ({type(error).__name__}: {error}). Please report it "
         "where you found sida, with what the same command prints with --debug."

@@ -65,7 +65,7 @@ def train(
 
 def _adapted(adapter: Path, report: dict[str, Any]) -> str:
     """Where the adapter is, how it is used, and what base and adapter reach, in sentences."""
-    base, folds = report["base"]["name"], len(report["folds"])
+    base, folds = report["base"]["model"], len(report["folds"])
     said = (
         f"The adapter is in {adapter}, for `--model {base}+{adapter}`. {_reached(report)} "
         f"on pictures held back in {folds} folds ({report['count']} in all)"
@@ -92,4 +92,4 @@ def _measured(folder: Path) -> str:
     metrics = json.loads(file.read_text(encoding="utf-8"))
     count = int(metrics.pop("count"))
     listed = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-    return f" On the {count} pictures for validation: {listed}."
+    return f" On the {count} pictures held back, before calibration: {listed}."

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from sida.errors import CheckpointError, ConfigError
-from sida.files import require_space, write_folder
+from sida.files import require_new, require_space, write_folder
 from sida.model.checkpoint import fill, find, load_base, refuse_lisa
 from sida.model.keys import from_published
 from sida.model.processor import SidaProcessor
@@ -44,6 +44,7 @@ def convert(
     """
     if to not in WRITERS:
         raise ConfigError(f"--to {to!r} is not a layout: choose ours or published.")
+    require_new(out)  # before minutes of reading
     model, processor = _source(src, dtype, base)
     size = sum(p.numel() * p.element_size() for p in model.parameters())
     require_space(out, size, f"{src} in {'our' if to == 'ours' else 'the published'} layout")

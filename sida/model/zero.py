@@ -55,19 +55,22 @@ def read_zero(folder: Path) -> dict[str, torch.Tensor]:
         CheckpointError: files are missing, broken or of ZeRO stage 3, or hold more than tensors
             and what DeepSpeed puts beside them.
     """
-    step = folder / (folder / "latest").read_text(encoding="utf-8").strip()
+    try:
+        step = folder / (folder / "latest").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{folder / 'latest'} cannot be read ({error}).") from error
     model = _load(step / "mp_rank_00_model_states.pt")
     try:
         tensors = dict(model["module"] or {}) | dict(model.get("frozen_param_fragments") or {})
         tensors |= _trained(step, model["param_shapes"])
         for name, source in dict(model.get("shared_params") or {}).items():
             tensors[name] = tensors[source]
+        plain = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
+        return _merged({name: tensor for name, tensor in plain.items() if TOWER not in name})
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointError(
             f"{step} is not as DeepSpeed writes checkpoints ({error}): copy it again."
         ) from error
-    plain = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
-    return _merged({name: tensor for name, tensor in plain.items() if TOWER not in name})
 
 
 def _trained(step: Path, shapes: Iterable[Mapping[str, torch.Size]]) -> dict[str, torch.Tensor]:

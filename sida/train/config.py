@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -28,6 +28,8 @@ class LossWeights(BaseModel):
     )
 
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Side = Annotated[int, Field(ge=16)]
 Metric = Literal[
     "accuracy",
     "balanced_accuracy",
@@ -42,10 +44,12 @@ class Lora(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rank: int = Field(8, ge=1)
+    rank: int = Field(8, ge=1, description="of each addition")
     alpha: int = Field(16, ge=1, description="the addition is scaled by alpha / rank")
-    dropout: float = Field(0.05, ge=0, lt=1)
-    targets: tuple[str, ...] = Field(("q_proj", "v_proj"), min_length=1)
+    dropout: Decay = Field(0.05, description="share of what goes into an addition that is dropped")
+    targets: tuple[str, ...] = Field(
+        ("q_proj", "v_proj"), min_length=1, description="ends of the layers' names"
+    )
     base: Literal["nf4"] | None = Field(
         None,
         description="nf4 holds the frozen layers beside the additions in four bits (QLoRA, "
@@ -74,6 +78,17 @@ class TrainConfig(BaseModel):
         "gives the same share of every class",
     )
     validation: Path | None = Field(None, description="labelled data that is only measured")
+    held_out: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="share of the originals (`group`) of the data that is held back and only "
+        "measured, where no validation is named",
+    )
+    probe: bool = Field(
+        False,
+        description="whether a warning says that format, size or coding give the labels away",
+    )
 
     trained: tuple[str, ...] = Field(
         ("",),
@@ -100,7 +115,7 @@ class TrainConfig(BaseModel):
     empty_masks: bool = Field(
         False, description="whether real pictures teach an empty mask, where no text is taught"
     )
-    crops: tuple[int, ...] = Field(
+    crops: tuple[Side, ...] = Field(
         (), description="sides of training crops in pixels; whole pictures by default"
     )
     post_process: float = Field(
@@ -119,13 +134,15 @@ class TrainConfig(BaseModel):
         "cosine", description="how it falls to zero after warm-up"
     )
     warmup_steps: int = Field(100, ge=0, description="steps over which it rises from zero")
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = Field(0.0, ge=0)
-    clip: float = Field(1.0, gt=0, description="largest norm of all gradients together")
-    average: float = Field(
-        0.0, ge=0, lt=1, description="decay of the moving average of weights; 0 keeps none"
+    betas: tuple[Decay, Decay] = Field(
+        (0.9, 0.95), description="of AdamW, for the gradient and its square"
     )
-    loss: LossWeights = LossWeights()
+    weight_decay: float = Field(
+        0.0, ge=0, description="of AdamW, for matrices and kernels; embeddings have none"
+    )
+    clip: float = Field(1.0, gt=0, description="largest norm of all gradients together")
+    average: Decay = Field(0.0, description="decay of the moving average of weights; 0 keeps none")
+    loss: LossWeights = Field(LossWeights(), description="how much each loss counts")
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="number type of the arithmetic, and of weights that are not trained"
     )
@@ -155,8 +172,10 @@ class TrainConfig(BaseModel):
     )
     workers: int = Field(2, ge=0, description="processes that read pictures, on each device")
     threads: int = Field(0, ge=0, description="threads of the network; 0 leaves it to torch")
-    seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = Field(0, ge=0, description="of fresh weights, batches and dropout")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where it runs; auto takes CUDA where there is one"
+    )
 
     @field_validator("data", mode="before")
     @classmethod

@@ -21,17 +21,21 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import sida.data
 from sida.data.leakage import probe
+from sida.data.sample import Sample
 from sida.data.traits import survey
-from sida.errors import ConfigError, DataError
-from sida.files import require_space, write_text
+from sida.errors import ConfigError
+from sida.files import write_text
 from sida.inference.device import resolve
 from sida.inference.engine import Engine
-from sida.model.adapter import Adapter, save_adapter
+from sida.model.adapter import Adapter, save_adapter, split_name
 from sida.model.checkpoint import Loaded, load
 from sida.train.calibrate import fit_calibration
+from sida.train.claim import check_recipe, claim
 from sida.train.config import TrainConfig
 from sida.train.folds import Judged, assign_folds, compare
-from sida.train.loop import OnStep, keep_recipe, parameter_groups, rate_factor
+from sida.train.loop import OnStep
+from sida.train.optimizer import parameter_groups, rate_factor
+from sida.train.pictures import require_classes
 from sida.train.rows import teach_rows
 from sida.train.start import DTYPES
 from sida.train.step import LOSSES
@@ -62,41 +66,30 @@ def train_heads(config: TrainConfig, out: Path, resume: bool, on_step: OnStep | 
         CheckpointError: the model cannot be read.
     """
     if resume and (out / ADAPTER).is_file():
+        check_recipe(config, out)
         log.info("%s is finished", out)
         return out / ADAPTER
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("heads_only runs in one process: start it without a launcher.")
+    assert config.model is not None
+    if split_name(config.model)[1] is not None:
+        raise ConfigError(
+            f"{config.model} has an adapter already, and one stands on whole weights: give "
+            f"model={split_name(config.model)[0]}."
+        )
     samples = [sample for path in config.data for sample in sida.data.open(path)]
     require_classes(samples)
-    assert config.model is not None
+    held_back = None if config.validation is None else list(sida.data.open(config.validation))
     device, _ = resolve(config.device, "float32")
     if config.threads:
         torch.set_num_threads(config.threads)
     base = load(config.model, device, DTYPES[config.precision])
-    _claim(config, out, resume, base, len(samples))
-    with StopRequest() as stop:
-        return _Heads(config, out, base, stop, on_step).run(samples)
-
-
-def require_classes(samples: Sequence[Any]) -> None:
-    """Raise DataError where a class is missing."""
-    for label in LABELS:
-        if not any(sample.label == label for sample in samples):
-            raise DataError(
-                f"The data hold no {label} picture; training needs all of {', '.join(LABELS)}."
-            )
-
-
-def _claim(config: TrainConfig, out: Path, resume: bool, base: Loaded, pictures: int) -> None:
-    """Refuse a folder of another run, and a disk that is too small; write the recipe."""
-    if not resume and out.exists() and any(out.iterdir()):
-        raise ConfigError(f"{out} is not empty: choose another --out, or go on with --resume.")
     width = base.model.config.language.hidden_size
     head = sum(p.numel() for p in base.model.class_head.parameters())
-    vectors = pictures * (config.views + 1) * 2 * width
-    require_space(out, 4 * (2 * vectors + head), "vectors and the adapter")
-    out.mkdir(parents=True, exist_ok=True)
-    keep_recipe(config, out)
+    vectors = len(samples) * (config.views + 1) * 2 * width
+    claim(config, out, resume, 4 * (2 * vectors + head), "vectors and the adapter")
+    with StopRequest() as stop:
+        return _Heads(config, out, base, stop, on_step).run(samples, held_back)
 
 
 class _Heads:
@@ -125,7 +118,7 @@ class _Heads:
                 base.name,
             )
 
-    def run(self, samples: Sequence[Any]) -> Path:
+    def run(self, samples: Sequence[Sample], held_back: Sequence[Sample] | None) -> Path:
         """Everything, in order."""
         leakage = probe(list(survey(samples)), self.config.seed)
         if leakage.leaks:
@@ -143,7 +136,11 @@ class _Heads:
         adapter, text = self._adapter(fit, vectors, logits)
         report = {
             "schema": "sida.folds/1",
-            "base": {"name": self.base.name, "digest": self.base.digest},
+            "base": {
+                "name": self.base.name,
+                "model": self.config.model,
+                "digest": self.base.digest,
+            },
             "adapter": {"digest": adapter.digest},
             "count": len(vectors.labels),
             "steps": steps,
@@ -153,14 +150,14 @@ class _Heads:
             "leakage_probe": leakage.as_json(),
             **({} if text is None else {"text": text}),
         }
-        if self.config.validation is not None:
-            report["validation"] = self._validate(fit, adapter)
+        if held_back is not None:
+            report["validation"] = self._validate(fit, adapter, held_back)
         write_text(self.out / "metrics.jsonl", "".join(json.dumps(x) + "\n" for x in lines))
         write_text(self.out / "folds.json", json.dumps(report, indent=1) + "\n")
         save_adapter(self.out / ADAPTER, adapter)  # last: it says that the run is finished
         return self.out / ADAPTER
 
-    def _vectors(self, samples: Sequence[Any], views: int, answers: bool) -> Vectors:
+    def _vectors(self, samples: Sequence[Sample], views: int, answers: bool) -> Vectors:
         begun, held = time.perf_counter(), len(self.store.held)
         vectors = collect(
             self.engine,
@@ -258,10 +255,11 @@ class _Heads:
         logits = logits_of(self.head, vectors.classes[:, 0])
         return Judged.by(self.base.calibration, logits, vectors)
 
-    def _validate(self, fit: "HeadFit", adapter: Adapter) -> dict[str, Any]:
+    def _validate(
+        self, fit: "HeadFit", adapter: Adapter, samples: Sequence[Sample]
+    ) -> dict[str, Any]:
         """Base and adapter on data that nothing was fitted to."""
-        assert self.config.validation is not None
-        vectors = self._vectors(list(sida.data.open(self.config.validation)), 0, False)
+        vectors = self._vectors(samples, 0, False)
         after = Judged.by(
             adapter.calibration, logits_of(fit.current, vectors.classes[:, 0]), vectors
         )

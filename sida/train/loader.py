@@ -14,19 +14,19 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from sida.data.sample import Sample
-from sida.errors import DataError, PictureError
+from sida.errors import ConfigError, DataError, PictureError, SidaError
 from sida.evidence.cues import measure
 from sida.evidence.wording import describe, facts_text
 from sida.image.postprocess import random_chain
 from sida.model.config import SidaConfig
 from sida.model.inputs import Features, Inputs
 from sida.model.processor import SidaProcessor
-from sida.model.prompt import IGNORED, Conversation, conversation
+from sida.model.prompt import IGNORED, Conversation, Embedded, conversation
 from sida.train.cache import FeatureCache
 from sida.train.config import TrainConfig
 from sida.verdict import LABELS
 
-__all__ = ["Batch", "Batches", "Collator", "Crop", "crop_sample"]
+__all__ = ["Batch", "Batches", "Collator", "Crop", "Guarded", "crop_sample"]
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +85,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
     ) -> None:
         self.pools = [_pools(sets, label) for label in LABELS]
         self.collator, self.config, self.micro = collator, config, micro_batch_size
+        self.broken: set[str] = set()
 
     def __getitem__(self, index: int) -> Batch:
         """Micro-batch `index`, counted over all steps."""
@@ -114,19 +115,30 @@ class Batches(torch.utils.data.Dataset[Batch]):
             try:
                 return crop_sample(sample, side, self.config.post_process, rng)
             except PictureError as error:
-                log.warning("%s is left out: %s", sample.name, error)
+                if sample.name not in self.broken:  # it comes again every epoch
+                    log.warning("%s is left out: %s", sample.name, error)
+                self.broken.add(sample.name)
         raise DataError(f"No {LABELS[label]} picture of the data can be read.")
+
+
+class Guarded(torch.utils.data.Dataset[Batch | SidaError]):
+    """Batches, or what is wrong with one: a worker's exceptions arrive with its whole traceback."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __getitem__(self, index: int) -> Batch | SidaError:
+        """Micro-batch `index`."""
+        try:
+            return self.batches[index]
+        except SidaError as error:
+            return error
 
 
 def _pools(sets: Sequence[Sequence[Sample]], label: str) -> list[list[Sample]]:
     """The samples of a class, one list for each set that has any."""
     pools = [[sample for sample in samples if sample.label == label] for samples in sets]
-    pools = [pool for pool in pools if pool]
-    if not pools:
-        raise DataError(
-            f"The data hold no {label} picture; training needs all of {', '.join(LABELS)}."
-        )
-    return pools
+    return [pool for pool in pools if pool]
 
 
 def crop_sample(
@@ -200,6 +212,7 @@ class Collator:
         self.cache = cache
         self.facts = model.facts
         self.question = conversation(processor.tokenizer)
+        self._require_room([self.question.embedded(image_tokens)])
 
     def __call__(
         self, crops: Sequence[Crop], rngs: Sequence[np.random.Generator], text: bool
@@ -220,6 +233,7 @@ class Collator:
             for crop, rng in zip(crops, rngs, strict=True)
         ]
         placed = [row.embedded(self.image_tokens) for row in rows]
+        self._require_room(placed)
         most = self.config.max_tokens
         shown = most - self.image_tokens + 1
         chosen = [i for i, truth in enumerate(truths) if truth is not None]
@@ -245,6 +259,15 @@ class Collator:
             inside=torch.cat([empty.bool(), *inside]),
             keys=keys,
         )
+
+    def _require_room(self, placed: Sequence[Embedded]) -> None:
+        """Raise ConfigError where a place that is read would be cut off."""
+        needed = 1 + max(max(row.class_position, row.mask_position) for row in placed)
+        if self.config.max_tokens < needed:
+            raise ConfigError(
+                f"max_tokens is {self.config.max_tokens}, and [CLS] and [SEG] need {needed}: set "
+                "it to more."
+            )
 
     def _kept(
         self, crops: Sequence[Crop], truths: Sequence[np.ndarray | None]

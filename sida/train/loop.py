@@ -17,24 +17,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
-from accelerate.state import AcceleratorState
+from accelerate import DistributedType
+from accelerate.utils import broadcast_object_list
 from torch.distributed.fsdp import FSDPModule
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-import sida.data
-from sida.errors import ConfigError
-from sida.files import require_space, write_folder, write_text
-from sida.inference.device import resolve
+from sida.errors import ConfigError, SidaError
+from sida.files import write_folder, write_text
 from sida.model import Sida
 from sida.model.calibration import Calibration
 from sida.model.inputs import Inputs
 from sida.model.weights import digest_of
 from sida.train.cache import FeatureCache
 from sida.train.calibrate import fit_calibration
+from sida.train.claim import check_recipe, claim
 from sida.train.config import TrainConfig, read_config
-from sida.train.loader import Batch, Batches, Collator
+from sida.train.devices import (
+    accelerator_of,
+    own_micro_batches,
+    random_state,
+    set_random_state,
+    to_device,
+)
+from sida.train.loader import Batch, Batches, Collator, Guarded
 from sida.train.lora import merged
+from sida.train.optimizer import parameter_groups, rate_factor
+from sida.train.pictures import Pictures
 from sida.train.record import Record
 from sida.train.start import start_model
 from sida.train.state import (
@@ -56,12 +64,6 @@ log = logging.getLogger(__name__)
 OnStep = Callable[[int, int, dict[str, float]], None]
 """Called after every step with its number, the number of steps, and what `metrics.jsonl` holds."""
 
-FREE = {
-    *("validation", "validate_every", "save_every", "keep", "trackers"),
-    *("workers", "threads", "device", "micro_batch_size", "gradient_checkpointing", "compile"),
-    *("cache", "cache_gb"),
-}
-"""What may change when a run is gone on with: what is learned does not depend on it."""
 SCALED_BY = 480
 """Pictures that an encoder's scales are fitted to."""
 STATES = 4
@@ -98,13 +100,12 @@ def train(
     if not settings.data:
         raise ConfigError("The recipe names no data: add data=FOLDER of labelled pictures.")
     if settings.heads_only:
-        from sida.train.heads import train_heads  # which needs this module
+        from sida.train.heads import train_heads  # which needs scikit-learn
 
         return train_heads(settings, Path(out), resume, on_step)
-    if settings.best is not None and settings.validation is None:
-        raise ConfigError(f"best={settings.best} is measured on other data: add validation=FOLDER.")
     folder = Path(out)
     if (folder / "model").is_dir() and resume:
+        check_recipe(settings, folder)
         log.info("%s is finished", folder)
         return folder / "model"
     run = Run(settings, folder, resume)
@@ -119,9 +120,10 @@ class Run:
         self.config, self.out = config, out
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.accelerator = _accelerator(config, out)
+        self.accelerator = accelerator_of(config, out)
         self.own = own_micro_batches(config, self.accelerator.num_processes)
-        sets = [list(sida.data.open(path)) for path in config.data]
+        pictures = Pictures.of(config)
+        self.held_back = pictures.held_back
         torch.manual_seed(config.seed)
         self.model, self.processor = start_model(config)
         if self.accelerator.distributed_type != DistributedType.FSDP:  # which refuses this order
@@ -129,8 +131,10 @@ class Run:
         self.cache = self._cache()
         self.trained = Trained(self.model, config.loss, self.cache)
         self.model.train()
-        self.dataset = Batches(sets, self._collator(), config, self.micro)
+        self.dataset = Batches(pictures.sets, self._collator(), config, self.micro)
         self._claim(resume)
+        if self.accelerator.is_main_process:
+            pictures.warn(config)
         if config.model is None and latest(out) is None:
             self.model.encoder.fit(self._first_inputs())
         self.average = (
@@ -143,8 +147,11 @@ class Run:
         )
         self.module, self.optimizer = self.accelerator.prepare(self.trained, self.plain_optimizer)
         if isinstance(self.module, FSDPModule):
-            self.module.set_reduce_scatter_unused_params(True)  # as above
+            # A micro-batch without a mask does not use the mask decoder.
+            self.module.set_reduce_scatter_unused_params(True)
+        torch.manual_seed(config.seed + self.accelerator.process_index)  # dropout of its own
         self.step, self.best, self.stale = 0, -math.inf, 0
+        self.measured: Validation | None = None
         self.record = Record(config, out, self.accelerator)
         if found := latest(out):
             self._restore(load_state(found))
@@ -168,27 +175,28 @@ class Run:
             if on_step is not None and self.accelerator.is_main_process:
                 on_step(self.step, self.config.max_steps, line)
             last = self.step == self.config.max_steps
-            if self.step % self.config.validate_every == 0:
+            if self.step % self.config.validate_every == 0 or last:
                 self._validate()
-            if self.step % self.config.save_every == 0 or last or self._stopped(stop):
+            stopped = self._stopped(stop)
+            if self.step % self.config.save_every == 0 or last or stopped:
                 self._save()
-            if self._stopped(stop) and not last:
+            if stopped and not last:
                 stop.obey()
 
     def _claim(self, resume: bool) -> None:
-        """Refuse a folder of another run, and a disk that is too small; write the recipe."""
-        if not self.accelerator.is_main_process:
-            return
-        if not resume and self.out.exists() and any(self.out.iterdir()):
-            raise ConfigError(
-                f"{self.out} is not empty: choose another --out, or go on with --resume."
-            )
-        self.out.mkdir(parents=True, exist_ok=True)
-        trained = sum(p.numel() for p in self.trained.parameters() if p.requires_grad)
-        whole = sum(p.numel() * p.element_size() for p in self.model.parameters())
-        room = STATES * 4 * trained * (self.config.keep + 1) + whole
-        require_space(self.out, room, "checkpoints and the model")
-        keep_recipe(self.config, self.out)
+        """`claim`, by the first process; what it refuses ends all."""
+        refused: list[SidaError | None] = [None]
+        if self.accelerator.is_main_process:
+            trained = sum(p.numel() for p in self.trained.parameters() if p.requires_grad)
+            whole = sum(p.numel() * p.element_size() for p in self.model.parameters())
+            room = STATES * 4 * trained * (self.config.keep + 1) + whole
+            try:
+                claim(self.config, self.out, resume, room, "checkpoints and the model")
+            except SidaError as error:
+                refused = [error]
+        broadcast_object_list(refused)
+        if refused[0] is not None:
+            raise refused[0]
 
     def _collator(self) -> Collator:
         return Collator(
@@ -215,7 +223,7 @@ class Run:
         own, devices = self.own, self.accelerator.num_processes
         first = self.accelerator.process_index * own
         loader = torch.utils.data.DataLoader(
-            self.dataset,
+            Guarded(self.dataset),
             batch_size=None,
             sampler=[
                 step * own * devices + first + i
@@ -227,7 +235,10 @@ class Run:
             pin_memory=self.accelerator.device.type == "cuda",
             generator=torch.Generator(),  # else a loader moves the state that dropout draws from
         )
-        return iter(loader)
+        for batch in loader:
+            if isinstance(batch, SidaError):
+                raise batch
+            yield batch
 
     def _take(self, micro_batches: list[Batch]) -> dict[str, float]:
         """One step over this process's micro-batches; each loss is a mean over the whole batch."""
@@ -270,8 +281,9 @@ class Run:
     def _check(self, means: torch.Tensor) -> None:
         if not bool(means.isfinite().all()):
             raise ConfigError(
-                f"The loss of step {self.step + 1} is not finite: lower learning_rate, and go on "
-                "from the last checkpoint with --resume."
+                f"The loss of step {self.step + 1} is not finite: begin again in another --out "
+                f"with a learning_rate below {self.config.learning_rate:g}, or with more "
+                "warmup_steps."
             )
 
     def _parameters(self) -> list[torch.nn.Parameter]:
@@ -299,31 +311,22 @@ class Run:
         assert isinstance(averaged, Sida)
         return averaged
 
-    def _measure(self) -> Validation | None:
-        if self.config.validation is None:
-            return None
-        with unsharded(self.module), self.accelerator.autocast():
-            return validate(self._weights(), self.processor, self.config.validation)
-
     def _validate(self) -> None:
-        result = self._measure()
-        if result is None:
+        """Look at the held-back pictures; the best weights so far are written down."""
+        if self.held_back is None:
             return
-        metrics = result.metrics(Calibration())
-        self.record.validation(self.step, metrics, result)
+        with unsharded(self.module), self.accelerator.autocast():
+            self.measured = validate(self._weights(), self.processor, self.held_back)
+        metrics = self.measured.metrics(Calibration())
+        self.record.validation(self.step, metrics, self.measured)
         log.info("step %d: %s", self.step, json.dumps(metrics))
-        name = self.config.best
-        if name is None:
+        if self.config.best is None:
             return
-        if name not in metrics:
-            raise ConfigError(
-                f"best={name} cannot be measured on {self.config.validation}, only "
-                f"{', '.join(metrics)} can."
-            )
-        better = metrics[name] > self.best
-        self.best, self.stale = (metrics[name], 0) if better else (self.best, self.stale + 1)
+        value = metrics.get(self.config.best, -math.inf)
+        better = value > self.best
+        self.best, self.stale = (value, 0) if better else (self.best, self.stale + 1)
         if better:
-            self._write(self.out / "best", result)
+            self._write(self.out / f"best-{self.step}")
 
     def _save(self) -> None:
         state = gather(self.module, self.plain_optimizer)
@@ -338,6 +341,8 @@ class Run:
         if self.accelerator.is_main_process:
             self.record.flush()
             save_state(self.out, self.step, state, self.config.keep)
+            for superseded in best_folders(self.out)[:-1]:  # a kill before would go back to it
+                shutil.rmtree(superseded)
         self.accelerator.wait_for_everyone()
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -350,151 +355,49 @@ class Run:
         if own < len(state["random"]):
             set_random_state(state["random"][own])
         self.step, self.best, self.stale = state["step"], state["best"], state["stale"]
+        if self.accelerator.is_main_process:
+            for later in best_folders(self.out, after=self.step):
+                shutil.rmtree(later)
 
     def _export(self) -> Path:
         """Write `model/`: the best weights where they were asked for, else the last."""
         folder = self.out / "model"
-        if self.config.best is not None and not (self.out / "best").is_dir():
+        best = best_folders(self.out)
+        if not best and self.measured is None:  # killed after the last checkpoint
             self._validate()
-        if self.config.best is None:
-            self._write(folder, self._measure())
+            best = best_folders(self.out)
+        if not best:
+            self._write(folder)
         elif self.accelerator.is_main_process:
-            (self.out / "best").rename(folder)
+            best.pop().rename(folder)
+            for superseded in best:
+                shutil.rmtree(superseded)
         self.accelerator.wait_for_everyone()
         return folder
 
-    def _write(self, folder: Path, result: Validation | None) -> None:
+    def _write(self, folder: Path) -> None:
         """A folder that `Detector.load` reads, with its calibration and what was measured."""
         model = self._weights()
         weights = whole_weights(self.module, self.model) if model is self.model else None
         if not self.accelerator.is_main_process:
             return
-        if folder.is_dir():  # the best so far
-            shutil.rmtree(folder)
         with write_folder(folder) as unfinished:
             model.save_pretrained(unfinished, state_dict=merged(model, weights))
             self.processor.save_pretrained(unfinished)
-            if result is not None:
-                calibration = fit_calibration(result, digest_of(unfinished))
+            if self.measured is not None:
+                calibration = fit_calibration(self.measured, digest_of(unfinished))
                 if calibration.fitted:
                     calibration.save(unfinished)
-                metrics = json.dumps(result.metrics(calibration), indent=1)
+                # Not under the calibration, which was fitted to the same pictures.
+                metrics = json.dumps(self.measured.metrics(Calibration()), indent=1)
                 write_text(unfinished / "validation.json", f"{metrics}\n")
 
 
-def own_micro_batches(config: TrainConfig, devices: int) -> int:
-    """How many micro-batches each of the devices takes in a step.
-
-    Raises:
-        ConfigError: a batch cannot be shared equally.
-    """
-    share, rest = divmod(config.batch_size, devices)
-    micro = config.micro_batch_size or share
-    if rest or not share or share % micro:
-        raise ConfigError(
-            f"batch_size {config.batch_size} cannot be cut into micro-batches of {micro or 1} on "
-            f"{devices} devices: choose a multiple of {devices * (micro or 1)}."
-        )
-    return share // micro
-
-
-def rate_factor(config: TrainConfig, step: int) -> float:
-    """Share of the highest learning rate at a step, counted from 0."""
-    if step < config.warmup_steps:
-        return (step + 1) / (config.warmup_steps + 1)
-    left = 1 - (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps)
-    left = min(max(left, 0.0), 1.0)
-    return left if config.schedule == "linear" else 0.5 * (1 - math.cos(math.pi * left))
-
-
-def parameter_groups(module: torch.nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Decay for matrices and kernels; none for norms, biases and embeddings."""
-    trained = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
-    decayed = [p for n, p in trained if p.ndim > 1 and "embed" not in n]
-    others = [p for n, p in trained if not (p.ndim > 1 and "embed" not in n)]
-    groups = [(decayed, config.weight_decay), (others, 0.0)]
-    return [
-        {"params": parameters, "lr": config.learning_rate, "weight_decay": decay}
-        for parameters, decay in groups
-        if parameters
-    ]
-
-
-def keep_recipe(config: TrainConfig, out: Path) -> None:
-    """Write `OUT/recipe.json`; a run that is gone on with must have the one it began with.
-
-    Raises:
-        ConfigError: it has another; it names what differs.
-    """
-    path = out / "recipe.json"
-    recipe = config.model_dump(mode="json", exclude=FREE)
-    if path.is_file():
-        begun = json.loads(path.read_text(encoding="utf-8"))
-        fields = TrainConfig.model_fields  # a key that is newer than the run had its default
-        before = {name: begun.get(name, fields[name].default) for name in recipe}
-        names = sorted(name for name in recipe if recipe[name] != before[name])
-        if names:
-            changes = ", ".join(f"{n}={recipe[n]} (was {before[n]})" for n in names)
-            raise ConfigError(
-                f"{out} was begun with another recipe: {changes}. Go on with the same, or choose "
-                "another --out."
-            )
-    write_text(path, json.dumps(recipe, indent=1) + "\n")
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """A micro-batch where the network is."""
-    tensors = (tensor.to(device, non_blocking=True) for tensor in batch[1:-1])
-    return Batch._make((batch.inputs.to(device), *tensors, batch.keys))
-
-
-def random_state() -> dict[str, torch.Tensor]:
-    """State of this process's generators that dropout draws from."""
-    state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
-
-
-def set_random_state(state: dict[str, torch.Tensor]) -> None:
-    """Put back what `random_state` gave."""
-    torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
-
-
-def _accelerator(config: TrainConfig, out: Path) -> Accelerator:
-    resolve(config.device, "float32")  # one sentence where this machine has no such device
-    # Precision is a setting of the process to accelerate, and ours is one of the run.
-    AcceleratorState._reset_state()
-    precision = "no" if config.precision == "fp32" else config.precision
-    accelerator = Accelerator(
-        mixed_precision=precision,
-        cpu=config.device == "cpu" or not torch.cuda.is_available(),
-        log_with=list(config.trackers) or None,
-        project_dir=out,
-        # A micro-batch without a mask does not use the mask decoder.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
-    _refuse(config, accelerator.distributed_type)
-    return accelerator
-
-
-def _refuse(config: TrainConfig, kind: DistributedType) -> None:
-    """Raise ConfigError where a model is spread over devices in a way that the run is not for."""
-    if kind == DistributedType.DEEPSPEED:
-        raise ConfigError(
-            "DeepSpeed is not supported: choose FSDP with fsdp_version 2, which also spreads "
-            "weights, gradients and optimiser over the devices."
-        )
-    if kind != DistributedType.FSDP:
-        return
-    for name in ("cache", "average"):
-        if getattr(config, name):
-            raise ConfigError(
-                f"{name} needs the whole model on every device, and FSDP spreads it: leave out "
-                f"{name}, or run without FSDP."
-            )
+def best_folders(out: Path, after: int = 0) -> list[Path]:
+    """`best-N/` of a run, in the order of their steps; only those after a step."""
+    numbered = [(folder.name.removeprefix("best-"), folder) for folder in out.glob("best-*")]
+    found = [(int(number), folder) for number, folder in numbered if number.isdigit()]
+    return [folder for number, folder in sorted(found) if number > after]
 
 
 def _prepare_worker(_: int) -> None:

@@ -1,6 +1,7 @@
 """Low-rank additions to the language model, and the plain weights that they come to."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from sida.errors import MissingExtra
+from sida.errors import ConfigError, MissingExtra
 from sida.model import Sida
 from sida.train.config import Lora
 
@@ -22,11 +23,16 @@ def add_lora(model: Sida, lora: Lora, dtype: torch.dtype = torch.float32) -> Non
 
     Args:
         dtype: of the arithmetic, where its frozen layers are held in four bits.
+
+    Raises:
+        ConfigError: a target ends no layer's name.
+        MissingExtra: bitsandbytes is not installed, and four bits are asked for.
     """
     if lora.base == "nf4":
         _round_to_four_bits(model.language, dtype)
         model.is_loaded_in_4bit = True  # peft looks here
-    targets = "|".join(lora.targets)
+    _require(model.language, lora.targets)
+    targets = "|".join(map(re.escape, lora.targets))
     inject_adapter_in_model(
         LoraConfig(
             r=lora.rank,
@@ -37,6 +43,15 @@ def add_lora(model: Sida, lora: Lora, dtype: torch.dtype = torch.float32) -> Non
         model,
         NAME,
     )
+
+
+def _require(language: nn.Module, targets: Sequence[str]) -> None:
+    """Raise ConfigError for a target that ends no linear layer's name."""
+    linear = [n for n, module in language.named_modules() if isinstance(module, nn.Linear)]
+    for target in targets:
+        if not any(name.endswith(f".{target}") for name in linear):
+            ends = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
+            raise ConfigError(f"lora.targets: no layer ends in {target!r}; they end in {ends}.")
 
 
 def _round_to_four_bits(language: nn.Module, dtype: torch.dtype) -> None:

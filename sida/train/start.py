@@ -25,7 +25,9 @@ def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
         CheckpointError: the weights are missing, broken or of another model.
         ConfigError: a name in `trained` begins no parameter's name.
     """
-    model, processor = _fresh(config) if config.model is None else load_base(config.model)
+    model, processor = (
+        _fresh(config) if config.model is None else load_base(config.model, dtype=None)
+    )
     if config.loss.text and processor.tokenizer.end_id is None:
         processor = _teach_end(model, processor)
     for name in config.trained:
@@ -36,8 +38,9 @@ def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
         add_lora(model, config.lora, DTYPES[config.precision])
     for name, parameter in model.named_parameters():
         parameter.requires_grad = ".lora_" in name or name.startswith(config.trained)
-        if not parameter.requires_grad and parameter.is_floating_point():
-            parameter.data = parameter.data.to(DTYPES[config.precision])
+        if parameter.is_floating_point():
+            kind = torch.float32 if parameter.requires_grad else DTYPES[config.precision]
+            parameter.data = parameter.data.to(kind)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.compile:

@@ -55,6 +55,11 @@ def restore(
         optim_state_dict=state["optimizer"],
         options=SPREAD,
     )
+    trained = state["optimizer"]["state"]
+    for place, trainable in module.named_parameters():
+        # torch gives every parameter a state; one without a gradient so far must have none.
+        if place.removeprefix("module.") not in trained:
+            optimizer.state.pop(trainable, None)
     for parameter, moments in optimizer.state.items():
         for name, moment in moments.items():
             # The fused step reads both in the order of memory, which differs under FSDP.

@@ -1,12 +1,12 @@
 """How a model judges labelled pictures while it is trained: whole pictures, as a user would."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-import sida.data
-from sida.errors import PictureError
+from sida.data.sample import Sample
+from sida.errors import DataError, PictureError
 from sida.evaluation.metrics import (
     Order,
     accuracy,
@@ -23,7 +23,7 @@ from sida.model import Sida, SidaProcessor
 from sida.model.calibration import Calibration
 from sida.verdict import LABELS
 
-__all__ = ["THRESHOLDS", "Validation", "validate"]
+__all__ = ["THRESHOLDS", "Validation", "measurable", "validate"]
 
 THRESHOLDS = np.round(np.arange(0.05, 1, 0.05), 2)
 """Probabilities at which masks are tried."""
@@ -72,13 +72,26 @@ class Validation:
         return {name: round(value, 4) for name, value in metrics.items() if value is not None}
 
 
-def validate(model: Sida, processor: SidaProcessor, data: str | Path) -> Validation:
-    """Judge every readable picture of a labelled set, with masks of the tampered ones."""
+def measurable(samples: Sequence[Sample]) -> set[str]:
+    """Names of the metrics that labelled pictures with these labels and masks can tell."""
+    masked = [i for i, each in enumerate(samples) if each.label == "tampered" and each.mask]
+    blank = np.zeros((len(masked), len(LEVELS)))
+    truth = [sample.label for sample in samples]
+    nothing = Validation(np.zeros((len(truth), 3)), truth, np.array(masked, int), blank, blank)
+    return set(nothing.metrics(Calibration()))
+
+
+def validate(model: Sida, processor: SidaProcessor, samples: Sequence[Sample]) -> Validation:
+    """Judge every readable picture of a labelled set, with masks of the tampered ones.
+
+    Raises:
+        DataError: none can be read.
+    """
     training = model.training
     engine = Engine(model, processor)
     logits, truth, masked, f1s, ious = [], [], [], [], []
     examples: list[np.ndarray] = []
-    for sample in sida.data.open(data):
+    for sample in samples:
         try:
             picture = sample.read()
             mask = sample.read_mask() if sample.label == "tampered" else None
@@ -95,8 +108,10 @@ def validate(model: Sida, processor: SidaProcessor, data: str | Path) -> Validat
             if len(examples) < EXAMPLES:
                 examples.append(_example(picture.pixels, altered, judged.mask_logits > 0))
     model.train(training)
+    if not truth:
+        raise DataError("No picture for validation can be read.")
     return Validation(
-        np.stack(logits) if logits else np.zeros((0, len(LABELS))),
+        np.stack(logits),
         truth,
         np.array(masked, np.int64),
         np.array(f1s).reshape(-1, len(LEVELS)),

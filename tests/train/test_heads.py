@@ -267,7 +267,8 @@ def test_the_command_says_where_the_adapter_is_and_what_it_reaches(finished):
     shown = CliRunner().invoke(app, ["train", "finetune", *settings, "--out", str(out), "--resume"])
     assert shown.exit_code == 0, shown.output
     adapter = out / "adapter.safetensors"
-    assert f"The adapter is in {adapter}, for `--model small+{adapter}`." in shown.stderr
+    (base,) = (each.removeprefix("model=") for each in settings if each.startswith("model="))
+    assert f"The adapter is in {adapter}, for `--model {base}+{adapter}`." in shown.stderr
     score = r"[01]\.\d{3} \[[01]\.\d{3}, [01]\.\d{3}\]"
     said = (
         rf"Balanced accuracy is {score} before and {score} after on pictures held back in 4 folds"
@@ -339,3 +340,11 @@ def test_taught_rows_stay_out_of_what_they_were_not_taught_for(published):
     assert taught.ids == (tokenizer.added["[CLS]"], tokenizer.seg_id)
     assert taught.report["loss"]["adapter"] < taught.report["loss"]["base"]
     assert taught.weight.shape == (2, width)
+
+
+def test_an_adapter_stands_on_whole_weights_alone(finished, pictures, tmp_path):
+    out, settings = finished
+    (base,) = (each.removeprefix("model=") for each in settings if each.startswith("model="))
+    adapted = [*FAST, f"model={base}+{out / 'adapter.safetensors'}", f"data={pictures}"]
+    with pytest.raises(ConfigError, match=f"has an adapter already.*model={base}"):
+        train("finetune", tmp_path / "out", overrides=adapted)

@@ -3,12 +3,17 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from sida import Detector
-from sida.errors import CheckpointError, ConfigError, DataError
+from sida.errors import CheckpointError, ConfigError, DataError, InputError
 from sida.model.checkpoint import digest_of
-from sida.train import train
+from sida.train import loop, train
+from sida.train.claim import check_recipe
+from sida.train.config import read_config
+from sida.train.validation import Validation
+from sida.verdict import LABELS
 
 FAST = (
     *("trackers=[]", "max_steps=4", "batch_size=3", "crops=[32]"),
@@ -62,6 +67,16 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(finished, labelled, 
         assert found == expected
 
 
+def test_what_has_not_been_trained_yet_goes_on_as_in_an_undisturbed_run(labelled, tmp_path):
+    """With one picture a step, the first two steps have no mask, and no gradient of its decoder."""
+    settings = [*FAST, "batch_size=1", "text_every=3", "average=0", f"data={labelled}"]
+    train("tiny", tmp_path / "whole", overrides=settings)
+    shutil.copytree(tmp_path / "whole/checkpoints/step-2", tmp_path / "cut/checkpoints/step-2")
+    shutil.copy(tmp_path / "whole/metrics.jsonl", tmp_path / "cut")
+    train("tiny", tmp_path / "cut", resume=True, overrides=settings)
+    assert digest_of(tmp_path / "cut/model") == digest_of(tmp_path / "whole/model")
+
+
 def test_resuming_a_finished_run_changes_nothing(finished, labelled):
     before = (finished / "metrics.jsonl").stat().st_mtime_ns
     train("tiny", finished, resume=True, overrides=[*FAST, f"data={labelled}"])
@@ -75,6 +90,13 @@ def test_a_run_goes_on_with_the_recipe_it_began_with(finished, labelled, tmp_pat
     changed = [*FAST, f"data={labelled}", "learning_rate=0.5", "workers=0"]
     with pytest.raises(ConfigError, match=r"learning_rate=0.5 \(was 0.0008\)"):
         train("tiny", out, resume=True, overrides=changed)
+
+
+def test_a_finished_run_is_of_its_recipe(finished, labelled):
+    changes = ("learning_rate=0.5", "seed=7", "clip=2", "text_every=2", "schedule=linear")
+    changed = [*FAST, f"data={labelled}", *changes]
+    with pytest.raises(ConfigError, match=r"another recipe: clip=2.0 \(was 1.0\).* and 2 more"):
+        train("tiny", finished, resume=True, overrides=changed)
 
 
 def test_another_runs_folder_is_left_alone(finished, labelled):
@@ -111,9 +133,84 @@ def test_the_best_weights_become_the_model(labelled, tmp_path):
         for line in (tmp_path / "out/validation.jsonl").read_text().splitlines()
     ]
     written = json.loads((tmp_path / "out/model/validation.json").read_text())
-    assert not (tmp_path / "out/best").exists()
+    assert list((tmp_path / "out").glob("best-*")) == []
     assert len(measured) <= 4
     assert written["count"] == 6
+    assert written["auroc_real_vs_not"] == max(measured)
+
+
+def test_a_kill_after_a_better_look_goes_back_to_the_best_before(labelled, tmp_path, monkeypatch):
+    settings = [*FAST, f"data={labelled}", f"validation={labelled}", "validate_every=1"]
+    settings += ["best=accuracy"]
+
+    def scores(*right):  # of three pictures, look after look
+        looks = iter(right)
+        truth = np.array([0, 1, 2])
+        said = lambda count: np.where(np.arange(3) < count, truth, (truth + 1) % 3)  # noqa: E731
+        monkeypatch.setattr(
+            loop, "validate", lambda *_: Validation(np.eye(3)[said(next(looks))], list(LABELS))
+        )
+
+    def kill(step, *_):
+        if step == 4:
+            raise RuntimeError("killed")
+
+    scores(0, 1, 2)
+    with pytest.raises(RuntimeError, match="killed"):
+        train("tiny", tmp_path / "out", overrides=settings, on_step=kill)
+    assert sorted(f.name for f in (tmp_path / "out").glob("best-*")) == ["best-2", "best-3"]
+    second = digest_of(tmp_path / "out/best-2")
+
+    scores(0, 0)  # steps 3 and 4, once more
+    train("tiny", tmp_path / "out", resume=True, overrides=settings)
+    assert list((tmp_path / "out").glob("best-*")) == []
+    assert digest_of(tmp_path / "out/model") == second
+
+
+def test_validation_may_change_unless_the_best_depends_on_it(finished, labelled, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(labelled, other)
+    check_recipe(read_config("tiny", [*FAST, f"data={labelled}", f"validation={other}"]), finished)
+    out = tmp_path / "best"
+    settings = [*FAST, f"data={labelled}", "best=accuracy", "max_steps=1", "save_every=1"]
+    train("tiny", out, overrides=[*settings, f"validation={labelled}"])
+    with pytest.raises(ConfigError, match=r"validation=.*other"):
+        train("tiny", out, resume=True, overrides=[*settings, f"validation={other}"])
+
+
+def test_a_share_of_the_data_can_be_held_back(labelled, tmp_path):
+    settings = [*FAST, f"data={labelled}", "max_steps=1", "best=balanced_accuracy", "held_out=0.5"]
+    train("tiny", tmp_path / "out", overrides=settings)
+    assert json.loads((tmp_path / "out/model/validation.json").read_text())["count"] == 3
+
+
+def test_pictures_on_both_sides_and_labels_in_containers_are_warned_of(labelled, tmp_path, caplog):
+    settings = [*FAST, f"data={labelled}", f"validation={labelled}", "max_steps=1", "probe=true"]
+    with caplog.at_level("WARNING", "sida"):
+        train("tiny", tmp_path / "out", overrides=settings)
+    assert "6 pictures are in the data and in the validation" in caplog.text
+
+
+def test_validation_that_cannot_be_read_is_one_sentence(labelled, tmp_path):
+    shutil.copytree(labelled, tmp_path / "broken")
+    for file in (tmp_path / "broken").rglob("*.png"):
+        file.write_bytes(b"no picture")
+    settings = [*FAST, f"data={labelled}", "max_steps=1"]
+    with pytest.raises(DataError, match="No picture for validation can be read"):
+        train("tiny", tmp_path / "a", overrides=[*settings, f"validation={tmp_path / 'broken'}"])
+    with pytest.raises(InputError, match="nowhere"):
+        train("tiny", tmp_path / "b", overrides=[*settings, f"validation={tmp_path / 'nowhere'}"])
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_data_that_cannot_be_read_are_one_sentence(labelled, tmp_path, workers):
+    shutil.copytree(labelled, tmp_path / "broken")
+    for file in (tmp_path / "broken/real").iterdir():
+        file.write_bytes(b"no picture")
+    settings = [*FAST, f"data={tmp_path / 'broken'}", f"workers={workers}", "model=tiny"]
+    with pytest.raises(DataError, match=r"^No real picture of the data can be read\.$"):
+        train("tiny", tmp_path / "out", overrides=settings)
 
 
 def test_a_best_that_the_validation_data_cannot_tell_is_refused(labelled, tmp_path):
@@ -139,6 +236,11 @@ def test_what_is_followed_can_be_looked_at(labelled, tmp_path):
         ("lora={}", "lora is for frozen layers"),
         ("trained=[]", "nothing is trained"),
         ("trained=[nose]", "trained='nose' begins no parameter's name"),
+        ("max_tokens=64", r"max_tokens is 64, and \[CLS\] and \[SEG\] need"),
+        ("trackers=[paper]", "there is no 'paper'; they are .*tensorboard"),
+        ("trackers=[swanlab]", "swanlab is not installed"),
+        ("betas=[0.9,1]", "betas.1"),
+        ("crops=[8]", "crops.0"),
         ("no_such_key=1", "no_such_key: there is no such key"),
     ],
 )

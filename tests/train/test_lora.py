@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sida.errors import ConfigError
 from sida.model import Sida
 from sida.model.presets import tiny
 from sida.train.config import Lora
@@ -53,3 +54,8 @@ def test_a_base_in_four_bits_learns_beside_it_and_merges(tmp_path):
         torch.testing.assert_close(again.prefill(embeds), expected, rtol=1e-5, atol=1e-5)
     rounded = again.language.layers[0].mlp.up_proj.weight
     assert 0 < (rounded - exact).abs().max() < 0.3 * exact.abs().max()
+
+
+def test_a_target_that_ends_no_layer_is_refused():
+    with pytest.raises(ConfigError, match=r"no layer ends in 'nose'; they end in .*q_proj"):
+        add_lora(Sida(tiny()), Lora(targets=("q_proj", "nose")))

@@ -11,7 +11,8 @@ from accelerate import DistributedType
 
 from sida import Detector
 from sida.errors import ConfigError
-from sida.train import loop, train
+from sida.train import devices, train
+from sida.train.config import TrainConfig
 
 # One picture at a time: in most steps a process ends with one that skips the mask decoder.
 SETTINGS = (
@@ -30,7 +31,7 @@ SETTINGS = (
 
 @pytest.fixture(scope="module")
 def settings(labelled):
-    return [*SETTINGS, f"data={labelled}"]
+    return [*SETTINGS, f"data={labelled}", f"validation={labelled}", "validate_every=2"]
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +73,9 @@ def test_two_processes_take_the_steps_of_one(program, alone, settings, labelled,
 
 
 def test_what_needs_the_whole_model_on_every_device_is_refused_where_it_is_spread(tmp_path):
-    averaged = loop.TrainConfig(preset="tiny", average=0.9)
+    averaged = TrainConfig(preset="tiny", average=0.9)
     with pytest.raises(ConfigError, match="average needs the whole model"):
-        loop._refuse(averaged, DistributedType.FSDP)
-    loop._refuse(averaged, DistributedType.MULTI_GPU)
+        devices._refuse(averaged, DistributedType.FSDP)
+    devices._refuse(averaged, DistributedType.MULTI_GPU)
     with pytest.raises(ConfigError, match="DeepSpeed is not supported: choose FSDP"):
-        loop._refuse(averaged, DistributedType.DEEPSPEED)
+        devices._refuse(averaged, DistributedType.DEEPSPEED)
