@@ -22,7 +22,7 @@ from sida.image.ahead import read_or_error, work_ahead
 from sida.image.read import Picture
 from sida.inference.device import out_of_memory, resolve
 from sida.inference.engine import Begun, Engine, Judged, Text, WantsMask
-from sida.inference.memory import fitting_batch, micro_batches, within_memory
+from sida.inference.memory import fitting_batch, keep_freed, micro_batches, within_memory
 from sida.inference.quantize import check as check_quantization
 from sida.inference.quantize import quantize as quantize_model
 from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
@@ -88,6 +88,8 @@ class Detector:
         self, loaded: Loaded, batch_size: int | Literal["auto"] = 4, quantize: str | None = None
     ) -> None:
         self.engine = Engine(loaded.model, loaded.processor)
+        if self.engine.model.device.type == "cpu":
+            keep_freed()
         self.quantize = quantize
         self.calibration = loaded.calibration
         self.model = ModelInfo(name=loaded.name, version=loaded.version, digest=loaded.digest)
@@ -112,7 +114,7 @@ class Detector:
             dtype: `auto` (float32 on the CPU, bfloat16 elsewhere) or the name of one.
             quantize: `int8`, `int4` or `fp8` for the layers of the language model; needs torchao.
             batch_size: pictures a pass, and 12.5 megapixels for each of them; fewer where memory
-                does not suffice. `auto` is 4 on the CPU; on CUDA what fits into free memory.
+                does not suffice. `auto` is 2 on the CPU; on CUDA what fits into free memory.
 
         Raises:
             CheckpointError: the weights are missing, broken or of another model.

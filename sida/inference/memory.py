@@ -1,6 +1,8 @@
 """How much goes into one pass, and what happens where memory does not suffice for it."""
 
+import ctypes
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
@@ -10,18 +12,40 @@ from sida.errors import PictureError
 from sida.image.read import Picture
 from sida.inference.device import out_of_memory
 
-__all__ = ["PIXELS", "fitting", "fitting_batch", "micro_batches", "within_memory"]
+__all__ = [
+    "PIXELS",
+    "fitting",
+    "fitting_batch",
+    "keep_freed",
+    "micro_batches",
+    "within_memory",
+]
 
 PIXELS = 12_500_000
 """What a picture of a micro-batch may have on average: those of a telephone's photograph."""
 
-BATCH = 4
+BATCH = 2
 """Pictures a pass on the CPU; more of them bring nothing there (`docs/performance.md`)."""
 MOST = 64
 SHARE = 0.8
 """Of the free memory that passes may take."""
+FROM_SYSTEM = {-3: 32 << 20, -1: 256 << 20}
+"""glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, in bytes."""
 
 log = logging.getLogger(__name__)
+
+
+def keep_freed() -> None:
+    """Have glibc keep up to half a gigabyte of freed memory of this process for what comes next.
+
+    A pass on the CPU allocates and frees the same megabytes again and again. By default each goes
+    back to the system, which hands it out anew page by page: a third of a pass of `tiny`. Where
+    the C library is another nothing is done.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for option, size in FROM_SYSTEM.items():
+            mallopt(option, size)
 
 
 class HasPicture(Protocol):

@@ -195,7 +195,7 @@ class Native(nn.Module):
         inside = valid_mask(valid, pixels.shape[-2:], 1)
         residuals, noise = self.residuals(pixels, valid)
         x = torch.cat([pixels * inside, residuals], dim=1)
-        x = self.stem(x)
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))
         x = self.enter(x * valid_mask(valid, x.shape[-2:], 2))
         kept = []
         for level, stage in enumerate(self.stages):
@@ -294,8 +294,9 @@ class Residuals(nn.Module):
 
 
 def _around(x: torch.Tensor, side: int) -> torch.Tensor:
-    """Mean over a square around each position, zeros beyond the border."""
-    return F.avg_pool2d(x, side, stride=1, padding=side // 2)
+    """Mean over a square around each position, zeros beyond the border; rows, then columns."""
+    rows = F.avg_pool2d(x, (side, 1), stride=1, padding=(side // 2, 0))
+    return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, side // 2))
 
 
 class Block(nn.Module):
@@ -309,7 +310,11 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
         """(windows, width, h, w) -> the same; `inside` (windows, 1, h, w) is 0 in the padding."""
-        change: torch.Tensor = self.mix(F.relu(self.spatial(self.norm(x) * inside)))
+        scaled = x * (self.norm.scale(x) * inside)
+        # The norm's weight goes into the kernel, which is smaller than what it is laid over.
+        kernel = self.spatial.weight * self.norm.weight[:, None, None]
+        found = F.conv2d(scaled, kernel, self.spatial.bias, padding=1)
+        change: torch.Tensor = self.mix(F.relu(found, inplace=True))
         return x + change
 
 
@@ -322,8 +327,11 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(windows, width, h, w) -> the same."""
-        scale = torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-6).to(x.dtype)
-        return x * scale * self.weight[:, None, None]
+        return x * self.scale(x) * self.weight[:, None, None]
+
+    def scale(self, x: torch.Tensor) -> torch.Tensor:
+        """(windows, 1, h, w): one over the root mean square of each position."""
+        return torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-6).to(x.dtype)
 
 
 class Pool(nn.Module):

@@ -21,6 +21,8 @@ LAGS = (
     *((1, 0), (2, 0), (3, 0), (4, 0), (8, 0)),
     *((1, 1), (1, -1), (2, 2)),
 )
+PAIRS = ((0, 1), (1, 2), (0, 2))
+"""Of colours."""
 CHROMA_FREQUENCIES = 20
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 PIECE = 16
@@ -70,8 +72,8 @@ def measure(pixels: torch.Tensor) -> torch.Tensor:
     luma = torch.einsum("c,nchw->nhw", LUMA.to(pixels.device), pixels)[:, None]
     blue, red = pixels[:, 2:] - luma, pixels[:, :1] - luma
     found = [_noise(pixels)]
-    found += [_periods(second_differences(plane)[2]) for plane in (luma, blue, red)]
     found += [
+        _periods(second_differences(torch.cat([luma, blue, red], dim=1))[2]).flatten(1),
         _spectrum(luma, 63, zeros=True),
         _spectrum(blue, CHROMA_FREQUENCIES),
         _spectrum(red, CHROMA_FREQUENCIES),
@@ -82,39 +84,45 @@ def measure(pixels: torch.Tensor) -> torch.Tensor:
 
 def _noise(pixels: torch.Tensor) -> torch.Tensor:
     """Strength of each residual in each colour, how colours go together, how spiky it is."""
-    planes = torch.stack(second_differences(pixels), dim=2).flatten(3)
-    energy = planes.square().mean(3)
-    pairs = [
-        (planes[:, a] * planes[:, b]).mean(2) / (energy[:, a] * energy[:, b] + 1e-3).sqrt()
-        for a, b in ((0, 1), (1, 2), (0, 2))
-    ]
-    spiky = torch.log(planes.abs().mean(3).square() / (energy + 1e-3) + 1e-3)
-    return torch.cat([torch.log(energy + 0.05).flatten(1), *pairs, spiky.flatten(1)], dim=1)
+    energies, pairs, spiky = [], [], []
+    for residual in second_differences(pixels):
+        planes = residual.flatten(2)
+        energy = planes.square().mean(2)
+        spiky.append(torch.log(planes.abs().mean(2).square() / (energy + 1e-3) + 1e-3))
+        energies.append(torch.log(energy + 0.05))
+        together = [
+            (planes[:, a] * planes[:, b]).mean(1) / (energy[:, a] * energy[:, b] + 1e-3).sqrt()
+            for a, b in PAIRS
+        ]
+        pairs.append(torch.stack(together, dim=1))
+    return torch.cat(
+        [torch.stack(found, dim=2).flatten(1) for found in (energies, pairs, spiky)], 1
+    )
 
 
 def _periods(residual: torch.Tensor) -> torch.Tensor:
-    """How a residual (windows, 1, h, w) goes together over `LAGS`, and with grids of 2 and 8."""
+    """How residuals (windows, planes, h, w) go together over `LAGS`, and with grids of 2 and 8.
+
+    Returns:
+        (windows, planes, numbers).
+    """
     height, width = residual.shape[-2:]
-    energy = residual.square().mean((1, 2, 3)) + 1e-3
+    squares = residual.square()
+    energy = squares.mean((2, 3)) + 1e-3
     found = []
     for down, right in LAGS:
         here = residual[..., : height - down, max(0, -right) : width - max(0, right)]
         there = residual[..., down:, max(0, right) : width + min(0, right)]
-        found.append((here * there).mean((1, 2, 3)) / energy)
-    squares = residual[:, 0].square()
-    even = squares[:, : height // 2 * 2, : width // 2 * 2]
-    phases = [even[:, i::2, j::2].mean((1, 2)) for i in (0, 1) for j in (0, 1)]
-    levels = torch.log(torch.stack(phases, 1) + 0.05)
-    found += (levels - levels.mean(1, keepdim=True)).unbind(1)
-    found.append(levels.std(1))
-    for axis in (2, 1):
-        grid = [squares.index_select(axis, _every(8, i, squares, axis)) for i in range(8)]
-        found.append(torch.log(torch.stack([g.mean((1, 2)) for g in grid], 1) + 0.05).std(1))
-    return torch.stack(found, dim=1)
-
-
-def _every(period: int, start: int, values: torch.Tensor, axis: int) -> torch.Tensor:
-    return torch.arange(start, values.shape[axis], period, device=values.device)
+        found.append((here * there).mean((2, 3)) / energy)
+    even = squares[..., : height // 2 * 2, : width // 2 * 2]
+    phases = even.unflatten(2, (-1, 2)).mean(2).unflatten(3, (-1, 2)).mean(3).flatten(2)
+    levels = torch.log(phases + 0.05)
+    found += (levels - levels.mean(2, keepdim=True)).unbind(2)
+    found.append(levels.std(2))
+    for profile in (squares.mean(2), squares.mean(3)):
+        grid = [profile[..., start::8].mean(2) for start in range(8)]
+        found.append(torch.log(torch.stack(grid, 2) + 0.05).std(2))
+    return torch.stack(found, dim=2)
 
 
 def _spectrum(plane: torch.Tensor, frequencies: int, zeros: bool = False) -> torch.Tensor:
@@ -132,14 +140,21 @@ def _tones(luma: torch.Tensor, blue: torch.Tensor, red: torch.Tensor) -> torch.T
     return torch.stack(
         [
             luma.mean((1, 2, 3)) / 128 - 1,
-            luma.std((1, 2, 3)) / 64,
-            blue.std((1, 2, 3)) / 32,
-            red.std((1, 2, 3)) / 32,
+            _deviation(luma) / 64,
+            _deviation(blue) / 32,
+            _deviation(red) / 32,
             (luma < 2).float().mean((1, 2, 3)),
             (luma > 253).float().mean((1, 2, 3)),
         ],
         dim=1,
     )
+
+
+def _deviation(plane: torch.Tensor) -> torch.Tensor:
+    """As `std`, in a fifth of the time on a CPU."""
+    values = plane.flatten(1)
+    centred = values - values.mean(1, keepdim=True)
+    return (centred.square().sum(1) / (values.shape[1] - 1)).sqrt()
 
 
 class Statistics(nn.Module):
