@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from sida.cli.detect import DTypes, load
+from sida.cli.detect import load
 from sida.cli.edge import say
+from sida.cli.options import BatchSize, Device, Dtype, ModelName, Quantize, RandomWeights
 from sida.cli.progress import progress_bar
 
 __all__ = ["register"]
@@ -33,30 +34,12 @@ def benchmark(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="Where --json writes; left out: prints.")
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="A name of `sida models` (tiny if left out), a folder, or a hub name.",
-        ),
-    ] = None,
-    random_weights: Annotated[
-        str | None,
-        typer.Option(metavar="PRESET|FILE", help="An untrained model of these sizes instead."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ...")
-    ] = "auto",
-    dtype: Annotated[
-        DTypes, typer.Option(help="Number type; auto is float32 on the CPU, else bfloat16.")
-    ] = "auto",
-    quantize: Annotated[
-        str | None,
-        typer.Option(metavar="KIND", help="Smaller language model: int8, int4 or fp8."),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Pictures a pass; chosen if left out.")
-    ] = None,
+    model: ModelName = None,
+    random_weights: RandomWeights = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    quantize: Quantize = None,
+    batch_size: BatchSize = None,
     seconds: Annotated[
         float, typer.Option(min=0.0, help="For each figure; each is measured three times at least.")
     ] = 5.0,

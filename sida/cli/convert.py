@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from sida.cli.edge import messages, say
+from sida.cli.options import DtypeName
 
 __all__ = ["register"]
 
@@ -27,7 +28,7 @@ def convert(
     to: Annotated[Literal["ours", "published"], typer.Option(help="The layout to write.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder.")],
     dtype: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"],
+        DtypeName,
         typer.Option(help="Number type of the weights; auto keeps the source's."),
     ] = "auto",
     base: Annotated[

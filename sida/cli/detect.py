@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sida.cli.edge import REACHED, say
+from sida.cli.options import BatchSize, Device, Dtype, ModelName, Quantize, RandomWeights
 from sida.cli.progress import progress_bar
 from sida.errors import InputError
 from sida.files import Input, find_pictures
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
     from sida.detector import Detector
     from sida.verdict import Failure, Verdict
 
-__all__ = ["DTypes", "load", "register"]
+__all__ = ["load", "register"]
 
-DTypes = Literal["auto", "float32", "bfloat16", "float16"]
 MaskFor = Literal["tampered", "all", "none"]
 
 STDIN = Input(path=Path("stdin"), name="-", relative=PurePosixPath("stdin"))
@@ -38,13 +38,7 @@ def detect(
         list[str] | None,
         typer.Argument(metavar="PATHS", help="Files, folders, globs, or - for standard input."),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="A name of `sida models` (tiny if left out), a folder, or a hub name.",
-        ),
-    ] = None,
+    model: ModelName = None,
     json: Annotated[
         str | None,
         typer.Option(metavar="FILE|-", help="Write a JSON line a picture; - is standard output."),
@@ -59,19 +53,10 @@ def detect(
         MaskFor, typer.Option(help="Which pictures get a mask, by their verdict.")
     ] = "tampered",
     explain: Annotated[bool, typer.Option("--explain", help="Let the model say why.")] = False,
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ...")
-    ] = "auto",
-    dtype: Annotated[
-        DTypes, typer.Option(help="Number type; auto is float32 on the CPU, else bfloat16.")
-    ] = "auto",
-    quantize: Annotated[
-        str | None,
-        typer.Option(metavar="KIND", help="Smaller language model: int8, int4 or fp8."),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Pictures a pass; chosen if left out.")
-    ] = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    quantize: Quantize = None,
+    batch_size: BatchSize = None,
     recursive: Annotated[
         bool, typer.Option("--recursive/--no-recursive", help="Look into folders of folders.")
     ] = True,
@@ -82,10 +67,7 @@ def detect(
         str | None,
         typer.Option(metavar="LABELS", help="Exit with 10 if a picture has one of these labels."),
     ] = None,
-    random_weights: Annotated[
-        str | None,
-        typer.Option(metavar="PRESET|FILE", help="An untrained model, to try sizes and speed."),
-    ] = None,
+    random_weights: RandomWeights = None,
 ) -> None:
     """Judge pictures: real, full_synthetic or tampered; where; and why.
 

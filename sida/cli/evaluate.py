@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sida.cli.edge import REACHED, messages, say
+from sida.cli.options import BatchSize, Device, Dtype, ModelName
 from sida.cli.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from sida.evaluation.tables import Sheet
 
 __all__ = ["register"]
-
-DTypes = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 def register(app: typer.Typer) -> None:
@@ -42,13 +41,7 @@ def evaluate(
             "--from", metavar="FILE", help="Measure predictions.jsonl; once for each shard."
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="A name of `sida models` (tiny if left out), a folder, or a hub name.",
-        ),
-    ] = None,
+    model: ModelName = None,
     protocol: Annotated[
         Literal["end_to_end", "published"],
         typer.Option(help="Masks as a user gets them, or of all truly tampered pictures."),
@@ -96,15 +89,9 @@ def evaluate(
         str | None, typer.Option(metavar="I/N", help="Judge this part; merge parts with --from.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ...")
-    ] = "auto",
-    dtype: Annotated[
-        DTypes, typer.Option(help="Number type; auto is float32 on the CPU, else bfloat16.")
-    ] = "auto",
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Pictures a pass; chosen if left out.")
-    ] = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    batch_size: BatchSize = None,
 ) -> None:
     """Measure how well a model judges labelled pictures.
 

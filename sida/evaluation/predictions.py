@@ -108,9 +108,7 @@ class Prediction(Verdict):
         folder: str | Path = ".",
     ) -> "Prediction":
         """A verdict's line; `image` replaces its own, paths are relative to `folder`."""
-        fields = {name: getattr(verdict, name) for name in Verdict.model_fields}
-        if image is not None:
-            fields["image"] = image
+        fields = _fields(verdict, Verdict, image)
         if isinstance(verdict, Said):
             fields["says"] = verdict.says
         made = cls(**fields, truth=truth, map_file=map_file, index=index, generator=generator)
@@ -156,9 +154,7 @@ class FailedPrediction(Failure):
         folder: str | Path = ".",
     ) -> "FailedPrediction":
         """A failure's line; see `Prediction.of`."""
-        fields = {name: getattr(failure, name) for name in Failure.model_fields}
-        if image is not None:
-            fields["image"] = image
+        fields = _fields(failure, Failure, image)
         made = cls(**fields, truth=truth, index=index, generator=generator)
         made._folder = Path(folder)
         return made
@@ -167,6 +163,12 @@ class FailedPrediction(Failure):
     def folder(self) -> Path:
         """What the line's paths are relative to."""
         return self._folder
+
+
+def _fields(result: BaseModel, kind: type[BaseModel], image: str | None) -> dict[str, Any]:
+    """What a result has as this kind; `image` replaces its own."""
+    fields = {name: getattr(result, name) for name in kind.model_fields}
+    return fields if image is None else fields | {"image": image}
 
 
 Predictions = Iterator[Prediction | FailedPrediction]
