@@ -170,4 +170,4 @@ def test_what_one_picture_takes_is_measured_on_cuda(monkeypatch):
     monkeypatch.setattr(cuda, "memory_reserved", lambda _: 25)
     monkeypatch.setattr(cuda, "mem_get_info", lambda _: (180, 400))
     assert fitting_batch(torch.device("cuda"), judge) == fitting(200, 10) == 16
-    assert fitting_batch(torch.device("cpu"), lambda: pytest.fail("not measured there")) == 4
+    assert fitting_batch(torch.device("cpu"), lambda: pytest.fail("not measured there")) == 2
