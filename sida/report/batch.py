@@ -98,7 +98,7 @@ def _batch(
     footer = FOOTER.format(version=sida.__version__, time=f"{time:%Y-%m-%d %H:%M} UTC")
     page, written = Page("Report", footer=footer), Written()
     summary = page.section("Summary", INTRO)
-    overview = page.section("Overview", "A click on a heading sorts by it.")
+    overview = page.section("Overview")
     counts = dict.fromkeys(LABEL_NAMES.values(), 0)
     inconclusive, rows, models = 0, [], set()
     for number, (found, source) in enumerate(results, 1):

@@ -30,6 +30,7 @@ MEASURED = (
     "says that the two parts have different histories, or show different things; alone it proves "
     "nothing."
 )
+REGIONS = 5  # that are listed
 SIDE = 900  # pixels of a shown picture's longer side
 
 
@@ -48,12 +49,14 @@ def shown(verdict: Verdict, picture: Picture | None) -> Iterator[Element]:
         return
     yield Text(f"Marked as altered: {100 * found.area:.1f} % of the picture.")
     if found.regions:
+        largest = found.regions[:REGIONS]
         rows = [
             (each.position, f"{100 * each.area:.1f} %", f"{100 * each.score:.0f} %")
-            for each in found.regions
+            for each in largest
         ]
-        headings = ("region", "share of the picture", "mean figure of its points")
-        yield Table(headings, rows, shown=10)
+        more = len(found.regions) - len(largest)
+        caption = f"the largest regions; {more} smaller ones are left out" if more else ""
+        yield Table(("region", "share of the picture", "the model's figure"), rows, caption)
 
 
 def drawn_mask(verdict: Verdict, found: Localization) -> tuple[NDArray[np.bool_], str]:
@@ -76,10 +79,10 @@ def explanation(said: Explanation | None) -> Iterator[Element]:
         yield Text("An explanation was not asked for, or the model cannot write one.")
         return
     yield from _written(said)
-    yield Heading("Measured")
     if said.claims:
+        yield Heading("Measured")
         yield Text(MEASURED)
-        headings = ("what", "marked region", "around it", "unit", "the model says", "borne out")
+        headings = ("what", "marked region", "around it", "unit", "the model says", "do they agree?")
         yield Table(headings, [_claim(each) for each in said.claims], shown=100)
     else:
         yield Text("The text names nothing that was measured.")

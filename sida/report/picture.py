@@ -46,7 +46,7 @@ def picture_page(
     footer = FOOTER.format(version=sida.__version__, time=f"{time:%Y-%m-%d %H:%M} UTC")
     page = Page("Picture report", name_of(verdict), footer)
     for title, elements in parts(verdict, picture, notes, personal):
-        page.section(title).add(*elements)
+        page.section(title, INTRO if title == "Verdict" else "").add(*elements)
     return page
 
 
@@ -69,7 +69,6 @@ def _verdict(verdict: Verdict, notes: Sequence[str]) -> Iterator[Element]:
         yield Note(sentence, "warn")
     shares = {LABEL_NAMES[k]: {"share": 100 * v} for k, v in verdict.probabilities.items()}
     yield Bars(shares, unit=" %", limit=100)
-    yield Text(INTRO)
 
 
 def _record(verdict: Verdict) -> Iterator[Element]:
