@@ -135,7 +135,10 @@ def _watched(
     ctx: typer.Context, results: "Iterator[Result]", show: Callable[[int, int | None], None]
 ) -> "Iterator[Result]":
     """The same, counted for the progress bar and for the status of what goes wrong later."""
+    from sida.verdict import Verdict
+
     for number, result in enumerate(results, 1):
-        ctx.meta[REACHED] = 1
+        if isinstance(result.found, Verdict):
+            ctx.meta[REACHED] = 1
         show(number, None)
         yield result

@@ -50,8 +50,9 @@ def provenance(found: Provenance | None, personal: bool) -> Iterator[Element]:
             for one in declared[:ROWS]
         ]
         yield Table(("field", "value", "state", "stands in"), rows, _cut(len(declared)), ROWS)
-    if left_out := len(found.declared) - len(declared):
-        yield Text(f"{left_out} {_statements(left_out)} that can lead to a person left out.")
+    hidden = () if personal else filter(is_personal, (one.name for one in found.declared))
+    if names := dict.fromkeys(map(_words, hidden)):
+        yield Text(f"Left out, as it can lead to a person or a place: {', '.join(list(names)[:20])}.")
     if found.measured:
         yield Heading("Measured in the file")
         figures = [
@@ -62,10 +63,6 @@ def provenance(found: Provenance | None, personal: bool) -> Iterator[Element]:
         yield Table(headings, figures, _cut(len(found.measured)), ROWS)
     if not (found.declared or found.measured or found.contradictions):
         yield Text("The file says nothing of its origin.")
-
-
-def _statements(count: int) -> str:
-    return "statement was" if count == 1 else "statements were"
 
 
 def _cut(count: int) -> str:
