@@ -15,7 +15,7 @@ from sida.page.pdf import pdf, require_pdf
 from sida.report.evidence import drawn_mask
 from sida.report.picture import FOOTER, name_of, now, parts, picture_page
 from sida.report.results import Result, picture_of
-from sida.report.wording import INTRO, LABEL_NAMES, headline, tone, whole_percent
+from sida.report.wording import INTRO, LABEL_NAMES, headline, shortened, tone, whole_percent
 from sida.verdict import Failure, Verdict
 
 __all__ = ["DETAILS", "Written", "batch_report", "require_format"]
@@ -65,11 +65,11 @@ def batch_report(
     first = list(islice(rest, 2))
     if not first:
         raise InputError("there is no result to report on: give pictures or a file of verdicts")
-    if len(first) == 1 and isinstance(first[0].found, Verdict):
-        verdict, source = first[0]
-        picture, gone = picture_of(verdict, source)
+    found, source = first[0]
+    if len(first) == 1 and isinstance(found, Verdict):
+        picture, gone = picture_of(found, source)
         notes = [gone] if gone else []
-        page = picture_page(verdict, picture, notes, personal, time)
+        page = picture_page(found, picture, notes, personal, time)
         written = Written(1, 0, len(notes))
     else:
         page, written = _batch(chain(first, rest), personal, details, time)
@@ -145,7 +145,8 @@ def _sentences(written: Written, inconclusive: int, details: int) -> Iterator[No
 
 
 def _failed(failure: Failure, number: int) -> Row:
-    return Row((failure.image or f"picture {number}", "not judged", None, None, failure.message))
+    name, why = failure.image or f"picture {number}", shortened(failure.message)
+    return Row((shortened(name), "not judged", None, None, why))
 
 
 def _row(verdict: Verdict, picture: Picture | None, gone: str | None, anchor: str) -> Row:

@@ -11,7 +11,7 @@ from sida.evidence.phrases import read_cue
 from sida.image.read import Picture
 from sida.page import Gallery, Heading, Note, Table, Text, Thumb, thumbnail
 from sida.page.elements import Element
-from sida.report.wording import HEADING
+from sida.report.wording import HEADING, shortened
 from sida.verdict import Claim, Explanation, Localization, Verdict
 
 __all__ = ["CUE_NAMES", "drawn_mask", "explanation", "shown"]
@@ -30,7 +30,7 @@ MEASURED = (
     "says that the two parts have different histories, or show different things; alone it proves "
     "nothing."
 )
-REGIONS = 5  # that are listed
+REGIONS, CLAIMS = 5, 50  # that are listed
 SIDE = 900  # pixels of a shown picture's longer side
 
 
@@ -82,8 +82,8 @@ def explanation(said: Explanation | None) -> Iterator[Element]:
     if said.claims:
         yield Heading("Measured")
         yield Text(MEASURED)
-        headings = ("what", "marked region", "around it", "unit", "the model says", "do they agree?")
-        yield Table(headings, [_claim(each) for each in said.claims], shown=100)
+        headings = ("what", "marked region", "around it", "unit", "the model says", "agree?")
+        yield Table(headings, [_claim(each) for each in said.claims[:CLAIMS]], shown=CLAIMS)
     else:
         yield Text("The text names nothing that was measured.")
 
@@ -91,11 +91,11 @@ def explanation(said: Explanation | None) -> Iterator[Element]:
 def _written(said: Explanation) -> Iterator[Element]:
     parts = {**said.model_dump(include={"type", "areas", "content"})}
     parts |= said.inconsistencies.model_dump()
-    rows = [(HEADING[name], text) for name, text in parts.items() if text is not None]
+    rows = [(HEADING[name], shortened(text)) for name, text in parts.items() if text is not None]
     if rows:
         yield Table(("", "the model writes"), rows)
     else:
-        yield Text(said.text)
+        yield Text(shortened(said.text))
     if not said.complete:
         yield Note("The text was cut short.", "warn")
 
@@ -103,10 +103,10 @@ def _written(said: Explanation) -> Iterator[Element]:
 def _claim(claim: Claim) -> tuple[str | float | None, ...]:
     kind = CUES.get(claim.cue)
     name, unit = CUE_NAMES.get(claim.cue, claim.cue), kind.unit if kind else None
-    return name, claim.inside, claim.outside, unit, claim.text, _borne_out(claim)
+    return shortened(name), claim.inside, claim.outside, unit, shortened(claim.text), _agree(claim)
 
 
-def _borne_out(claim: Claim) -> str | None:
+def _agree(claim: Claim) -> str | None:
     """Whether the words agree with the figures; None where that cannot be told."""
     if claim.cue not in CUES or (said := read_cue(claim.text, claim.cue)) is None:
         return None

@@ -9,7 +9,7 @@ from sida.page import Bars, Headline, Note, Page, Table, Text
 from sida.page.elements import Element
 from sida.report.evidence import explanation, shown
 from sida.report.provenance import provenance
-from sida.report.wording import INTRO, LABEL_NAMES, confidence, headline, meaning, tone
+from sida.report.wording import INTRO, LABEL_NAMES, confidence, headline, meaning, shortened, tone
 from sida.verdict import Verdict
 
 __all__ = ["FOOTER", "name_of", "now", "parts", "picture_report"]
@@ -65,8 +65,8 @@ def _verdict(verdict: Verdict, notes: Sequence[str]) -> Iterator[Element]:
     yield Headline(headline(verdict), tone(verdict))
     yield Text(meaning(verdict))
     yield Text(confidence(verdict))
-    for sentence in (*notes, *verdict.warnings):
-        yield Note(sentence, "warn")
+    for sentence in (*notes, *verdict.warnings[:20]):
+        yield Note(shortened(sentence), "warn")
     shares = {LABEL_NAMES[k]: {"share": 100 * v} for k, v in verdict.probabilities.items()}
     yield Bars(shares, unit=" %", limit=100)
 
@@ -86,7 +86,7 @@ def _record(verdict: Verdict) -> Iterator[Element]:
 
 def name_of(verdict: Verdict) -> str:
     """What the picture is called."""
-    return verdict.image or "a picture without a name"
+    return shortened(verdict.image or "a picture without a name")
 
 
 def now() -> datetime:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sida.page import Heading, Note, Table, Text
 from sida.page.elements import Element
+from sida.report.wording import shortened
 from sida.verdict import Provenance
 
 __all__ = ["is_personal", "provenance"]
@@ -41,18 +42,23 @@ def provenance(found: Provenance | None, personal: bool) -> Iterator[Element]:
         return
     yield Text(INTRO)
     for sentence in found.contradictions[:ROWS]:
-        yield Note(sentence, "warn")
+        yield Note(shortened(sentence), "warn")
     declared = [one for one in found.declared if personal or not is_personal(one.name)]
     if declared:
         yield Heading("Declared")
         rows = [
-            (_words(one.name), _value(one.value, personal), one.state, one.source)
+            (
+                _words(one.name),
+                _value(one.value, personal),
+                shortened(one.state),
+                shortened(one.source),
+            )
             for one in declared[:ROWS]
         ]
         yield Table(("field", "value", "state", "stands in"), rows, _cut(len(declared)), ROWS)
     hidden = () if personal else filter(is_personal, (one.name for one in found.declared))
-    if names := dict.fromkeys(map(_words, hidden)):
-        yield Text(f"Left out, as it can lead to a person or a place: {', '.join(list(names)[:20])}.")
+    if names := ", ".join(dict.fromkeys(map(_words, hidden))):
+        yield Text(f"Left out, as it can lead to a person or a place: {shortened(names)}.")
     if found.measured:
         yield Heading("Measured in the file")
         figures = [
@@ -70,13 +76,13 @@ def _cut(count: int) -> str:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return shortened(name.replace("_", " "))
 
 
 def _value(value: Any, personal: bool) -> str:
     kept = value if personal else _without_persons(value)
     text = kept if isinstance(kept, str) else json.dumps(kept, ensure_ascii=False)
-    return text if len(text) <= LENGTH else f"{text[:LENGTH]} … ({len(text)} characters)"
+    return shortened(text, LENGTH)
 
 
 def _without_persons(value: Any) -> Any:

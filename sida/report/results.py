@@ -1,5 +1,6 @@
 """Results to report on: verdicts or failures with their pictures, also from earlier runs."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from sida.verdict import Failure, Verdict, parse_line
 
 __all__ = ["Result", "picture_of", "read_results"]
 
-LINE = 16 << 20  # bytes of a line that is read
+LINE = 4 << 20  # bytes of a line that is read
 
 
 class Result(NamedTuple):
@@ -56,7 +57,7 @@ def read_results(path: str | Path) -> Iterator[Result]:
 def _parsed(line: bytes, folder: Path) -> Verdict | Failure:
     found = parse_line(line, folder)
     mask = found.localization.file if isinstance(found, Verdict) and found.localization else None
-    if mask is not None and not (folder / mask).exists() and Path(mask).exists():
+    if mask is not None and _place(mask, folder) == Path(mask):
         return parse_line(line)
     return found
 
@@ -65,7 +66,8 @@ def _place(name: str | None, folder: Path) -> Path | None:
     if name is None:
         return None
     places = (folder / name, Path(name))
-    return next((place for place in places if place.exists()), places[0])
+    # A name that no file can have is not there; a Path's own `exists` raises for some of them.
+    return next((place for place in places if os.path.exists(place)), places[0])
 
 
 def picture_of(verdict: Verdict, source: Path | None) -> tuple[Picture | None, str | None]:

@@ -5,7 +5,17 @@ import math
 from sida.page import Tone
 from sida.verdict import Label, Verdict
 
-__all__ = ["HEADING", "INTRO", "LABEL_NAMES", "confidence", "headline", "meaning", "tone"]
+__all__ = [
+    "HEADING",
+    "INTRO",
+    "LABEL_NAMES",
+    "confidence",
+    "headline",
+    "meaning",
+    "shortened",
+    "tone",
+    "whole_percent",
+]
 
 LABEL_NAMES: dict[Label, str] = {
     "real": "Real",
@@ -86,3 +96,8 @@ def whole_percent(share: float) -> int:
     (99, 34)
     """
     return 100 if share == 1 else math.floor(100 * share + 1e-9)
+
+
+def shortened(text: str, length: int = 2000) -> str:
+    """A text from outside, cut where it is longer than anybody reads."""
+    return text if len(text) <= length else f"{text[:length]} … ({len(text)} characters)"

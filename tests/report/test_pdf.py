@@ -1,18 +1,10 @@
-"""PDF: has the text and the pictures, and nothing is fetched for it."""
+"""PDF reports: they have the text and the pictures, and all of it is on the page."""
 
-import http.server
-import socket
-import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pypdfium2
-import pytest
 
-from sida.errors import MissingExtra, SidaError
-from sida.page import Gallery, Page, Thumb
-from sida.page.pdf import pdf, require_pdf
 from sida.report import batch_report
 from tests.report.made import EXPLANATION, NASTY, photo, result
 
@@ -55,50 +47,3 @@ def test_hostile_texts_are_only_texts(elsewhere: Path) -> None:
     document = pypdfium2.PdfDocument(elsewhere / "a.pdf")
     assert "<script>alert(1)</script>" in text_of(document)
     assert b"/JavaScript" not in (elsewhere / "a.pdf").read_bytes()
-
-
-def test_nothing_is_fetched(elsewhere: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (elsewhere / "secret.png").write_bytes(photo(elsewhere / "b.png").read_bytes())
-    asked = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_error(404)
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = http.server.HTTPServer(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        page = Page("a")
-        for address in (f"http://127.0.0.1:{port}/x.png", (elsewhere / "secret.png").as_uri()):
-            page.section("b").add(Gallery([Thumb(address, "c")]))
-        document = pdf(page)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-    assert asked == []
-    assert b"/Subtype /Image" not in document
-    assert caplog.text.count("Failed to load image") == 2
-
-
-def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "weasyprint", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'sida\[report\]'"):
-        require_pdf()
-
-
-def test_a_missing_pango_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def importing(name: str, *rest: object) -> SimpleNamespace:
-        if name == "weasyprint":
-            raise OSError("cannot load library 'libpango-1.0-0'")
-        return real(name, *rest)
-
-    real = __import__
-    monkeypatch.setattr("builtins.__import__", importing)
-    with pytest.raises(SidaError, match=r"needs Pango, .* or write a .html file"):
-        require_pdf()

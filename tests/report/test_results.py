@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sida.errors import InputError
-from sida.report import read_results
+from sida.report import Written, batch_report, read_results
 from sida.verdict import Failure, Verdict
 from tests.report.made import photo, result
 
@@ -57,6 +57,14 @@ def test_broken_lines_are_failures_with_their_number(elsewhere: Path) -> None:
     assert [isinstance(each, Failure) for each in found] == [False, True, True, True, False]
     assert found[1].image == "v.jsonl, line 2"
     assert "expected a JSON object with sida.verdict/1" in found[1].message
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b", "..", "/dev/zero", "a\u202eb"])
+def test_a_name_that_leads_to_no_picture_costs_itself_alone(elsewhere: Path, name: str) -> None:
+    text = line(photo(elsewhere / "a.png"), name, mask=name)
+    (elsewhere / "v.jsonl").write_text(f"{text}\n{line(elsewhere / 'a.png', 'a.png')}\n")
+    written = batch_report(read_results("v.jsonl"), "v.html")
+    assert written == Written(pictures=2, not_judged=0, not_shown=1)
 
 
 @pytest.mark.parametrize(
