@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sida.cli.detect import DTypes, load
+from sida.cli.detect import load
 from sida.cli.edge import REACHED, say
+from sida.cli.options import BatchSize, Device, Dtype, ModelName
 from sida.cli.progress import progress_bar
 from sida.errors import InputError
 from sida.files import Input, find_pictures
@@ -36,13 +37,7 @@ def report(
     ] = None,
     *,
     out: Annotated[Path, typer.Option(metavar="FILE", help="What to write: .html or .pdf.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="A name of `sida models` (tiny if left out), a folder, or a hub name.",
-        ),
-    ] = None,
+    model: ModelName = None,
     explain: Annotated[
         bool, typer.Option("--explain/--no-explain", help="Let the model say why.")
     ] = True,
@@ -58,15 +53,9 @@ def report(
     details: Annotated[
         int, typer.Option(min=0, metavar="N", help="How many pictures are shown with evidence.")
     ] = 100,
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ...")
-    ] = "auto",
-    dtype: Annotated[
-        DTypes, typer.Option(help="Number type; auto is float32 on the CPU, else bfloat16.")
-    ] = "auto",
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Pictures a pass; chosen if left out.")
-    ] = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    batch_size: BatchSize = None,
     recursive: Annotated[
         bool, typer.Option("--recursive/--no-recursive", help="Look into folders of folders.")
     ] = True,
