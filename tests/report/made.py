@@ -37,6 +37,14 @@ EXPLANATION = Explanation(
     ),
     complete=True,
 )
+
+
+def measured(name: str, value: Any, unit: str | None, meaning: str, limits: str) -> Measured:
+    return Measured(
+        name=name, value=value, unit=unit, meaning=meaning, limits=limits, source="file"
+    )
+
+
 PROVENANCE = Provenance(
     declared=(
         Declared(name="camera_model", value="X100", source="EXIF", state="declared, unsigned"),
@@ -51,10 +59,9 @@ PROVENANCE = Provenance(
         ),
     ),
     measured=(
-        Measured(
-            name="jpeg_quality", value=90, unit=None, meaning="how it was saved", limits="few",
-            source="file",
-        ),
+        measured("jpeg_quality", 90, "percent", "how it was saved", "few"),
+        measured("tables", {"exact": True, "sizes": [1, 2]}, None, "what they are", "no limits"),
+        measured("copied_regions", None, "regions", "", ""),
     ),
     contradictions=("The file declares two cameras.",),
 )  # fmt: skip

@@ -37,7 +37,10 @@ def test_it_says_what_is_known(made: Verdict) -> None:
     assert "how light it is 140 90 levels brighter than around yes" in said
     assert "grain 5 1 levels less noise than around no" in said  # measured: more
     assert "camera model X100 declared, unsigned EXIF" in said
-    assert "jpeg quality 90 — how it was saved few" in said
+    assert "actions action: c2pa.created signed, valid C2PA" in said
+    assert "jpeg quality 90 (percent) how it was saved few" in said
+    assert "tables exact: yes; sizes: 1 | 2 what they are no limits" in said
+    assert "Looked for, and not found: copied regions." in said
     assert "The file declares two cameras." in said
     for each in (made.sha256, "60 x 40 pixels", "tiny, version 1", "d" * 64, "0.25"):
         assert str(each) in said
@@ -93,7 +96,9 @@ def test_names_of_personal_fields(name: str) -> None:
     assert is_personal(name)
 
 
-@pytest.mark.parametrize("name", ["camera_model", "software", "creator_tool", "CreatorTool"])
+@pytest.mark.parametrize(
+    "name", ["camera_model", "software", "creator_tool", "CreatorTool", "capacity"]
+)
 def test_names_of_other_fields(name: str) -> None:
     assert not is_personal(name)
 
