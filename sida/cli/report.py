@@ -96,9 +96,9 @@ def report(
             results = _judged(inputs, lambda: load(model, None, how), explain, provenance)
         found = batch_report(_watched(ctx, results, show), out, personal=personal, details=details)
     say(f"{found.pictures} picture{'s' * (found.pictures != 1)}: the report is {out}.")
-    for count, what in ((found.not_judged, "have no verdict"), (found.not_shown, "are not shown")):
+    for count, what in ((found.not_judged, "judged"), (found.not_shown, "shown")):
         if count:
-            say(f"{count} of {found.pictures} pictures {what}; the report says why.")
+            say(f"{count} of {found.pictures} pictures could not be {what}; the report says why.")
     raise typer.Exit(1 if found.not_judged or found.not_shown else 0)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sida
 from sida.errors import InputError
-from sida.files import write_bytes
+from sida.files import write_whole
 from sida.image.read import Picture
 from sida.page import Facts, Heading, Note, Overview, Page, Row, Text, thumbnail
 from sida.page.pdf import pdf, require_pdf
@@ -60,24 +60,28 @@ def batch_report(
         SidaError: the file cannot be written.
     """
     require_format(out)
-    time = time or now()
+    with write_whole(out) as temporary:  # a place that cannot be written to is told at once
+        page, written = _page(results, personal, details, time or now())
+        if temporary.suffix.lower() == ".pdf":
+            temporary.write_bytes(pdf(page))
+        else:
+            page.write(temporary)
+    return written
+
+
+def _page(
+    results: Iterable[Result], personal: bool, details: int, time: datetime
+) -> tuple[Page, Written]:
     rest = iter(results)
     first = list(islice(rest, 2))
     if not first:
         raise InputError("there is no result to report on: give pictures or a file of verdicts")
     found, source = first[0]
-    if len(first) == 1 and isinstance(found, Verdict):
-        picture, gone = picture_of(found, source)
-        notes = [gone] if gone else []
-        page = picture_page(found, picture, notes, personal, time)
-        written = Written(1, 0, len(notes))
-    else:
-        page, written = _batch(chain(first, rest), personal, details, time)
-    if Path(out).suffix.lower() == ".pdf":
-        write_bytes(out, pdf(page))
-    else:
-        page.write(out)
-    return written
+    if len(first) == 2 or isinstance(found, Failure):
+        return _batch(chain(first, rest), personal, details, time)
+    picture, gone = picture_of(found, source)
+    notes = [gone] if gone else []
+    return picture_page(found, picture, notes, personal, time), Written(1, 0, len(notes))
 
 
 def require_format(out: str | Path) -> None:
@@ -129,14 +133,13 @@ def _batch(
 def _sentences(written: Written, inconclusive: int, details: int) -> Iterator[Note | Text]:
     if inconclusive:
         yield Note(
-            f"{inconclusive} of the verdicts are inconclusive: by its own calibration the model "
-            "is unsure there. They are counted under the likeliest label.",
+            f"Inconclusive verdicts: {inconclusive}. By its own calibration the model is unsure "
+            "there; they are counted under the likeliest label.",
             "warn",
         )
-    if written.not_judged:
-        yield Note(f"{written.not_judged} pictures have no verdict; the overview says why.", "warn")
-    if written.not_shown:
-        yield Note(f"{written.not_shown} pictures are not shown; the overview says why.", "warn")
+    for count, what in ((written.not_judged, "judged"), (written.not_shown, "shown")):
+        if count:
+            yield Note(f"Pictures not {what}: {count}; the overview says why.", "warn")
     if written.pictures > details:
         yield Text(
             f"Evidence is shown of the first {details} of {written.pictures} pictures; the "

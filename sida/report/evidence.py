@@ -11,7 +11,7 @@ from sida.evidence.phrases import read_cue
 from sida.image.read import Picture
 from sida.page import Gallery, Heading, Note, Table, Text, Thumb, thumbnail
 from sida.page.elements import Element
-from sida.report.wording import HEADING, shortened
+from sida.report.wording import PART_NAMES, shortened
 from sida.verdict import Claim, Explanation, Localization, Verdict
 
 __all__ = ["CUE_NAMES", "drawn_mask", "explanation", "shown"]
@@ -91,7 +91,7 @@ def explanation(said: Explanation | None) -> Iterator[Element]:
 def _written(said: Explanation) -> Iterator[Element]:
     parts = {**said.model_dump(include={"type", "areas", "content"})}
     parts |= said.inconsistencies.model_dump()
-    rows = [(HEADING[name], shortened(text)) for name, text in parts.items() if text is not None]
+    rows = [(PART_NAMES[name], shortened(text)) for name, text in parts.items() if text is not None]
     if rows:
         yield Table(("", "the model writes"), rows)
     else:

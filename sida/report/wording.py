@@ -6,9 +6,9 @@ from sida.page import Tone
 from sida.verdict import Label, Verdict
 
 __all__ = [
-    "HEADING",
     "INTRO",
     "LABEL_NAMES",
+    "PART_NAMES",
     "confidence",
     "headline",
     "meaning",
@@ -39,7 +39,7 @@ _MEANINGS: dict[Label, str] = {
     ),
 }
 
-HEADING = {
+PART_NAMES = {
     "type": "Kind of picture",
     "areas": "Where",
     "content": "What was altered",

@@ -28,7 +28,7 @@ def test_a_pdf(sida: Run, pictures: Path) -> None:
 def test_broken_pictures_cost_a_row_and_status_1(sida: Run, pictures: Path) -> None:
     result = sida("report", ".", "absent.jpg", "--out", "all.html", "--no-explain")
     assert result.exit_code == 1
-    assert "2 of 5 pictures have no verdict; the report says why." in result.stderr
+    assert "2 of 5 pictures could not be judged; the report says why." in result.stderr
     html = Path("all.html").read_text(encoding="utf-8")
     for name in ("real.jpg", "synthetic.png", "tampered.jpg", "below/broken.jpg", "absent.jpg"):
         assert name in html
@@ -45,8 +45,8 @@ def test_verdicts_written_earlier(sida: Run, pictures: Path, detector: Any) -> N
     Path("v.jsonl").write_text(Path("v.jsonl").read_text() + "nonsense\n")
     result = sida("report", "v.jsonl", "--out", "v.html")
     assert result.exit_code == 1
-    assert "1 of 3 pictures have no verdict" in result.stderr
-    assert "1 of 3 pictures are not shown" in result.stderr
+    assert "1 of 3 pictures could not be judged" in result.stderr
+    assert "1 of 3 pictures could not be shown" in result.stderr
     html = Path("v.html").read_text(encoding="utf-8")
     assert "The picture is not shown: &#39;real.jpg&#39; was not found" in html
     assert "v.jsonl, line 3" in html
@@ -57,6 +57,7 @@ def test_verdicts_written_earlier(sida: Run, pictures: Path, detector: Any) -> N
     [
         (["--out", "a.html"], "found no path"),
         (["real.jpg", "--out", "a.docx"], "written as .html or .pdf, found 'a.docx'"),
+        (["real.jpg", "--out", "real.jpg/a.html"], "'real.jpg/a.html' cannot be written"),
         (["absent.jpg", "--out", "a.html"], "'absent.jpg'"),
         (["absent.jsonl", "--out", "a.html"], "'absent.jsonl' cannot be read"),
         (["v.jsonl", "real.jpg", "--out", "a.html"], "stand alone in a report"),

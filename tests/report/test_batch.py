@@ -89,7 +89,7 @@ def test_a_picture_that_is_another_now_is_not_shown(elsewhere: Path) -> None:
 
 
 def test_one_failure_alone_is_a_batch(elsewhere: Path) -> None:
-    assert "1 pictures have no verdict" in written([FAILED], elsewhere / "one.html")
+    assert "Pictures not judged: 1" in written([FAILED], elsewhere / "one.html")
 
 
 def test_results_are_taken_one_by_one(elsewhere: Path) -> None:
@@ -103,6 +103,16 @@ def test_results_are_taken_one_by_one(elsewhere: Path) -> None:
     html = written(lazily(), elsewhere / "all.html")
     # The first two are looked ahead at, to tell a batch from one picture.
     assert html.count("The picture is not shown") == 2
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_judged(
+    elsewhere: Path,
+) -> None:
+    (elsewhere / "file").write_text("")
+    results = iter([FAILED])
+    with pytest.raises(SidaError, match="cannot be written"):
+        batch_report(results, elsewhere / "file" / "a.html")
+    assert list(results) == [FAILED]
 
 
 @pytest.mark.parametrize("suffix", [".html", ".pdf"])
