@@ -122,7 +122,9 @@ def _batch(
             section = page.section(name_of(found), anchor=f"picture-{number}", listed=False)
             for title, elements in parts(found, picture, [gone] if gone else [], personal):
                 section.add(Heading(title), *elements)
-    page.subtitle = f"{written.pictures} pictures, judged by {'; '.join(sorted(models)) or 'none'}"
+    page.subtitle = f"{written.pictures} picture{'s' * (written.pictures != 1)}"
+    if models:
+        page.subtitle += f", judged by {'; '.join(sorted(models))}"
     figures = {**counts, "inconclusive": inconclusive, "not judged": written.not_judged}
     summary.add(Facts({"pictures": written.pictures, **figures}))
     summary.add(*_sentences(written, inconclusive, details))
