@@ -76,6 +76,21 @@ NOT_RUN = {
     "  --num_processes 8 --mixed_precision bf16 -m sida train sida-13b data=pictures --out run": (
         "needs eight graphics cards; test_two_processes_take_the_steps_of_one shards on a CPU"
     ),
+    **dict.fromkeys(
+        (
+            "docker build -f deploy/Containerfile -t sida .",
+            "docker run --rm --read-only --tmpfs /tmp --cap-drop ALL --network none sida detect "
+            "--help",
+            "docker run --rm --read-only --tmpfs /tmp --cap-drop ALL -p 127.0.0.1:8000:8000 sida",
+            "HF_HOME=$PWD/models hf download saberzl/SIDA-7B",
+            "docker run --rm --gpus all -v $PWD/models:/models:ro -p 127.0.0.1:8000:8000 sida \\\n"
+            "  serve --host 0.0.0.0 --model sida-7b",
+            "GRAFANA_PASSWORD=... docker compose -f deploy/compose.yaml up --build",
+            "python3 -m venv /opt/sida && /opt/sida/bin/pip install 'sida[serve]'",
+            "cp deploy/sida.service /etc/systemd/system/ && systemctl enable --now sida",
+        ),
+        "needs an engine for containers, a network or systemd; test_deploy.py checks the files",
+    ),
 }
 """Command: why it is not run here."""
 

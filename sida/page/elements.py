@@ -7,7 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-__all__ = ["Cell", "Element", "Facts", "Gallery", "Note", "Table", "Text", "Thumb"]
+__all__ = [
+    "Cell",
+    "Element",
+    "Facts",
+    "Gallery",
+    "Heading",
+    "Headline",
+    "Note",
+    "Overview",
+    "Row",
+    "Table",
+    "Text",
+    "Thumb",
+    "Tone",
+]
+
+Tone = Literal["good", "plain", "warn", "bad"]
 
 Cell = str | int | float | None
 """A table's cell: numbers stand right, None is a dash."""
@@ -34,7 +50,24 @@ class Note(Element):
 
     kind: ClassVar[str] = "note"
     text: str
-    tone: Literal["good", "plain", "warn", "bad"] = "plain"
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
+class Headline(Element):
+    """The one thing that the page has to say, in large letters."""
+
+    kind: ClassVar[str] = "headline"
+    text: str
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
+class Heading(Element):
+    """A heading inside a section."""
+
+    kind: ClassVar[str] = "heading"
+    text: str
 
 
 @dataclass(frozen=True)
@@ -73,3 +106,23 @@ class Gallery(Element):
     thumbs: Sequence[Thumb] = field(default_factory=tuple)
     caption: str = ""
     wide: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of an overview: cells, a small picture (a data URI) before them, and the anchor of the
+    section that its first cell links to."""
+
+    cells: Sequence[Cell]
+    picture: str = ""
+    anchor: str = ""
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
+class Overview(Element):
+    """Rows with small pictures, which a click on a heading sorts; `headings` are of the cells."""
+
+    kind: ClassVar[str] = "overview"
+    headings: Sequence[str]
+    rows: Sequence[Row]

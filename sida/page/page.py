@@ -5,21 +5,30 @@ page.section("Classes").add(Bars({"real": {"pictures": 621}}), Note("Balanced.",
 page.write("check.html")
 """
 
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from sida.files import write_text
-from sida.page.elements import Cell, Element
+from sida.files import write_whole
+from sida.page.elements import Cell, Element, Overview
 
 __all__ = ["Page", "Section"]
 
 
 class Section:
-    """A heading, a sentence below it, and elements in order."""
+    """A heading, a sentence below it, and elements in order.
 
-    def __init__(self, title: str, intro: str = "") -> None:
-        self.title, self.intro = title, intro
+    `anchor` is the name that a link to it uses, made of the title if not given; `listed` says
+    whether the list at the top of the page has it.
+    """
+
+    def __init__(self, title: str, intro: str = "", anchor: str = "", listed: bool = True) -> None:
+        self.title, self.intro, self.listed = title, intro, listed
+        self.anchor = anchor or "".join(c if c.isalnum() else "-" for c in title.lower())
         self.elements: list[Element] = []
 
     def add(self, *elements: Element) -> Self:
@@ -27,31 +36,40 @@ class Section:
         self.elements += elements
         return self
 
-    @property
-    def anchor(self) -> str:
-        """The name that a link to this section uses."""
-        return "".join(c if c.isalnum() else "-" for c in self.title.lower())
-
 
 class Page:
-    """One HTML document. It needs no network, no script and no font, and follows dark mode."""
+    """One HTML document. It needs no network and no font, and follows dark mode.
+
+    No script runs in it but the one that sorts an `Overview`: the policy in its head names that by
+    its digest, and nothing that was put into the page can be another.
+    """
 
     def __init__(self, title: str, subtitle: str = "", footer: str = "") -> None:
         self.title, self.subtitle, self.footer = title, subtitle, footer
         self.sections: list[Section] = []
 
-    def section(self, title: str, intro: str = "") -> Section:
+    def section(
+        self, title: str, intro: str = "", anchor: str = "", listed: bool = True
+    ) -> Section:
         """Begin a section."""
-        self.sections.append(Section(title, intro))
+        self.sections.append(Section(title, intro, anchor, listed))
         return self.sections[-1]
 
     def html(self) -> str:
         """The whole document."""
-        return str(_environment().get_template("page.html").render(page=self))
+        return "".join(self._pieces())
 
     def write(self, path: str | Path) -> None:
-        """Write the document, completely or not at all. Raises SidaError."""
-        write_text(path, self.html())
+        """Write the document, completely or not at all, piece by piece. Raises SidaError."""
+        with write_whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(self._pieces())
+
+    def _pieces(self) -> Iterator[str]:
+        elements = (each for section in self.sections for each in section.elements)
+        script = _script() if any(isinstance(each, Overview) for each in elements) else ""
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        template = _environment().get_template("page.html")
+        return iter(template.generate(page=self, script=script, digest=digest))
 
 
 @cache
@@ -64,10 +82,27 @@ def _environment() -> Any:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_visible,
     )
     environment.filters["cell"] = cell_text
     environment.tests["numeric"] = is_numeric
     return environment
+
+
+@cache
+def _script() -> str:
+    return "\n" + Path(__file__).with_name("templates").joinpath("sort.js").read_text("utf-8")
+
+
+# Controls, halves of characters, and the marks that turn the direction of reading.
+_HIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+
+def _visible(value: Any) -> Any:
+    """A text whose hidden characters are written as escapes, so that no name looks like another."""
+    if type(value) is not str:  # what templates made is Markup
+        return value
+    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
 
 
 def is_numeric(value: Cell) -> bool:

@@ -1,0 +1,133 @@
+"""`sida report`: pictures, or verdicts written earlier, in; one HTML file or PDF out."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sida.cli.detect import load
+from sida.cli.edge import REACHED, say
+from sida.cli.options import BatchSize, Device, Dtype, ModelName
+from sida.cli.progress import progress_bar
+from sida.errors import InputError
+from sida.files import Input, find_pictures
+
+if TYPE_CHECKING:
+    from sida.detector import Detector
+    from sida.report import Result
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the app."""
+    app.command()(report)
+
+
+def report(
+    ctx: typer.Context,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PICTURES|PREDICTIONS",
+            help="Files, folders, globs; or one .jsonl that `sida detect --json` has written.",
+        ),
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="What to write: .html or .pdf.")],
+    model: ModelName = None,
+    explain: Annotated[
+        bool, typer.Option("--explain/--no-explain", help="Let the model say why.")
+    ] = True,
+    provenance: Annotated[
+        bool, typer.Option("--provenance", help="Also what each file says of its origin.")
+    ] = False,
+    personal: Annotated[
+        bool,
+        typer.Option(
+            "--personal", help="Also positions, serial numbers and names from the metadata."
+        ),
+    ] = False,
+    details: Annotated[
+        int, typer.Option(min=0, metavar="N", help="How many pictures are shown with evidence.")
+    ] = 100,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    batch_size: BatchSize = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive/--no-recursive", help="Look into folders of folders.")
+    ] = True,
+    from_list: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A text file with a path a line.")
+    ] = None,
+) -> None:
+    """Write a report for people: verdict, confidence, where, why, and how it was made.
+
+    It is one file that needs no network. Exit status: 0 all is in it, 1 some pictures have
+    no verdict or are not there any more, 2 no report was written.
+
+    \b
+    Examples:
+      sida report photo.jpg --out photo.html
+      sida report pictures/ --out pictures.pdf --details 20
+      sida report verdicts.jsonl --out verdicts.html
+    """
+    from sida.report import batch_report, read_results, require_format
+
+    require_format(out)
+    files = paths or []
+    earlier = [each for each in files if Path(each).suffix.lower() == ".jsonl"]
+    if not files and from_list is None:
+        raise typer.BadParameter("found no path: give pictures or a file of verdicts")
+    if earlier and (len(files) > 1 or from_list):
+        raise typer.BadParameter(f"{earlier[0]} holds verdicts, which stand alone in a report")
+    if earlier and (model or provenance):
+        raise typer.BadParameter(
+            f"{earlier[0]} holds verdicts already: leave out --model and --provenance"
+        )
+    with progress_bar("Reporting") as show:
+        if earlier:
+            results = read_results(earlier[0])
+        else:
+            inputs = _existing(find_pictures(files, recursive, from_list))
+            how = (device, dtype, None, batch_size or "auto")
+            results = _judged(inputs, lambda: load(model, None, how), explain, provenance)
+        found = batch_report(_watched(ctx, results, show), out, personal=personal, details=details)
+    say(f"{found.pictures} picture{'s' * (found.pictures != 1)}: the report is {out}.")
+    for count, what in ((found.not_judged, "judged"), (found.not_shown, "shown")):
+        if count:
+            say(f"{count} of {found.pictures} pictures could not be {what}; the report says why.")
+    raise typer.Exit(1 if found.not_judged or found.not_shown else 0)
+
+
+def _existing(inputs: list[Input]) -> list[Input]:
+    if not any(os.path.lexists(given.path) for given in inputs):
+        raise InputError(f"no file exists, the first is {inputs[0].name!r}: check the paths")
+    return inputs
+
+
+def _judged(
+    inputs: list[Input], detector: "Callable[[], Detector]", explain: bool, provenance: bool
+) -> "Iterator[Result]":
+    """Results of pictures, judged as they are asked for."""
+    from sida.detector import Request
+    from sida.report import Result
+
+    requests = (Request(given.path, "tampered", explain, provenance) for given in inputs)
+    for given, found in zip(inputs, detector().run(requests), strict=True):
+        yield Result(found.model_copy(update={"image": given.name}), given.path)
+
+
+def _watched(
+    ctx: typer.Context, results: "Iterator[Result]", show: Callable[[int, int | None], None]
+) -> "Iterator[Result]":
+    """The same, counted for the progress bar and for the status of what goes wrong later."""
+    from sida.verdict import Verdict
+
+    for number, result in enumerate(results, 1):
+        if isinstance(result.found, Verdict):
+            ctx.meta[REACHED] = 1
+        show(number, None)
+        yield result

@@ -1,0 +1,94 @@
+"""`picture_report`: all that is known of one picture, as one HTML document."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import sida
+from sida.image.read import Picture
+from sida.page import Bars, Headline, Note, Page, Table, Text
+from sida.page.elements import Element
+from sida.report.evidence import explanation, shown
+from sida.report.provenance import provenance
+from sida.report.wording import INTRO, LABEL_NAMES, confidence, headline, meaning, shortened, tone
+from sida.verdict import Verdict
+
+__all__ = ["FOOTER", "name_of", "now", "parts", "picture_report"]
+
+FOOTER = "Written by sida {version}, {time}. This file needs no network and asks for nothing."
+
+
+def picture_report(
+    verdict: Verdict,
+    picture: Picture | None,
+    *,
+    notes: Sequence[str] = (),
+    personal: bool = False,
+    time: datetime | None = None,
+) -> str:
+    """One verdict as a self-contained HTML document.
+
+        html = picture_report(verdict, read_picture("photo.jpg"))
+
+    Args:
+        verdict: as the detector gives it, or read from JSON.
+        picture: what was judged; None where it is not there any more.
+        notes: sentences that must not be missed, such as why there is no picture.
+        personal: whether positions, serial numbers and names in the metadata are shown, too.
+        time: of writing, in UTC; now if not given.
+    """
+    return picture_page(verdict, picture, notes, personal, time or now()).html()
+
+
+def picture_page(
+    verdict: Verdict, picture: Picture | None, notes: Sequence[str], personal: bool, time: datetime
+) -> Page:
+    """The same as a page."""
+    footer = FOOTER.format(version=sida.__version__, time=f"{time:%Y-%m-%d %H:%M} UTC")
+    page = Page("Picture report", name_of(verdict), footer)
+    for title, elements in parts(verdict, picture, notes, personal):
+        page.section(title, INTRO if title == "Verdict" else "").add(*elements)
+    return page
+
+
+def parts(
+    verdict: Verdict, picture: Picture | None, notes: Sequence[str], personal: bool
+) -> Iterator[tuple[str, Iterator[Element]]]:
+    """The sections of a picture: title, elements."""
+    yield "Verdict", _verdict(verdict, notes)
+    yield "Picture", shown(verdict, picture)
+    yield "Explanation", explanation(verdict.explanation)
+    yield "Provenance", provenance(verdict.provenance, personal)
+    yield "How this was made", _record(verdict)
+
+
+def _verdict(verdict: Verdict, notes: Sequence[str]) -> Iterator[Element]:
+    yield Headline(headline(verdict), tone(verdict))
+    yield Text(meaning(verdict))
+    yield Text(confidence(verdict))
+    for sentence in (*notes, *verdict.warnings[:20]):
+        yield Note(shortened(sentence), "warn")
+    shares = {LABEL_NAMES[k]: {"share": 100 * v} for k, v in verdict.probabilities.items()}
+    yield Bars(shares, unit=" %", limit=100)
+
+
+def _record(verdict: Verdict) -> Iterator[Element]:
+    rows = (
+        ("file", name_of(verdict)),
+        ("SHA-256 of the file", verdict.sha256),
+        ("size", f"{verdict.width} x {verdict.height} pixels"),
+        ("format", verdict.format),
+        ("model", f"{verdict.model.name}, version {verdict.model.version}"),
+        ("digest of its weights", verdict.model.digest),
+        ("seconds it took", f"{verdict.seconds:.2f}"),
+    )
+    yield Table(("", ""), rows)
+
+
+def name_of(verdict: Verdict) -> str:
+    """What the picture is called."""
+    return shortened(verdict.image or "a picture without a name")
+
+
+def now() -> datetime:
+    """The time in UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,139 @@
+"""Batches: a row a picture, broken ones cost a sentence, the file is whole or not there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sida.errors import InputError, SidaError
+from sida.report import Result, Written, batch_report, require_format
+from sida.verdict import Failure
+from tests.page.test_page import parsed
+from tests.report.made import NASTY, photo, pictures, result, words
+
+FAILED = Result(Failure(image=NASTY, error="unreadable_image", message=f"broken: {NASTY}"))
+
+
+@pytest.fixture
+def results(elsewhere: Path) -> list[Result]:
+    """A real, a tampered and an inconclusive picture, a failure, and one that is gone."""
+    gone = result(photo(elsewhere / "gone.png"), "full_synthetic", 0.6)
+    (elsewhere / "gone.png").unlink()
+    return [
+        result(photo(elsewhere / "b.jpg"), "real", 0.8, calibrated=True),
+        result(photo(elsewhere / "a.jpg"), calibrated=True),
+        result(photo(elsewhere / "c.jpg"), "real", 0.4, calibrated=True, inconclusive=True),
+        FAILED,
+        gone,
+    ]
+
+
+def written(results: list[Result], out: Path, **how: int) -> str:
+    batch_report(results, out, **how)
+    return out.read_text(encoding="utf-8")
+
+
+def test_every_picture_has_a_row(results: list[Result], elsewhere: Path) -> None:
+    out = elsewhere / "deep" / "all.HTML"
+    assert batch_report(results, out) == Written(pictures=5, not_judged=1, not_shown=1)
+    html = out.read_text(encoding="utf-8")
+    rows = [words(row) for row in re.findall(r"<tr class=.*?</tr>", html, re.DOTALL)]
+    folder = elsewhere.as_posix()
+    assert rows[:3] == [
+        f"{folder}/b.jpg Real 80 —",
+        f"{folder}/a.jpg Tampered 90 25",
+        f"{folder}/c.jpg Inconclusive; most likely: real 40 —",
+    ]
+    assert "not judged — — broken: &lt;script&gt;" in rows[3]
+    assert "Fully synthetic 60 — not calibrated The picture is not shown: " in rows[4]
+    assert "was not found" in rows[4]
+    said = words(html)
+    assert "pictures 5 Real 2 Fully synthetic 1 Tampered 1 inconclusive 1 not judged 1" in said
+
+
+def test_rows_lead_to_the_evidence(results: list[Result], elsewhere: Path) -> None:
+    html = written(results, elsewhere / "all.html")
+    for number in (1, 2, 3, 5):
+        assert f'<a href="#picture-{number}">' in html
+        assert f'<section id="picture-{number}">' in html
+    tags = parsed(html)
+    assert tags.open == []
+    assert all(address.startswith(("data:image/", "#")) for address in tags.addresses)
+
+
+def test_the_only_script_is_ours_and_named_in_the_policy(
+    results: list[Result], elsewhere: Path
+) -> None:
+    html = written(results, elsewhere / "all.html")
+    assert html.count("<script") == 1
+    assert re.search(r"default-src 'none'; img-src data:; .*script-src 'sha256-[\w+/]{43}='", html)
+    alone = written(results[:1], elsewhere / "one.html")
+    assert "<script" not in alone
+
+
+def test_evidence_of_the_first_is_shown_and_the_rest_is_counted(
+    results: list[Result], elsewhere: Path
+) -> None:
+    html = written(results, elsewhere / "all.html", details=1)
+    assert "Evidence is shown of the first 1 of 5 pictures" in html
+    assert html.count("<section id=") == 3  # summary, overview, picture-1
+    assert len(pictures(html)) == 3 + 1  # thumbnails of those that are there, picture-1
+
+
+def test_a_picture_that_is_another_now_is_not_shown(elsewhere: Path) -> None:
+    judged = result(photo(elsewhere / "a.png"))
+    photo(elsewhere / "a.png", (61, 40))
+    html = written([judged], elsewhere / "one.html")
+    assert "is another file than the one that was judged (its SHA-256 differs)" in html
+    assert pictures(html) == []
+
+
+def test_one_failure_alone_is_a_batch(elsewhere: Path) -> None:
+    assert "Pictures not judged: 1" in written([FAILED], elsewhere / "one.html")
+
+
+def test_results_are_taken_one_by_one(elsewhere: Path) -> None:
+    """Only so can thousands be reported on: the second picture is not there before the first."""
+
+    def lazily() -> "list[Result]":
+        for name in ("a.png", "b.png", "c.png"):
+            yield result(photo(elsewhere / name))
+            (elsewhere / name).unlink()
+
+    html = written(lazily(), elsewhere / "all.html")
+    # The first two are looked ahead at, to tell a batch from one picture.
+    assert html.count("The picture is not shown") == 2
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_judged(
+    elsewhere: Path,
+) -> None:
+    (elsewhere / "file").write_text("")
+    results = iter([FAILED])
+    with pytest.raises(SidaError, match="cannot be written"):
+        batch_report(results, elsewhere / "file" / "a.html")
+    assert list(results) == [FAILED]
+
+
+@pytest.mark.parametrize("suffix", [".html", ".pdf"])
+def test_a_run_that_breaks_off_leaves_the_old_report(elsewhere: Path, suffix: str) -> None:
+    out = elsewhere / f"all{suffix}"
+    out.write_text("old")
+
+    def breaking() -> "list[Result]":
+        yield FAILED
+        yield FAILED
+        raise SidaError("the cable was pulled")
+
+    with pytest.raises(SidaError, match="cable"):
+        batch_report(breaking(), out)
+    assert out.read_text() == "old"
+    assert list(elsewhere.iterdir()) == [out]
+
+
+def test_other_suffixes_and_nothing_at_all_are_refused(elsewhere: Path) -> None:
+    with pytest.raises(InputError, match=r"written as .html or .pdf, found 'a.docx'"):
+        require_format("a.docx")
+    with pytest.raises(InputError, match="there is no result to report on"):
+        batch_report([], elsewhere / "a.html")
+    assert list(elsewhere.iterdir()) == []

@@ -1,0 +1,174 @@
+"""The report of one picture: what it says, what it leaves out, what it never lets in."""
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sida.image.read import read_picture
+from sida.report import picture_report
+from sida.report.provenance import is_personal
+from sida.report.wording import whole_percent
+from sida.verdict import Claim, Declared, Explanation, Provenance, Verdict, parse_line
+from tests.page.test_page import parsed
+from tests.report.made import EXPLANATION, NASTY, PROVENANCE, photo, pictures, verdict, words
+
+
+@pytest.fixture
+def made(elsewhere: Path) -> Verdict:
+    picture = read_picture(photo(elsewhere / "a.jpg"), name="a.jpg")
+    return verdict(
+        picture, calibrated=True, explanation=EXPLANATION, provenance=PROVENANCE, warnings=("Odd.",)
+    )
+
+
+def test_it_says_what_is_known(made: Verdict) -> None:
+    time = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    said = words(picture_report(made, read_picture("a.jpg"), time=time))
+    assert "Tampered The model takes the picture for a photograph of which a part was" in said
+    assert "Confidence 90 %" in said
+    assert "of 100 such pictures with this figure the model is right about 90 times" in said
+    assert "Odd." in said
+    assert "Marked as altered: 25.0 % of the picture." in said
+    assert "Light brighter than around" in said
+    assert "how light it is 140 90 levels brighter than around yes" in said
+    assert "grain 5 1 levels less noise than around no" in said  # measured: more
+    assert "camera model X100 declared, unsigned EXIF" in said
+    assert "actions action: c2pa.created signed, valid C2PA" in said
+    assert "jpeg quality 90 (percent) how it was saved few" in said
+    assert "tables exact: yes; sizes: 1 | 2 what they are no limits" in said
+    assert "Looked for, and not found: copied regions." in said
+    assert "The file declares two cameras." in said
+    for each in (made.sha256, "60 x 40 pixels", "tiny, version 1", "d" * 64, "0.25"):
+        assert str(each) in said
+    assert "2026-01-02 03:04 UTC" in said
+
+
+def test_the_overlay_shows_the_mask(made: Verdict) -> None:
+    plain, marked = map(opened, pictures(picture_report(made, read_picture("a.jpg"))))
+    assert plain.shape == marked.shape == (40, 60, 3)
+    red = (marked - plain)[..., 0] - (marked - plain)[..., 1]
+    assert red[5:15, 5:25].mean() > 20 + red[25:, 35:].mean()
+
+
+def opened(data: bytes) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(data))).astype(int)
+
+
+def test_where_the_mask_was_not_kept_boxes_are_drawn_and_it_is_said(made: Verdict) -> None:
+    read = parse_line(made.model_dump_json())
+    assert isinstance(read, Verdict)
+    html = picture_report(read, read_picture("a.jpg"))
+    assert len(pictures(html)) == 2
+    assert "boxes around the marked regions; their outline is not known (it was not kept)" in html
+
+
+def test_a_broken_mask_costs_itself_alone(made: Verdict, elsewhere: Path) -> None:
+    (elsewhere / "m.png").write_text("no picture")
+    read = parse_line(made.with_mask_file("m.png").model_dump_json())
+    assert isinstance(read, Verdict)
+    assert "their outline is not known (" in picture_report(read, read_picture("a.jpg"))
+
+
+def test_persons_and_places_are_left_out_unless_asked_for(made: Verdict) -> None:
+    picture = read_picture("a.jpg")
+    said, all_of_it = (
+        words(picture_report(made, picture, personal=each)) for each in (False, True)
+    )
+    for personal in ("52.51628", "SN-4711", "Jane Doe"):
+        assert personal not in said
+        assert personal in all_of_it
+    left_out = "Left out, as it can lead to a person or a place: latitude, serial number, artist."
+    assert left_out in said
+    assert "Left out" not in all_of_it
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["GPSLatitude", "GPS GPSAltitude", "longitude", "BodySerialNumber", "lens_serial_number",
+     "Artist", "copyright", "owner", "CameraOwnerName", "by-line", "unique_identifier",
+     "ImageUniqueID", "creator", "dc:creator", "City", "author"],
+)  # fmt: skip
+def test_names_of_personal_fields(name: str) -> None:
+    assert is_personal(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["camera_model", "software", "creator_tool", "CreatorTool", "capacity"]
+)
+def test_names_of_other_fields(name: str) -> None:
+    assert not is_personal(name)
+
+
+def test_metadata_of_the_file_do_not_travel_with_its_picture(elsewhere: Path) -> None:
+    exif = Image.Exif()
+    exif[0x013B] = "Jane Doe"
+    picture = read_picture(photo(elsewhere / "a.jpg", exif=exif))
+    assert b"Jane Doe" in (elsewhere / "a.jpg").read_bytes()
+    for data in pictures(picture_report(verdict(picture), picture)):
+        assert b"Jane Doe" not in data
+        assert b"Exif" not in data
+
+
+def test_nothing_from_outside_becomes_markup(elsewhere: Path) -> None:
+    picture = read_picture(photo(elsewhere / "a.png"), name=NASTY)
+    claim = Claim(cue=NASTY, inside=1, outside=2, text=NASTY)
+    said = Explanation(text=NASTY, type=NASTY, complete=False, claims=(claim,))
+    declared = Declared(name=NASTY, value={NASTY: [NASTY]}, source=NASTY, state=NASTY)
+    made = verdict(
+        picture,
+        explanation=said,
+        provenance=Provenance(declared=(declared,), contradictions=(NASTY,)),
+        warnings=(NASTY,),
+    )
+    html = picture_report(made, picture, notes=[NASTY])
+    tags = parsed(html)
+    assert tags.open == []
+    assert tags.tags.isdisjoint({"script", "link", "iframe", "object"})
+    assert all(address.startswith(("data:image/", "#")) for address in tags.addresses)
+    assert html.count("&lt;script&gt;alert(1)") >= 9
+
+
+def test_hidden_characters_are_shown(elsewhere: Path) -> None:
+    picture = read_picture(photo(elsewhere / "a.png"), name="photo\u202egnp.exe\x07")
+    html = picture_report(verdict(picture), picture)
+    assert "photo\\u202egnp.exe\\x07" in html
+    assert "\u202e" not in html
+
+
+def test_long_values_are_cut(elsewhere: Path) -> None:
+    picture = read_picture(photo(elsewhere / "a.png"))
+    many = tuple(
+        Declared(name="x", value="y" * 5000, source="EXIF", state="declared") for _ in range(500)
+    )
+    html = picture_report(verdict(picture, provenance=Provenance(declared=many)), picture)
+    assert "the first 200 of 500" in html
+    assert html.count("(5000 characters)") == 200
+
+
+def test_what_was_not_asked_for_is_said(elsewhere: Path) -> None:
+    picture = read_picture(photo(elsewhere / "a.png"))
+    said = words(picture_report(verdict(picture, localization=None), None, notes=["It is gone."]))
+    assert "Where it was altered was not asked for." in said
+    assert "An explanation was not asked for, or the model cannot write one." in said
+    assert "What the file says of its origin was not asked for." in said
+    assert "It is gone." in said
+
+
+def test_how_sure_is_said_as_the_calibration_allows(elsewhere: Path) -> None:
+    picture = read_picture(photo(elsewhere / "a.png"))
+    unsure = verdict(picture, "real", 0.5, calibrated=True, inconclusive=True)
+    html = picture_report(unsure, picture)
+    assert "Inconclusive; most likely: real" in html
+    assert "treat this picture as undecided" in html
+    html = picture_report(verdict(picture, "full_synthetic", 0.8), picture)
+    assert '<p class="headline bad">Fully synthetic</p>' in html
+    assert "it does not say how often the model is right" in html
+
+
+@pytest.mark.parametrize(("share", "percent"), [(0.9999, 99), (1.0, 100), (0.29, 29), (0.5, 50)])
+def test_no_estimate_is_rounded_up(share: float, percent: int) -> None:
+    assert whole_percent(share) == percent

@@ -1,0 +1,85 @@
+"""Files of results: pictures and masks are found, broken lines cost themselves alone."""
+
+from pathlib import Path
+
+import pytest
+
+from sida.errors import InputError
+from sida.report import Written, batch_report, read_results
+from sida.verdict import Failure, Verdict
+from tests.report.made import photo, result
+
+
+def line(path: Path, image: str, **more: str) -> str:
+    found = result(path).found.model_copy(update={"image": image})
+    return (found.with_mask_file(more["mask"]) if more else found).model_dump_json()
+
+
+def test_pictures_are_looked_for_beside_the_file_then_here(elsewhere: Path) -> None:
+    folder = elsewhere / "run"
+    folder.mkdir()
+    beside, here = photo(folder / "a.png"), photo(elsewhere / "b.png")
+    file = folder / "verdicts.jsonl"
+    lines = [line(beside, "a.png"), line(here, "b.png"), line(here, "c.png")]
+    file.write_text("\n".join(lines) + "\n\n")
+    places = [each.source for each in read_results(file)]
+    assert places == [beside, Path("b.png"), folder / "c.png"]
+
+
+def test_masks_are_looked_for_in_the_same_way(elsewhere: Path) -> None:
+    (elsewhere / "run").mkdir()
+    picture = photo(elsewhere / "a.png")
+    made = result(picture).found
+    assert isinstance(made, Verdict)
+    made.save_mask(elsewhere / "here.png")
+    made.save_mask(elsewhere / "run" / "beside.png")
+    file = elsewhere / "run" / "verdicts.jsonl"
+    lines = [line(picture, "a.png", mask=mask) for mask in ("here.png", "beside.png")]
+    file.write_text("\n".join(lines))
+    for found, _ in read_results(file):
+        assert isinstance(found, Verdict)
+        assert found.mask is not None
+        assert found.mask.mean() == 0.25
+
+
+def test_predictions_are_read_as_well(elsewhere: Path) -> None:
+    text = line(photo(elsewhere / "a.png"), "a.png")
+    (elsewhere / "p.jsonl").write_text(text[:-1] + ', "truth": {"label": "real"}, "index": 0}\n')
+    (found,) = read_results("p.jsonl")
+    assert isinstance(found.found, Verdict)
+
+
+def test_broken_lines_are_failures_with_their_number(elsewhere: Path) -> None:
+    good = line(photo(elsewhere / "a.png"), "a.png")
+    deep = "[" * 100_000
+    (elsewhere / "v.jsonl").write_text(f"{good}\nnonsense\n{deep}\n{good[:-20]}\n{good}\n")
+    found = [each.found for each in read_results("v.jsonl")]
+    assert [isinstance(each, Failure) for each in found] == [False, True, True, True, False]
+    assert found[1].image == "v.jsonl, line 2"
+    assert "expected a JSON object with sida.verdict/1" in found[1].message
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b", "..", "/dev/zero", "a\u202eb"])
+def test_a_name_that_leads_to_no_picture_costs_itself_alone(elsewhere: Path, name: str) -> None:
+    text = line(photo(elsewhere / "a.png"), name, mask=name)
+    (elsewhere / "v.jsonl").write_text(f"{text}\n{line(elsewhere / 'a.png', 'a.png')}\n")
+    written = batch_report(read_results("v.jsonl"), "v.html")
+    assert written == Written(pictures=2, not_judged=0, not_shown=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file"),
+        ("", "holds no verdict, expected a line a picture"),
+        ("{}\n", "holds no verdict: found a line with schema None"),
+        ("\0\xff\n", "holds no verdict: found a line"),
+    ],
+)
+def test_files_without_a_result_are_refused(
+    elsewhere: Path, content: str | None, message: str
+) -> None:
+    if content is not None:
+        (elsewhere / "v.jsonl").write_text(content, encoding="latin-1")
+    with pytest.raises(InputError, match=message):
+        list(read_results("v.jsonl"))
