@@ -32,7 +32,7 @@ demo: $(RUNS)
 	@echo "Masks, overlays and verdicts.jsonl are in out/demo."
 
 test: $(TESTS)
-	$(BIN)python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)python -m pytest -q -n 2 --dist loadfile
 
 check: $(TESTS)
 	$(BIN)ruff check .

@@ -59,12 +59,14 @@ NOT_RUN = {
     "python benchmarks/training.py ../shared/oracle/sizes_mid.json --steps 1": "takes minutes",
     "sida benchmark --random-weights ../shared/oracle/sizes_mid.json --device cpu "
     "--dtype float32 \\\n  --batch-size 4 --json": "needs the file of sizes, and takes minutes",
-    "python benchmarks/inference.py ../shared/oracle/sizes_mid.json --batch-size 4 --rounds 3 "
-    "--threads 1": "takes ten minutes",
+    "python benchmarks/inference.py ../shared/oracle/sizes_mid.json --batch-size 4 --rounds 3": (
+        "takes minutes"
+    ),
+    "sida benchmark": "takes a minute",
     "python benchmarks/quantization.py $SIDA_SHARED/data/val --sizes "
     "$SIDA_SHARED/oracle/sizes_mid.json": "needs torchao and the pictures, and takes minutes",
     "python benchmarks/planned_memory.py": "the benchmarks are not in the folder of this test",
-    "python benchmarks/cold_start.py --rounds 3": "takes minutes",
+    "python benchmarks/cold_start.py": "takes minutes",
     "python benchmarks/folder.py --count 2000": "takes many minutes",
     "sida evaluate $SIDA_SHARED/data/val --robustness --out evaluation": "takes half an hour",
     "torchrun --standalone --nproc_per_node=2 -m sida train tiny data=examples max_steps=2 \\\n"
@@ -73,7 +75,8 @@ NOT_RUN = {
     ),
     "accelerate launch --use_fsdp --fsdp_version 2 "
     "--fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP \\\n"
-    "  --num_processes 8 --mixed_precision bf16 -m sida train sida-13b data=pictures --out run": (
+    "  --num_processes 8 --mixed_precision bf16 -m sida train sida-13b data=pictures \\\n"
+    "  validation=held_back --out run": (
         "needs eight graphics cards; test_two_processes_take_the_steps_of_one shards on a CPU"
     ),
     **dict.fromkeys(
