@@ -46,12 +46,14 @@ class Exif:
         fields: (name, value), values as text or numbers, in the order of `EXIF_NAMES`.
         thumbnail: bytes of the embedded small picture, a JPEG.
         problem: a sentence where it could not be read; it follows "EXIF".
+        seen: whether there was any entry.
     """
 
     def __init__(self) -> None:
         self.fields: dict[str, str | int] = {}
         self.thumbnail: bytes | None = None
         self.problem: str | None = None
+        self.seen = False
 
 
 def read_exif(raw: bytes) -> Exif:
@@ -59,8 +61,10 @@ def read_exif(raw: bytes) -> Exif:
     found = Exif()
     try:
         _fill(found, raw.removeprefix(_HEAD))
-    except Exception:  # Pillow raises a dozen kinds on broken directories
-        found.problem = "is broken; it was read in part"
+    except Exception:  # Pillow raises a dozen kinds on broken directories, or warns and goes on
+        found.problem = "is broken; some of it was not read"
+    if not found.seen:
+        found.problem = "is broken; nothing of it was read"
     return found
 
 
@@ -68,6 +72,7 @@ def _fill(found: Exif, raw: bytes) -> None:
     exif = Image.Exif()
     exif.load(_HEAD + raw)
     tags: dict[int, Any] = {**dict(exif), **exif.get_ifd(IFD.Exif)}
+    found.seen = bool(tags)
     for tag, name in EXIF_NAMES.items():
         if tag in tags and (value := _plain(tags[tag])) not in ("", None):
             found.fields[name] = value

@@ -1,0 +1,264 @@
+"""Regions copied within a picture, also turned, scaled or mirrored.
+
+Points that look alike (SIFT: D. Lowe, 2004, also against their mirror images) vote for moves of
+the plane, as in I. Amerini et al., "A SIFT-based forensic method for copy-move attack detection",
+2011. Each move that several points agree on is then tried pixel by pixel: where the picture, moved,
+is the picture again up to a little noise, it was copied. Repeated things of the world, such as
+windows, are alike but not that alike.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Copy", "copied_regions"]
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+
+SIDE = 1200
+"""Longer side, in pixels, at which larger pictures are looked at."""
+POINTS = 6_000
+APART = 0.04
+"""Least distance of a match, as a fraction of the longer side."""
+LEAST_POINTS = 4
+MOVES = 12
+"""Moves that are tried."""
+LEAST_AREA = 0.003
+"""Fraction of the picture below which a copy is not told."""
+
+
+@dataclass(frozen=True, eq=False)
+class Copy:
+    """One copied region; which of the two came first cannot be told.
+
+    Attributes:
+        first, second: (height, width) bool.
+        angle: degrees that the second is turned against the first.
+        scale: of the second against the first.
+        mirrored: whether it is a mirror image.
+    """
+
+    first: Mask
+    second: Mask
+    angle: float
+    scale: float
+    mirrored: bool
+
+
+class _Points(NamedTuple):
+    """Places (points, 2) as x and y, sizes, angles in radians, unit descriptors (points, 128)."""
+
+    places: Floats
+    sizes: Floats
+    angles: Floats
+    descriptors: Floats
+
+
+class _Matches(NamedTuple):
+    """Pairs of points, and the move (matches, 2, 3) that each of them stands for."""
+
+    sources: Floats
+    targets: Floats
+    moves: Floats
+
+
+def copied_regions(pixels: NDArray[np.uint8]) -> list[Copy]:
+    """Copies in a picture (height, width, 3) uint8, largest first."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    scale = min(1.0, SIDE / max(height, width))
+    small = pixels
+    if scale < 1:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    found: list[Copy] = []
+    taken = np.zeros(small.shape[:2], bool)
+    for move, mirrored in _moves(small):
+        region = _alike(small, move)
+        if region is None:
+            continue
+        moved = _warped(region, move)
+        if (taken & (region | moved)).sum() > 0.5 * (region | moved).sum():
+            continue
+        taken |= region | moved
+        linear = move[:, :2]
+        turned = float(np.degrees(np.arctan2(linear[1, 0], linear[0, 0])))
+        grown = float(np.sqrt(abs(np.linalg.det(linear))))
+        masks = [_enlarged(each, (width, height)) for each in (region, moved)]
+        found.append(Copy(masks[0], masks[1], round(turned, 1), round(grown, 3), mirrored))
+    return sorted(found, key=lambda each: -int(each.first.sum()))
+
+
+def _moves(pixels: NDArray[np.uint8]) -> Iterator[tuple[Floats, bool]]:
+    """Moves (2, 3) of the plane that several points agree on, those with most points first."""
+    points = _points(pixels)
+    if points is None:
+        return
+    apart = APART * max(pixels.shape[:2])
+    for mirrored in (False, True):
+        matches = _matches(points, mirrored, apart)
+        for _ in range(MOVES):
+            move, inliers = _best_move(matches)
+            if move is None:
+                break
+            yield move, mirrored
+            matches = _Matches(*(part[~inliers] for part in matches))
+
+
+def _points(pixels: NDArray[np.uint8]) -> _Points | None:
+    import cv2
+
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    finder = cv2.SIFT_create(nfeatures=POINTS, contrastThreshold=0.01, edgeThreshold=20)
+    keys, descriptors = finder.detectAndCompute(grey, None)
+    if descriptors is None or len(keys) < 2 * LEAST_POINTS:
+        return None
+    rooted = np.sqrt(descriptors / (descriptors.sum(axis=1, keepdims=True) + 1e-6))
+    return _Points(
+        np.array([key.pt for key in keys], np.float32),
+        np.array([key.size for key in keys], np.float32),
+        np.radians([key.angle for key in keys]).astype(np.float32),
+        rooted.astype(np.float32),
+    )
+
+
+def _mirrored(descriptors: Floats) -> Floats:
+    """Descriptors of the mirror image: rows of cells and senses of turning change places."""
+    cells = descriptors.reshape(-1, 4, 4, 8)[:, ::-1]
+    turned = np.roll(cells[..., ::-1], 1, axis=-1)
+    return np.ascontiguousarray(turned).reshape(-1, 128)
+
+
+def _matches(points: _Points, mirrored: bool, apart: float) -> _Matches:
+    """The two most similar points elsewhere, where they are much more so than a further one."""
+    others = _mirrored(points.descriptors) if mirrored else points.descriptors
+    sources, targets = [], []
+    for start in range(0, len(others), 1000):
+        part = np.s_[start : start + 1000]
+        likeness = others[part] @ points.descriptors.T
+        offset = points.places[part, None] - points.places[None]
+        likeness[(offset**2).sum(axis=2) < apart**2] = -1
+        nearest = np.argpartition(-likeness, 3, axis=1)[:, :4]
+        values = np.take_along_axis(likeness, nearest, axis=1)
+        order = np.argsort(-values, axis=1)
+        nearest = np.take_along_axis(nearest, order, axis=1)
+        distance = np.sqrt(np.maximum(0, 2 - 2 * np.take_along_axis(values, order, axis=1)))
+        good = (distance[:, 0] < 0.8 * distance[:, 2]) & (distance[:, 0] < 0.6)
+        sources.append(np.flatnonzero(good) + start)
+        targets.append(nearest[good, 0])
+    first, second = np.concatenate(sources), np.concatenate(targets)
+    scale = points.sizes[second] / points.sizes[first]
+    sense = -1 if mirrored else 1
+    angle = points.angles[second] - sense * points.angles[first]
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.stack(
+        [np.stack([cosine, -sense * sine], 1), np.stack([sine, sense * cosine], 1)], axis=1
+    )
+    places, to = points.places[first], points.places[second]
+    shift = to - np.einsum("nij,nj->ni", linear, places)
+    moves = np.concatenate([linear, shift[..., None]], axis=2).astype(np.float32)
+    sane = (scale > 0.5) & (scale < 2)
+    return _Matches(places[sane], to[sane], moves[sane])
+
+
+def _best_move(matches: _Matches) -> tuple[Floats | None, Mask]:
+    """The move that most matches agree with, fitted to them."""
+    count = len(matches.sources)
+    none: Mask = np.zeros(count, bool)
+    if count < LEAST_POINTS:
+        return None, none
+    few = np.random.default_rng(0).permutation(count)[:1500]
+    votes = np.array([_agreeing(matches, matches.moves[each], True).sum() for each in few])
+    inliers = _agreeing(matches, matches.moves[few[int(votes.argmax())]], True)
+    move: Floats | None = None
+    for _ in range(3):
+        if len(np.unique(matches.sources[inliers].round(), axis=0)) < LEAST_POINTS:
+            return None, none
+        move = _fitted(matches.sources[inliers], matches.targets[inliers])
+        inliers = _agreeing(matches, move, False)
+    return move, inliers
+
+
+def _agreeing(matches: _Matches, move: Floats, is_rough: bool) -> Mask:
+    """Matches that a move takes to their targets; a single point's move is sure only near it."""
+    reached = matches.sources @ move[:, :2].T + move[:, 2]
+    error = np.sqrt(((reached - matches.targets) ** 2).sum(axis=1))
+    agreeing: Mask = error < (12.0 if is_rough else 3.0)
+    return agreeing
+
+
+def _fitted(sources: Floats, targets: Floats) -> Floats:
+    """The affine move of least squares."""
+    known = np.concatenate([sources, np.ones((len(sources), 1), np.float32)], axis=1)
+    solved, *_ = np.linalg.lstsq(known, targets, rcond=None)
+    return np.asarray(solved.T, np.float32)
+
+
+def _alike(pixels: NDArray[np.uint8], move: Floats) -> Mask | None:
+    """(height, width): where the picture is the same at the place that the move leads to."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    if not 0.4 < abs(np.linalg.det(move[:, :2])) < 2.5:
+        return None
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(pixels, move, (width, height), flags=flags)
+    inside = cv2.warpAffine(np.ones((height, width), np.uint8), move, (width, height), flags=flags)
+    here, there = (
+        cv2.GaussianBlur(each.astype(np.float32), (0, 0), 0.8) for each in (pixels, moved)
+    )
+    side = (9, 9)
+    apart = cv2.boxFilter(((here - there) ** 2).mean(axis=2), -1, side)
+    mean = cv2.boxFilter(here, -1, side)
+    spread = (cv2.boxFilter(here**2, -1, side) - mean**2).mean(axis=2)
+    same = (apart < 0.15 * spread + 0.5) & (inside > 0)
+    sure = same & (spread > 12)
+    return _grown(same, sure)
+
+
+def _grown(same: Mask, sure: Mask) -> Mask | None:
+    """Connected parts of what is the same that are sure in much of them, without holes."""
+    import cv2
+
+    least = LEAST_AREA * same.size
+    opened = cv2.morphologyEx(same.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    closed = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+    _, labels = cv2.connectedComponents(closed)
+    sizes = np.bincount(labels.ravel())
+    certain = np.bincount(labels.ravel(), weights=(sure & (closed > 0)).ravel())
+    kept = (sizes >= least) & (certain >= 0.3 * sizes)
+    kept[0] = False
+    region: Mask = kept[labels]
+    return _filled(region) if region.any() else None
+
+
+def _filled(region: Mask) -> Mask:
+    """Without holes."""
+    import cv2
+
+    outlines, _ = cv2.findContours(
+        region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    filled: Any = np.zeros(region.shape, np.uint8)
+    cv2.drawContours(filled, outlines, -1, 1, cv2.FILLED)
+    return np.asarray(filled, bool)
+
+
+def _warped(mask: Mask, move: Floats) -> Mask:
+    import cv2
+
+    height, width = mask.shape
+    return np.asarray(cv2.warpAffine(mask.astype(np.uint8), move, (width, height)), bool)
+
+
+def _enlarged(mask: Mask, size: tuple[int, int]) -> Mask:
+    import cv2
+
+    if mask.shape == size[::-1]:
+        return mask
+    return np.asarray(cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), bool)
