@@ -25,7 +25,8 @@ def provenance_text(found: Provenance | Inspection) -> str:
     for measure in found.measured:
         unit = f" {measure.unit}" if measure.unit and measure.value is not None else ""
         lines += _wrapped(f"{measure.name}: {_shown(measure.value)}{unit}", "  ")
-        lines += _wrapped(f"{measure.meaning} {measure.limits}", "      ")
+        meaning = "" if measure.value is None else measure.meaning
+        lines += _wrapped(f"{meaning} {measure.limits}", "      ")
     return "".join(f"{line}\n" for line in lines)
 
 

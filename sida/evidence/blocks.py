@@ -1,15 +1,18 @@
 """Luma as JPEG codes it: in blocks of 8 x 8 pixels, and their cosine transform."""
 
 import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL.JpegImagePlugin import JpegImageFile
 
-__all__ = ["coefficients", "jpeg_luma", "luma_of"]
+__all__ = ["coefficients", "jpeg_luma", "luma_of", "middle"]
 
 Luma = NDArray[np.float32]
 
+MIDDLE = 1536
+"""Pixels a side."""
 MOST = 6_000
 """Blocks that are looked at; more say little more."""
 
@@ -31,15 +34,21 @@ def luma_of(pixels: NDArray[np.uint8]) -> Luma:
     return luma
 
 
+def middle(array: NDArray[Any]) -> NDArray[Any]:
+    """The middle of a large picture, beginning with a whole block: more of it says little more."""
+    top, left = (max(0, side - MIDDLE) // 16 * 8 for side in array.shape[:2])
+    return array[top : top + MIDDLE, left : left + MIDDLE]
+
+
 def jpeg_luma(data: bytes) -> Luma | None:
-    """(height, width) of a JPEG file as coded: neither turned nor rounded a second time as RGB.
+    """(height, width) of the middle of a JPEG file as coded: neither turned nor rounded as RGB.
 
     None where it is no JPEG with luma.
     """
     try:
         image = JpegImageFile(io.BytesIO(data))
         image.draft("L", image.size)
-        return None if image.mode != "L" else np.asarray(image, np.float32)
+        return None if image.mode != "L" else np.asarray(middle(np.asarray(image)), np.float32)
     except Exception:  # Pillow raises a dozen kinds on broken files
         return None
 

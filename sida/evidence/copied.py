@@ -30,6 +30,11 @@ MOVES = 12
 LEAST_AREA = 0.003
 """Fraction of the picture below which a copy is not told."""
 
+SURE = 0.3
+"""Fraction of a region that has to be alike beyond doubt."""
+OVERLAP = 0.3
+"""Fraction of a region above which it may not overlap with its own copy."""
+
 
 @dataclass(frozen=True, eq=False)
 class Copy:
@@ -83,6 +88,8 @@ def copied_regions(pixels: NDArray[np.uint8]) -> list[Copy]:
         if region is None:
             continue
         moved = _warped(region, move)
+        if (region & moved).sum() > OVERLAP * region.sum():  # a texture that repeats itself
+            continue
         if (taken & (region | moved)).sum() > 0.5 * (region | moved).sum():
             continue
         taken |= region | moved
@@ -210,14 +217,14 @@ def _alike(pixels: NDArray[np.uint8], move: Floats) -> Mask | None:
     moved = cv2.warpAffine(pixels, move, (width, height), flags=flags)
     inside = cv2.warpAffine(np.ones((height, width), np.uint8), move, (width, height), flags=flags)
     here, there = (
-        cv2.GaussianBlur(each.astype(np.float32), (0, 0), 0.8) for each in (pixels, moved)
+        cv2.GaussianBlur(each.astype(np.float32), (0, 0), 1.0) for each in (pixels, moved)
     )
     side = (9, 9)
     apart = cv2.boxFilter(((here - there) ** 2).mean(axis=2), -1, side)
     mean = cv2.boxFilter(here, -1, side)
     spread = (cv2.boxFilter(here**2, -1, side) - mean**2).mean(axis=2)
-    same = (apart < 0.15 * spread + 0.5) & (inside > 0)
-    sure = same & (spread > 12)
+    same = (apart < 0.25 * spread + 1) & (inside > 0)
+    sure = (apart < 0.12 * spread) & (spread > 8) & (inside > 0)
     return _grown(same, sure)
 
 
@@ -231,7 +238,7 @@ def _grown(same: Mask, sure: Mask) -> Mask | None:
     _, labels = cv2.connectedComponents(closed)
     sizes = np.bincount(labels.ravel())
     certain = np.bincount(labels.ravel(), weights=(sure & (closed > 0)).ravel())
-    kept = (sizes >= least) & (certain >= 0.3 * sizes)
+    kept = (sizes >= least) & (certain >= SURE * sizes)
     kept[0] = False
     region: Mask = kept[labels]
     return _filled(region) if region.any() else None

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from sida.evidence.blocks import Luma, coefficients
 
-__all__ = ["Grid", "grid_votes", "strongest"]
+__all__ = ["Grid", "earlier_grid", "spread_after"]
 
-SPREAD = 0.4  # of a coefficient that was zero, after rounding of pixels and colours
+ROUNDING = 0.4
+"""Spread of a coefficient that was zero, after rounding of pixels and colours."""
 LEAST_PIXELS = 64
 MOST = 2_000
 
@@ -28,29 +29,37 @@ class Grid(NamedTuple):
     strength: float
 
 
-def grid_votes(luma: Luma) -> NDArray[np.float64] | None:
-    """(8, 8) share of zeros by (top, left) where the grid begins; None for small pictures."""
+def earlier_grid(luma: Luma, steps: NDArray[np.int64] | None = None) -> Grid | None:
+    """The grid that stands out most; None for small pictures.
+
+    Args:
+        luma: (height, width), 0-255.
+        steps: (64,) of a later compression, whose grid begins in the corner and does not count.
+    """
     if min(luma.shape) < LEAST_PIXELS:
         return None
+    spread = spread_after(steps)
     votes = np.empty((8, 8))
     for top in range(8):
         for left in range(8):
             found = coefficients(luma, left, top, MOST).reshape(-1, 64)[:, 3:]
-            votes[top, left] = np.exp(-0.5 * (found / SPREAD) ** 2).mean()
-    return votes
+            votes[top, left] = np.exp(-0.5 * (found / spread) ** 2).mean()
+    return _strongest(votes, known=steps is not None)
 
 
-def strongest(votes: NDArray[np.float64], without: tuple[int, int] | None = None) -> Grid:
-    """The grid with most votes; `without` is a (left, top) that is known and does not count.
+def spread_after(steps: NDArray[np.int64] | None) -> float:
+    """Spread that a later compression of other blocks gives a coefficient that was zero."""
+    if steps is None:
+        return ROUNDING
+    return float(np.sqrt(ROUNDING**2 + np.median(steps) ** 2 / 12))
 
-    Its strength is in spreads of all other grids.
-    """
-    left_out = np.zeros((8, 8), bool)
-    if without is not None:
-        left_out[:, without[0]] = left_out[without[1], :] = True
-    candidates = np.where(left_out, -np.inf, votes)
-    top, left = np.unravel_index(int(candidates.argmax()), (8, 8))
-    others = votes[~left_out & (np.arange(64).reshape(8, 8) != 8 * top + left)]
-    spread = float(1.4826 * np.median(np.abs(others - np.median(others)))) + 1e-6
-    strength = (float(votes[top, left]) - float(np.median(others))) / spread
-    return Grid(int(-left % 8), int(-top % 8), strength)
+
+def _strongest(votes: NDArray[np.float64], known: bool) -> Grid:
+    """The place of most votes; with `known` that of the corner does not count."""
+    plain = votes.ravel()
+    best = int(plain[1:].argmax()) + 1 if known else int(plain.argmax())
+    top, left = divmod(best, 8)
+    others = np.delete(plain, [0, best] if known else [best])
+    middle = float(np.median(others))
+    spread = 1.4826 * float(np.median(np.abs(others - middle))) + 1e-6
+    return Grid(-left % 8, -top % 8, (float(plain[best]) - middle) / spread)

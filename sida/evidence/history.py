@@ -1,63 +1,68 @@
 """A picture's compression history: an earlier quality, and where the earlier grid lay."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sida.evidence.blocks import jpeg_luma, luma_of
-from sida.evidence.grid import grid_votes, strongest
+from sida.evidence.blocks import Luma, jpeg_luma, luma_of, middle
+from sida.evidence.grid import Grid, earlier_grid, spread_after
 from sida.evidence.previous import previous_quality
 from sida.image.jpeg import JpegCoding
 from sida.image.read import Picture
 
 __all__ = ["History", "history"]
 
-LEAST_EVIDENCE = 0.05
-LEAST_STRENGTH = 8.0
+LEAST_EVIDENCE = 0.05  # nats a block; pictures compressed once stay below 0.04
+LEAST_STRENGTH = 6.0  # spreads; pictures that never were compressed stay below 4
 
 
-@dataclass(frozen=True)
-class History:
+class History(NamedTuple):
     """What an earlier compression left.
 
     Attributes:
         quality: of libjpeg's scale; None where none was found.
-        offset: (left, top) pixels modulo 8 that were cut off since; None where no grid was found.
+        offset: (left, top) pixels, modulo 8, that were cut off since; None where none was found.
     """
 
     quality: int | None = None
     offset: tuple[int, int] | None = None
-    debug: tuple = ()
 
 
 def history(data: bytes | None, picture: Picture) -> History:
-    """What can be told of a JPEG's earlier compression, or of a compression before lossless storage.
+    """What shows of a compression before that of a JPEG file, or before storage without loss.
 
-    A picture whose EXIF turns it is looked at as it is coded.
+    A picture that EXIF turns is looked at as it is coded.
     """
     coding = picture.metadata.get("jpeg")
-    if data is not None and isinstance(coding, JpegCoding):
-        luma = jpeg_luma(data)
-        return History() if luma is None else _recompressed(luma, coding)
-    luma = luma_of(picture.pixels)
-    votes = grid_votes(luma)
-    if votes is None:
+    if data is None or not isinstance(coding, JpegCoding):
+        return _stored(luma_of(middle(picture.pixels)))
+    luma = jpeg_luma(data)
+    return History() if luma is None else _recompressed(luma, coding)
+
+
+def _stored(luma: Luma) -> History:
+    grid = earlier_grid(luma)
+    if grid is None or grid.strength < LEAST_STRENGTH:
         return History()
-    grid = strongest(votes)
-    if grid.strength < LEAST_STRENGTH:
-        return History(debug=(grid,))
-    found = previous_quality(luma, -grid.left % 8, -grid.top % 8)
-    quality = found.quality if found and found.evidence >= LEAST_EVIDENCE else None
-    return History(quality, (grid.left, grid.top), debug=(grid, found))
+    return History(_quality(luma, grid), (grid.left, grid.top))
 
 
-def _recompressed(luma, coding: JpegCoding) -> History:
+def _recompressed(luma: Luma, coding: JpegCoding) -> History:
+    """On the same grid first: most programs do not cut what they save."""
     steps = np.array(coding.tables[0])
     found = previous_quality(luma, steps=steps)
-    votes = grid_votes(luma)
-    grid = None if votes is None else strongest(votes, without=(0, 0))
-    quality = None
     if found is not None and found.evidence >= LEAST_EVIDENCE and found.quality < coding.quality:
-        quality = found.quality
-    offset = (grid.left, grid.top) if grid and grid.strength >= LEAST_STRENGTH else None
-    return History(quality, offset, debug=(found, grid))
+        return History(found.quality, (0, 0))
+    grid = earlier_grid(luma, steps)
+    quality = None if grid is None else _quality(luma, grid, steps)
+    if grid is None or quality is None or quality >= coding.quality:
+        return History()
+    return History(quality, (grid.left, grid.top))
+
+
+def _quality(luma: Luma, grid: Grid, steps: NDArray[np.int64] | None = None) -> int | None:
+    """The quality that shows in a grid, through a later compression on another one if there was."""
+    left, top = -grid.left % 8, -grid.top % 8
+    found = previous_quality(luma, left, top, rounding=spread_after(steps))
+    return None if found is None or found.evidence < LEAST_EVIDENCE else found.quality

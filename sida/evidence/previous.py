@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sida.evidence.blocks import Luma, coefficients
+from sida.evidence.grid import ROUNDING
 from sida.image.jpeg import quality_tables
 
 __all__ = ["Previous", "previous_quality"]
@@ -21,7 +22,6 @@ __all__ = ["Previous", "previous_quality"]
 QUALITIES = range(30, 100)
 LEAST_BLOCKS = 100
 REACH = 160  # largest coefficient that is looked at
-ROUNDING = 0.4  # spread that rounding of pixels gives a coefficient
 DOUBT = 0.03  # share of coefficients that behave otherwise, as in clipped blocks
 
 # The lowest frequencies but the mean; high ones are nearly all zero.
@@ -38,7 +38,11 @@ class Previous(NamedTuple):
 
 
 def previous_quality(
-    luma: Luma, left: int = 0, top: int = 0, steps: NDArray[np.int64] | None = None
+    luma: Luma,
+    left: int = 0,
+    top: int = 0,
+    steps: NDArray[np.int64] | None = None,
+    rounding: float = ROUNDING,
 ) -> Previous | None:
     """The libjpeg quality that fits best; None where the picture is too small.
 
@@ -46,6 +50,7 @@ def previous_quality(
         luma: (height, width), 0-255.
         left, top: where the grid of the earlier compression begins.
         steps: (64,) of the later compression on the same grid, row by row; None if there was none.
+        rounding: spread of the coefficients about their multiples.
     """
     found = coefficients(luma, left, top)
     if len(found) < LEAST_BLOCKS:
@@ -61,13 +66,17 @@ def previous_quality(
         values = np.rint(found[:, row, column] / later).astype(int)
         values = values[np.abs(values) * later <= REACH]
         shape = _shape(other[:, row, column])
-        gains += _gains(values, shape, later, tables[:, row, column])
+        gains += _gains(values, shape, later, tables[:, row, column], rounding)
     best = int(gains.argmax())
     return Previous(QUALITIES[best], float(gains[best] / len(found)))
 
 
 def _gains(
-    values: NDArray[np.int64], shape: NDArray[np.float64], later: int, steps: NDArray[np.int64]
+    values: NDArray[np.int64],
+    shape: NDArray[np.float64],
+    later: int,
+    steps: NDArray[np.int64],
+    rounding: float,
 ) -> NDArray[np.float64]:
     """Log-likelihood of each earlier step above none, of `values` in multiples of `later`."""
     most = REACH // later
@@ -75,7 +84,7 @@ def _gains(
     alone = _binned(shape, later, most)
     by_step = {}
     for step in set(steps.tolist()):
-        expected = (1 - DOUBT) * _twice(shape, step, later, most) + DOUBT * alone
+        expected = (1 - DOUBT) * _twice(shape, step, later, rounding) + DOUBT * alone
         by_step[step] = float(counts @ (np.log(expected) - np.log(alone)))
     return np.array([by_step[step] for step in steps.tolist()])
 
@@ -121,12 +130,12 @@ def _binned(shape: NDArray[np.float64], step: int, most: int) -> NDArray[np.floa
 
 
 def _twice(
-    shape: NDArray[np.float64], first: int, later: int, most: int
+    shape: NDArray[np.float64], first: int, later: int, rounding: float
 ) -> NDArray[np.float64]:
     """Mass of each multiple of `later` where values were multiples of `first` before."""
     reach = REACH // first
     once = _binned(shape, first, reach)
     lattice = np.zeros(len(shape))
     lattice[len(shape) // 2 + FINE * first * np.arange(-reach, reach + 1)] = once
-    blurred = np.convolve(lattice, _bell(ROUNDING * FINE), "same")
-    return _binned(blurred, later, most)
+    blurred = np.convolve(lattice, _bell(rounding * FINE), "same")
+    return _binned(blurred, later, REACH // later)
