@@ -62,8 +62,14 @@ def saved(format: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
+QUALITY: Mapping[str, Mapping[str, Any]] = {
+    "JPEG": {"quality": 90}, "PNG": {}, "WEBP": {"lossless": True}, "TIFF": {}, "AVIF": {},
+}  # fmt: skip
+"""How files of a format are saved here."""
+
+
 def jpeg(**options: Any) -> bytes:
-    return saved("JPEG", quality=90, **options)
+    return saved("JPEG", **QUALITY["JPEG"], **options)
 
 
 def png(*texts: tuple[str, str], kind: str = "tEXt") -> bytes:
@@ -77,7 +83,7 @@ def png(*texts: tuple[str, str], kind: str = "tEXt") -> bytes:
 
 
 def webp(**options: Any) -> bytes:
-    return saved("WEBP", lossless=True, **options)
+    return saved("WEBP", **QUALITY["WEBP"], **options)
 
 
 def exif(
@@ -194,8 +200,7 @@ def created(kind: str, agent: str | None = None) -> list[dict[str, Any]]:
 
 @cache
 def signed(format: str = "JPEG") -> bytes:
-    plain = jpeg() if format == "JPEG" else saved(format)
-    return signing.signed(plain, f"image/{format.lower()}")
+    return signing.signed(saved(format, **QUALITY[format]), f"image/{format.lower()}")
 
 
 def altered() -> bytes:
