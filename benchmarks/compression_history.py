@@ -7,7 +7,9 @@ Each picture is first reduced to 70 %, which removes the history that it comes w
 - twice: compressed with quality Q1, decoded, compressed with Q2 (50 <= Q1 < Q2 - 5 <= 90);
 - once: compressed with Q2 alone, which must not be taken for twice;
 - cut: compressed with 60 <= Q <= 90, decoded, cut by 0 to 7 pixels at the left and at the top, and
-  stored without loss.
+  stored without loss;
+- cut, twice: cut between the compressions with Q1 and Q2;
+- never: stored without loss and without any compression.
 """
 
 import argparse
@@ -17,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sida.evidence.history import history
+from sida.evidence.history import History, history
 from sida.files import find_pictures
 from sida.image.read import read_picture
 
@@ -32,19 +34,44 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     rng = np.random.default_rng(given.seed)
-    twice, once, cut = [], [], []
+    cases: dict[str, list[tuple[History, int | None, tuple[int, int] | None]]] = {}
     for path in chosen(given.data, given.count, rng):
         pixels = reduced(read_picture(path).pixels)
         first, second = qualities(rng)
         sampling = int(rng.choice([0, 2]))
+        only, (left, top) = int(rng.integers(60, 91)), rng.integers(0, 8, 2).tolist()
         earlier = decoded(compressed(pixels, first, sampling))
-        twice.append((first, found(compressed(earlier, second, sampling)).quality))
-        once.append(found(compressed(pixels, second, sampling)).quality)
-        quality, (left, top) = int(rng.integers(60, 91)), rng.integers(0, 8, 2).tolist()
-        part = decoded(compressed(pixels, quality, sampling))[top:, left:]
-        past = found(stored(part))
-        cut.append(((left, top), past.offset, quality, past.quality))
-    report(twice, once, cut)
+        part = decoded(compressed(pixels, only, sampling))[top:, left:]
+        for name, data, quality, offset in (
+            ("twice", compressed(earlier, second, sampling), first, (0, 0)),
+            ("once", compressed(pixels, second, sampling), None, None),
+            ("cut", stored(part), only, (left, top)),
+            (
+                "cut, twice",
+                compressed(earlier[top:, left:], second, sampling),
+                first,
+                (left, top),
+            ),
+            ("never", stored(pixels), None, None),
+        ):
+            found = history(data, read_picture(data))
+            cases.setdefault(name, []).append((found, quality, offset))
+    for name, results in cases.items():
+        report(name, results)
+
+
+def report(name: str, results: list) -> None:
+    """A line: how often the quality is told within 3, the offset exactly, and neither."""
+    near = [found.quality and truth and abs(found.quality - truth) <= 3
+            for found, truth, _ in results]  # fmt: skip
+    exact = [found.offset is not None and found.offset == offset for found, _, offset in results]
+    none = [found.quality is None and found.offset is None for found, _, _ in results]
+    wrong = [found.offset not in (None, offset) for found, _, offset in results]
+    print(
+        f"{name:12} {len(results)} pictures: quality within 3 {np.mean([bool(n) for n in near]):6.1%}, "
+        f"offset exact {np.mean(exact):6.1%}, wrong {np.mean(wrong):6.1%}, "
+        f"nothing found {np.mean(none):6.1%}"
+    )
 
 
 def chosen(data: Path, count: int, rng: np.random.Generator) -> list[Path]:
@@ -83,21 +110,6 @@ def stored(pixels: Pixels) -> bytes:
 
 def decoded(data: bytes) -> Pixels:
     return read_picture(data).pixels
-
-
-def found(data: bytes):
-    return history(data, read_picture(data))
-
-
-def report(twice: list, once: list, cut: list) -> None:
-    near = [q is not None and abs(q - truth) <= 3 for truth, q in twice]
-    print(f"previous quality within 3: {np.mean(near):.1%} of {len(twice)} compressed twice")
-    print(f"none found: {np.mean([q is None for _, q in twice]):.1%} of these")
-    print(f"none found: {np.mean([q is None for q in once]):.1%} of {len(once)} compressed once")
-    exact = [offset == truth for truth, offset, _, _ in cut]
-    print(f"grid offset exact: {np.mean(exact):.1%} of {len(cut)} cut and stored without loss")
-    near = [q is not None and abs(q - truth) <= 3 for _, _, truth, q in cut]
-    print(f"their quality within 3: {np.mean(near):.1%}")
 
 
 if __name__ == "__main__":

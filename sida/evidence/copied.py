@@ -25,12 +25,18 @@ POINTS = 6_000
 APART = 0.04
 """Least distance of a match, as a fraction of the longer side."""
 LEAST_POINTS = 4
-MOVES = 12
+MOVES = 16
 """Moves that are tried."""
-LEAST_AREA = 0.003
+ROUGH, FINE = 16.0, 3.0
+"""Pixels by which a point may miss the place that a move leads it to."""
+LEAST_AREA = 0.01
 """Fraction of the picture below which a copy is not told."""
 
-SURE = 0.3
+WINDOW = (9, 9)
+"""Pixels around each that are compared."""
+SHIFTS = ((0, 4), (4, 0), (3, 3), (3, -3))
+"""Rows and columns by which a picture is compared with itself: an edge is alike along itself."""
+SURE = 0.12
 """Fraction of a region that has to be alike beyond doubt."""
 OVERLAP = 0.3
 """Fraction of a region above which it may not overlap with its own copy."""
@@ -84,21 +90,24 @@ def copied_regions(pixels: NDArray[np.uint8]) -> list[Copy]:
     found: list[Copy] = []
     taken = np.zeros(small.shape[:2], bool)
     for move, mirrored in _moves(small):
-        region = _alike(small, move)
-        if region is None:
-            continue
-        moved = _warped(region, move)
-        if (region & moved).sum() > OVERLAP * region.sum():  # a texture that repeats itself
-            continue
-        if (taken & (region | moved)).sum() > 0.5 * (region | moved).sum():
-            continue
-        taken |= region | moved
-        linear = move[:, :2]
-        turned = float(np.degrees(np.arctan2(linear[1, 0], linear[0, 0])))
-        grown = float(np.sqrt(abs(np.linalg.det(linear))))
-        masks = [_enlarged(each, (width, height)) for each in (region, moved)]
-        found.append(Copy(masks[0], masks[1], round(turned, 1), round(grown, 3), mirrored))
+        for region in _alike(small, move):
+            moved = _warped(region, move)
+            both = region | moved
+            # A texture that repeats itself is alike where it overlaps with itself.
+            if (region & moved).sum() > OVERLAP * region.sum():
+                continue
+            if (taken & both).sum() > 0.5 * both.sum():
+                continue
+            taken |= both
+            masks = [_enlarged(each, (width, height)) for each in (region, moved)]
+            found.append(Copy(masks[0], masks[1], *_described(move), mirrored))
     return sorted(found, key=lambda each: -int(each.first.sum()))
+
+
+def _described(move: Floats) -> tuple[float, float]:
+    """Angle in degrees and scale."""
+    turned = np.degrees(np.arctan2(move[1, 0], move[0, 0]))
+    return round(float(turned), 1), round(float(np.hypot(move[0, 0], move[1, 0])), 3)
 
 
 def _moves(pixels: NDArray[np.uint8]) -> Iterator[tuple[Floats, bool]]:
@@ -110,11 +119,12 @@ def _moves(pixels: NDArray[np.uint8]) -> Iterator[tuple[Floats, bool]]:
     for mirrored in (False, True):
         matches = _matches(points, mirrored, apart)
         for _ in range(MOVES):
-            move, inliers = _best_move(matches)
-            if move is None:
+            if len(matches.sources) < LEAST_POINTS:
                 break
-            yield move, mirrored
-            matches = _Matches(*(part[~inliers] for part in matches))
+            move, used = _best_move(matches, mirrored)
+            if move is not None:
+                yield move, mirrored
+            matches = _Matches(*(part[~used] for part in matches))
 
 
 def _points(pixels: NDArray[np.uint8]) -> _Points | None:
@@ -173,62 +183,77 @@ def _matches(points: _Points, mirrored: bool, apart: float) -> _Matches:
     return _Matches(places[sane], to[sane], moves[sane])
 
 
-def _best_move(matches: _Matches) -> tuple[Floats | None, Mask]:
-    """The move that most matches agree with, fitted to them."""
-    count = len(matches.sources)
-    none: Mask = np.zeros(count, bool)
-    if count < LEAST_POINTS:
-        return None, none
-    few = np.random.default_rng(0).permutation(count)[:1500]
-    votes = np.array([_agreeing(matches, matches.moves[each], True).sum() for each in few])
-    inliers = _agreeing(matches, matches.moves[few[int(votes.argmax())]], True)
+def _best_move(matches: _Matches, mirrored: bool) -> tuple[Floats | None, Mask]:
+    """The move that most matches agree with, fitted to them, if it holds; and which they are.
+
+    A single point's move is sure only near it, so the first count is a rough one.
+    """
+    few = np.random.default_rng(0).permutation(len(matches.sources))[:1500]
+    votes = [_agreeing(matches, matches.moves[each], ROUGH).sum() for each in few]
+    inliers = _agreeing(matches, matches.moves[few[int(np.argmax(votes))]], ROUGH)
     move: Floats | None = None
-    for _ in range(3):
+    for _ in range(2):
         if len(np.unique(matches.sources[inliers].round(), axis=0)) < LEAST_POINTS:
-            return None, none
-        move = _fitted(matches.sources[inliers], matches.targets[inliers])
-        inliers = _agreeing(matches, move, False)
-    return move, inliers
+            return None, inliers
+        move = _fitted(matches.sources[inliers], matches.targets[inliers], mirrored)
+        if move is None:
+            return None, inliers
+        inliers |= _agreeing(matches, move, FINE)
+    close = move is not None and _agreeing(matches, move, FINE).sum() >= LEAST_POINTS
+    return move if close else None, inliers
 
 
-def _agreeing(matches: _Matches, move: Floats, is_rough: bool) -> Mask:
-    """Matches that a move takes to their targets; a single point's move is sure only near it."""
+def _agreeing(matches: _Matches, move: Floats, within: float) -> Mask:
+    """Matches that a move takes to their targets, to so many pixels."""
     reached = matches.sources @ move[:, :2].T + move[:, 2]
-    error = np.sqrt(((reached - matches.targets) ** 2).sum(axis=1))
-    agreeing: Mask = error < (12.0 if is_rough else 3.0)
+    agreeing: Mask = ((reached - matches.targets) ** 2).sum(axis=1) < within**2
     return agreeing
 
 
-def _fitted(sources: Floats, targets: Floats) -> Floats:
-    """The affine move of least squares."""
-    known = np.concatenate([sources, np.ones((len(sources), 1), np.float32)], axis=1)
-    solved, *_ = np.linalg.lstsq(known, targets, rcond=None)
-    return np.asarray(solved.T, np.float32)
+def _fitted(sources: Floats, targets: Floats, mirrored: bool) -> Floats | None:
+    """The turn, scale and shift, after mirroring if so, that most of the pairs agree on."""
+    import cv2
+
+    sense = np.array([-1 if mirrored else 1, 1], np.float32)
+    move, _ = cv2.estimateAffinePartial2D(
+        sources * sense, targets, method=cv2.RANSAC, ransacReprojThreshold=FINE
+    )
+    if move is None:
+        return None
+    move[:, :2] *= sense
+    return np.asarray(move, np.float32)
 
 
-def _alike(pixels: NDArray[np.uint8], move: Floats) -> Mask | None:
-    """(height, width): where the picture is the same at the place that the move leads to."""
+def _alike(pixels: NDArray[np.uint8], move: Floats) -> list[Mask]:
+    """(height, width): parts where the picture is the same at the place that the move leads to."""
     import cv2
 
     height, width = pixels.shape[:2]
     if not 0.4 < abs(np.linalg.det(move[:, :2])) < 2.5:
-        return None
+        return []
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(pixels, move, (width, height), flags=flags)
     inside = cv2.warpAffine(np.ones((height, width), np.uint8), move, (width, height), flags=flags)
     here, there = (
         cv2.GaussianBlur(each.astype(np.float32), (0, 0), 1.0) for each in (pixels, moved)
     )
-    side = (9, 9)
-    apart = cv2.boxFilter(((here - there) ** 2).mean(axis=2), -1, side)
-    mean = cv2.boxFilter(here, -1, side)
-    spread = (cv2.boxFilter(here**2, -1, side) - mean**2).mean(axis=2)
-    same = (apart < 0.25 * spread + 1) & (inside > 0)
-    sure = (apart < 0.12 * spread) & (spread > 8) & (inside > 0)
+    apart = _distance(here, there)
+    own = np.min([_distance(here, np.roll(here, shift, (0, 1))) for shift in SHIFTS], axis=0)
+    mean = cv2.boxFilter(here, -1, WINDOW)
+    spread = (cv2.boxFilter(here**2, -1, WINDOW) - mean**2).mean(axis=2)
+    same = (apart < 0.25 * spread + 1.5) & (inside > 0)
+    sure = (apart < 0.2 * own) & (own > 4) & (inside > 0)
     return _grown(same, sure)
 
 
-def _grown(same: Mask, sure: Mask) -> Mask | None:
+def _distance(first: Floats, second: Floats) -> Floats:
+    """Mean squared difference around each pixel."""
+    import cv2
+
+    return np.asarray(cv2.boxFilter(((first - second) ** 2).mean(axis=2), -1, WINDOW), np.float32)
+
+
+def _grown(same: Mask, sure: Mask) -> list[Mask]:
     """Connected parts of what is the same that are sure in much of them, without holes."""
     import cv2
 
@@ -238,10 +263,8 @@ def _grown(same: Mask, sure: Mask) -> Mask | None:
     _, labels = cv2.connectedComponents(closed)
     sizes = np.bincount(labels.ravel())
     certain = np.bincount(labels.ravel(), weights=(sure & (closed > 0)).ravel())
-    kept = (sizes >= least) & (certain >= SURE * sizes)
-    kept[0] = False
-    region: Mask = kept[labels]
-    return _filled(region) if region.any() else None
+    kept = np.flatnonzero((sizes >= least) & (certain >= SURE * sizes))
+    return [_filled(labels == each) for each in kept if each]
 
 
 def _filled(region: Mask) -> Mask:
