@@ -62,14 +62,16 @@ def main() -> None:
 
 def report(name: str, results: list) -> None:
     """A line: how often the quality is told within 3, the offset exactly, and neither."""
-    near = [found.quality and truth and abs(found.quality - truth) <= 3
-            for found, truth, _ in results]  # fmt: skip
+    near = [
+        None not in (found.quality, truth) and abs(found.quality - truth) <= 3
+        for found, truth, _ in results
+    ]
     exact = [found.offset is not None and found.offset == offset for found, _, offset in results]
     none = [found.quality is None and found.offset is None for found, _, _ in results]
     wrong = [found.offset not in (None, offset) for found, _, offset in results]
     print(
-        f"{name:12} {len(results)} pictures: quality within 3 {np.mean([bool(n) for n in near]):6.1%}, "
-        f"offset exact {np.mean(exact):6.1%}, wrong {np.mean(wrong):6.1%}, "
+        f"{name:12} {len(results)} pictures: quality within 3 {np.mean(near):6.1%}, offset "
+        f"exact {np.mean(exact):6.1%}, wrong {np.mean(wrong):6.1%}, "
         f"nothing found {np.mean(none):6.1%}"
     )
 

@@ -60,7 +60,7 @@ def moved(pixels: np.ndarray, rng: np.random.Generator) -> tuple[Tampered, np.nd
 
 
 def both(copies: list, source: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """IoU of all that is told with source and copy, and the best IoU of one region with the copy."""
+    """IoU of all that is told with source and copy, and the best of one region with the copy."""
     told = np.zeros(target.shape, bool)
     best = 0.0
     for copy in copies:

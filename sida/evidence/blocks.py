@@ -58,7 +58,9 @@ def coefficients(luma: Luma, left: int = 0, top: int = 0, most: int = MOST) -> L
 
     At most about `most` blocks, spread evenly; frequencies downwards first, then to the right.
     """
-    rows, columns = (luma.shape[0] - top) // 8, (luma.shape[1] - left) // 8
+    rows, columns = max(0, luma.shape[0] - top) // 8, max(0, luma.shape[1] - left) // 8
+    if not rows * columns:
+        return np.zeros((0, 8, 8), np.float32)
     inner = luma[top : top + 8 * rows, left : left + 8 * columns]
     blocks = inner.reshape(rows, 8, columns, 8).swapaxes(1, 2).reshape(-1, 8, 8)
     step = max(1, len(blocks) // most)

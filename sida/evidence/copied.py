@@ -89,8 +89,9 @@ def copied_regions(pixels: NDArray[np.uint8]) -> list[Copy]:
         small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     found: list[Copy] = []
     taken = np.zeros(small.shape[:2], bool)
+    scene = _scene(small)
     for move, mirrored in _moves(small):
-        for region in _alike(small, move):
+        for region in _alike(scene, move):
             moved = _warped(region, move)
             both = region | moved
             # A texture that repeats itself is alike where it overlaps with itself.
@@ -158,8 +159,7 @@ def _matches(points: _Points, mirrored: bool, apart: float) -> _Matches:
     for start in range(0, len(others), 1000):
         part = np.s_[start : start + 1000]
         likeness = others[part] @ points.descriptors.T
-        offset = points.places[part, None] - points.places[None]
-        likeness[(offset**2).sum(axis=2) < apart**2] = -1
+        likeness[_squares(points.places[part], points.places) < apart**2] = -1
         nearest = np.argpartition(-likeness, 3, axis=1)[:, :4]
         values = np.take_along_axis(likeness, nearest, axis=1)
         order = np.argsort(-values, axis=1)
@@ -181,6 +181,12 @@ def _matches(points: _Points, mirrored: bool, apart: float) -> _Matches:
     moves = np.concatenate([linear, shift[..., None]], axis=2).astype(np.float32)
     sane = (scale > 0.5) & (scale < 2)
     return _Matches(places[sane], to[sane], moves[sane])
+
+
+def _squares(first: Floats, second: Floats) -> Floats:
+    """(first, second): squared distances of points."""
+    lengths = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)
+    return np.asarray(lengths - 2 * first @ second.T, np.float32)
 
 
 def _best_move(matches: _Matches, mirrored: bool) -> tuple[Floats | None, Mask]:
@@ -224,25 +230,39 @@ def _fitted(sources: Floats, targets: Floats, mirrored: bool) -> Floats | None:
     return np.asarray(move, np.float32)
 
 
-def _alike(pixels: NDArray[np.uint8], move: Floats) -> list[Mask]:
+class _Scene(NamedTuple):
+    """A picture, slightly blurred (height, width, 3), and how much it varies around each pixel:
+    in all (`spread`), and least of all directions in which it could have been shifted (`own`).
+    """
+
+    pixels: Floats
+    spread: Floats
+    own: Floats
+
+
+def _scene(pixels: NDArray[np.uint8]) -> _Scene:
+    import cv2
+
+    soft = cv2.GaussianBlur(pixels.astype(np.float32), (0, 0), 1.0)
+    mean = cv2.boxFilter(soft, -1, WINDOW)
+    spread = (cv2.boxFilter(soft**2, -1, WINDOW) - mean**2).mean(axis=2)
+    own = np.min([_distance(soft, np.roll(soft, shift, (0, 1))) for shift in SHIFTS], axis=0)
+    return _Scene(soft, spread, own)
+
+
+def _alike(scene: _Scene, move: Floats) -> list[Mask]:
     """(height, width): parts where the picture is the same at the place that the move leads to."""
     import cv2
 
-    height, width = pixels.shape[:2]
     if not 0.4 < abs(np.linalg.det(move[:, :2])) < 2.5:
         return []
+    size = scene.own.shape[::-1]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(pixels, move, (width, height), flags=flags)
-    inside = cv2.warpAffine(np.ones((height, width), np.uint8), move, (width, height), flags=flags)
-    here, there = (
-        cv2.GaussianBlur(each.astype(np.float32), (0, 0), 1.0) for each in (pixels, moved)
-    )
-    apart = _distance(here, there)
-    own = np.min([_distance(here, np.roll(here, shift, (0, 1))) for shift in SHIFTS], axis=0)
-    mean = cv2.boxFilter(here, -1, WINDOW)
-    spread = (cv2.boxFilter(here**2, -1, WINDOW) - mean**2).mean(axis=2)
-    same = (apart < 0.25 * spread + 1.5) & (inside > 0)
-    sure = (apart < 0.2 * own) & (own > 4) & (inside > 0)
+    moved = cv2.warpAffine(scene.pixels, move, size, flags=flags)
+    inside = cv2.warpAffine(np.ones(scene.own.shape, np.uint8), move, size, flags=flags) > 0
+    apart = _distance(scene.pixels, moved)
+    same = (apart < 0.25 * scene.spread + 1.5) & inside
+    sure = (apart < 0.2 * scene.own) & (scene.own > 4) & inside
     return _grown(same, sure)
 
 
@@ -250,7 +270,9 @@ def _distance(first: Floats, second: Floats) -> Floats:
     """Mean squared difference around each pixel."""
     import cv2
 
-    return np.asarray(cv2.boxFilter(((first - second) ** 2).mean(axis=2), -1, WINDOW), np.float32)
+    squares = cv2.absdiff(first, second)
+    squares *= squares
+    return np.asarray(cv2.boxFilter(squares.mean(axis=2), -1, WINDOW), np.float32)
 
 
 def _grown(same: Mask, sure: Mask) -> list[Mask]:

@@ -19,8 +19,13 @@ ERROR_QUALITY = 90
 
 
 def in_strips(measure: Callable[[Pixels], Luma], pixels: Pixels) -> Luma:
-    """A map of (rows, columns) of blocks of 16, made in strips, so that memory stays small."""
-    tops = range(0, max(1, pixels.shape[0] - BLOCK), STRIP)
+    """A map of (rows, columns) of blocks of 16, made in strips, so that memory stays small.
+
+    It is empty where the picture has no whole block.
+    """
+    if min(pixels.shape[:2]) < BLOCK + 2:
+        return np.zeros((0, 0), np.float32)
+    tops = range(0, pixels.shape[0] - BLOCK - 1, STRIP)
     return np.concatenate([measure(pixels[top : top + STRIP + 2]) for top in tops])
 
 

@@ -21,6 +21,7 @@ __all__ = ["Previous", "previous_quality"]
 
 QUALITIES = range(30, 100)
 LEAST_BLOCKS = 100
+LEAST_VALUES = 20  # that are not zero, of a frequency: zeros fit any coarse step
 REACH = 160  # largest coefficient that is looked at
 DOUBT = 0.03  # share of coefficients that behave otherwise, as in clipped blocks
 
@@ -65,6 +66,8 @@ def previous_quality(
         later = 1 if steps is None else int(steps.reshape(8, 8)[row, column])
         values = np.rint(found[:, row, column] / later).astype(int)
         values = values[np.abs(values) * later <= REACH]
+        if np.count_nonzero(values) < LEAST_VALUES:
+            continue
         shape = _shape(other[:, row, column])
         gains += _gains(values, shape, later, tables[:, row, column], rounding)
     best = int(gains.argmax())
