@@ -20,7 +20,7 @@ def contradictions(
     `size` is the picture's (width, height), upright.
     """
     said = _Said(declared)
-    camera = " ".join(dict.fromkeys(said.of("camera_make")[:1] + said.of("camera_model")[:1]))
+    camera = _camera(said)
     generators = said.of("generator")
     kinds = said.of("digital_source_type")
     if camera and generators:
@@ -57,6 +57,12 @@ class _Said:
     def of(self, name: str) -> list[str]:
         """Each value once, in order."""
         return list(dict.fromkeys(self._values.get(name, [])))
+
+
+def _camera(said: _Said) -> str:
+    """Make and model; many models begin with their make."""
+    make, model = (" ".join(said.of(name)[:1]) for name in ("camera_make", "camera_model"))
+    return model if model.startswith(make) and model else f"{make} {model}".strip()
 
 
 def _times(said: _Said) -> Iterator[str]:

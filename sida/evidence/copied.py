@@ -313,4 +313,6 @@ def _enlarged(mask: Mask, size: tuple[int, int]) -> Mask:
 
     if mask.shape == size[::-1]:
         return mask
-    return np.asarray(cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), bool)
+    return np.asarray(
+        cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), bool
+    )

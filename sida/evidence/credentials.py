@@ -137,7 +137,11 @@ def _ingredient(ingredient: Mapping[str, Any]) -> dict[str, Any]:
         for key in ("title", "format", "relationship")
         if key in ingredient
     }
-    return {**kept, "thumbnail": "thumbnail" in ingredient, "signed": "active_manifest" in ingredient}
+    return {
+        **kept,
+        "thumbnail": "thumbnail" in ingredient,
+        "signed": "active_manifest" in ingredient,
+    }
 
 
 def _named(tool: object) -> str:

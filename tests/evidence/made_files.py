@@ -177,7 +177,10 @@ INVOKE = {
     "negative_prompt": "people",
     "model": {"name": "juggernaut-xl", "base": "sdxl"},
 }
-OLD_INVOKE = {"model_weights": "stable-diffusion-1.5", "image": {"prompt": [{"prompt": "a tin toy"}]}}
+OLD_INVOKE = {
+    "model_weights": "stable-diffusion-1.5",
+    "image": {"prompt": [{"prompt": "a tin toy"}]},
+}
 NOVEL = (
     ("Title", "AI generated image"),
     ("Description", "1girl, garden"),
@@ -260,11 +263,17 @@ def many_texts() -> bytes:
     return with_chunk(chunks, b"tEXt", b"parameters\0" + WEB_UI.encode())
 
 
-LAUGHS = b"""<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "lol">""" + b"".join(
-    f'<!ENTITY {name} "{f"&{before};" * 10}">'.encode()
-    for before, name in zip("abcdefghi", "bcdefghij", strict=True)
-) + b"]><x>&j;</x>"
-OUTSIDE = b"""<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>"""
+LAUGHS = (
+    b"""<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "lol">"""
+    + b"".join(
+        f'<!ENTITY {name} "{f"&{before};" * 10}">'.encode()
+        for before, name in zip("abcdefghi", "bcdefghij", strict=True)
+    )
+    + b"]><x>&j;</x>"
+)
+OUTSIDE = (
+    b"""<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>"""
+)
 DEEP_XML = b"<a>" * 100_000
 BROKEN_EXIF = b"Exif\0\0II*\0" + struct.pack("<I", 8) + struct.pack("<H", 40_000) + b"\xff" * 60
 DEEP_JSON = "[" * 200_000
@@ -357,9 +366,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "signed capture with web UI settings",
-        lambda: signing.signed(
-            png(("parameters", WEB_UI)), "image/png", actions=created(CAPTURED)
-        ),
+        lambda: signing.signed(png(("parameters", WEB_UI)), "image/png", actions=created(CAPTURED)),
         (("digital_source_type", "digitalCapture", VALID), *WEB_UI_TOLD),
         contradictions=("declares digitalCapture and names a generator",),
         options=TRUST,
@@ -540,7 +547,7 @@ CASES: tuple[Case, ...] = (
         "camera and web UI settings",
         lambda: jpeg(exif=camera(inner=comment(WEB_UI))),
         (("camera_model", "Canon EOS R6", UNSIGNED), *WEB_UI_TOLD),
-        contradictions=("declares a camera (Canon Canon EOS R6) and carries settings of a gen",),
+        contradictions=("declares a camera (Canon EOS R6) and carries settings of a generator",),
     ),
     Case(
         "camera and IPTC trainedAlgorithmicMedia",
@@ -647,3 +654,21 @@ CASES: tuple[Case, ...] = (
         options=TRUST,
     ),
 )
+
+
+def table() -> str:
+    """The cases as a table of the documents."""
+    lines = ["| file | what is told | state |", "|---|---|---|"]
+    for case in CASES:
+        told = ", ".join(dict.fromkeys(name.replace("_", " ") for name, _, _ in case.told))
+        states = ", ".join(dict.fromkeys(state for _, _, state in case.told))
+        untold = ", ".join(name.replace("_", " ") for name in case.untold)
+        told += f" (not: {untold})" if untold else ""
+        said = "; ".join(f"**{part}**" for part in case.contradictions)
+        cells = (case.name, " ".join(filter(None, (told or "—" * (not said), said))), states)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(table(), end="")

@@ -70,9 +70,7 @@ def signed(
     name, _, version = generator.rpartition(" ")
     manifest = {
         "claim_generator_info": [{"name": name, "version": version}],
-        "assertions": [
-            {"label": "c2pa.actions", "data": {"actions": actions or [DRAWN]}}
-        ],
+        "assertions": [{"label": "c2pa.actions", "data": {"actions": actions or [DRAWN]}}],
     }
     settings = {
         "verify": {"verify_after_sign": False},
@@ -121,7 +119,9 @@ def _issued(name: str, issuer: Signer | None, days: int = 0, seconds: int = 0) -
         .not_valid_after(now + datetime.timedelta(days=days, seconds=seconds))
         .add_extension(x509.BasicConstraints(ca=is_root, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(above.public_key()), False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(above.public_key()), False
+        )
         .add_extension(_usage(is_root), critical=True)
     )
     if not is_root:

@@ -1,12 +1,12 @@
 """`inspect` on files whose statements are known."""
 
-import time
+from pathlib import Path
 
 import pytest
-from tests.evidence import signing
-from tests.evidence.made_files import CASES, Case
 
 from sida.evidence import inspect
+from tests.evidence import signing
+from tests.evidence.made_files import CASES, Case, table
 
 assert len(CASES) >= 40
 
@@ -25,3 +25,8 @@ def test_a_made_file_is_told_as_it_was_made(case: Case) -> None:
     for said, part in zip(found.contradictions, case.contradictions, strict=True):
         assert part in said
     assert not (case.nothing and told)
+
+
+def test_the_table_of_the_documents_is_this_one() -> None:
+    page = Path(__file__).parents[2] / "docs" / "provenance.md"
+    assert table() in page.read_text(encoding="utf-8"), "python -m tests.evidence.made_files"
