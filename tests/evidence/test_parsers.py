@@ -1,5 +1,6 @@
 """The readers of texts, XMP, EXIF and credentials, each by itself, on what breaks readers."""
 
+import contextlib
 import io
 import os
 import sys
@@ -57,10 +58,8 @@ def test_no_bytes_break_a_reader(data: bytes) -> None:
     list(png_texts(made.png()[:33] + data))
     read_exif(b"Exif\0\0II*\0\x08\0\0\0" + data)
     read_exif(data)
-    try:
+    with contextlib.suppress(XmpError):
         read_xmp(data)
-    except XmpError as error:
-        assert str(error).endswith("was not read")
 
 
 def test_xmp_is_read_from_attributes_elements_and_lists() -> None:
