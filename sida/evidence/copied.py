@@ -132,7 +132,7 @@ def _points(pixels: NDArray[np.uint8]) -> _Points | None:
     import cv2
 
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    finder = cv2.SIFT_create(nfeatures=POINTS, contrastThreshold=0.01, edgeThreshold=20)
+    finder = cv2.SIFT.create(nfeatures=POINTS, contrastThreshold=0.01, edgeThreshold=20)
     keys, descriptors = finder.detectAndCompute(grey, None)
     if descriptors is None or len(keys) < 2 * LEAST_POINTS:
         return None
@@ -221,13 +221,14 @@ def _fitted(sources: Floats, targets: Floats, mirrored: bool) -> Floats | None:
     import cv2
 
     sense = np.array([-1 if mirrored else 1, 1], np.float32)
-    move, _ = cv2.estimateAffinePartial2D(
+    found: Any = cv2.estimateAffinePartial2D(
         sources * sense, targets, method=cv2.RANSAC, ransacReprojThreshold=FINE
     )
-    if move is None:
+    if found[0] is None:
         return None
+    move = np.asarray(found[0], np.float32)
     move[:, :2] *= sense
-    return np.asarray(move, np.float32)
+    return move
 
 
 class _Scene(NamedTuple):
@@ -243,7 +244,7 @@ class _Scene(NamedTuple):
 def _scene(pixels: NDArray[np.uint8]) -> _Scene:
     import cv2
 
-    soft = cv2.GaussianBlur(pixels.astype(np.float32), (0, 0), 1.0)
+    soft = np.asarray(cv2.GaussianBlur(pixels.astype(np.float32), (0, 0), 1.0), np.float32)
     mean = cv2.boxFilter(soft, -1, WINDOW)
     spread = (cv2.boxFilter(soft**2, -1, WINDOW) - mean**2).mean(axis=2)
     own = np.min([_distance(soft, np.roll(soft, shift, (0, 1))) for shift in SHIFTS], axis=0)
@@ -258,7 +259,7 @@ def _alike(scene: _Scene, move: Floats) -> list[Mask]:
         return []
     size = scene.own.shape[::-1]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(scene.pixels, move, size, flags=flags)
+    moved = np.asarray(cv2.warpAffine(scene.pixels, move, size, flags=flags), np.float32)
     inside = cv2.warpAffine(np.ones(scene.own.shape, np.uint8), move, size, flags=flags) > 0
     apart = _distance(scene.pixels, moved)
     same = (apart < 0.25 * scene.spread + 1.5) & inside
@@ -270,9 +271,8 @@ def _distance(first: Floats, second: Floats) -> Floats:
     """Mean squared difference around each pixel."""
     import cv2
 
-    squares = cv2.absdiff(first, second)
-    squares *= squares
-    return np.asarray(cv2.boxFilter(squares.mean(axis=2), -1, WINDOW), np.float32)
+    squares = np.square(first - second).mean(axis=2)
+    return np.asarray(cv2.boxFilter(squares, -1, WINDOW), np.float32)
 
 
 def _grown(same: Mask, sure: Mask) -> list[Mask]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sida.errors import MissingExtra
+from sida.evidence.statement import statement
 from sida.verdict import Declared
 
 __all__ = ["credentials"]
@@ -18,6 +19,8 @@ MEMORY = 4 << 30
 LENGTH = 8 << 20
 MAX_LISTED = 50
 
+_OF_PICTURE = ("assertion.", "claim", "ingredient.", "manifest.")
+_ALTERED = (".mismatch", ".missing")
 _READER = Path(__file__).with_name("c2pa_process.py")
 
 
@@ -54,6 +57,8 @@ def _ask(data: bytes, trust: str | None) -> dict[str, Any]:
         )
     except subprocess.TimeoutExpired:
         return {"error": f"took longer than {SECONDS} seconds to read"}
+    except OSError as error:
+        return {"error": f"could not be read, for no process could be started: {error.strerror}"}
     if done.returncode != 0:
         return {"error": "made their reader fail: they may be made to do so"}
     answer: dict[str, Any] = json.loads(done.stdout)
@@ -95,7 +100,7 @@ def _failures(store: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _state(codes: tuple[str, ...]) -> str:
     """In words; what says most about the picture comes first."""
-    if any(code.endswith((".mismatch", ".missing")) for code in codes):
+    if any(code.startswith(_OF_PICTURE) and code.endswith(_ALTERED) for code in codes):
         return "signed, altered after signing"
     if any("revoked" in code for code in codes):
         return "signed, certificate revoked"
@@ -152,4 +157,4 @@ def _named(tool: object) -> str:
 
 
 def _declared(name: str, value: Any, state: str) -> Declared:
-    return Declared(name=name, value=value, source="C2PA", state=state)
+    return statement(name, value, "C2PA", state)

@@ -5,13 +5,14 @@ file, and it proves nothing by itself.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sida.evidence.credentials import credentials
 from sida.evidence.exif import PERSONAL, Exif, read_exif
 from sida.evidence.generators import generator_named, generator_settings
-from sida.evidence.texts import png_texts
+from sida.evidence.statement import statement
+from sida.evidence.texts import MAX_TEXT, Text, png_texts
 from sida.evidence.xmp import XmpError, read_xmp
 from sida.image.read import Picture
 from sida.verdict import Declared
@@ -20,11 +21,11 @@ __all__ = ["declarations", "exif_of"]
 
 UNSIGNED = "declared, unsigned"
 NOT_READ = "not read"
-MAX_LENGTH = 10_000
 
 _XMP = "XML:com.adobe.xmp"
 _SIZES = ("width", "height")
-_TOLD_BY_OTHERS = ("description", "comment")  # shown where they hold no settings
+_FREE = ("description", "comment")
+"""Fields that may hold anything, a generator's settings among it."""
 
 
 def declarations(
@@ -37,7 +38,15 @@ def declarations(
         personal: whether places, serial numbers and names of people are told, too.
         trust: certificates of trusted issuers in PEM.
     """
-    told = [*credentials(data, trust), *_texts(data, picture, exif_of(data, picture))]
+    info: Mapping[str, Any] = picture.metadata.get("info", {})
+    texts = list(png_texts(data))
+    told = [
+        *credentials(data, trust),
+        *_exif(exif_of(data, picture)),
+        *_png(texts),
+        *_xmp(texts, info),
+        *_comment(info),
+    ]
     told = [each for each in told if personal or each.name not in PERSONAL]
     return [*told, *_generators(told)]
 
@@ -48,58 +57,58 @@ def exif_of(data: bytes, picture: Picture) -> Exif:
     return read_exif(raw) if isinstance(raw, bytes) and raw else Exif()
 
 
-def _texts(data: bytes, picture: Picture, exif: Exif) -> Iterator[Declared]:
-    """EXIF, XMP, and the texts of a PNG or a comment, with generators' settings among them."""
-    info: Mapping[str, Any] = picture.metadata.get("info", {})
+def _exif(exif: Exif) -> Iterator[Declared]:
+    """Fields, and settings in the comment; ComfyUI writes its graphs as make and model."""
     if exif.problem is not None:
         yield _unread("EXIF", f"EXIF {exif.problem}.")
-    fields = {name: value for name, value in exif.fields.items() if name not in _TOLD_BY_OTHERS}
-    for name, value in fields.items():
-        if name not in _SIZES and not str(value).startswith(("prompt:", "workflow:")):
-            yield _said(name, value, "EXIF")
-    if "width" in fields and "height" in fields:
-        yield _said("size", f"{fields['width']} x {fields['height']}", "EXIF")
-    pairs: list[tuple[str, str]] = []
-    texts = {}
-    for text in png_texts(data):
-        if text.problem is not None:
-            yield _unread("PNG text", f"The text {text.keyword[:79]!r} {text.problem}.")
-        elif text.keyword != _XMP:
-            texts[text.keyword] = text.text
-    packet = _packet(data, info)
-    if packet:
-        try:
-            pairs = list(read_xmp(packet))
-        except XmpError as error:
-            yield _unread("XMP", f"XMP {error}.")
-    for name, value in pairs:
-        if name not in _TOLD_BY_OTHERS:
-            yield _said(name, _last(value) if name == "digital_source_type" else value, "XMP")
-    yield from _settings(texts, "PNG text")
-    yield from _settings(_of_exif(exif), "EXIF")
-    yield from _settings({n: v for n, v in pairs if n in _TOLD_BY_OTHERS}, "XMP")
-    comment = info.get("comment")
-    if isinstance(comment, bytes | str) and comment:
-        said = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else comment
-        yield from _settings({"comment": said[: 1 << 20]}, "file comment")
-
-
-def _packet(data: bytes, info: Mapping[str, Any]) -> bytes:
-    found = next((each.text.encode() for each in png_texts(data) if each.keyword == _XMP), b"")
-    packet = info.get("xmp") or found
-    return packet if isinstance(packet, bytes) else str(packet).encode()
-
-
-def _of_exif(exif: Exif) -> dict[str, str]:
-    """Texts of EXIF under the names that generators use; ComfyUI writes its graph as a camera."""
     texts = {}
     for name, value in exif.fields.items():
         head, found, rest = str(value).partition(":")
         if found and head in ("prompt", "workflow"):
             texts[head] = rest
-        elif name in _TOLD_BY_OTHERS:
+        elif name in _FREE:
             texts[name] = str(value)
-    return texts
+        elif name not in _SIZES:
+            yield _said(name, value, "EXIF")
+    if all(name in exif.fields for name in _SIZES):
+        yield _said("size", " x ".join(str(exif.fields[name]) for name in _SIZES), "EXIF")
+    yield from _settings(texts, "EXIF")
+
+
+def _png(texts: Sequence[Text]) -> Iterator[Declared]:
+    for text in texts:
+        if text.problem is not None:
+            yield _unread("PNG text", f"The text {text.keyword!r} {text.problem}.")
+    whole = (text for text in texts if text.problem is None and text.keyword != _XMP)
+    yield from _settings({text.keyword: text.text for text in whole}, "PNG text")
+
+
+def _xmp(texts: Sequence[Text], info: Mapping[str, Any]) -> Iterator[Declared]:
+    """The packet that Pillow found, or that of a PNG, where Pillow may have refused all texts."""
+    of_png = next((text.text for text in texts if text.keyword == _XMP), "")
+    packet = info.get("xmp") or of_png
+    if not packet:
+        return
+    try:
+        pairs = read_xmp(packet if isinstance(packet, bytes) else str(packet).encode())
+    except XmpError as error:
+        yield _unread("XMP", f"XMP {error}.")
+        return
+    for name, value in pairs:
+        if name not in _FREE:
+            # A term of a vocabulary, without the address that it stands under.
+            is_term = name == "digital_source_type"
+            yield _said(name, value.rstrip("/").rpartition("/")[2] if is_term else value, "XMP")
+    yield from _settings({name: value for name, value in pairs if name in _FREE}, "XMP")
+
+
+def _comment(info: Mapping[str, Any]) -> Iterator[Declared]:
+    """Of a JPEG or GIF."""
+    comment = info.get("comment")
+    if isinstance(comment, bytes):
+        comment = comment[:MAX_TEXT].decode("utf-8", "replace")
+    if isinstance(comment, str) and comment:
+        yield from _settings({"comment": comment}, "file comment")
 
 
 def _settings(texts: Mapping[str, str], source: str) -> Iterator[Declared]:
@@ -132,7 +141,7 @@ def _generators(told: list[Declared]) -> Iterator[Declared]:
             name = generator_named(_agent(value))
             if name is not None and not any(name in one or one in name for one in known):
                 known.add(name)
-                yield Declared(name="generator", value=name, source=each.source, state=each.state)
+                yield statement("generator", name, each.source, each.state)
 
 
 _NAMING = ("software", "creator_tool", "credit", "claim_generator", "actions", "software_of_a_step")
@@ -147,16 +156,9 @@ def _name(keyword: str) -> str:
     return re.sub(r"\W+", "_", keyword.casefold()).strip("_") or "text"
 
 
-def _last(value: str) -> str:
-    """A term of a vocabulary, without the address that it stands under."""
-    return value.rstrip("/").rpartition("/")[2]
-
-
 def _said(name: str, value: str | int, source: str) -> Declared:
-    if isinstance(value, str) and len(value) > MAX_LENGTH:
-        value = value[:MAX_LENGTH] + " …"
-    return Declared(name=name, value=value, source=source, state=UNSIGNED)
+    return statement(name, value, source, UNSIGNED)
 
 
 def _unread(name: str, sentence: str) -> Declared:
-    return Declared(name=name, value=sentence, source=name, state=NOT_READ)
+    return statement(name, sentence, name, NOT_READ)

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["Text", "png_texts"]
+__all__ = ["MAX_TEXT", "Text", "png_texts"]
 
 MAX_TEXT = 4 << 20  # bytes of one text; a large ComfyUI graph has a tenth of that
 MAX_ALL = 16 << 20  # bytes of all texts together

@@ -636,6 +636,11 @@ CASES: tuple[Case, ...] = (
         (("prompt", "a \x1b[31mred fox", UNSIGNED),),
     ),
     Case(
+        "hostile: half a character in a prompt",
+        lambda: png(("prompt", json.dumps(COMFY).replace("an old", "\\ud800 old"))),
+        (("prompt", "? old lighthouse", UNSIGNED),),
+    ),
+    Case(
         "hostile: credentials that go round",
         cyclic,
         (("content_credentials", "The content credentials are broken", "not read"),),
