@@ -14,6 +14,7 @@ Each picture is first reduced to 70 %, which removes the history that it comes w
 
 import argparse
 import io
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,49 +27,59 @@ from sida.image.read import read_picture
 Pixels = np.ndarray
 
 
+Case = tuple[History, int | None, tuple[int, int] | None]
+"""What was found, and the true quality and offset."""
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path, help="a folder with train and val")
     parser.add_argument("--count", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    rng = np.random.default_rng(given.seed)
-    cases: dict[str, list[tuple[History, int | None, tuple[int, int] | None]]] = {}
-    for path in chosen(given.data, given.count, rng):
-        pixels = reduced(read_picture(path).pixels)
-        first, second = qualities(rng)
-        sampling = int(rng.choice([0, 2]))
-        only, (left, top) = int(rng.integers(60, 91)), rng.integers(0, 8, 2).tolist()
-        earlier = decoded(compressed(pixels, first, sampling))
-        part = decoded(compressed(pixels, only, sampling))[top:, left:]
-        for name, data, quality, offset in (
-            ("twice", compressed(earlier, second, sampling), first, (0, 0)),
-            ("once", compressed(pixels, second, sampling), None, None),
-            ("cut", stored(part), only, (left, top)),
-            (
-                "cut, twice",
-                compressed(earlier[top:, left:], second, sampling),
-                first,
-                (left, top),
-            ),
-            ("never", stored(pixels), None, None),
-        ):
-            found = history(data, read_picture(data))
-            cases.setdefault(name, []).append((found, quality, offset))
-    for name, results in cases.items():
-        report(name, results)
+    with ProcessPoolExecutor(given.workers) as pool:
+        results = list(pool.map(cases, enumerate(chosen(given.data, given.count))))
+    for name in results[0]:
+        report(name, [each[name] for each in results])
 
 
-def report(name: str, results: list) -> None:
+def cases(numbered: tuple[int, Path]) -> dict[str, Case]:
+    """The five of a picture; its number is the seed."""
+    number, path = numbered
+    rng = np.random.default_rng(number)
+    pixels = reduced(read_picture(path).pixels)
+    first, second = qualities(rng)
+    sampling = int(rng.choice([0, 2]))
+    only, (left, top) = int(rng.integers(60, 91)), rng.integers(0, 8, 2).tolist()
+    earlier = decoded(compressed(pixels, first, sampling))
+    again = compressed(earlier[top:, left:], second, sampling)
+    return {
+        "twice": (found(compressed(earlier, second, sampling)), first, (0, 0)),
+        "once": (found(compressed(pixels, second, sampling)), None, None),
+        "cut": (
+            found(stored(decoded(compressed(pixels, only, sampling))[top:, left:])),
+            only,
+            (left, top),
+        ),
+        "cut, twice": (found(again), first, (left, top)),
+        "never": (found(stored(pixels)), None, None),
+    }
+
+
+def found(data: bytes) -> History:
+    return history(data, read_picture(data))
+
+
+def report(name: str, results: list[Case]) -> None:
     """A line: how often the quality is told within 3, the offset exactly, and neither."""
     near = [
-        None not in (found.quality, truth) and abs(found.quality - truth) <= 3
-        for found, truth, _ in results
+        None not in (past.quality, truth) and abs(past.quality - truth) <= 3
+        for past, truth, _ in results
     ]
-    exact = [found.offset is not None and found.offset == offset for found, _, offset in results]
-    none = [found.quality is None and found.offset is None for found, _, _ in results]
-    wrong = [found.offset not in (None, offset) for found, _, offset in results]
+    exact = [past.offset is not None and past.offset == offset for past, _, offset in results]
+    none = [past.quality is None and past.offset is None for past, _, _ in results]
+    wrong = [past.offset not in (None, offset) for past, _, offset in results]
     print(
         f"{name:12} {len(results)} pictures: quality within 3 {np.mean(near):6.1%}, offset "
         f"exact {np.mean(exact):6.1%}, wrong {np.mean(wrong):6.1%}, "
@@ -76,8 +87,9 @@ def report(name: str, results: list) -> None:
     )
 
 
-def chosen(data: Path, count: int, rng: np.random.Generator) -> list[Path]:
+def chosen(data: Path, count: int) -> list[Path]:
     """All of val, and of train as many as are missing."""
+    rng = np.random.default_rng(0)
     val, train = ([item.path for item in find_pictures([data / part])
                    if item.path.parent.name != "masks"] for part in ("val", "train"))  # fmt: skip
     drawn = rng.permutation(len(train))[: max(0, count - len(val))]

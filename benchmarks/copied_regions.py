@@ -10,43 +10,61 @@ covered with IoU > 0.4. The photographs themselves, stored the same way, give th
 
 import argparse
 import io
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from sida.evidence.copied import copied_regions
-from sida.files import find_pictures
+from sida.files import Input, find_pictures
 from sida.forge.regions import draw_region
 from sida.forge.tamper import Tampered, copy_move
 from sida.image.read import read_picture
 
 KINDS = {"superpixels": 2, "shape": 1}  # as the forge's recipes, without known objects
-LEAST = 480
+LEAST = 480  # pixels
+MOVES = 2  # a photograph
+
+
+Found = tuple[bool, list[float], list[float]]
+"""Whether a photograph gave an alarm, and for each move the two overlaps of `both`."""
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("photographs", nargs="+", type=Path)
-    parser.add_argument("--moves", type=int, default=2, help="a photograph")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    rng = np.random.default_rng(given.seed)
-    found, single, alarms = [], [], []
-    for item in find_pictures(given.photographs):
-        pixels = read_picture(item).pixels
-        if max(pixels.shape[:2]) < LEAST:
-            continue
-        alarms.append(bool(copied_regions(stored(pixels, rng))))
-        for _ in range(given.moves):
-            made, source = moved(pixels, rng)
-            overlap = both(copied_regions(stored(made.pixels, rng)), source, made.mask)
-            found.append(overlap[0] > 0.4)
-            single.append(overlap[1] > 0.4)
-    print(f"found with IoU > 0.4 of source and copy: {np.mean(found):.1%} of {len(found)}")
-    print(f"the copy alone, by one of the two regions told: {np.mean(single):.1%}")
+    inputs = find_pictures(given.photographs)
+    with ProcessPoolExecutor(given.workers) as pool:
+        results = [each for each in pool.map(tried, enumerate(inputs)) if each is not None]
+    whole = [overlap for _, both_, _ in results for overlap in both_]
+    single = [overlap for _, _, best in results for overlap in best]
+    print(f"found with IoU > 0.4 of source and copy: {share(whole)} of {len(whole)}")
+    print(f"the copy alone, by one of the two regions told: {share(single)}")
+    alarms = [alarm for alarm, _, _ in results]
     print(f"false alarms: {np.mean(alarms):.1%} of {len(alarms)} photographs")
+
+
+def share(overlaps: list[float]) -> str:
+    return f"{np.mean(np.array(overlaps) > 0.4):.1%}"
+
+
+def tried(numbered: tuple[int, Input]) -> Found | None:
+    """A photograph as it is, and with each of its moves; its number is the seed."""
+    number, item = numbered
+    rng = np.random.default_rng(number)
+    pixels = read_picture(item).pixels
+    if max(pixels.shape[:2]) < LEAST:
+        return None
+    alarm = bool(copied_regions(stored(pixels, rng)))
+    overlaps = []
+    for _ in range(MOVES):
+        made, source = moved(pixels, rng)
+        overlaps.append(both(copied_regions(stored(made.pixels, rng)), source, made.mask))
+    return alarm, [each for each, _ in overlaps], [each for _, each in overlaps]
 
 
 def moved(pixels: np.ndarray, rng: np.random.Generator) -> tuple[Tampered, np.ndarray]:

@@ -22,7 +22,7 @@ def _basis() -> Luma:
     frequency, place = np.mgrid[0:8, 0:8]
     basis = 0.5 * np.cos((2 * place + 1) * frequency * np.pi / 16)
     basis[0] /= np.sqrt(2)
-    return basis.astype(np.float32)
+    return np.asarray(basis, np.float32)
 
 
 _BASIS = _basis()

@@ -9,7 +9,7 @@ from PIL.ExifTags import IFD
 
 __all__ = ["EXIF_NAMES", "PERSONAL", "Exif", "read_exif"]
 
-MAX_LENGTH = 10_000  # characters of one value
+MAX_LENGTH = 4 << 20  # of one value
 _HEAD = b"Exif\0\0"
 
 EXIF_NAMES: Mapping[int, str] = MappingProxyType({
@@ -87,7 +87,7 @@ def _plain(value: Any) -> str | int | None:
     if isinstance(value, int):
         return value
     if isinstance(value, bytes):
-        value = _comment(value)
+        value = _comment(value[:MAX_LENGTH])
     if isinstance(value, str):
         return value.strip("\0 \r\n\t")[:MAX_LENGTH]
     return None

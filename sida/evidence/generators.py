@@ -12,8 +12,8 @@ from typing import Any
 
 __all__ = ["Settings", "generator_named", "generator_settings"]
 
-MAX_LENGTH = 10_000  # characters that are shown of a text
 MAX_NODES = 2_000
+MAX_LINE = 10_000  # characters
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Settings:
         generator: its name.
         keyword: of the text that holds them.
         prompt, negative, model: as far as they could be told apart.
-        text: the whole of it, cut where it is long.
+        text: the whole of it.
     """
 
     generator: str
@@ -76,7 +76,7 @@ Form = Callable[[str, str, Mapping[str, str]], Settings | None]
 
 def _web_ui(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
     """Stable Diffusion web UI and its kin: prompt, "Negative prompt: …", "Steps: 20, …"."""
-    match = re.search(r"(?:^|\n)Steps: \d+, .*\Z", text[-MAX_LENGTH:])
+    match = re.search(r"(?:^|\n)Steps: \d+, .*\Z", text[-MAX_LINE:])
     if match is None:
         return None
     line = match.group().strip()
@@ -182,12 +182,8 @@ def _settings(
     negative: object = None,
     model: object = None,
 ) -> Settings:
-    parts = [None if not each else _cut(str(each).strip()) for each in (prompt, negative, model)]
-    return Settings(generator, keyword, _cut(text), *parts)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_LENGTH else text[:MAX_LENGTH] + " …"
+    parts = [str(each).strip() if each else None for each in (prompt, negative, model)]
+    return Settings(generator, keyword, text, *parts)
 
 
 def _joined(values: list[Any]) -> str:

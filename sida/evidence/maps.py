@@ -31,9 +31,9 @@ def in_strips(measure: Callable[[Pixels], Luma], pixels: Pixels) -> Luma:
 
 def noise_map(pixels: Pixels) -> Luma:
     """Spread of noise in levels (J. Immerkær, 1996, by medians)."""
-    residual = np.diff(np.diff(luma_of(pixels), 2, axis=0), 2, axis=1)
-    blocks = _blocks(np.abs(residual) / 6)
-    return np.asarray(1.4826 * np.median(blocks, axis=(2, 3)), np.float32)
+    residual: Luma = np.diff(np.diff(luma_of(pixels), 2, axis=0), 2, axis=1)
+    blocks = _blocks(np.abs(residual))
+    return np.asarray(1.4826 / 6 * np.median(blocks, axis=(2, 3)), np.float32)
 
 
 def sharpness_map(pixels: Pixels) -> Luma:

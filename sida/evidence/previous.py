@@ -84,7 +84,7 @@ def _gains(
     """Log-likelihood of each earlier step above none, of `values` in multiples of `later`."""
     most = REACH // later
     counts = np.bincount(values + most, minlength=2 * most + 1)
-    alone = _binned(shape, later, most)
+    alone = _binned(shape, later)
     by_step = {}
     for step in set(steps.tolist()):
         expected = (1 - DOUBT) * _twice(shape, step, later, rounding) + DOUBT * alone
@@ -94,51 +94,46 @@ def _gains(
 
 FINE = 4
 """Parts of a unit in which densities are written down."""
+LENGTH = 2 * REACH * FINE + 1
+"""Places of a density, from -REACH to REACH."""
 
 
 def _shape(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Density over -REACH to REACH, smoothed and symmetric: what no compression had touched."""
-    edges = np.arange(-REACH * FINE - FINE // 2, REACH * FINE + FINE // 2 + 1) / FINE
+    """Density, smoothed and symmetric: what no compression had touched."""
+    edges = (np.arange(LENGTH + 1) - LENGTH / 2) / FINE
     counts, _ = np.histogram(values.clip(-REACH, REACH), edges)
-    counts = (counts + counts[::-1]) / 2
-    width = max(1.0, 0.1 * float(np.abs(values).mean())) * FINE
-    smooth = np.convolve(counts, _bell(width), "same")
-    far = np.exp(-np.abs(edges[:-1]) / (np.abs(values).mean() + 1))
-    mixed = 0.97 * smooth / smooth.sum() + 0.03 * far / far.sum()
-    density: NDArray[np.float64] = mixed / mixed.sum()
+    mean = float(np.abs(values).mean())
+    smooth = np.convolve(counts + counts[::-1], _bell(max(1.0, 0.1 * mean) * FINE), "same")
+    far = np.exp(-np.abs(np.arange(LENGTH) - LENGTH // 2) / (FINE * (mean + 1)))
+    density: NDArray[np.float64] = 0.97 * smooth / smooth.sum() + 0.03 * far / far.sum()
     return density
 
 
-@cache
-def _bell_cached(tenths: int) -> NDArray[np.float64]:
-    width = tenths / 10
+def _bell(width: float) -> NDArray[np.float64]:
     places = np.arange(-int(4 * width) - 1, int(4 * width) + 2)
     bell = np.exp(-0.5 * (places / width) ** 2)
     return np.asarray(bell / bell.sum())
 
 
-def _bell(width: float) -> NDArray[np.float64]:
-    return _bell_cached(round(10 * width))
+@cache
+def _bins(step: int) -> NDArray[np.int64]:
+    """(LENGTH,) which multiple of `step` is nearest to each place, the first being 0."""
+    most = REACH // step
+    places = (np.arange(LENGTH) - LENGTH // 2) / FINE
+    return np.asarray(np.rint(places / step).astype(int).clip(-most, most) + most)
 
 
-def _positions(length: int) -> NDArray[np.float64]:
-    return (np.arange(length) - length // 2) / FINE
-
-
-def _binned(shape: NDArray[np.float64], step: int, most: int) -> NDArray[np.float64]:
-    """Mass of each multiple of `step` from -most to most."""
-    bins = np.rint(_positions(len(shape)) / step).astype(int).clip(-most, most) + most
-    mass = np.bincount(bins, weights=shape, minlength=2 * most + 1) + 1e-9
+def _binned(density: NDArray[np.float64], step: int) -> NDArray[np.float64]:
+    """Mass of each multiple of `step` from -REACH to REACH."""
+    mass = np.bincount(_bins(step), weights=density) + 1e-9
     return np.asarray(mass / mass.sum())
 
 
 def _twice(
-    shape: NDArray[np.float64], first: int, later: int, rounding: float
+    density: NDArray[np.float64], first: int, later: int, rounding: float
 ) -> NDArray[np.float64]:
     """Mass of each multiple of `later` where values were multiples of `first` before."""
     reach = REACH // first
-    once = _binned(shape, first, reach)
-    lattice = np.zeros(len(shape))
-    lattice[len(shape) // 2 + FINE * first * np.arange(-reach, reach + 1)] = once
-    blurred = np.convolve(lattice, _bell(rounding * FINE), "same")
-    return _binned(blurred, later, REACH // later)
+    lattice = np.zeros(LENGTH)
+    lattice[LENGTH // 2 + FINE * first * np.arange(-reach, reach + 1)] = _binned(density, first)
+    return _binned(np.convolve(lattice, _bell(rounding * FINE), "same"), later)

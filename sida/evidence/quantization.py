@@ -1,6 +1,8 @@
 """Whose quantisation tables a JPEG has: libjpeg's, Photoshop's, or somebody's own."""
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 from PIL import JpegPresets
@@ -25,9 +27,10 @@ def table_family(coding: JpegCoding) -> str:
 @cache
 def _presets() -> dict[Tables, str]:
     """Those of "Save As" and, as "web …", of "Save for Web", which Pillow knows."""
+    presets: Mapping[str, Any] = JpegPresets.presets
     return {
         tuple(tuple(table) for table in preset["quantization"]): name.replace("_", " ")
-        for name, preset in JpegPresets.presets.items()
+        for name, preset in presets.items()
     }
 
 

@@ -11,7 +11,7 @@ __all__ = ["XmpError", "read_xmp"]
 MAX_BYTES = 4 << 20
 MAX_DEPTH = 64
 MAX_VALUES = 100
-MAX_LENGTH = 10_000  # characters of one value
+MAX_LENGTH = 1 << 20  # characters of one value
 
 _TYPE = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _BASIC = "http://ns.adobe.com/xap/1.0/"
