@@ -63,7 +63,6 @@ def inspect(
       sida inspect photo.jpg --maps maps
     """
     from sida.cli.output import json_lines
-    from sida.cli.provenance import provenance_text
     from sida.cli.table import plain
     from sida.evidence.provenance import require_provenance
     from sida.verdict import Failure
@@ -79,8 +78,7 @@ def inspect(
             ctx.meta[REACHED] = 1
             write_line(result.model_dump_json())
             if json != "-":
-                text = f"  {plain(result.message)}\n" if isinstance(result, Failure) else None
-                typer.echo(f"{plain(given.name)}\n{text or provenance_text(result)}")
+                typer.echo(f"{plain(given.name)}\n{_text(result)}")
             show(seen, len(inputs))
     for count, what in ((failed, "read"), (undrawn, "drawn")):
         if count:
@@ -114,8 +112,22 @@ def _results(
         except PictureError as error:
             yield given, Failure(image=given.name, error=error.code, message=str(error)), True
             continue
+        except MemoryError:
+            said = "there is not enough memory to inspect the picture: make it smaller"
+            yield given, Failure(image=given.name, error="out_of_memory", message=said), True
+            continue
         line = Inspection(image=given.name, sha256=picture.sha256, **dict(found))
         yield given, line, drawn
+
+
+def _text(result: "Inspection | Failure") -> str:
+    from sida.cli.provenance import provenance_text
+    from sida.cli.table import plain
+    from sida.verdict import Failure
+
+    if isinstance(result, Failure):
+        return f"  {plain(result.message)}\n"
+    return provenance_text(result)
 
 
 def _certificates(file: Path) -> str:
