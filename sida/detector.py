@@ -17,6 +17,7 @@ from PIL import Image
 
 from sida.errors import ConfigError, PictureError
 from sida.evidence.cues import Cue, measure
+from sida.evidence.provenance import inspect
 from sida.evidence.wording import claims, facts_text, parse
 from sida.image.ahead import read_or_error, work_ahead
 from sida.image.read import Picture
@@ -30,11 +31,13 @@ from sida.model.presets import PRESETS
 from sida.model.processor import Seen
 from sida.verdict import (
     LABELS,
+    Declared,
     Explanation,
     Failure,
     Localization,
     ModelInfo,
     Probabilities,
+    Provenance,
     Verdict,
     regions_from_mask,
 )
@@ -53,7 +56,8 @@ class Request:
         picture: path, bytes, Pillow image, or array (height, width, 3) uint8.
         masks: of tampered pictures, of all, or of none.
         explain: whether the model shall write why.
-        provenance: whether the file's own statements and traces are added; not offered yet.
+        provenance: whether what the file says of itself and what it shows is added; needs the
+            extra `provenance`.
     """
 
     picture: Source
@@ -72,6 +76,7 @@ class _Ready(NamedTuple):
     request: Request
     picture: Picture
     seen: Seen
+    provenance: Provenance | None
 
 
 class _Broken(NamedTuple):
@@ -211,8 +216,6 @@ class Detector:
 
     def _read(self, request: Request) -> _Ready | _Broken:
         """Decode a picture and cut it into windows; threads do this while others are judged."""
-        if request.provenance:
-            raise ConfigError("provenance is not offered yet: leave it out.")
         picture = read_or_error(request.picture)
         if isinstance(picture, PictureError):
             return _Broken(request, picture)
@@ -223,7 +226,7 @@ class Detector:
         except MemoryError:
             message = "memory does not suffice to prepare the picture: reduce it, or free memory"
             return _Broken(request, PictureError(message, "out_of_memory"))
-        return _Ready(request, picture, seen)
+        return _Ready(request, picture, seen, _provenance(request))
 
     def _judge(self, batch: Sequence[_Ready | _Broken]) -> Iterator[Verdict | Failure]:
         """A result for each request, in their order; what cannot be read or judged is a Failure."""
@@ -261,7 +264,7 @@ class Detector:
             start = time.perf_counter()
             draft = explained.pop(i, None) or self._draft(ready, each)
             seconds = shared + time.perf_counter() - start
-            yield self._verdict(draft, written.get(i), seconds)
+            yield self._verdict(draft, written.get(i), seconds, ready.provenance)
 
     def _needs_mask(self, request: Request) -> WantsMask:
         """Whether class logits call for a mask: one to hand out, or to measure in for a text."""
@@ -282,7 +285,7 @@ class Detector:
         Which masks are handed out does not matter for a text: there is a region only where the
         label says so.
         """
-        request, picture, _ = ready
+        request, picture = ready.request, ready.picture
         probabilities = self.calibration.probabilities(judged.class_logits)
         label = LABELS[int(probabilities.argmax())]
         found = None if judged.mask_logits is None else self._localize(judged.mask_logits)
@@ -296,7 +299,13 @@ class Detector:
             found = None
         return _Draft(request, picture, probabilities, label, found, begun, cues)
 
-    def _verdict(self, draft: "_Draft", written: Text | None, seconds: float) -> Verdict:
+    def _verdict(
+        self,
+        draft: "_Draft",
+        written: Text | None,
+        seconds: float,
+        provenance: Provenance | None,
+    ) -> Verdict:
         picture, found = draft.picture, draft.found
         warnings = list(picture.warnings)
         if draft.request.explain and written is None:
@@ -317,6 +326,7 @@ class Detector:
             inconclusive=self.calibration.inconclusive(draft.probabilities),
             localization=None if found is None else found.localization,
             explanation=None if written is None else _explanation(written, draft.cues),
+            provenance=provenance,
             model=self.model,
             warnings=tuple(warnings),
             seconds=round(seconds, 4),
@@ -374,6 +384,18 @@ def _explanation(written: Text, cues: Sequence[Cue]) -> Explanation:
 
 def _wants_mask(masks: MaskWish, label: str) -> bool:
     return masks == "all" or masks == label == "tampered"
+
+
+def _provenance(request: Request) -> Provenance | None:
+    """The picture is read anew for it, so that nothing of it can reach the verdict."""
+    if not request.provenance:
+        return None
+    try:
+        return inspect(request.picture)
+    except (PictureError, MemoryError) as error:
+        said = f"could not be looked for: {error or 'there is not enough memory'}"
+        unread = Declared(name="provenance", value=said, source="file", state="not read")
+        return Provenance(declared=(unread,))
 
 
 def _failure(request: Request, error: PictureError) -> Failure:

@@ -35,6 +35,7 @@ __all__ = [
     "Explanation",
     "Failure",
     "Inconsistencies",
+    "Inspection",
     "Label",
     "Localization",
     "Measured",
@@ -154,8 +155,19 @@ class Measured(_Part):
 
 
 class Provenance(_Part):
-    """`sida.provenance/1`: never part of how a verdict is reached."""
+    """What a file says and shows of its origin; never part of how a verdict is reached."""
 
+    declared: tuple[Declared, ...] = ()
+    measured: tuple[Measured, ...] = ()
+    contradictions: tuple[str, ...] = ()
+
+
+class Inspection(_Part):
+    """A line of `sida inspect --json`: the provenance of one file."""
+
+    schema_id: Literal["sida.provenance/1"] = Field("sida.provenance/1", alias="schema")
+    image: str | None = None
+    sha256: str | None = None
     declared: tuple[Declared, ...] = ()
     measured: tuple[Measured, ...] = ()
     contradictions: tuple[str, ...] = ()

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from sida.detector import Detector, Request
-from sida.errors import ConfigError, DeviceError, PictureError, SidaError
+from sida.errors import ConfigError, DeviceError, MissingExtra, PictureError, SidaError
+from sida.evidence import provenance
 from sida.evidence.cues import CUES
 from sida.inference import engine
 from sida.model.calibration import Calibration
@@ -357,6 +358,23 @@ def test_which_masks_are_handed_out_does_not_change_an_explanation(files, monkey
     assert "no region" in decoded(facts[3])
 
 
-def test_provenance_is_refused_in_a_sentence(detector, files):
-    with pytest.raises(ConfigError, match="provenance"):
+def test_provenance_comes_with_the_verdict_where_it_is_asked_for(detector, files):
+    first, second = detector.run([Request(files[0], provenance=True), Request(files[0])])
+    assert "noise" in [each.name for each in first.provenance.measured]
+    assert second.provenance is None
+    assert '"provenance":{"declared":[' in first.model_dump_json()
+
+
+def test_provenance_that_cannot_be_looked_for_costs_no_verdict(detector, files, monkeypatch):
+    def fail(picture):
+        raise MemoryError
+
+    monkeypatch.setattr("sida.detector.inspect", fail)
+    (found,) = detector.run([Request(files[0], provenance=True)])
+    assert "not enough memory" in found.provenance.declared[0].value
+
+
+def test_a_missing_package_for_provenance_is_one_sentence(detector, files, monkeypatch):
+    monkeypatch.setitem(provenance.PACKAGES, "absent", "absent")
+    with pytest.raises(MissingExtra, match="provenance"):
         next(detector.run([Request(files[0], provenance=True)]))

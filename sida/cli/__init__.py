@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 import sida
-from sida.cli import benchmark, convert, data, detect, evaluate, forge, models, report, train
+from sida.cli import (
+    benchmark,
+    convert,
+    data,
+    detect,
+    evaluate,
+    forge,
+    inspect,
+    models,
+    report,
+    train,
+)
 from sida.cli.edge import Verbs
 
 __all__ = ["app", "main"]
@@ -44,7 +55,7 @@ def sida_(
     """
 
 
-for verb in (detect, data, forge, train, evaluate, models, convert, benchmark, report):
+for verb in (detect, inspect, report, data, forge, train, evaluate, models, convert, benchmark):
     verb.register(app)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sida.detector import Detector
     from sida.verdict import Failure, Verdict
 
-__all__ = ["load", "register"]
+__all__ = ["STDIN", "inputs_of", "load", "register"]
 
 MaskFor = Literal["tampered", "all", "none"]
 
@@ -53,6 +53,10 @@ def detect(
         MaskFor, typer.Option(help="Which pictures get a mask, by their verdict.")
     ] = "tampered",
     explain: Annotated[bool, typer.Option("--explain", help="Let the model say why.")] = False,
+    provenance: Annotated[
+        bool,
+        typer.Option("--provenance", help="Add what `sida inspect` finds; changes no verdict."),
+    ] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     quantize: Quantize = None,
@@ -89,14 +93,14 @@ def detect(
         )
     if random_weights is not None and model is not None:
         raise typer.BadParameter("--model and --random-weights exclude each other: give one")
-    inputs = _inputs(paths or [], recursive, from_list)
+    inputs = inputs_of(paths or [], recursive, from_list)
     outputs = Outputs(inputs, json, masks, overlays)
     tally = _Tally(watched)
     with outputs.open() as emit, progress_bar("Judging") as show:
         show(0, len(inputs))
         detector = load(model, random_weights, (device, dtype, quantize, batch_size or "auto"))
         try:
-            for given, result in _judge(detector, inputs, mask_for, explain):
+            for given, result in _judge(detector, inputs, (mask_for, explain, provenance)):
                 tally.count(result)
                 ctx.meta[REACHED] = tally.status or 1
                 tally.undrawn += not emit(given, result)
@@ -150,7 +154,7 @@ def _labels(fail_on: str | None) -> frozenset[str]:
     return frozenset(named)
 
 
-def _inputs(paths: list[str], recursive: bool, from_list: Path | None) -> list[Input]:
+def inputs_of(paths: list[str], recursive: bool, from_list: Path | None) -> list[Input]:
     """What is to be judged, in order; standard input comes first."""
     files = [path for path in paths if path != "-"]
     if len(paths) - len(files) > 1:
@@ -180,13 +184,16 @@ def load(model: str | None, random_weights: str | None, how: tuple[Any, ...]) ->
 
 
 def _judge(
-    detector: "Detector", inputs: list[Input], masks: MaskFor, explain: bool
+    detector: "Detector", inputs: list[Input], wanted: tuple[Any, ...]
 ) -> "Iterator[tuple[Input, Verdict | Failure]]":
-    """Results with their inputs; pictures are read as the detector asks for them."""
+    """Results with their inputs, read as the detector asks for them.
+
+    `wanted` are the fields of `Request` after the picture.
+    """
     from sida.detector import Request
 
     requests = (
-        Request(sys.stdin.buffer.read() if given is STDIN else given.path, masks, explain)
+        Request(sys.stdin.buffer.read() if given is STDIN else given.path, *wanted)
         for given in inputs
     )
     for given, result in zip(inputs, detector.run(requests), strict=True):

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from sida.cli.edge import say, sentence
+from sida.cli.provenance import provenance_text
 from sida.cli.table import Row, plain, render
 from sida.errors import InputError, SidaError
 from sida.files import Input, output_paths, write_whole
 from sida.verdict import Failure, Verdict
 
-__all__ = ["Emit", "Outputs"]
+__all__ = ["Emit", "Outputs", "json_lines", "places", "write_or_say"]
 
 Emit = Callable[[Input, Verdict | Failure], bool]
 """Takes a result; says whether all that belongs to it could be drawn and written."""
@@ -29,14 +30,15 @@ class Outputs:
         overlays: Path | None = None,
     ) -> None:
         self.json = json
-        self._masks = _places(masks, "--masks", inputs, "_mask.png")
-        self._overlays = _places(overlays, "--overlays", inputs, "_overlay.png")
+        self._masks = places(masks, "--masks", inputs, "_mask.png")
+        self._overlays = places(overlays, "--overlays", inputs, "_overlay.png")
         self._rows: list[Row] = []
+        self._origins: list[str] = []
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Emit]:
         """Take results one by one; the JSON file is written when all went well, else not at all."""
-        with _lines(self.json) as write_line:
+        with json_lines(self.json) as write_line:
 
             def emit(given: Input, result: Verdict | Failure) -> bool:
                 drawn = True
@@ -45,13 +47,16 @@ class Outputs:
                 write_line(result.model_dump_json())
                 if self.json != "-":
                     self._rows.append(Row.of(given.name, result))
+                    if isinstance(result, Verdict) and result.provenance is not None:
+                        said = provenance_text(result.provenance)
+                        self._origins.append(f"\n{plain(given.name)}\n{said}")
                 return drawn
 
             yield emit
 
     def table(self) -> str | None:
         """What a person is shown; None where standard output belongs to the JSON lines."""
-        return None if self.json == "-" else render(self._rows)
+        return None if self.json == "-" else render(self._rows) + "".join(self._origins)
 
     def _draw(self, given: Input, verdict: Verdict) -> tuple[Verdict, bool]:
         """Write mask and overlay, and note the mask's file in the verdict.
@@ -60,16 +65,16 @@ class Outputs:
         """
         drawn = True
         if given in self._overlays:
-            drawn = _write(given, "overlay", verdict.save_overlay, self._overlays[given])
+            drawn = write_or_say(given, "overlay", verdict.save_overlay, self._overlays[given])
         if given in self._masks:
             place = self._masks[given]
-            if not _write(given, "mask", verdict.save_mask, place):
+            if not write_or_say(given, "mask", verdict.save_mask, place):
                 return verdict, False
             verdict = verdict.with_mask_file(place.as_posix())
         return verdict, drawn
 
 
-def _write(given: Input, what: str, write: Callable[[Path], None], place: Path) -> bool:
+def write_or_say(given: Input, what: str, write: Callable[[Path], None], place: Path) -> bool:
     """Let one file of a picture be written; whether it could be."""
     try:
         write(place)
@@ -79,7 +84,7 @@ def _write(given: Input, what: str, write: Callable[[Path], None], place: Path) 
     return True
 
 
-def _places(
+def places(
     folder: Path | None, option: str, inputs: Sequence[Input], suffix: str
 ) -> dict[Input, Path]:
     """Where the file of each input goes; the folder is made now, before the model is loaded."""
@@ -98,7 +103,7 @@ def _places(
 
 
 @contextlib.contextmanager
-def _lines(target: str | None) -> Iterator[Callable[[str], None]]:
+def json_lines(target: str | None) -> Iterator[Callable[[str], None]]:
     """A function that writes one line of JSON to the target."""
     if target is None:
         yield lambda line: None

@@ -93,7 +93,8 @@ def report(
         else:
             inputs = _existing(find_pictures(files, recursive, from_list))
             how = (device, dtype, None, batch_size or "auto")
-            results = _judged(inputs, lambda: load(model, None, how), explain, provenance)
+            asked = (explain, provenance, personal)
+            results = _judged(inputs, lambda: load(model, None, how), asked)
         found = batch_report(_watched(ctx, results, show), out, personal=personal, details=details)
     say(f"{found.pictures} picture{'s' * (found.pictures != 1)}: the report is {out}.")
     for count, what in ((found.not_judged, "judged"), (found.not_shown, "shown")):
@@ -109,15 +110,21 @@ def _existing(inputs: list[Input]) -> list[Input]:
 
 
 def _judged(
-    inputs: list[Input], detector: "Callable[[], Detector]", explain: bool, provenance: bool
+    inputs: list[Input], detector: "Callable[[], Detector]", asked: tuple[bool, bool, bool]
 ) -> "Iterator[Result]":
     """Results of pictures, judged as they are asked for."""
     from sida.detector import Request
+    from sida.evidence.provenance import inspect
     from sida.report import Result
+    from sida.verdict import Verdict
 
+    explain, provenance, personal = asked
     requests = (Request(given.path, "tampered", explain, provenance) for given in inputs)
     for given, found in zip(inputs, detector().run(requests), strict=True):
-        yield Result(found.model_copy(update={"image": given.name}), given.path)
+        told: dict[str, object] = {"image": given.name}
+        if provenance and personal and isinstance(found, Verdict):
+            told["provenance"] = inspect(given.path, personal=True)  # the detector leaves it out
+        yield Result(found.model_copy(update=told), given.path)
 
 
 def _watched(

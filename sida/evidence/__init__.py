@@ -1,1 +1,5 @@
-"""Evidence for people: what is measured in a picture, and the words for it."""
+"""Evidence for people: what a file declares, what is measured in it, and the words for it."""
+
+from sida.evidence.provenance import inspect
+
+__all__ = ["inspect"]

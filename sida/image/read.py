@@ -16,7 +16,7 @@ from sida.errors import PictureError
 from sida.files import Input
 from sida.image.decode import Decoded, decode, decode_pillow, require_size
 
-__all__ = ["MAX_PIXELS", "Picture", "Source", "read_mask", "read_picture"]
+__all__ = ["MAX_PIXELS", "Picture", "Source", "read_mask", "read_picture", "read_with_bytes"]
 
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 2 << 30  # twice what 100 megapixels of 16-bit RGBA take uncompressed
@@ -68,20 +68,27 @@ def read_picture(source: Source, name: str | None = None, max_pixels: int = MAX_
         PictureError: its `code` is `not_found`, `too_large` or `unreadable_image`, its text one
             sentence for a person. Nothing else but MemoryError leaves this function.
     """
+    return read_with_bytes(source, name, max_pixels)[0]
+
+
+def read_with_bytes(
+    source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS
+) -> tuple[Picture, bytes | None]:
+    """As `read_picture`, with the bytes of the file; None for what is no file."""
     if isinstance(source, Input):
         source, name = source.path, name or source.name
     if isinstance(source, str | Path):
         name = name or str(source)
     what = "the picture" if name is None else repr(name)
     if isinstance(source, Picture):
-        return replace(_allowed(source, what, max_pixels), name=name or source.name)
+        return replace(_allowed(source, what, max_pixels), name=name or source.name), None
     if isinstance(source, np.ndarray):
-        return _allowed(Picture(_checked_array(source, what), name=name), what, max_pixels)
+        return _allowed(Picture(_checked_array(source, what), name=name), what, max_pixels), None
     if isinstance(source, Image.Image):
-        return _picture(decode_pillow(source, what, max_pixels), name, None)
+        return _picture(decode_pillow(source, what, max_pixels), name, None), None
     data = _file_bytes(source, what)
     digest = hashlib.sha256(data).hexdigest()
-    return _picture(decode(data, what, max_pixels), name, digest)
+    return _picture(decode(data, what, max_pixels), name, digest), data
 
 
 def read_mask(source: str | Path | bytes, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:

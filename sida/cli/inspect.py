@@ -1,0 +1,140 @@
+"""`sida inspect`: what files say of themselves, and what can be measured in them."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sida.cli.detect import STDIN, inputs_of
+from sida.cli.edge import REACHED, say
+from sida.cli.progress import progress_bar
+from sida.errors import InputError
+from sida.files import Input
+
+if TYPE_CHECKING:
+    from sida.verdict import Failure, Inspection
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the app."""
+    app.command()(inspect)
+
+
+def inspect(
+    ctx: typer.Context,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILES", help="Files, folders, globs, or - for standard input."),
+    ] = None,
+    json: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="Write a JSON line a file; - is standard output."),
+    ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Draw copied regions, noise, sharpness, error level."),
+    ] = None,
+    personal: Annotated[
+        bool,
+        typer.Option("--personal", help="Also tell places, serial numbers and names of people."),
+    ] = False,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Certificates (PEM) of issuers of credentials that you trust."
+        ),
+    ] = None,
+) -> None:
+    """Say what a file declares of itself and what can be measured in it. Judges nothing.
+
+    What is declared can be written by anyone, unless it is signed; each line says its state.
+    What is measured says what it means and what it does not. Nothing is fetched from a network.
+
+    Exit status: 0 every file was read, 1 some could not be read or drawn, 2 none was reached.
+
+    \b
+    Examples:
+      sida inspect photo.jpg
+      sida inspect pictures/ --json - | jq .contradictions
+      sida inspect photo.jpg --maps maps
+    """
+    from sida.cli.output import json_lines
+    from sida.cli.table import plain
+    from sida.evidence.provenance import require_provenance
+    from sida.verdict import Failure
+
+    require_provenance()
+    inputs = inputs_of(files or [], True, None)
+    trusted = None if trust is None else _certificates(trust)
+    seen = failed = undrawn = 0
+    with json_lines(json) as write_line, progress_bar("Inspecting") as show:
+        for given, result, drawn in _results(inputs, maps, personal, trusted):
+            seen, failed = seen + 1, failed + isinstance(result, Failure)
+            undrawn += not drawn
+            ctx.meta[REACHED] = 1
+            write_line(result.model_dump_json())
+            if json != "-":
+                typer.echo(f"{plain(given.name)}\n{_text(result)}")
+            show(seen, len(inputs))
+    for count, what in ((failed, "read"), (undrawn, "drawn")):
+        if count:
+            say(f"{count} of {seen} files could not be {what}.")
+    raise typer.Exit(1 if failed or undrawn else 0)
+
+
+def _results(
+    inputs: list[Input], maps: Path | None, personal: bool, trust: str | None
+) -> "Iterator[tuple[Input, Inspection | Failure, bool]]":
+    """What is found in each file, and whether all its maps were written."""
+    from sida.cli.output import places, write_or_say
+    from sida.errors import PictureError
+    from sida.evidence.measured import MAPS
+    from sida.evidence.provenance import examine
+    from sida.image.overlay import save_png
+    from sida.verdict import Failure, Inspection
+
+    where = {name: places(maps, "--maps", inputs, f"_{name}.png") for name in MAPS}
+    for given in inputs:
+        drawn = True
+
+        def draw(name: str, pixels: Any, given: Input = given) -> None:
+            nonlocal drawn
+            place = where[name][given]
+            drawn &= write_or_say(given, f"map {name}", lambda at: save_png(at, pixels), place)
+
+        source = sys.stdin.buffer.read() if given is STDIN else given
+        try:
+            picture, found = examine(source, personal, trust, draw if maps else None)
+        except PictureError as error:
+            yield given, Failure(image=given.name, error=error.code, message=str(error)), True
+            continue
+        except MemoryError:
+            said = "there is not enough memory to inspect the picture: make it smaller"
+            yield given, Failure(image=given.name, error="out_of_memory", message=said), True
+            continue
+        line = Inspection(image=given.name, sha256=picture.sha256, **dict(found))
+        yield given, line, drawn
+
+
+def _text(result: "Inspection | Failure") -> str:
+    from sida.cli.provenance import provenance_text
+    from sida.cli.table import plain
+    from sida.verdict import Failure
+
+    if isinstance(result, Failure):
+        return f"  {plain(result.message)}\n"
+    return provenance_text(result)
+
+
+def _certificates(file: Path) -> str:
+    try:
+        text = file.read_text("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--trust {str(file)!r} cannot be read: {error}") from error
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise InputError(f"--trust {str(file)!r} holds no certificate, expected PEM")
+    return text

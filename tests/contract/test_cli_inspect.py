@@ -1,0 +1,101 @@
+"""What users rely on in `sida inspect`, and in `sida detect --provenance`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import Result
+
+from tests.evidence import made_files as made
+from tests.evidence import signing
+
+Run = Callable[..., Result]
+KEYS = ["schema", "image", "sha256", "declared", "measured", "contradictions"]
+
+
+@pytest.fixture
+def files(elsewhere: Path) -> Path:
+    """The current folder, with files that say things, and a broken one."""
+    Path("settings.png").write_bytes(made.png(("parameters", made.WEB_UI)))
+    Path("phone.jpg").write_bytes(made.jpeg(exif=made.camera(gps=made.PLACE)))
+    Path("signed.jpg").write_bytes(made.signed())
+    Path("trusted.pem").write_text(signing.trusted())
+    Path("broken.jpg").write_text("no picture")
+    return elsewhere
+
+
+def test_a_line_of_json_a_file(sida: Run, files: Path) -> None:
+    result = sida("inspect", "settings.png", "broken.jpg", "--json", "-")
+    assert result.exit_code == 1
+    first, second = map(json.loads, result.stdout.splitlines())
+    assert list(first) == KEYS
+    assert first["schema"] == "sida.provenance/1"
+    assert first["image"] == "settings.png"
+    assert len(first["sha256"]) == 64
+    assert list(first["declared"][0]) == ["name", "value", "source", "state"]
+    assert list(first["measured"][0]) == ["name", "value", "unit", "meaning", "limits", "source"]
+    assert second["schema"] == "sida.failure/1"
+    assert second["error"] == "unreadable_image"
+    assert result.stderr == "1 of 2 files could not be read.\n"
+
+
+def test_text_for_a_person(sida: Run, files: Path) -> None:
+    result = sida("inspect", "phone.jpg")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("phone.jpg\n  camera_make: Canon [EXIF: declared, unsigned]\n")
+    assert "latitude" not in result.stdout
+    assert "latitude: 48.85822 N" in sida("inspect", "phone.jpg", "--personal").stdout
+
+
+def test_control_characters_cannot_steer_a_terminal(sida: Run, elsewhere: Path) -> None:
+    text = made.WEB_UI.replace("red", "\x1b]0;title\x07red")
+    Path("evil.png").write_bytes(made.png(("parameters", text)))
+    shown = sida("inspect", "evil.png").stdout
+    assert "\x1b" not in shown
+    assert "\\x1b]0;title\\x07red fox" in shown
+
+
+def test_trusted_issuers_are_named_in_a_file(sida: Run, files: Path) -> None:
+    assert "issuer not trusted" in sida("inspect", "signed.jpg").stdout
+    assert "signed, valid" in sida("inspect", "signed.jpg", "--trust", "trusted.pem").stdout
+    for name in ("missing.pem", "broken.jpg"):
+        result = sida("inspect", "signed.jpg", "--trust", name)
+        assert result.exit_code == 2
+        assert f"--trust '{name}'" in result.stderr
+
+
+def test_maps_are_drawn(sida: Run, files: Path) -> None:
+    result = sida("inspect", "phone.jpg", "--maps", "maps", "--json", "found.jsonl")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in Path("maps").iterdir()) == [
+        f"phone_{name}.png" for name in ("copied_regions", "error_level", "noise", "sharpness")
+    ]
+    with Image.open("maps/phone_noise.png") as drawn:
+        assert drawn.size == (96, 64)
+    assert len(Path("found.jsonl").read_text().splitlines()) == 1
+
+
+def test_standard_input_and_folders(sida: Run, files: Path) -> None:
+    result = sida("inspect", "-", "--json", "-", input=Path("signed.jpg").read_bytes())
+    assert json.loads(result.stdout)["image"] == "-"
+    assert len(sida("inspect", ".", "--json", "-").stdout.splitlines()) == 4
+
+
+@pytest.mark.parametrize("arguments", [("missing.jpg",), (), ("phone.jpg", "--maps", "signed.jpg")])
+def test_nothing_reached_is_status_2(sida: Run, files: Path, arguments: tuple[str, ...]) -> None:
+    result = sida("inspect", *arguments)
+    assert result.exit_code == 2
+    assert "Error" in result.stderr
+
+
+def test_detect_asks_for_provenance_where_it_is_wanted(
+    sida: Run, detector: Any, pictures: Path
+) -> None:
+    asked: list[bool] = []
+    detector.before = lambda request: asked.append(request.provenance)
+    sida("detect", "real.jpg", "--provenance")
+    sida("detect", "real.jpg")
+    assert asked == [True, False]

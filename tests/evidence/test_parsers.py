@@ -1,0 +1,160 @@
+"""The readers of texts, XMP, EXIF and credentials, each by itself, on what breaks readers."""
+
+import contextlib
+import io
+import os
+import sys
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from sida.errors import MissingExtra
+from sida.evidence import credentials as credentials_module
+from sida.evidence import inspect, provenance, texts
+from sida.evidence.credentials import credentials
+from sida.evidence.exif import read_exif
+from sida.evidence.generators import generator_named, generator_settings
+from sida.evidence.texts import png_texts
+from sida.evidence.xmp import MAX_BYTES, XmpError, read_xmp
+from tests.evidence import made_files as made
+
+
+def test_texts_of_each_kind_are_read() -> None:
+    for kind in ("tEXt", "zTXt", "iTXt"):
+        (text,) = png_texts(made.png(("Title", "näher"), kind=kind))
+        assert (text.keyword, text.text, text.problem) == ("Title", "näher", None)
+    assert list(png_texts(made.jpeg())) == []
+
+
+def test_a_text_that_inflates_beyond_the_limit_costs_little_memory_and_itself_alone() -> None:
+    data = made.bomb()
+    tracemalloc.start()
+    found = {text.keyword: text for text in png_texts(data)}
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6 * texts.MAX_TEXT
+    assert "longer than" in str(found["Comment"].problem)
+    assert found["parameters"].text == made.WEB_UI
+
+
+def test_all_texts_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "MAX_ALL", 25)
+    found = list(png_texts(made.png(("a", "x" * 20), ("b", "y" * 20))))
+    assert [text.problem is None for text in found] == [True, False]
+
+
+def test_a_broken_compressed_text_is_a_sentence() -> None:
+    data = made.with_chunk(made.png(), b"zTXt", b"Title\0\0" + zlib.compress(b"abc")[:-5] + b"???")
+    assert "broken" in str(next(png_texts(data)).problem)
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_break_a_reader(data: bytes) -> None:
+    list(png_texts(made.png()[:33] + data))
+    read_exif(b"Exif\0\0II*\0\x08\0\0\0" + data)
+    read_exif(data)
+    with contextlib.suppress(XmpError):
+        read_xmp(data)
+
+
+def test_xmp_is_read_from_attributes_elements_and_lists() -> None:
+    packet = made.xmp(
+        'xmp:CreatorTool="tool"',
+        "<photoshop:Credit>credit</photoshop:Credit><dc:description><rdf:Alt>"
+        '<rdf:li xml:lang="x-default">words</rdf:li></rdf:Alt></dc:description>',
+    )
+    assert read_xmp(packet) == (
+        ("creator_tool", "tool"),
+        ("credit", "credit"),
+        ("description", "words"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("packet", "said"),
+    [
+        (made.LAUGHS, "declares entities"),
+        (made.OUTSIDE, "declares entities"),
+        (made.DEEP_XML, "nests deeper"),
+        (b"<a", "no well-formed XML"),
+        (b"", "no well-formed XML"),
+        (b"<a>" + b" " * MAX_BYTES + b"</a>", "longer than"),
+        (b'<?xml version="1.0" encoding="klingon"?><a/>', "no well-formed XML"),
+    ],
+)
+def test_xmp_that_is_not_read_says_why(packet: bytes, said: str) -> None:
+    with pytest.raises(XmpError, match=said):
+        read_xmp(packet)
+
+
+def test_settings_are_shown_and_not_carried_out() -> None:
+    text = "__import__('os').system('false'); {{ 7 * 7 }} %s\nSteps: 1, Model: $(touch here)"
+    (found,) = generator_settings({"parameters": text})
+    assert found.prompt == "__import__('os').system('false'); {{ 7 * 7 }} %s"
+    assert found.model == "$(touch here)"
+
+
+@pytest.mark.parametrize("text", ["", "Adobe Photoshop 26.0", "GIMP", "darktable", "Firewire"])
+def test_other_programs_are_no_generators(text: str) -> None:
+    assert generator_named(text) is None
+
+
+def test_a_hostile_reader_of_credentials_ends_itself_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = tmp_path / "reader.py"
+    monkeypatch.setattr(credentials_module, "_READER", reader)
+    monkeypatch.setattr(credentials_module, "SECONDS", 0.5)
+    for code, said in (
+        ("import time; time.sleep(60)", "took longer than"),
+        ("import os; os.abort()", "made their reader fail"),
+        ("import sys; sys.exit(3)", "made their reader fail"),
+    ):
+        reader.write_text(code)
+        (found,) = credentials(made.signed())
+        assert said in str(found.value)
+        assert found.state == "not read"
+
+
+def test_the_reader_limits_its_memory_and_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials_module, "LENGTH", 100)
+    (found,) = credentials(made.signed())
+    assert "hold more than 100 bytes" in str(found.value)
+    if sys.platform == "linux":
+        monkeypatch.setattr(credentials_module, "MEMORY", 1 << 20)
+        (found,) = credentials(made.signed())
+        assert "made their reader fail" in str(found.value)
+
+
+def test_a_file_without_credentials_starts_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials_module, "_ask", lambda *_: pytest.fail("was asked"))
+    assert credentials(made.jpeg()) == []
+
+
+@pytest.mark.parametrize("module", ["c2pa", "defusedxml", "cv2"])
+def test_a_missing_package_is_one_sentence(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = provenance.PACKAGES[module]
+    monkeypatch.delitem(provenance.PACKAGES, module)
+    monkeypatch.setitem(provenance.PACKAGES, "absent_" + module, package)
+    with pytest.raises(MissingExtra, match=rf"'{package}'.*sida\[provenance\]"):
+        inspect(made.jpeg())
+
+
+def test_arrays_and_pillow_images_declare_nothing() -> None:
+    data = made.jpeg(exif=made.camera())
+    with Image.open(io.BytesIO(data)) as image:
+        found = inspect(image)
+    assert found.declared == ()
+    assert found.measured
+
+
+def test_nothing_of_the_library_is_left_behind() -> None:
+    before = set(os.listdir("/proc/self/fd")) if sys.platform == "linux" else set()
+    credentials(made.signed())
+    after = set(os.listdir("/proc/self/fd")) if sys.platform == "linux" else set()
+    assert after == before
