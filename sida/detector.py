@@ -87,7 +87,11 @@ class _Broken(NamedTuple):
 
 
 class Detector:
-    """A loaded model that judges pictures. Use one from one thread."""
+    """A loaded model that judges pictures. Use one from one thread.
+
+    On a CPU the first one changes how the C library of the process keeps memory
+    (`sida.inference.memory.keep_freed`).
+    """
 
     def __init__(
         self, loaded: Loaded, batch_size: int | Literal["auto"] = 4, quantize: str | None = None

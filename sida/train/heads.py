@@ -35,7 +35,7 @@ from sida.train.config import TrainConfig
 from sida.train.folds import Judged, assign_folds, compare
 from sida.train.loop import OnStep
 from sida.train.optimizer import parameter_groups, rate_factor
-from sida.train.pictures import require_classes
+from sida.train.pictures import require_classes, require_readable
 from sida.train.rows import teach_rows
 from sida.train.start import DTYPES
 from sida.train.step import LOSSES
@@ -79,7 +79,10 @@ def train_heads(config: TrainConfig, out: Path, resume: bool, on_step: OnStep | 
         )
     samples = [sample for path in config.data for sample in sida.data.open(path)]
     require_classes(samples)
-    held_back = None if config.validation is None else list(sida.data.open(config.validation))
+    held_back = None
+    if config.validation is not None:
+        held_back = list(sida.data.open(config.validation))
+        require_readable(held_back)
     device, _ = resolve(config.device, "float32")
     if config.threads:
         torch.set_num_threads(config.threads)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import DistributedType
@@ -61,6 +61,7 @@ from sida.train.validation import Validation, validate
 __all__ = ["OnStep", "train"]
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 OnStep = Callable[[int, int, dict[str, float]], None]
 """Called after every step with its number, the number of steps, and what `metrics.jsonl` holds."""
 
@@ -126,7 +127,8 @@ class Run:
         self.held_back = pictures.held_back
         torch.manual_seed(config.seed)
         self.model, self.processor = start_model(config)
-        if self.accelerator.distributed_type != DistributedType.FSDP:  # which refuses this order
+        if self.accelerator.distributed_type != DistributedType.FSDP:  # which moves it itself
+            self.model.to(self.accelerator.device)  # before the average is made of it
             self.model.to(memory_format=torch.channels_last)
         self.cache = self._cache()
         self.trained = Trained(self.model, config.loss, self.cache)
@@ -150,11 +152,12 @@ class Run:
             # A micro-batch without a mask does not use the mask decoder.
             self.module.set_reduce_scatter_unused_params(True)
         torch.manual_seed(config.seed + self.accelerator.process_index)  # dropout of its own
-        self.step, self.best, self.stale = 0, -math.inf, 0
+        self.step, self.best, self.stale, self.saved = 0, -math.inf, 0, 0
         self.measured: Validation | None = None
         self.record = Record(config, out, self.accelerator)
         if found := latest(out):
             self._restore(load_state(found))
+        self._drop(best_folders(out, after=self.step))  # of looks that come again
 
     @property
     def micro(self) -> int:
@@ -185,18 +188,25 @@ class Run:
 
     def _claim(self, resume: bool) -> None:
         """`claim`, by the first process; what it refuses ends all."""
-        refused: list[SidaError | None] = [None]
+        refused: SidaError | None = None
         if self.accelerator.is_main_process:
             trained = sum(p.numel() for p in self.trained.parameters() if p.requires_grad)
             whole = sum(p.numel() * p.element_size() for p in self.model.parameters())
-            room = STATES * 4 * trained * (self.config.keep + 1) + whole
+            models = 3 if self.config.best else 1  # the best before and after a checkpoint
+            room = STATES * 4 * trained * (self.config.keep + 1) + models * whole
             try:
                 claim(self.config, self.out, resume, room, "checkpoints and the model")
             except SidaError as error:
-                refused = [error]
-        broadcast_object_list(refused)
-        if refused[0] is not None:
-            raise refused[0]
+                refused = error
+        refused = self._agreed(refused)
+        if refused is not None:
+            raise refused
+
+    def _agreed(self, value: T) -> T:
+        """What the first process says; every process must ask."""
+        held = [value]
+        broadcast_object_list(held)
+        return held[0]
 
     def _collator(self) -> Collator:
         return Collator(
@@ -214,8 +224,9 @@ class Run:
 
     def _first_inputs(self) -> Iterator[Inputs]:
         """Pictures of the first steps, the same whatever the run is spread over."""
-        needed = min(SCALED_BY, self.config.max_steps * self.config.batch_size)
-        for index in range(-(-needed // self.micro)):
+        size = self.config.batch_size
+        batches = min(self.config.max_steps, -(-SCALED_BY // size))
+        for index in range(batches * size // self.micro):
             yield self.dataset[index].inputs
 
     def _micro_batches(self) -> Iterator[Batch]:
@@ -312,21 +323,34 @@ class Run:
         return averaged
 
     def _validate(self) -> None:
-        """Look at the held-back pictures; the best weights so far are written down."""
+        """Look at the held-back pictures, and note what is seen."""
+        metrics = self._look()
+        if self.measured is not None:
+            self.record.validation(self.step, metrics, self.measured)
+            log.info("step %d: %s", self.step, json.dumps(metrics))
+
+    def _look(self) -> dict[str, float]:
+        """Measure on the held-back pictures; the best weights so far are written down."""
         if self.held_back is None:
-            return
+            return {}
         with unsharded(self.module), self.accelerator.autocast():
             self.measured = validate(self._weights(), self.processor, self.held_back)
         metrics = self.measured.metrics(Calibration())
-        self.record.validation(self.step, metrics, self.measured)
-        log.info("step %d: %s", self.step, json.dumps(metrics))
         if self.config.best is None:
-            return
-        value = metrics.get(self.config.best, -math.inf)
+            return metrics
+        # Devices may round differently, and all have to go the same way.
+        value = self._agreed(metrics.get(self.config.best, -math.inf))
         better = value > self.best
         self.best, self.stale = (value, 0) if better else (self.best, self.stale + 1)
         if better:
             self._write(self.out / f"best-{self.step}")
+            self._drop(best_folders(self.out, after=self.saved)[:-1])
+        return metrics
+
+    def _drop(self, superseded: Sequence[Path]) -> None:
+        if self.accelerator.is_main_process:
+            for folder in superseded:
+                shutil.rmtree(folder)
 
     def _save(self) -> None:
         state = gather(self.module, self.plain_optimizer)
@@ -341,8 +365,8 @@ class Run:
         if self.accelerator.is_main_process:
             self.record.flush()
             save_state(self.out, self.step, state, self.config.keep)
-            for superseded in best_folders(self.out)[:-1]:  # a kill before would go back to it
-                shutil.rmtree(superseded)
+            self._drop(best_folders(self.out)[:-1])  # a kill before would go back to it
+        self.saved = self.step
         self.accelerator.wait_for_everyone()
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -355,23 +379,20 @@ class Run:
         if own < len(state["random"]):
             set_random_state(state["random"][own])
         self.step, self.best, self.stale = state["step"], state["best"], state["stale"]
-        if self.accelerator.is_main_process:
-            for later in best_folders(self.out, after=self.step):
-                shutil.rmtree(later)
+        self.saved = self.step
 
     def _export(self) -> Path:
         """Write `model/`: the best weights where they were asked for, else the last."""
         folder = self.out / "model"
-        best = best_folders(self.out)
+        best = self._agreed(best_folders(self.out))
         if not best and self.measured is None:  # killed after the last checkpoint
-            self._validate()
-            best = best_folders(self.out)
+            self._look()
+            best = self._agreed(best_folders(self.out))
         if not best:
             self._write(folder)
         elif self.accelerator.is_main_process:
             best.pop().rename(folder)
-            for superseded in best:
-                shutil.rmtree(superseded)
+            self._drop(best)
         self.accelerator.wait_for_everyone()
         return folder
 

@@ -2,20 +2,21 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import sida.data
 from sida.data.leakage import probe
 from sida.data.sample import Sample
 from sida.data.splitting import assign_splits
 from sida.data.traits import survey
-from sida.errors import ConfigError, DataError
-from sida.train.config import TrainConfig
+from sida.errors import ConfigError, DataError, PictureError
+from sida.train.config import Metric, TrainConfig
 from sida.train.validation import measurable
 from sida.verdict import LABELS
 
-__all__ = ["Pictures", "require_classes"]
+__all__ = ["Pictures", "require_classes", "require_readable"]
 
 log = logging.getLogger(__name__)
 
@@ -52,25 +53,37 @@ class Pictures:
         elif config.held_out:
             sets, held_back = _held_out(sets, config)
         require_classes([sample for samples in sets for sample in samples])
+        if held_back is not None:
+            require_readable(held_back)
         if config.best is not None:
-            known = measurable(held_back or ())
+            known = measurable(held_back or ()) & set(get_args(Metric))
             if config.best not in known:
                 place = config.validation or "what is held out of the data"
                 raise ConfigError(
                     f"best={config.best} cannot be measured on {place}, only "
-                    f"{', '.join(sorted(known - {'count'})) or 'nothing'} can."
+                    f"{', '.join(sorted(known)) or 'nothing'} can."
                 )
         return cls(sets, held_back)
 
     def warn(self, config: TrainConfig) -> None:
-        """Log what makes a good number mean less than it seems."""
-        held = {each.picture for each in self.held_back or () if isinstance(each.picture, Path)}
-        both = sum(each.picture in held for samples in self.sets for each in samples)
+        """Log what makes a good number mean less than it seems.
+
+        Pictures that are on both sides are told by their files; rows of parquets are not compared.
+        """
+        held = _files(self.held_back or ())
+        both = sum(len(held & _files(samples)) for samples in self.sets)
         if both:
             log.warning(
                 "%d pictures are in the data and in the validation: what is measured on them "
                 "says what the model remembers.",
                 both,
+            )
+        lacks = [x for x in LABELS if x not in {each.label for each in self.held_back or ()}]
+        if self.held_back is not None and lacks:
+            log.warning(
+                "What is held back has no picture that is %s: nothing is measured of it, and the "
+                "model gets no calibration.",
+                " or ".join(lacks),
             )
         if config.probe:
             leakage = probe(list(survey([s for each in self.sets for s in each])), config.seed)
@@ -87,15 +100,37 @@ def require_classes(samples: Sequence[Sample]) -> None:
             )
 
 
+def require_readable(samples: Sequence[Sample]) -> None:
+    """Raise DataError where none of the pictures for validation can be read."""
+    for sample in samples:
+        try:
+            sample.read()
+        except PictureError:
+            continue
+        return
+    raise DataError("No picture for validation can be read.")
+
+
+def _files(samples: Sequence[Sample]) -> set[Path]:
+    return {each.picture.resolve() for each in samples if isinstance(each.picture, Path)}
+
+
 def _held_out(
     sets: Sequence[Sequence[Sample]], config: TrainConfig
 ) -> tuple[list[list[Sample]], list[Sample]]:
-    """A share of the originals of each set goes to the pictures that are held back."""
+    """A share of the originals goes to the pictures that are held back.
+
+    An original may be in several sets, as where one was forged out of another.
+    """
     shares = {"data": 1 - config.held_out, "held_out": config.held_out}
-    kept, held_back = [], []
-    for samples in sets:
-        splits = assign_splits(samples, shares, config.seed)
-        pairs = list(zip(samples, splits, strict=True))
-        kept.append([sample for sample, split in pairs if split == "data"])
-        held_back += [sample for sample, split in pairs if split == "held_out"]
+    numbered = [(i, sample) for i, samples in enumerate(sets) for sample in samples]
+    named = [replace(sample, name=f"{i}/{sample.name}") for i, sample in numbered]
+    splits = assign_splits(named, shares, config.seed)
+    kept: list[list[Sample]] = [[] for _ in sets]
+    held_back = []
+    for (i, sample), split in zip(numbered, splits, strict=True):
+        if split == "data":
+            kept[i].append(sample)
+        else:
+            held_back.append(sample)
     return kept, held_back

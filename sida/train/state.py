@@ -4,6 +4,7 @@ What is trained and its optimiser are gathered whole onto the first process what
 is spread over devices, so a run may go on with another number of them.
 """
 
+import pickle
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -123,7 +124,10 @@ def load_state(folder: Path) -> dict[str, Any]:
     path = folder / "state.pt"
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+    except (
+        *(OSError, RuntimeError, ValueError, KeyError, EOFError),
+        pickle.UnpicklingError,
+    ) as error:
         raise CheckpointError(
             f"{path} cannot be read ({error}): delete {folder}, and the run goes on from the "
             "checkpoint before."

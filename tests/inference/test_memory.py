@@ -3,6 +3,7 @@
 import gc
 import weakref
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from sida.errors import PictureError
 from sida.image.read import Picture
+from sida.inference import memory
 from sida.inference.memory import PIXELS, fitting, fitting_batch, micro_batches, within_memory
 
 MEGA = 10**6
@@ -171,3 +173,17 @@ def test_what_one_picture_takes_is_measured_on_cuda(monkeypatch):
     monkeypatch.setattr(cuda, "mem_get_info", lambda _: (180, 400))
     assert fitting_batch(torch.device("cuda"), judge) == fitting(200, 10) == 16
     assert fitting_batch(torch.device("cpu"), lambda: pytest.fail("not measured there")) == 2
+
+
+def test_the_c_library_is_told_to_keep_what_is_freed(monkeypatch):
+    told = []
+    library = SimpleNamespace(mallopt=lambda *given: told.append(given))
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: library)
+    monkeypatch.setattr(memory.sys, "platform", "linux")
+    memory.keep_freed()
+    assert told == list(memory.FROM_SYSTEM.items())
+    del library.mallopt  # another C library
+    memory.keep_freed()
+    monkeypatch.setattr(memory.sys, "platform", "win32")
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: pytest.fail("there is no such library"))
+    memory.keep_freed()

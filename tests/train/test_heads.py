@@ -348,3 +348,13 @@ def test_an_adapter_stands_on_whole_weights_alone(finished, pictures, tmp_path):
     adapted = [*FAST, f"model={base}+{out / 'adapter.safetensors'}", f"data={pictures}"]
     with pytest.raises(ConfigError, match=f"has an adapter already.*model={base}"):
         train("finetune", tmp_path / "out", overrides=adapted)
+
+
+def test_validation_that_cannot_be_read_is_refused_before_the_work(base, pictures, tmp_path):
+    shutil.copytree(pictures, tmp_path / "broken")
+    for file in (tmp_path / "broken").rglob("*.png"):
+        file.write_bytes(b"no picture")
+    settings = [*FAST, f"model={base}", f"data={pictures}", f"validation={tmp_path / 'broken'}"]
+    with pytest.raises(DataError, match="No picture for validation can be read"):
+        train("finetune", tmp_path / "out", overrides=settings)
+    assert not (tmp_path / "out").exists()

@@ -167,6 +167,60 @@ def test_a_kill_after_a_better_look_goes_back_to_the_best_before(labelled, tmp_p
     assert digest_of(tmp_path / "out/model") == second
 
 
+def test_a_kill_before_the_first_checkpoint_begins_anew(labelled, tmp_path):
+    settings = [*FAST, f"data={labelled}", f"validation={labelled}", "validate_every=1"]
+    settings += ["best=accuracy", "save_every=9"]
+
+    def kill(step, *_):
+        if step == 3:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        train("tiny", tmp_path / "out", overrides=settings, on_step=kill)
+    assert list((tmp_path / "out").glob("best-*"))
+    (tmp_path / "out/.0123456789ab.part").mkdir()
+    train("tiny", tmp_path / "out", resume=True, overrides=settings)
+    left = {file.name for file in (tmp_path / "out").iterdir()}
+    assert left == {"checkpoints", "metrics.jsonl", "model", "recipe.json", "validation.jsonl"}
+
+
+def test_a_kill_before_the_model_is_written_measures_it_once(finished, labelled, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    shutil.rmtree(out / "model")
+    settings = [*FAST, f"data={labelled}", f"validation={labelled}"]
+    train("tiny", out, resume=True, overrides=settings)
+    assert digest_of(out / "model") == digest_of(finished / "model")
+    for name in ("validation.jsonl", "model/validation.json"):
+        assert (out / name).read_bytes() == (finished / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("file", "error"),
+    [("checkpoints/step-4/state.pt", CheckpointError), ("recipe.json", ConfigError)],
+)
+def test_what_is_broken_in_a_run_is_named(finished, labelled, tmp_path, file, error):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    shutil.rmtree(out / "model")
+    (out / file).write_bytes(b"garbage")
+    with pytest.raises(error, match=f"{file} cannot be read"):
+        train("tiny", out, resume=True, overrides=[*FAST, f"data={labelled}"])
+
+
+def test_data_that_were_refused_may_be_mended(labelled, tmp_path):
+    shutil.copytree(labelled, tmp_path / "data")
+    for file in (tmp_path / "data/real").iterdir():
+        file.rename(f"{file}.kept")
+        file.write_bytes(b"no picture")
+    settings = [*FAST, f"data={tmp_path / 'data'}", "max_steps=1"]
+    with pytest.raises(DataError, match="No real picture"):
+        train("tiny", tmp_path / "out", overrides=settings)
+    for file in (tmp_path / "data/real").glob("*.kept"):
+        file.rename(file.with_suffix(""))
+    assert (train("tiny", tmp_path / "out", overrides=settings)).is_dir()
+
+
 def test_validation_may_change_unless_the_best_depends_on_it(finished, labelled, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(labelled, other)
@@ -176,6 +230,10 @@ def test_validation_may_change_unless_the_best_depends_on_it(finished, labelled,
     train("tiny", out, overrides=[*settings, f"validation={labelled}"])
     with pytest.raises(ConfigError, match=r"validation=.*other"):
         train("tiny", out, resume=True, overrides=[*settings, f"validation={other}"])
+    held = read_config("tiny", ["held_out=0.3", f"data={labelled}"])
+    (out / "recipe.json").write_text(held.model_dump_json())
+    with pytest.raises(ConfigError, match=r"validation="):
+        check_recipe(held.model_copy(update={"validation": other}), out)
 
 
 def test_a_share_of_the_data_can_be_held_back(labelled, tmp_path):
@@ -184,23 +242,11 @@ def test_a_share_of_the_data_can_be_held_back(labelled, tmp_path):
     assert json.loads((tmp_path / "out/model/validation.json").read_text())["count"] == 3
 
 
-def test_pictures_on_both_sides_and_labels_in_containers_are_warned_of(labelled, tmp_path, caplog):
-    settings = [*FAST, f"data={labelled}", f"validation={labelled}", "max_steps=1", "probe=true"]
-    with caplog.at_level("WARNING", "sida"):
-        train("tiny", tmp_path / "out", overrides=settings)
-    assert "6 pictures are in the data and in the validation" in caplog.text
-
-
-def test_validation_that_cannot_be_read_is_one_sentence(labelled, tmp_path):
-    shutil.copytree(labelled, tmp_path / "broken")
-    for file in (tmp_path / "broken").rglob("*.png"):
-        file.write_bytes(b"no picture")
-    settings = [*FAST, f"data={labelled}", "max_steps=1"]
-    with pytest.raises(DataError, match="No picture for validation can be read"):
-        train("tiny", tmp_path / "a", overrides=[*settings, f"validation={tmp_path / 'broken'}"])
+def test_validation_that_is_not_there_is_one_sentence_before_the_first_step(labelled, tmp_path):
+    settings = [*FAST, f"data={labelled}", f"validation={tmp_path / 'nowhere'}"]
     with pytest.raises(InputError, match="nowhere"):
-        train("tiny", tmp_path / "b", overrides=[*settings, f"validation={tmp_path / 'nowhere'}"])
-    assert not (tmp_path / "b").exists()
+        train("tiny", tmp_path / "out", overrides=settings)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("workers", [0, 1])

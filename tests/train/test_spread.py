@@ -31,7 +31,13 @@ SETTINGS = (
 
 @pytest.fixture(scope="module")
 def settings(labelled):
-    return [*SETTINGS, f"data={labelled}", f"validation={labelled}", "validate_every=2"]
+    return [
+        *SETTINGS,
+        f"data={labelled}",
+        f"validation={labelled}",
+        "validate_every=2",
+        "best=accuracy",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +49,10 @@ def alone(settings, tmp_path_factory):
 
 def curve(out):
     return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def looks(out):
+    return [json.loads(line) for line in (out / "validation.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("program", ["sida", "tests.train.sharded"], ids=["ddp", "fsdp2"])
@@ -60,6 +70,8 @@ def test_two_processes_take_the_steps_of_one(program, alone, settings, labelled,
     assert run.returncode == 0, run.stderr[-3000:]
     assert len(curve(out)) == 4
     assert curve(out) == pytest.approx(curve(alone), abs=1e-3)
+    for found, expected in zip(looks(out), looks(alone), strict=True):
+        assert found == pytest.approx(expected, abs=1e-3)
     picture = labelled / "tampered/tampered0.png"
     found, expected = (
         Detector.load(folder / "model").detect(picture).probabilities for folder in (out, alone)
