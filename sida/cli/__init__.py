@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import sida
-from sida.cli import benchmark, convert, data, detect, evaluate, forge, models, train
+from sida.cli import benchmark, convert, data, detect, evaluate, forge, models, serve, train
 from sida.cli.edge import Verbs
 
 __all__ = ["app", "main"]
@@ -44,7 +44,7 @@ def sida_(
     """
 
 
-for verb in (detect, data, forge, train, evaluate, models, convert, benchmark):
+for verb in (detect, serve, data, forge, train, evaluate, models, convert, benchmark):
     verb.register(app)
 
 
