@@ -7,6 +7,7 @@ wording changes it.
 
 import asyncio
 import json
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,6 +19,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
+from sida.errors import SidaError
 from sida.serve.detect import PROBLEMS
 from sida.serve.queue import Talk
 from sida.serve.refusal import CHAT, Refusal
@@ -26,6 +28,8 @@ from sida.serve.uploads import from_base64, read_json
 from sida.verdict import Verdict
 
 __all__ = ["routes"]
+
+log = logging.getLogger(__name__)
 
 WHY = "What do you see in this picture, and why?"
 """Asked for a user who sends a picture without a word."""
@@ -191,8 +195,14 @@ async def _chunks(head: _Head, said: "asyncio.Queue[Any]") -> AsyncIterator[byte
     """The answer as events: first one with the verdict, then one a piece."""
     kind = "chat.completion.chunk"
     yield _data(head.whole(kind, {"delta": {"role": "assistant", "content": ""}}, None))
-    async for piece in _pieces(said):
-        yield _data(head.part(kind, {"delta": {"content": piece}}, None))
+    try:
+        async for piece in _pieces(said):
+            yield _data(head.part(kind, {"delta": {"content": piece}}, None))
+    except Exception as error:  # the status has been sent
+        log.exception("an answer broke off")
+        message = str(error) if isinstance(error, SidaError) else "the answer broke off: a defect"
+        yield _data({"error": {"message": message, "type": "server_error", "code": "defect"}})
+        return
     yield _data(head.part(kind, {"delta": {}}, "stop"))
     yield b"data: [DONE]\n\n"
 

@@ -96,6 +96,15 @@ class _InMemory(MultiPartParser):
 
     spool_max_size = 1 << 62
 
+    async def parse(self) -> FormData:
+        form = await super().parse()
+        whole = sum(isinstance(each, UploadFile) for _, each in form.multi_items())
+        if whole < len(self._files_to_close_on_error):
+            for file in self._files_to_close_on_error:
+                file.close()
+            raise MultiPartException("it ends before its file does")
+        return form
+
 
 async def _read_form(http: Request, options: Options, limit: int) -> tuple[list[Upload], Wishes]:
     if _kind(http) != "multipart/form-data":

@@ -97,5 +97,6 @@ def test_a_defect_in_the_midst_ends_the_stream_and_frees_the_place() -> None:
     with serving(Held(), places=1) as client:
         assert ask(client, user(PICTURE, text("fail"))).status_code == 500
         broken = ask(client, user(PICTURE, text("fail")), stream=True)
+        assert "the answer broke off" in broken.text
         assert "[DONE]" not in broken.text
         assert ask(client, user(PICTURE, text("why"))).status_code == 200

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from sida.detector import Detector
+from sida.inference import engine
 from sida.model.calibration import Calibration
 from sida.verdict import Verdict
 from tests.pictures import encoded, file_bytes, photo
@@ -66,7 +67,8 @@ def test_a_picture_without_a_mask_has_none_to_send() -> None:
         assert answer["mask_png"] is answer["overlay_png"] is None
 
 
-def test_an_explanation_comes_where_it_is_asked_for() -> None:
+def test_an_explanation_comes_where_it_is_asked_for(monkeypatch) -> None:
+    monkeypatch.setattr(engine, "TEXT_LIMIT", 4)
     with serving(tampering()) as client:
         asked = client.post("/v1/detect", files={"file": picture()}, data={"explain": "true"})
         assert asked.json()["explanation"]["text"] is not None
