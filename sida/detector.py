@@ -3,6 +3,7 @@
 detector = Detector.load("tiny")
 verdict = detector.detect("photo.jpg", explain=True)
 for verdict in detector.detect_many(paths): ...
+for piece in detector.chat("photo.jpg").ask("Is the light right?"): ...
 """
 
 import time
@@ -20,6 +21,7 @@ from sida.evidence.cues import Cue, measure
 from sida.evidence.wording import claims, facts_text, parse
 from sida.image.ahead import read_or_error, work_ahead
 from sida.image.read import MAX_PIXELS, Picture
+from sida.inference.conversation import Conversation
 from sida.inference.device import out_of_memory, resolve
 from sida.inference.engine import Begun, Engine, Judged, Text, WantsMask
 from sida.inference.memory import fitting_batch, micro_batches, within_memory
@@ -193,9 +195,7 @@ class Detector:
             PictureError: it cannot be read or judged; its text says why.
         """
         (result,) = self.run([Request(picture, masks, explain, provenance)])
-        if isinstance(result, Failure):
-            raise PictureError(result.message, result.error)
-        return result
+        return _or_raise(result)
 
     def detect_many(
         self,
@@ -212,6 +212,23 @@ class Detector:
         ready = work_ahead(self._read, requests, ahead=2 * self.batch_size)
         for batch in micro_batches(ready, self.batch_size):
             yield from self._judge(batch)
+
+    def chat(self, picture: Source, history: Sequence[tuple[str, str]] = ()) -> Conversation:
+        """Judge one picture and be ready to be asked about it.
+
+        Args:
+            picture: as `detect` takes it.
+            history: questions with their answers that came before.
+
+        Raises:
+            PictureError: it cannot be read or judged; its text says why.
+        """
+        explain = self.engine.explains and not self.engine.talks
+        ready = self._read(Request(picture, explain=explain))
+        if isinstance(ready, _Broken):
+            raise ready.picture
+        (result,) = self._judge([ready])
+        return Conversation(self.engine, _or_raise(result), ready.seen, history)
 
     def _read(self, request: Request) -> _Ready | _Broken:
         """Decode a picture and cut it into windows; threads do this while others are judged."""
@@ -378,6 +395,12 @@ def _explanation(written: Text, cues: Sequence[Cue]) -> Explanation:
 
 def _wants_mask(masks: MaskWish, label: str) -> bool:
     return masks == "all" or masks == label == "tampered"
+
+
+def _or_raise(result: Verdict | Failure) -> Verdict:
+    if isinstance(result, Failure):
+        raise PictureError(result.message, result.error)
+    return result
 
 
 def _failure(request: Request, error: PictureError) -> Failure:

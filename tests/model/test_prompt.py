@@ -191,6 +191,15 @@ def test_any_question_gives_one_place_for_the_picture(tokenizers, text):
     assert IMAGE_TOKEN not in (*prompt.before, *prompt.after)
 
 
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_later_question_is_the_template_again(tokenizers, template):
+    """Encoded apart, since an answer's end stands before it."""
+    tokenizer, around = tokenizers["detection"], TEMPLATES[template]
+    asked = prompts.later_question(tokenizer, "And <image>where?", template)
+    whole = tokenizer.encode(f"A.{around.end}{around.again}And where?{around.after}")
+    assert whole[-len(asked) :] == list(asked)
+
+
 def test_a_tokenizer_survives_saving(tokenizers, tmp_path):
     tokenizers["description"].save(tmp_path)
     loaded = Tokenizer.load(tmp_path)
