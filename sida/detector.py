@@ -20,7 +20,7 @@ from sida.errors import ConfigError, PictureError
 from sida.evidence.cues import Cue, measure
 from sida.evidence.wording import claims, facts_text, parse
 from sida.image.ahead import read_or_error, work_ahead
-from sida.image.read import Picture
+from sida.image.read import MAX_PIXELS, Picture
 from sida.inference.conversation import Conversation
 from sida.inference.device import out_of_memory, resolve
 from sida.inference.engine import Begun, Engine, Judged, Text, WantsMask
@@ -84,7 +84,13 @@ class _Broken(NamedTuple):
 
 
 class Detector:
-    """A loaded model that judges pictures. Use one from one thread."""
+    """A loaded model that judges pictures. Use one from one thread.
+
+    Attributes:
+        max_pixels: larger pictures are refused by their header.
+    """
+
+    max_pixels = MAX_PIXELS
 
     def __init__(
         self, loaded: Loaded, batch_size: int | Literal["auto"] = 4, quantize: str | None = None
@@ -228,7 +234,7 @@ class Detector:
         """Decode a picture and cut it into windows; threads do this while others are judged."""
         if request.provenance:
             raise ConfigError("provenance is not offered yet: leave it out.")
-        picture = read_or_error(request.picture)
+        picture = read_or_error(request.picture, self.max_pixels)
         if isinstance(picture, PictureError):
             return _Broken(request, picture)
         # A CPU that computes masks has better things to do than cut windows nobody may want.

@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 import sida
-from sida.cli import benchmark, chat, convert, data, detect, evaluate, forge, models, train
+from sida.cli import (
+    benchmark,
+    chat,
+    convert,
+    data,
+    detect,
+    evaluate,
+    forge,
+    models,
+    serve,
+    train,
+)
 from sida.cli.edge import Verbs
 
 __all__ = ["app", "main"]
@@ -44,7 +55,7 @@ def sida_(
     """
 
 
-for verb in (detect, chat, data, forge, train, evaluate, models, convert, benchmark):
+for verb in (detect, chat, serve, data, forge, train, evaluate, models, convert, benchmark):
     verb.register(app)
 
 

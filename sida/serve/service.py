@@ -1,0 +1,158 @@
+"""What every route needs: a place, the model's answer, what is drawn and kept of it."""
+
+import asyncio
+import base64
+import logging
+import math
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from fastapi import Request as Http
+
+from sida.detector import Detector, Request
+from sida.errors import SidaError
+from sida.files import write_bytes
+from sida.image.overlay import overlay, png_bytes
+from sida.image.read import read_picture
+from sida.serve.keys import KeyRing
+from sida.serve.metrics import Metrics
+from sida.serve.options import Options
+from sida.serve.queue import ModelThread
+from sida.serve.refusal import Refusal
+from sida.serve.schemas import Wishes
+from sida.serve.uploads import Upload
+from sida.verdict import Failure, Verdict
+
+__all__ = ["Service"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "HEIF": ".heic"}
+
+
+class Service:
+    """A detector that serves many; used in the event loop, but for the detector itself."""
+
+    def __init__(self, detector: Detector, options: Options) -> None:
+        detector.max_pixels = options.pixels
+        self.options = options
+        self.model = detector.model
+        self.batch_size = detector.batch_size
+        self.thread = ModelThread(detector, options.max_wait)
+        self.keys = KeyRing(options.keys)
+        self.metrics = Metrics()
+        self.taken = 0
+        self.metrics.watch(lambda: self.taken, lambda: self.thread.waiting)
+
+    @contextmanager
+    def place(self, http: Http) -> Iterator[str]:
+        """Hold a place of the house; gives the owner of the request's key.
+
+        Raises Refusal with 401 or 429; nothing of the body is read before.
+        """
+        owner = self.keys.owner(http.headers)
+        if self.taken >= self.options.places:
+            raise self.full(f"all {self.options.places} places are taken")
+        self.taken += 1
+        try:
+            yield owner
+        finally:
+            self.taken -= 1
+
+    def full(self, why: str) -> Refusal:
+        """429, with the seconds after which what waits now should be done."""
+        after = math.ceil(self.thread.seconds_each * (1 + self.thread.waiting))
+        return Refusal(
+            429,
+            "over_capacity",
+            f"{why}: ask again in {after} s",
+            {"Retry-After": str(after)},
+        )
+
+    async def answer(
+        self, upload: Upload, wishes: Wishes, http: Http | None = None
+    ) -> dict[str, Any]:
+        """A verdict with what is drawn of it, or a failure, as JSON holds them.
+
+        Raises Refusal where it takes too long, or the client of `http` has gone away.
+        """
+        request = Request(upload.data, explain=wishes.explain)
+        result = await self._result(request, http)
+        self.metrics.pictures(result)
+        result = result.model_copy(update={"image": upload.name})
+        answer = result.model_dump(mode="json")
+        if isinstance(result, Failure):
+            return answer
+        if self.options.keep is not None:
+            await asyncio.to_thread(self._keep, result, upload)
+        if wishes.masks or wishes.overlays:
+            answer |= await asyncio.to_thread(self._drawn, result, upload, wishes)
+        return answer
+
+    async def _result(self, request: Request, http: Http | None) -> Verdict | Failure:
+        future = asyncio.wrap_future(self.thread.judge(request))
+        return await (future if http is None else self.in_time(future, http))
+
+    async def in_time(self, work: Awaitable[T], http: Http) -> T:
+        """What comes of the work, which is cancelled where it takes too long or nobody waits.
+
+        Raises Refusal then.
+        """
+        future = asyncio.ensure_future(work)
+        gone = asyncio.create_task(_gone(http))
+        try:
+            await asyncio.wait(
+                {future, gone},
+                timeout=self.options.seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if future.done():
+                return future.result()
+            if gone.done():
+                raise Refusal(400, "bad_request", "the client has gone away")
+            raise Refusal(
+                503,
+                "too_slow",
+                f"the answer took longer than {self.options.seconds:g} s: ask again later",
+                {"Retry-After": "10"},
+            )
+        finally:
+            future.cancel()
+            gone.cancel()
+
+    def _drawn(self, verdict: Verdict, upload: Upload, wishes: Wishes) -> dict[str, str | None]:
+        """Mask and overlay in base64, as far as they are wanted; None where there is no mask."""
+        mask = verdict.mask
+        drawn: dict[str, str | None] = {}
+        if wishes.masks:
+            drawn["mask_png"] = None if mask is None else _text(png_bytes(mask))
+        if wishes.overlays:
+            drawn["overlay_png"] = None
+            if mask is not None:
+                pixels = read_picture(upload.data).pixels
+                drawn["overlay_png"] = _text(png_bytes(overlay(pixels, mask)))
+        return drawn
+
+    def _keep(self, verdict: Verdict, upload: Upload) -> None:
+        """Keep a picture under its hash; a disk that refuses costs the keeping alone."""
+        assert self.options.keep is not None
+        kind = verdict.format or "bin"
+        place = self.options.keep / f"{verdict.sha256}{SUFFIXES.get(kind, f'.{kind.lower()}')}"
+        try:
+            if not place.exists():
+                write_bytes(place, upload.data)
+        except (SidaError, OSError) as error:
+            log.error("a picture was not kept: %s", error)
+
+
+async def _gone(http: Http) -> None:
+    """Return when the client has gone away; its body was read before."""
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _text(png: bytes) -> str:
+    return base64.b64encode(png).decode()
