@@ -9,10 +9,11 @@ const find = (id) => document.getElementById(id);
 const KEPT = "sida.pictures", MOST_KEPT = 30;
 const FAILED = "could not be judged";
 
-// Each: { id, name, file or null, address, thumb, state, share, answer, message, turns }
+// Each: { id, order, name, file or null, address, thumb, state, share, answer, message, turns }
 let entries = [];
 let current = null;
 let judging = false;
+let taken = 0;
 
 function say(text) {
   find("say").textContent = text;
@@ -22,7 +23,7 @@ function say(text) {
 
 function take(files) {
   const fresh = [...files].map((file) => ({
-    id: crypto.randomUUID?.() ?? String(Math.random()), name: file.name || "pasted picture", file,
+    id: String(Math.random()), order: ++taken, name: file.name || "pasted picture", file,
     address: URL.createObjectURL(file), thumb: null, state: "waiting", share: 0, answer: null, message: null, turns: [],
   }));
   if (fresh.length === 0) return;
@@ -36,10 +37,14 @@ async function judgeAll() {
   if (judging) return;
   judging = true;
   try {
-    for (let next; (next = [...entries].reverse().find((entry) => entry.state === "waiting"));) await judge(next);
+    for (let next; (next = earliest());) await judge(next);
   } finally {
     judging = false;
   }
+}
+
+function earliest() {
+  return entries.filter((entry) => entry.state === "waiting").sort((a, b) => a.order - b.order)[0];
 }
 
 async function judge(entry) {
@@ -236,7 +241,7 @@ document.addEventListener("drop", (event) => {
   document.body.classList.remove("over");
   take(event.dataTransfer.files);
 });
-document.addEventListener("paste", (event) => take(event.clipboardData.files));
+document.addEventListener("paste", (event) => take(event.clipboardData?.files ?? []));
 find("clear").addEventListener("click", () => {
   entries.forEach((entry) => entry.address && URL.revokeObjectURL(entry.address));
   entries = [];

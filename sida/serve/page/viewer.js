@@ -3,6 +3,7 @@
 const find = (id) => document.getElementById(id);
 const stage = find("stage"), original = find("original"), layer = find("layer"), boxes = find("boxes");
 const LARGEST = 2048; // pixels of a side of what is drawn over: more is not seen
+const FIRST = 5; // regions that are listed at once
 const RAMP = [[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]];
 const MASK = [255, 45, 85];
 
@@ -100,16 +101,20 @@ export function showRegions(regions) {
     return { region, box, i };
   });
   boxes.replaceChildren(...names.map(({ box }) => box));
-  find("regions").replaceChildren(...names.map(({ region, i }) => {
+  const items = names.map(({ region, i }) => {
     const item = document.createElement("li"), button = document.createElement("button");
     button.type = "button";
-    button.textContent = `${region.position}: ${percent(region.area)} of the picture, mean probability ${region.score.toFixed(2)}`;
+    button.textContent = `${region.position}: ${percent(region.area)}, ${region.score.toFixed(2)}`;
     const lightOne = (on) => light(on, [i]);
     whileAt(button, lightOne);
     button.addEventListener("click", () => lightOne(true));
     item.append(button);
     return item;
-  }));
+  });
+  find("regions-title").hidden = items.length === 0;
+  find("regions").replaceChildren(...items.slice(0, FIRST));
+  find("more").hidden = items.length <= FIRST;
+  find("regions-more").replaceChildren(...items.slice(FIRST));
 }
 
 /** Make boxes visible, all of them or some. */
@@ -137,7 +142,10 @@ function setZoom(value) {
 }
 
 find("layers").addEventListener("change", draw);
-find("split").addEventListener("input", (event) => stage.style.setProperty("--split", `${event.target.value}%`));
+find("split").addEventListener("input", (event) => {
+  stage.style.setProperty("--split", `${event.target.value}%`);
+  find("split-line").hidden = event.target.value === "0";
+});
 find("opacity").addEventListener("input", (event) => stage.style.setProperty("--opacity", event.target.value / 100));
 find("smaller").addEventListener("click", () => setZoom(zoom / 1.5));
 find("larger").addEventListener("click", () => setZoom(zoom * 1.5));
