@@ -216,6 +216,10 @@ def test_a_broken_file_is_a_sentence_and_the_next_is_judged(page: Any, data: byt
     expect(page.locator("#say")).to_contain_text("broken.jpg could not be judged: ")
     drop(page, "portal.jpg", PORTAL.read_bytes())
     expect(page.locator("#list")).to_contain_text("leaning to real", timeout=30_000)
+    page.click("#list button")
+    expect(page.locator("#where")).to_have_text("No mask: the picture was judged real.")
+    expect(page.locator("#larger")).to_be_visible()
+    expect(page.locator("#over")).to_be_hidden()
 
 
 def test_several_files_are_judged_in_their_order(page: Any, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ let zoom = 1;
 
 const png = (base64) => `data:image/png;base64,${base64}`;
 
+const sourcesOf = (answer) => ({ mask: answer.mask_png, overlay: answer.overlay_png, heat: answer.probability_png });
+
 function load(source) {
   return new Promise((resolve, reject) => {
     const image = new Image();
@@ -26,13 +28,12 @@ export async function show(answer, address) {
   const mine = { answer, address };
   shown = mine;
   setZoom(1);
-  const sources = {
-    mask: answer.mask_png, overlay: answer.overlay_png, heat: answer.probability_png,
-  };
+  const sources = sourcesOf(answer);
   for (const input of find("layers").querySelectorAll("input")) {
     const has = input.value === "none" || Boolean(sources[input.value]);
     input.parentElement.hidden = !has;
   }
+  find("over").hidden = !Object.values(sources).some(Boolean);
   const first = ["mask", "overlay", "heat", "none"].find((name) => name === "none" || sources[name]);
   find("layers").querySelector(`[value=${first}]`).checked = true;
   find("viewer").hidden = address === null;
@@ -59,7 +60,7 @@ async function draw() {
   const mine = shown;
   const wanted = find("layers").querySelector("input:checked").value;
   find("scale").hidden = wanted !== "heat";
-  const source = { mask: mine.answer.mask_png, overlay: mine.answer.overlay_png, heat: mine.answer.probability_png }[wanted];
+  const source = sourcesOf(mine.answer)[wanted];
   const image = source ? await load(png(source)) : null;
   if (shown !== mine) return;
   const share = Math.min(1, LARGEST / Math.max(mine.answer.width, mine.answer.height));
