@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from itertools import islice
 
 from sida.detector import Detector, Request
-from sida.image.read import read_picture
 from sida.verdict import Failure, Verdict
 
 __all__ = ["ModelThread", "Talk"]
@@ -65,10 +64,9 @@ class Talk:
             return False
         try:
             if self.pieces is None:
-                picture = read_picture(self.picture, max_pixels=detector.max_pixels)
-                conversation = detector.chat(picture, history=self.history)
+                conversation = detector.chat(self.picture, self.history)
                 self.say(conversation.verdict)
-                self.pieces = iter(conversation.ask(self.question))
+                self.pieces = conversation.ask(self.question)
                 return True
             piece = next(self.pieces, None)
         except Exception as error:

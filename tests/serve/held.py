@@ -48,7 +48,8 @@ class Held:
 
     def chat(self, picture: Any, history: Any = ()) -> "Said":
         verdict = self.verdict(picture)
-        assert isinstance(verdict, Verdict)
+        if isinstance(verdict, Failure):
+            raise PictureError(verdict.message, verdict.error)
         return Said(verdict, list(history))
 
 
