@@ -46,7 +46,7 @@ class Wishes(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     explain: bool = Field(False, description="Let the model write why.")
-    masks: bool = Field(False, description="Send the mask as a PNG, 0 or 255.")
+    masks: bool = Field(False, description="Send the mask, 0 or 255, and its probabilities as PNG.")
     overlays: bool = Field(False, description="Send the picture with its mask drawn over it.")
 
 
@@ -66,6 +66,7 @@ class Answer(Verdict):
     """A verdict; PNGs are in base64, there where asked for, null where there is no mask."""
 
     mask_png: str | None = None
+    probability_png: str | None = None
     overlay_png: str | None = None
 
 

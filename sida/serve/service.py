@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 from fastapi import Request as Http
 
 from sida.detector import Detector, Request
@@ -126,11 +127,13 @@ class Service:
             gone.cancel()
 
     def _drawn(self, verdict: Verdict, upload: Upload, wishes: Wishes) -> dict[str, str | None]:
-        """Mask and overlay in base64, as far as they are wanted; None where there is no mask."""
-        mask = verdict.mask
+        """What is wanted of mask and overlay in base64; None where there is no mask."""
+        mask, probability = verdict.mask, verdict.probability_map
         drawn: dict[str, str | None] = {}
         if wishes.masks:
             drawn["mask_png"] = None if mask is None else _text(png_bytes(mask))
+            levels = None if probability is None else np.rint(255 * probability).astype(np.uint8)
+            drawn["probability_png"] = None if levels is None else _text(png_bytes(levels))
         if wishes.overlays:
             drawn["overlay_png"] = None
             if mask is not None:

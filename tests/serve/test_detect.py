@@ -54,6 +54,8 @@ def test_mask_and_overlay_come_where_they_are_asked_for() -> None:
         wishes = {"masks": "true", "overlays": "1"}
         answer = client.post("/v1/detect", files={"file": picture()}, data=wishes).json()
         assert (levels(answer["mask_png"]) == 255 * verdict.mask).all()
+        rounded = np.rint(255 * verdict.probability_map)
+        assert (levels(answer["probability_png"]) == rounded).all()
         assert levels(answer["overlay_png"]).shape == photo().shape
         assert (levels(answer["overlay_png"]) != photo()).any()
         answer = client.post("/v1/detect", files={"file": picture()}, data={"masks": "on"}).json()
