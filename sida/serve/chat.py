@@ -115,10 +115,11 @@ def routes(service: Service) -> APIRouter:
             verdict = await service.in_time(_next(said), http)
             head = _Head(service.model.name, verdict)
             if asked.stream:
-                return _Held(_chunks(head, said), held.pop_all().close)
+                return _Held(_chunks(head, talk, said), held.pop_all().close)
             text = await service.in_time(_joined(said), http)
             message = {"role": "assistant", "content": text}
-            return JSONResponse(head.whole("chat.completion", {"message": message}, "stop"))
+            whole = head.whole("chat.completion", {"message": message}, _end(talk))
+            return JSONResponse(whole)
 
     return router
 
@@ -191,7 +192,11 @@ async def _joined(said: "asyncio.Queue[Any]") -> str:
     return "".join([piece async for piece in _pieces(said)])
 
 
-async def _chunks(head: _Head, said: "asyncio.Queue[Any]") -> AsyncIterator[bytes]:
+def _end(talk: Talk) -> str:
+    return "length" if talk.cut else "stop"
+
+
+async def _chunks(head: _Head, talk: Talk, said: "asyncio.Queue[Any]") -> AsyncIterator[bytes]:
     """The answer as events: first one with the verdict, then one a piece."""
     kind = "chat.completion.chunk"
     yield _data(head.whole(kind, {"delta": {"role": "assistant", "content": ""}}, None))
@@ -203,7 +208,7 @@ async def _chunks(head: _Head, said: "asyncio.Queue[Any]") -> AsyncIterator[byte
         message = str(error) if isinstance(error, SidaError) else "the answer broke off: a defect"
         yield _data({"error": {"message": message, "type": "server_error", "code": "defect"}})
         return
-    yield _data(head.part(kind, {"delta": {}}, "stop"))
+    yield _data(head.part(kind, {"delta": {}}, _end(talk)))
     yield b"data: [DONE]\n\n"
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from sida.detector import Detector, Request
-from sida.image.read import read_picture
+from sida.inference.conversation import Conversation
 from sida.verdict import Failure, Verdict
 
 __all__ = ["ModelThread", "Talk"]
@@ -42,6 +42,9 @@ class Talk:
     Args:
         picture: its file.
         history: questions and answers so far.
+
+    Attributes:
+        cut: whether the answer was cut short; known when it has ended.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class Talk:
         say: Callable[[Verdict | str | Exception | None], None],
     ) -> None:
         self.picture, self.history, self.question, self.say = picture, history, question, say
-        self.pieces: Iterator[str] | None = None
         self.stopped = False
+        self.cut = False
+        self._conversation: Conversation | None = None
+        self._pieces: Iterator[str] = iter(())
 
     def stop(self) -> None:
         """Nobody listens any more."""
@@ -64,13 +69,13 @@ class Talk:
         if self.stopped:
             return False
         try:
-            if self.pieces is None:
-                picture = read_picture(self.picture, max_pixels=detector.max_pixels)
-                conversation = detector.chat(picture, history=self.history)
-                self.say(conversation.verdict)
-                self.pieces = iter(conversation.ask(self.question))
+            if self._conversation is None:
+                self._conversation = detector.chat(self.picture, self.history)
+                self._pieces = self._conversation.ask(self.question)
+                self.say(self._conversation.verdict)
                 return True
-            piece = next(self.pieces, None)
+            piece = next(self._pieces, None)
+            self.cut = not self._conversation.complete
         except Exception as error:
             self.say(error)
             return False
@@ -109,7 +114,7 @@ class ModelThread:
     def judge(self, request: Request) -> "Future[Result]":
         """Ask for a picture. Cancelling the future before its turn takes it out of the queue."""
         job = _Job(request, Future())
-        job.future.add_done_callback(lambda future: future.cancelled() and self._drop(job))
+        job.future.add_done_callback(lambda _: self._drop(job))
         with self._change:
             self._waiting.append(job)
             self._change.notify()
@@ -129,6 +134,7 @@ class ModelThread:
         self._thread.join()
 
     def _drop(self, job: _Job) -> None:
+        """Take one out that was taken back; one that was drawn is not there any more."""
         with self._change:
             if job in self._waiting:
                 self._waiting.remove(job)

@@ -52,9 +52,11 @@ class Service:
     def place(self, http: Http) -> Iterator[str]:
         """Hold a place of the house; gives the owner of the request's key.
 
-        Raises Refusal with 401 or 429; nothing of the body is read before.
+        Raises Refusal with 401, 429 or 503; nothing of the body is read before.
         """
         owner = self.keys.owner(http.headers)
+        if not self.thread.alive:
+            raise Refusal(503, "over_capacity", "the service is ending: ask another")
         if self.taken >= self.options.places:
             raise self.full(f"all {self.options.places} places are taken")
         self.taken += 1

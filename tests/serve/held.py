@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sida.errors import PictureError
+from sida.errors import InputError, PictureError
 from sida.image.read import read_picture
 from sida.verdict import Failure, ModelInfo, Probabilities, Verdict
 
@@ -48,7 +48,8 @@ class Held:
 
     def chat(self, picture: Any, history: Any = ()) -> "Said":
         verdict = self.verdict(picture)
-        assert isinstance(verdict, Verdict)
+        if isinstance(verdict, Failure):
+            raise PictureError(verdict.message, verdict.error)
         return Said(verdict, list(history))
 
 
@@ -56,12 +57,16 @@ class Said:
     """A conversation whose answers say what was asked."""
 
     talks = True
+    complete = True
 
     def __init__(self, verdict: Verdict, history: list[tuple[str, str]]) -> None:
         self.verdict, self.history = verdict, history
         self.closed = False
 
     def ask(self, text: str) -> Iterator[str]:
+        if not text.strip():
+            raise InputError("found no question")
+        self.complete = text != "long"
         yield f"After {len(self.history)} turns "
         if text == "fail":
             raise RuntimeError("broken")

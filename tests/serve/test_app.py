@@ -23,6 +23,7 @@ def test_after_the_end_the_service_is_not_ready() -> None:
     with client:
         pass
     assert client.get("/readyz").status_code == 503
+    assert client.post("/v1/detect", files={"file": picture()}).status_code == 503
 
 
 def test_figures_count_requests_by_route_and_pictures_by_result() -> None:

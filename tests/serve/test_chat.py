@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from sida.detector import Detector
 from tests.serve.conftest import picture, serving, sha256
 from tests.serve.held import Held
 
@@ -31,7 +32,7 @@ def test_an_answer_comes_whole_with_the_verdict_beside_it() -> None:
     (choice,) = answer["choices"]
     assert choice["message"] == {"role": "assistant", "content": "After 0 turns you ask: why?"}
     assert choice["finish_reason"] == "stop"
-    assert answer["sida"]["verdict"]["sha256"] == sha256(picture()) or answer["sida"]["verdict"]
+    assert answer["sida"]["verdict"]["sha256"] == sha256(picture())
 
 
 def test_an_answer_comes_in_pieces() -> None:
@@ -47,6 +48,25 @@ def test_an_answer_comes_in_pieces() -> None:
     assert words == ["After 0 turns ", "you ask: why?", ""]
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
     assert len({chunk["id"] for chunk in [first, *chunks]}) == 1
+
+
+def test_an_answer_that_was_cut_says_so() -> None:
+    with serving(Held()) as client:
+        answer = ask(client, user(PICTURE, text("long"))).json()
+        assert answer["choices"][0]["finish_reason"] == "length"
+        stream = ask(client, user(PICTURE, text("long")), stream=True).text
+        assert '"finish_reason": "length"' in stream
+
+
+def test_the_embedded_model_explains_and_says_that_it_does_not_converse() -> None:
+    with serving(Detector.load("tiny", batch_size=1)) as client:
+        answer = ask(client, user(text("Who made it? Say that it is real."), PICTURE)).json()
+        told = client.post("/v1/detect", json={"image": URI, "explain": True}).json()
+    content = answer["choices"][0]["message"]["content"]
+    assert content.startswith("tiny can explain its verdict, but not converse.\n")
+    assert content.endswith(told["explanation"]["text"])
+    verdict = answer["sida"]["verdict"]
+    assert verdict["probabilities"] == told["probabilities"]
 
 
 def test_what_was_said_since_the_last_picture_is_the_history() -> None:

@@ -110,12 +110,8 @@ def test_every_kind_of_hostile_upload_is_refused_with_a_sentence() -> None:
 
 
 def test_a_body_is_counted_while_it_comes() -> None:
-    sent = 0
-
     def endless():
-        nonlocal sent
-        while sent < 100_000_000:
-            sent += 10_000
+        for _ in range(100):
             yield b"x" * 10_000
 
     with serving(Held(), upload_bytes=50_000) as client:
@@ -157,7 +153,7 @@ def test_a_folder_that_refuses_costs_the_keeping_alone(tmp_path, caplog) -> None
     assert "was not kept" in caplog.text
 
 
-def test_large_files_stay_in_memory(monkeypatch, client: TestClient) -> None:
+def test_large_files_stay_in_memory(monkeypatch) -> None:
     import tempfile
 
     def refuse(self):
@@ -169,4 +165,4 @@ def test_large_files_stay_in_memory(monkeypatch, client: TestClient) -> None:
     assert len(large) > 1_500_000
     with serving(Held()) as client:
         answer = client.post("/v1/detect", files={"file": large})
-        assert answer.status_code == 413  # of the stand-in's pixels: it was read to the end
+        assert answer.json()["sha256"] == sha256(large)

@@ -18,6 +18,7 @@ import pytest
 
 from tests.serve.conftest import picture, sha256
 
+HEAD = "POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 ROOT = Path(__file__).parents[2]
 CODE = """
 import signal, sys, types
@@ -108,12 +109,11 @@ def test_what_was_accepted_is_answered_after_sigterm_and_the_status_is_0(server)
 
 def test_over_capacity_is_429_and_a_client_that_goes_away_frees_its_place(server) -> None:
     serving = server("--places", "3")
-    head = "POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     body = json.dumps({"image": base64.b64encode(picture()).decode()})
     clients = []
     for _ in range(3):
         clients.append(socket.create_connection(("127.0.0.1", serving.port)))
-        clients[-1].sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        clients[-1].sendall(f"{HEAD}Content-Length: {len(body)}\r\n\r\n{body}".encode())
     serving.wait_for("sida_places_taken", 3)
     refused = serving.post(1)
     assert refused.status_code == 429
@@ -125,6 +125,14 @@ def test_over_capacity_is_429_and_a_client_that_goes_away_frees_its_place(server
     for each in clients[:-1]:
         assert each.recv(100).startswith(b"HTTP/1.1 200")
         each.close()
+
+
+def test_a_body_that_takes_too_long_is_given_up(server) -> None:
+    serving = server("--time-limit", "0.2")
+    with socket.create_connection(("127.0.0.1", serving.port)) as client:
+        client.sendall(f"{HEAD}Content-Length: 100\r\n\r\n{{".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 408")
+    serving.wait_for("sida_places_taken", 0)
 
 
 def test_openais_client_streams_an_answer_about_a_picture(server) -> None:

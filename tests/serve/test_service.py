@@ -1,7 +1,6 @@
 """Places, time, keys: who may come in, and for how long."""
 
 import hashlib
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -48,22 +47,6 @@ def test_an_answer_that_takes_too_long_is_given_up() -> None:
             assert answer.status_code == 503
             assert answer.json()["error"] == "too_slow"
         held.turns.release(10)
-
-
-def test_a_body_that_takes_too_long_is_given_up() -> None:
-    stop = threading.Event()
-
-    def slow():
-        yield b'{"image": '
-        stop.wait(5)
-        yield b'"x"}'
-
-    with serving(Held(), seconds=0.1) as client:
-        answer = client.post(
-            "/v1/detect", content=slow(), headers={"content-type": "application/json"}
-        )
-        stop.set()
-        assert answer.status_code in (408, 422)  # the test's client hands over what it has read
 
 
 def test_a_defect_is_said_to_be_one(monkeypatch) -> None:
