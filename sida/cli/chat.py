@@ -88,7 +88,7 @@ def chat(
             if not terminal:
                 raise
             typer.echo()
-            say("Broken off; this question and its answer are forgotten.")
+            say("Broken off: nothing of it is kept.")
     raise typer.Exit(1 if refused and not terminal else 0)
 
 

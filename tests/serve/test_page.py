@@ -154,7 +154,7 @@ def test_a_dropped_jpeg_gets_verdict_mask_and_explanation(shown: Any, judged: Ve
     expect(shown.locator("#headline")).to_have_text("Inconclusive")
     expect(shown.locator("#meaning")).to_contain_text("It leans to tampered.")
     share = f"{100 * judged.probabilities['tampered']:.1f} %"
-    expect(shown.locator("#bars output.largest")).to_have_text(share)
+    expect(shown.locator("#bars .number.largest")).to_have_text(share)
     expect(shown.locator("#calibrated")).to_contain_text("Calibrated:")
     expect(shown.locator("#say")).to_have_text(
         f"bench.jpg: inconclusive, leaning to tampered ({share})"

@@ -51,7 +51,7 @@ async function judge(entry) {
   entry.state = "working";
   draw();
   try {
-    if (entry.file.size === 0) throw new Error("The file is empty: choose another.");
+    await readable(entry.file);
     entry.answer = await detect(entry.file, find("explain").checked, (share) => {
       entry.share = share;
       draw();
@@ -76,6 +76,16 @@ async function judge(entry) {
   keep();
   draw();
   if (current === null || current === entry || !["done", "failed"].includes(current.state)) open(entry);
+}
+
+/** An Error for what is no file with something in it, such as a folder that was dropped. */
+async function readable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+  } catch {
+    throw new Error("This cannot be read: choose a file, not a folder.");
+  }
+  if (file.size === 0) throw new Error("The file is empty: choose another.");
 }
 
 async function thumbnail(entry) {
@@ -239,7 +249,9 @@ document.addEventListener("dragleave", (event) => {
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("over");
-  take(event.dataTransfer.files);
+  const { files } = event.dataTransfer;
+  if (files.length === 0) say("That was no file: save the picture first, then choose it.");
+  take(files);
 });
 document.addEventListener("paste", (event) => take(event.clipboardData?.files ?? []));
 find("clear").addEventListener("click", () => {

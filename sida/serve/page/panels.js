@@ -50,7 +50,7 @@ export function showVerdict(verdict) {
     bar.setAttribute("aria-hidden", "true");
     bar.style.setProperty("--share", `${100 * probabilities[name]}%`);
     const style = name === label ? "largest" : "";
-    return [make("span", words, { className: style }), bar, make("output", percent(probabilities[name]), { className: style })];
+    return [make("span", words, { className: style }), bar, make("span", percent(probabilities[name]), { className: `number ${style}` })];
   }));
   find("calibrated").textContent = calibrated
     ? "Calibrated: the percentages were fitted to pictures that the model had not learned from. On other kinds of pictures they can be off."
