@@ -207,6 +207,12 @@ def test_a_tokenizer_survives_saving(tokenizers, tmp_path):
     assert loaded.encode("It is [SEG].") == tokenizers["description"].encode("It is [SEG].")
 
 
+def test_ids_without_a_token_have_no_text(tokenizers):
+    tokenizer = tokenizers["detection"]
+    ids = tokenizer.encode("It is [SEG].")
+    assert tokenizer.decode([32004, *ids, 40_000]) == tokenizer.decode(ids)
+
+
 def test_one_more_token_comes_last(tokenizers):
     more = tokenizers["detection"].with_token("[END]")
     assert (more.end_id, len(more)) == (32004, 32005)

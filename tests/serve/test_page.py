@@ -8,12 +8,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
 import uvicorn
-from fastapi import Response, UploadFile
+from fastapi import Form, Response
 from PIL import Image
 
 from sida.detector import Detector, Request
@@ -28,6 +28,7 @@ expect = playwright.expect
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BENCH = EXAMPLES / "tampered/bench.jpg"
 PORTAL = EXAMPLES / "real/portal.jpg"
+REPORTS = {"html": b"<!doctype html>", "pdf": b"%PDF-"}
 FILE = """([name, data]) => {
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0)), items = new DataTransfer();
   items.items.add(new File([bytes], name));
@@ -82,9 +83,9 @@ def address(detector: Remembering) -> Iterator[str]:
     """Of the service, with the embedded model."""
     app = create_app(detector)  # type: ignore[arg-type]
 
-    @app.post("/v1/report")  # stands in for reports
-    async def report(file: UploadFile) -> Response:
-        return Response(b"a report on " + await file.read(4), media_type="application/pdf")
+    @app.post("/v1/report")  # is not reached once the service has its own
+    async def report(format: Annotated[str, Form()]) -> Response:
+        return Response(REPORTS[format])
 
     with socket.create_server(("127.0.0.1", 0)) as bound:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
@@ -293,10 +294,10 @@ def test_each_artefact_downloads_and_opens(shown: Any, judged: Verdict) -> None:
     assert (np.array(Image.open(io.BytesIO(data))) == 255 * judged.mask).all()
     name, data = fetch("Overlay")
     assert Image.open(io.BytesIO(data)).size == (judged.width, judged.height)
-    for kind in ("HTML", "PDF"):
-        name, data = fetch(kind)
-        assert name == f"bench_report.{kind.lower()}"
-        assert data.startswith(b"a report on ")
+    for kind, begins in REPORTS.items():
+        name, data = fetch(kind.upper())
+        assert name == f"bench_report.{kind}"
+        assert data.startswith(begins)
 
 
 def test_verdicts_are_remembered_without_their_pictures_and_forgotten_when_told(shown: Any) -> None:
