@@ -58,8 +58,8 @@ def chat(
 ) -> None:
     """Ask about a picture. A line is a question or a command; /help lists the commands.
 
-    Lines may come from a pipe. The verdict comes from a fixed question: no wording of yours, nor
-    text in the picture, can change it. The model tiny explains but does not converse.
+    Lines may come from a pipe. The verdict comes from a fixed question, and no conversation can
+    change it. The model tiny explains but does not converse.
 
     Exit status: 0 all was answered, 1 a line that came from a pipe could not be, 2 the
     picture or the model cannot be had.

@@ -1,7 +1,7 @@
 """`Conversation`: questions about one picture, answered as the text is written.
 
-The verdict comes from the fixed question, before anything is asked. What is asked, and what a
-picture's own text asks for, goes another way through the network and cannot change it:
+The verdict comes from the fixed question, before anything is asked. Questions, and what an answer
+makes of text in the picture, go through the network in other passes and cannot change it:
 - an answer that is to begin with `[CLS]`, or does, begins with the verdict's own sentence;
 - `[SEG]` in an answer points to the verdict's mask; no other mask is made.
 """
@@ -65,7 +65,9 @@ class Conversation:
         return self._engine.talks
 
     def ask(self, text: str) -> Iterator[str]:
-        """Pieces of the answer as they are written; a turn that is broken off is forgotten.
+        """Pieces of the answer as they are written, one answer at a time.
+
+        A turn that is broken off is forgotten.
 
         Raises:
             InputError: there is no question, or it is too long for the model.
