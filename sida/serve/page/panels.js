@@ -116,9 +116,9 @@ export function showProvenance(provenance) {
   find("provenance").hidden = provenance === null;
   if (provenance === null) return;
   list("contradictions", provenance.contradictions);
-  table("declared", provenance.declared, (each) => [each.name, words(each.value), each.source, each.state]);
+  table("declared", provenance.declared, (each) => [spaced(each.name), words(each.value), each.source, each.state]);
   table("measured", provenance.measured, (each) => [
-    each.name, [words(each.value), each.unit].filter(Boolean).join(" "), each.meaning, each.limits,
+    spaced(each.name), [words(each.value), each.unit].filter(Boolean).join(" "), each.meaning, each.limits,
   ]);
 }
 
@@ -151,4 +151,5 @@ function showFacts(verdict) {
 }
 
 const number = (value) => make("td", value.toFixed(2), { className: "number" });
+const spaced = (name) => name.replaceAll("_", " ");
 const words = (value) => (typeof value === "string" ? value : JSON.stringify(value));
