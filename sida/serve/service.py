@@ -55,6 +55,7 @@ class Service:
         Raises Refusal with 401, 429 or 503; nothing of the body is read before.
         """
         owner = self.keys.owner(http.headers)
+        self.keys.require_left(owner)
         if not self.thread.alive:
             raise Refusal(503, "over_capacity", "the service is ending: ask another")
         if self.taken >= self.options.places:
