@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from sida.cli.detect import DTypes, load
+from sida.cli.detect import load
 from sida.cli.edge import say
+from sida.cli.options import BatchSize, Device, Dtype, ModelName, Quantize, RandomWeights
 from sida.errors import MissingExtra
 
 __all__ = ["register"]
@@ -20,26 +21,11 @@ def register(app: typer.Typer) -> None:
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="A name of `sida models` (tiny if left out), a folder, or a hub name.",
-        ),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ...")
-    ] = "auto",
-    dtype: Annotated[
-        DTypes, typer.Option(help="Number type; auto is float32 on the CPU, else bfloat16.")
-    ] = "auto",
-    quantize: Annotated[
-        str | None,
-        typer.Option(metavar="KIND", help="Smaller language model: int8, int4 or fp8."),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Pictures a pass; chosen if left out.")
-    ] = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    quantize: Quantize = None,
+    batch_size: BatchSize = None,
     max_wait: Annotated[
         float, typer.Option(min=0, help="Seconds that a first batch waits to be full.")
     ] = 0.01,
@@ -63,10 +49,7 @@ def serve(
     keep: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep judged pictures in this folder.")
     ] = None,
-    random_weights: Annotated[
-        str | None,
-        typer.Option(metavar="PRESET|FILE", help="An untrained model, to try sizes and speed."),
-    ] = None,
+    random_weights: RandomWeights = None,
 ) -> None:
     """Serve verdicts over HTTP until SIGTERM, which finishes what was accepted (status 0).
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
 
 from sida.serve.refusal import STATUS
 from sida.serve.schemas import Answer, OnePicture, Problem
@@ -27,7 +28,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def body(json: type[OnePicture] | Any, files: dict[str, Any]) -> dict[str, Any]:
+def body(json: type[BaseModel], files: dict[str, Any]) -> dict[str, Any]:
     """What OpenAPI says of a body that is a form or JSON."""
     schema = json.model_json_schema()
     wishes = {k: v for k, v in schema["properties"].items() if k not in ("image", "images")}

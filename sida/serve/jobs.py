@@ -87,10 +87,14 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, owner: str, uploads: list[Upload], wishes: Wishes) -> Job:
-        """Begin a batch. Raises Refusal with 429 where too many are being judged."""
+    def require_room(self) -> None:
+        """Raises Refusal with 429 where too many batches are being judged."""
         if len(self._tasks) >= WORKING:
             raise self._service.full(f"{WORKING} batches are being judged")
+
+    def start(self, owner: str, uploads: list[Upload], wishes: Wishes) -> Job:
+        """Begin a batch. Raises Refusal as `require_room`."""
+        self.require_room()
         job = Job(owner, len(uploads))
         self._jobs[job.id] = job
         task = asyncio.create_task(self._work(job, deque(uploads), wishes))
@@ -163,6 +167,7 @@ def routes(service: Service, jobs: Jobs) -> APIRouter:
     async def batch(http: Request) -> Response:
         """Accept pictures; what is answered is a job, to be asked for under `Location`."""
         with service.place(http) as owner:
+            jobs.require_room()
             uploads, wishes = await read_several(http, service.options)
             job = jobs.start(owner, uploads, wishes)
             service.keys.charge(owner, len(uploads))

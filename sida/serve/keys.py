@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sida.serve.refusal import Refusal
 from sida.settings import read_settings
@@ -33,6 +33,13 @@ class _KeyFile(BaseModel):
 
     keys: Annotated[list[Key], Field(min_length=1)]
 
+    @field_validator("keys")
+    @classmethod
+    def _different_names(cls, keys: list[Key]) -> list[Key]:
+        if len({key.name for key in keys}) < len(keys):
+            raise ValueError("two keys have the same name, expected a name for each")
+        return keys
+
 
 def read_keys(path: str | Path) -> tuple[Key, ...]:
     """The keys of a YAML file (`keys:`, a list of `name`, `sha256`, `per_minute`).
@@ -46,21 +53,21 @@ class KeyRing:
     """Finds the key of a request, and counts what it is used for; for one thread."""
 
     def __init__(self, keys: Sequence[Key], clock: Callable[[], float] = time.monotonic) -> None:
-        self._keys = keys
+        self._keys = {key.name: key for key in keys}
         self._clock = clock
         self._left = {key.name: (float(key.per_minute), clock()) for key in keys}
 
     def owner(self, headers: Mapping[str, str]) -> str:
-        """The name of the key that a request brings, which may ask now; "" where all may ask.
+        """The name of the key that a request brings; "" where no key is asked for.
 
-        Raises Refusal with 401 or 429.
+        Raises Refusal with 401.
         """
         if not self._keys:
             return NOBODY
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         given = hashlib.sha256((headers.get("x-api-key") or bearer).encode()).hexdigest()
         # All are compared, so that the time says nothing of which one it was.
-        found = [key for key in self._keys if hmac.compare_digest(key.sha256, given)]
+        found = [key for key in self._keys.values() if hmac.compare_digest(key.sha256, given)]
         if not found:
             raise Refusal(
                 401,
@@ -68,20 +75,17 @@ class KeyRing:
                 "this service asks for a key: send it as `Authorization: Bearer KEY`",
                 {"WWW-Authenticate": "Bearer"},
             )
-        self._require_left(found[0])
         return found[0].name
 
-    def charge(self, owner: str, pictures: int) -> None:
-        """Count pictures; what goes beyond the minute's is taken from the time to come."""
-        if owner != NOBODY:
-            left, at = self._left[owner]
-            self._left[owner] = (left - pictures, at)
-
-    def _require_left(self, key: Key) -> None:
-        now, each = self._clock(), 60 / key.per_minute
-        left, at = self._left[key.name]
+    def require_left(self, owner: str) -> None:
+        """Raises Refusal with 429 where the minute of a key is used up."""
+        if owner == NOBODY:
+            return
+        key, now = self._keys[owner], self._clock()
+        each = 60 / key.per_minute
+        left, at = self._left[owner]
         left = min(key.per_minute, left + (now - at) / each)
-        self._left[key.name] = (left, now)
+        self._left[owner] = (left, now)
         if left < 1:
             raise Refusal(
                 429,
@@ -89,3 +93,9 @@ class KeyRing:
                 f"{key.per_minute} pictures a minute are used up: ask again later",
                 {"Retry-After": str(1 + int((1 - left) * each))},
             )
+
+    def charge(self, owner: str, pictures: int) -> None:
+        """Count pictures; what goes beyond the minute's is taken from the time to come."""
+        if owner != NOBODY:
+            left, at = self._left[owner]
+            self._left[owner] = (left - pictures, at)

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -55,6 +56,7 @@ class Service:
         Raises Refusal with 401, 429 or 503; nothing of the body is read before.
         """
         owner = self.keys.owner(http.headers)
+        self.keys.require_left(owner)
         if not self.thread.alive:
             raise Refusal(503, "over_capacity", "the service is ending: ask another")
         if self.taken >= self.options.places:
@@ -75,29 +77,29 @@ class Service:
             {"Retry-After": str(after)},
         )
 
-    async def answer(
-        self, upload: Upload, wishes: Wishes, http: Http | None = None
-    ) -> dict[str, Any]:
-        """A verdict with what is drawn of it, or a failure, as JSON holds them.
+    async def judge(
+        self, upload: Upload, explain: bool, http: Http | None = None
+    ) -> Verdict | Failure:
+        """What the model says of a picture, counted, and kept where pictures are kept.
 
         Raises Refusal where it takes too long, or the client of `http` has gone away.
         """
-        request = Request(upload.data, explain=wishes.explain)
-        result = await self._result(request, http)
+        future = asyncio.wrap_future(self.thread.judge(Request(upload.data, explain=explain)))
+        result = await (future if http is None else self.in_time(future, http))
         self.metrics.pictures(result)
-        result = result.model_copy(update={"image": upload.name})
-        answer = result.model_dump(mode="json")
-        if isinstance(result, Failure):
-            return answer
-        if self.options.keep is not None:
-            await asyncio.to_thread(self._keep, result, upload)
-        if wishes.masks or wishes.overlays:
-            answer |= await asyncio.to_thread(self._drawn, result, upload, wishes)
-        return answer
+        if isinstance(result, Verdict) and self.options.keep is not None:
+            await asyncio.to_thread(_keep, self.options.keep, result, upload)
+        return result.model_copy(update={"image": upload.name})
 
-    async def _result(self, request: Request, http: Http | None) -> Verdict | Failure:
-        future = asyncio.wrap_future(self.thread.judge(request))
-        return await (future if http is None else self.in_time(future, http))
+    async def answer(
+        self, upload: Upload, wishes: Wishes, http: Http | None = None
+    ) -> dict[str, Any]:
+        """A verdict with what is drawn of it, or a failure, as JSON holds them; see `judge`."""
+        result = await self.judge(upload, wishes.explain, http)
+        answer = result.model_dump(mode="json")
+        if isinstance(result, Verdict) and (wishes.masks or wishes.overlays):
+            answer |= await asyncio.to_thread(_drawn, result, upload, wishes)
+        return answer
 
     async def in_time(self, work: Awaitable[T], http: Http) -> T:
         """What comes of the work, which is cancelled where it takes too long or nobody waits.
@@ -126,37 +128,38 @@ class Service:
             future.cancel()
             gone.cancel()
 
-    def _drawn(self, verdict: Verdict, upload: Upload, wishes: Wishes) -> dict[str, str | None]:
-        """What is wanted of mask and overlay in base64; None where there is no mask."""
-        mask, probability = verdict.mask, verdict.probability_map
-        drawn: dict[str, str | None] = {}
-        if wishes.masks:
-            drawn["mask_png"] = None if mask is None else _text(png_bytes(mask))
-            levels = None if probability is None else np.rint(255 * probability).astype(np.uint8)
-            drawn["probability_png"] = None if levels is None else _text(png_bytes(levels))
-        if wishes.overlays:
-            drawn["overlay_png"] = None
-            if mask is not None:
-                pixels = read_picture(upload.data).pixels
-                drawn["overlay_png"] = _text(png_bytes(overlay(pixels, mask)))
-        return drawn
-
-    def _keep(self, verdict: Verdict, upload: Upload) -> None:
-        """Keep a picture under its hash; a disk that refuses costs the keeping alone."""
-        assert self.options.keep is not None
-        kind = verdict.format or "bin"
-        place = self.options.keep / f"{verdict.sha256}{SUFFIXES.get(kind, f'.{kind.lower()}')}"
-        try:
-            if not place.exists():
-                write_bytes(place, upload.data)
-        except (SidaError, OSError) as error:
-            log.error("a picture was not kept: %s", error)
-
 
 async def _gone(http: Http) -> None:
     """Return when the client has gone away; its body was read before."""
     while (await http.receive())["type"] != "http.disconnect":
         pass
+
+
+def _drawn(verdict: Verdict, upload: Upload, wishes: Wishes) -> dict[str, str | None]:
+    """What is wanted of mask and overlay in base64; None where there is no mask."""
+    mask, probability = verdict.mask, verdict.probability_map
+    drawn: dict[str, str | None] = {}
+    if wishes.masks:
+        drawn["mask_png"] = None if mask is None else _text(png_bytes(mask))
+        levels = None if probability is None else np.rint(255 * probability).astype(np.uint8)
+        drawn["probability_png"] = None if levels is None else _text(png_bytes(levels))
+    if wishes.overlays:
+        drawn["overlay_png"] = None
+        if mask is not None:
+            pixels = read_picture(upload.data).pixels
+            drawn["overlay_png"] = _text(png_bytes(overlay(pixels, mask)))
+    return drawn
+
+
+def _keep(folder: Path, verdict: Verdict, upload: Upload) -> None:
+    """Keep a picture under its hash; a disk that refuses costs the keeping alone."""
+    kind = verdict.format or "bin"
+    place = folder / f"{verdict.sha256}{SUFFIXES.get(kind, f'.{kind.lower()}')}"
+    try:
+        if not place.exists():
+            write_bytes(place, upload.data)
+    except (SidaError, OSError) as error:
+        log.error("a picture was not kept: %s", error)
 
 
 def _text(png: bytes) -> str:

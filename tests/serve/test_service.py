@@ -87,20 +87,33 @@ def test_without_a_key_nothing_is_answered(headers) -> None:
 def test_a_key_is_good_for_so_many_pictures_a_minute() -> None:
     now = 0.0
     ring = KeyRing([KEY], lambda: now)
-    bring = {"authorization": "Bearer secret"}
+    desk = ring.owner({"authorization": "Bearer secret"})
+    assert desk == "desk"
     for _ in range(60):
-        ring.charge(ring.owner(bring), 1)
+        ring.require_left(desk)
+        ring.charge(desk, 1)
     with pytest.raises(Refusal) as caught:
-        ring.owner(bring)
+        ring.require_left(desk)
     assert caught.value.status == 429
     assert caught.value.headers == {"Retry-After": "2"}
     now = 1.1
-    ring.charge(ring.owner(bring), 10)  # a batch may go beyond what is left
+    ring.require_left(desk)
+    ring.charge(desk, 10)  # a batch may go beyond what is left
     now = 9.0
     with pytest.raises(Refusal):
-        ring.owner(bring)
+        ring.require_left(desk)
     now = 12.0
-    assert ring.owner(bring) == "desk"
+    ring.require_left(desk)
+
+
+def test_a_key_that_is_used_up_may_still_look_at_its_job() -> None:
+    key = KEY.model_copy(update={"per_minute": 1})
+    headers = {"x-api-key": "secret"}
+    with serving(Held(), keys=(key,)) as client:
+        files = [("file", picture())] * 3
+        begun = client.post("/v1/detect/batch", files=files, headers=headers)
+        assert post(client, headers=headers).status_code == 429
+        assert client.get(begun.headers["location"], headers=headers).status_code == 200
 
 
 def test_keys_come_from_a_file(tmp_path) -> None:
@@ -109,4 +122,7 @@ def test_keys_come_from_a_file(tmp_path) -> None:
     assert read_keys(place) == (KEY,)
     place.write_text("keys:\n- name: desk\n  sha256: secret\n")
     with pytest.raises(ConfigError, match="sha256"):
+        read_keys(place)
+    place.write_text("keys:\n" + 2 * f"- name: desk\n  sha256: {KEY.sha256}\n")
+    with pytest.raises(ConfigError, match="the same name"):
         read_keys(place)

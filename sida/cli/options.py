@@ -1,0 +1,38 @@
+"""Options that several verbs have, said once."""
+
+from typing import Annotated, Literal
+
+import typer
+
+__all__ = [
+    "BatchSize",
+    "Device",
+    "Dtype",
+    "DtypeName",
+    "ModelName",
+    "Quantize",
+    "RandomWeights",
+]
+
+DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
+
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="A name of `sida models` (tiny if left out), a folder, or a hub name."
+    ),
+]
+RandomWeights = Annotated[
+    str | None,
+    typer.Option(metavar="PRESET|FILE", help="An untrained model of these sizes instead."),
+]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ...")]
+Dtype = Annotated[
+    DtypeName, typer.Option(help="Number type; auto is float32 on the CPU, else bfloat16.")
+]
+Quantize = Annotated[
+    str | None, typer.Option(metavar="KIND", help="Smaller language model: int8, int4 or fp8.")
+]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Pictures a pass; chosen if left out.")
+]
