@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sida.cli.detect import DTypes, load
+from sida.cli.detect import load
 from sida.cli.edge import say, sentence
+from sida.cli.options import Device, Dtype, ModelName, Quantize
 from sida.errors import InputError, SidaError
 
 if TYPE_CHECKING:
@@ -38,23 +39,10 @@ def chat(
     picture: Annotated[
         str | None, typer.Argument(metavar="[PICTURE]", help="What to talk about.")
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="A name of `sida models` (tiny if left out), a folder, or a hub name.",
-        ),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ...")
-    ] = "auto",
-    dtype: Annotated[
-        DTypes, typer.Option(help="Number type; auto is float32 on the CPU, else bfloat16.")
-    ] = "auto",
-    quantize: Annotated[
-        str | None,
-        typer.Option(metavar="KIND", help="Smaller language model: int8, int4 or fp8."),
-    ] = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    quantize: Quantize = None,
 ) -> None:
     """Ask about a picture. A line is a question or a command; /help lists the commands.
 
