@@ -3,6 +3,7 @@
 detector = Detector.load("tiny")
 verdict = detector.detect("photo.jpg", explain=True)
 for verdict in detector.detect_many(paths): ...
+for piece in detector.chat("photo.jpg").ask("Is the light right?"): ...
 """
 
 import time
@@ -20,7 +21,8 @@ from sida.evidence.cues import Cue, measure
 from sida.evidence.provenance import inspect
 from sida.evidence.wording import claims, facts_text, parse
 from sida.image.ahead import read_or_error, work_ahead
-from sida.image.read import Picture
+from sida.image.read import MAX_PIXELS, Picture
+from sida.inference.conversation import Conversation
 from sida.inference.device import out_of_memory, resolve
 from sida.inference.engine import Begun, Engine, Judged, Text, WantsMask
 from sida.inference.memory import fitting_batch, keep_freed, micro_batches, within_memory
@@ -91,7 +93,12 @@ class Detector:
 
     On a CPU the first one changes how the C library of the process keeps memory
     (`sida.inference.memory.keep_freed`).
+
+    Attributes:
+        max_pixels: larger pictures are refused by their header.
     """
+
+    max_pixels = MAX_PIXELS
 
     def __init__(
         self, loaded: Loaded, batch_size: int | Literal["auto"] = 4, quantize: str | None = None
@@ -198,9 +205,7 @@ class Detector:
             PictureError: it cannot be read or judged; its text says why.
         """
         (result,) = self.run([Request(picture, masks, explain, provenance)])
-        if isinstance(result, Failure):
-            raise PictureError(result.message, result.error)
-        return result
+        return _or_raise(result)
 
     def detect_many(
         self,
@@ -218,9 +223,26 @@ class Detector:
         for batch in micro_batches(ready, self.batch_size):
             yield from self._judge(batch)
 
+    def chat(self, picture: Source, history: Sequence[tuple[str, str]] = ()) -> Conversation:
+        """Judge one picture and be ready to be asked about it.
+
+        Args:
+            picture: as `detect` takes it.
+            history: questions with their answers that came before.
+
+        Raises:
+            PictureError: it cannot be read or judged; its text says why.
+        """
+        explain = self.engine.explains and not self.engine.talks
+        ready = self._read(Request(picture, explain=explain))
+        if isinstance(ready, _Broken):
+            raise ready.picture
+        (result,) = self._judge([ready])
+        return Conversation(self.engine, _or_raise(result), ready.seen, history)
+
     def _read(self, request: Request) -> _Ready | _Broken:
         """Decode a picture and cut it into windows; threads do this while others are judged."""
-        picture = read_or_error(request.picture)
+        picture = read_or_error(request.picture, self.max_pixels)
         if isinstance(picture, PictureError):
             return _Broken(request, picture)
         # A CPU that computes masks has better things to do than cut windows nobody may want.
@@ -388,6 +410,12 @@ def _explanation(written: Text, cues: Sequence[Cue]) -> Explanation:
 
 def _wants_mask(masks: MaskWish, label: str) -> bool:
     return masks == "all" or masks == label == "tampered"
+
+
+def _or_raise(result: Verdict | Failure) -> Verdict:
+    if isinstance(result, Failure):
+        raise PictureError(result.message, result.error)
+    return result
 
 
 def _provenance(request: Request) -> Provenance | None:

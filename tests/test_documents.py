@@ -47,6 +47,7 @@ NOT_RUN = {
     "make cpu-run": "takes minutes",
     "bash .ci/run": "would run this test again",
     "pip install sida": "needs a network",
+    "pip install 'sida[serve]'": "needs a network",
     "sida evaluate pictures/val --explanations "
     "--similarity sentence-transformers/all-MiniLM-L6-v2 --out explained": "needs a network",
     "sida evaluate pictures/val --baseline hf:models/detector --labels fake=not_real,nature=real "
@@ -99,6 +100,28 @@ NOT_RUN = {
             "cp deploy/sida.service /etc/systemd/system/ && systemctl enable --now sida",
         ),
         "needs an engine for containers, a network or systemd; test_deploy.py checks the files",
+    ),
+    **dict.fromkeys(
+        (
+            "sida serve --port 8000",
+            "curl -s -F file=@examples/tampered/bench.jpg http://127.0.0.1:8000/v1/detect | j"
+            "q -c '[.image, .label, .probabilities, .mask.area]'",
+            "curl -s -F file=@examples/tampered/bench.jpg -F masks=true http://127.0.0.1:8000"
+            "/v1/detect | jq -r .mask_png | base64 -d > mask.png",
+            "curl -s -F file=@serve.log http://127.0.0.1:8000/v1/detect",
+            "job=$(curl -s -F file=@examples/real/heath.jpg -F file=@examples/full_synthetic/"
+            "wall.jpg http://127.0.0.1:8000/v1/detect/batch | jq -r .id)",
+            "curl -s -H 'Accept: text/event-stream' http://127.0.0.1:8000/v1/jobs/$job | cut "
+            "-c 1-70",
+            "curl -s http://127.0.0.1:8000/v1/jobs/$job | jq -c '[.state, .done, .total, .res"
+            "ults[].label]'",
+            "openssl rand -hex 32 > desk.key",
+            "printf 'keys:\\n- name: desk\\n  sha256: %s\\n  per_minute: 600\\n' $(tr -d '\\n' < d"
+            "esk.key | sha256sum | cut -d ' ' -f 1) > keys.yaml",
+            "sida serve --keys keys.yaml",
+            'curl -s -H "Authorization: Bearer $(cat desk.key)" http://127.0.0.1:8000/v1/models',
+        ),
+        "needs a running service; tests/serve asks the same",
     ),
 }
 """Command: why it is not run here."""

@@ -10,6 +10,7 @@ import typer
 import sida
 from sida.cli import (
     benchmark,
+    chat,
     convert,
     data,
     detect,
@@ -18,6 +19,7 @@ from sida.cli import (
     inspect,
     models,
     report,
+    serve,
     train,
 )
 from sida.cli.edge import Verbs
@@ -55,7 +57,10 @@ def sida_(
     """
 
 
-for verb in (detect, inspect, report, data, forge, train, evaluate, models, convert, benchmark):
+for verb in (
+    *(detect, chat, inspect, report, serve),
+    *(data, forge, train, evaluate, models, convert, benchmark),
+):
     verb.register(app)
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TypeVar
 
 from sida.errors import PictureError
-from sida.image.read import Picture, Source, read_picture
+from sida.image.read import MAX_PIXELS, Picture, Source, read_picture
 
 __all__ = ["read_ahead", "read_or_error", "work_ahead"]
 
@@ -53,10 +53,10 @@ def work_ahead(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def read_or_error(source: Source) -> Picture | PictureError:
+def read_or_error(source: Source, max_pixels: int = MAX_PIXELS) -> Picture | PictureError:
     """Read a picture; what is wrong with it is returned."""
     try:
-        return read_picture(source)
+        return read_picture(source, max_pixels=max_pixels)
     except PictureError as error:
         return error
     except MemoryError:

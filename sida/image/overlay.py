@@ -4,6 +4,7 @@ Nothing is told by hue alone: a region has a white line on a dark one around it,
 grows lighter with the probability, so both can be read by the colour-blind and in grey print.
 """
 
+import io
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sida.files import write_whole
 
-__all__ = ["heat_map", "overlay", "save_png", "side_by_side"]
+__all__ = ["heat_map", "overlay", "png_bytes", "save_png", "side_by_side"]
 
 Pixels = NDArray[np.uint8]
 
@@ -99,6 +100,13 @@ def save_png(path: str | Path, pixels: NDArray[Any]) -> None:
     """
     with write_whole(path) as temporary:
         Image.fromarray(_levels(pixels)).save(temporary, format="PNG")
+
+
+def png_bytes(pixels: NDArray[Any]) -> bytes:
+    """What `save_png` writes."""
+    stream = io.BytesIO()
+    Image.fromarray(_levels(pixels)).save(stream, format="PNG")
+    return stream.getvalue()
 
 
 def _region(pixels: Pixels, mask: NDArray[Any], threshold: float) -> NDArray[np.bool_]:

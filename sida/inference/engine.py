@@ -11,7 +11,7 @@ import torch
 from sida.errors import PictureError
 from sida.inference.attention import fuse
 from sida.inference.generate import generate_together
-from sida.inference.language import Past, prefill
+from sida.inference.language import ROOM, Past, prefill
 from sida.model.inputs import Inputs
 from sida.model.processor import HasPixels, SidaProcessor
 from sida.model.prompt import IMAGE_TOKEN, conversation
@@ -106,6 +106,11 @@ class Engine:
         """Whether the model was trained to write explanations."""
         return self.processor.tokenizer.end_id is not None
 
+    @property
+    def talks(self) -> bool:
+        """Whether it answers questions: a model that goes on from facts has learned only that."""
+        return not self.model.config.facts
+
     def judge(self, pictures: Sequence[HasPixels], wants_mask: Sequence[WantsMask]) -> list[Judged]:
         """Judge a micro-batch without explanations; as `judge_each`, but all or nothing.
 
@@ -186,6 +191,16 @@ class Engine:
         hidden = prefill(self.model.language, embeds, past, read)
         logits = self.model.classify(hidden[:, 0])
         return Looked(logits, self.model.mask_prompts(logits, hidden[:, 1:])[:, 0], state, past)
+
+    @torch.inference_mode()
+    def begin(self, picture: HasPixels) -> Past:
+        """Keys and values up to the end of the picture, for a conversation that goes on from it."""
+        inputs, _ = self.processor([picture], masks=False)
+        tokens, _ = self.model.image_tokens(inputs.to(self.model.device, self.model.dtype))
+        ids = torch.tensor([[IMAGE_TOKEN]], device=tokens.device)
+        past = Past(self._prefix.layers, self._prefix.length, ROOM)
+        prefill(self.model.language, self.model.embed(ids, tokens), past, read=[-1])
+        return past
 
     def _masks(
         self,

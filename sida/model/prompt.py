@@ -4,6 +4,7 @@ The texts are facts of the published model, its slips of spelling included.
 """
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ __all__ = [
     "conversation",
     "encode",
     "fixed_question",
+    "later_question",
     "neutral",
     "stem",
 ]
@@ -60,11 +62,12 @@ CHAT_REPLIES = {
 
 @dataclass(frozen=True)
 class Template:
-    """What stands around a question, and what ends its answer."""
+    """What stands around a question, what ends its answer, and what comes before a later one."""
 
     before: str
     after: str
     end: str
+    again: str
 
     def prompt(self, question: str) -> str:
         """The text up to where the answer begins; the picture comes first."""
@@ -77,6 +80,7 @@ TEMPLATES = {
         "assistant gives helpful, detailed, and polite answers to the human's questions. USER: ",
         after=" ASSISTANT:",
         end="</s>",
+        again="USER: ",
     ),
     "llava_llama_2": Template(
         before="[INST] <<SYS>>\nYou are a helpful language and vision assistant. You are able to "
@@ -84,6 +88,7 @@ TEMPLATES = {
         "of tasks using natural language.\n<</SYS>>\n\n",
         after=" [/INST]",
         end=" </s>",
+        again="<s>[INST] ",
     ),
 }
 
@@ -154,6 +159,15 @@ def build_prompt(tokenizer: Tokenizer, question: str, template: str = "llava_v1"
     ids = encode(tokenizer, TEMPLATES[template].prompt(question.replace("<image>", "")))
     place = ids.index(IMAGE_TOKEN)
     return Prompt(tuple(ids[:place]), tuple(ids[place + 1 :]))
+
+
+def later_question(
+    tokenizer: Tokenizer, question: str, template: str = "llava_v1"
+) -> tuple[int, ...]:
+    """Ids of a question that follows an answer's end, up to where its own answer begins."""
+    around = TEMPLATES[template]
+    text = f"{around.again}{question.replace('<image>', '')}{around.after}"
+    return tuple(tokenizer.encode(text, bos=False))
 
 
 def fixed_question(tokenizer: Tokenizer, template: str = "llava_v1") -> Prompt:
@@ -227,9 +241,10 @@ def conversation(
     )
 
 
-def neutral(question: str) -> str:
+def neutral(question: str, keep: Container[str] = ()) -> str:
     """A user's text without markers and special tokens, which could move what is read. Ours."""
-    unsafe = re.compile("|".join(map(re.escape, (*MARKERS, *SPECIAL, "<image>"))))
+    tokens = [token for token in (*MARKERS, *SPECIAL, "<image>") if token not in keep]
+    unsafe = re.compile("|".join(map(re.escape, tokens)))
     while unsafe.search(question):
         question = unsafe.sub("", question)
     return question

@@ -118,10 +118,13 @@ class Tokenizer:
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of ids as transformers 4.31 puts it: a blank around added tokens."""
+        """Text of ids as transformers 4.31 puts it: a blank around added tokens.
+
+        Ids beyond the last token, which a model with more rows can write, have no text.
+        """
         groups: list[str] = []
         run: list[int] = []
-        for i in [*ids, None]:
+        for i in [*(i for i in ids if i < len(self)), None]:
             if i is not None and self.tokens.get(i) not in self.added:
                 run.append(i)
                 continue

@@ -37,6 +37,21 @@ class Request:
 
 
 @dataclass
+class FakeConversation:
+    """Repeats what it is asked, word by word; `pause` comes before each."""
+
+    verdict: Verdict
+    pause: Callable[[], None]
+    complete: bool = True
+
+    def ask(self, text: str) -> Iterator[str]:
+        for word in ["You", " asked:", *(f" {word}" for word in text.split())]:
+            self.pause()
+            yield word
+        self.complete = "long" not in text
+
+
+@dataclass
 class FakeDetector:
     """Says what the file's name says, `synthetic` or `tampered`, else real; notes its loading."""
 
@@ -66,6 +81,12 @@ class FakeDetector:
             name = str(picture.name)
             label = LABELS[("synthetic" in name) + 2 * ("tampered" in name)]
             yield self._verdict(request, picture, label)
+
+    def chat(self, picture: Any) -> FakeConversation:
+        (result,) = self.run([Request(picture)])
+        if isinstance(result, Failure):
+            raise PictureError(result.message, result.error)
+        return FakeConversation(result, lambda: self.before(Request("a word")))
 
     def _verdict(self, request: Request, picture: Any, label: str) -> Verdict:
         shares = {each: 0.9 if each == label else 0.05 for each in LABELS}

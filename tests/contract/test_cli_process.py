@@ -52,7 +52,7 @@ def test_version_and_help() -> None:
         assert f"\n  {verb} " in shown.stdout
 
 
-@pytest.mark.parametrize("verb", ["detect", "models", "convert", "train"])
+@pytest.mark.parametrize("verb", ["detect", "serve", "models", "convert", "train"])
 def test_each_help_has_an_example(verb: str) -> None:
     shown = run(verb, "--help").stdout
     assert "Example" in shown

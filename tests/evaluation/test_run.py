@@ -12,6 +12,7 @@ import pytest
 from sida.errors import ConfigError, DataError, InputError
 from sida.evaluation import Options, Shard, evaluate, judging
 from sida.evaluation.detecting import DetectorJudge
+from tests.browser import browser
 from tests.evaluation.made import random_predictions, write
 from tests.small import labelled_folder, small_detector
 
@@ -210,14 +211,6 @@ def test_a_run_of_other_weights_is_not_gone_on_with(
     detector.model = detector.model.model_copy(update={"digest": "1" * 64})
     with pytest.raises(ConfigError, match="whose model differ"):
         evaluate([labelled], evaluated, judge=lambda: DetectorJudge(detector), resume=True)
-
-
-def browser() -> str:
-    """A headless browser's command."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if (found := shutil.which(name)) is not None:
-            return found
-    pytest.skip("needs a browser: install chromium")
 
 
 @pytest.mark.slow

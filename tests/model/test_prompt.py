@@ -191,11 +191,26 @@ def test_any_question_gives_one_place_for_the_picture(tokenizers, text):
     assert IMAGE_TOKEN not in (*prompt.before, *prompt.after)
 
 
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_later_question_is_the_template_again(tokenizers, template):
+    """Encoded apart, since an answer's end stands before it."""
+    tokenizer, around = tokenizers["detection"], TEMPLATES[template]
+    asked = prompts.later_question(tokenizer, "And <image>where?", template)
+    whole = tokenizer.encode(f"A.{around.end}{around.again}And where?{around.after}")
+    assert whole[-len(asked) :] == list(asked)
+
+
 def test_a_tokenizer_survives_saving(tokenizers, tmp_path):
     tokenizers["description"].save(tmp_path)
     loaded = Tokenizer.load(tmp_path)
     assert loaded.added == tokenizers["description"].added
     assert loaded.encode("It is [SEG].") == tokenizers["description"].encode("It is [SEG].")
+
+
+def test_ids_without_a_token_have_no_text(tokenizers):
+    tokenizer = tokenizers["detection"]
+    ids = tokenizer.encode("It is [SEG].")
+    assert tokenizer.decode([32004, *ids, 40_000]) == tokenizer.decode(ids)
 
 
 def test_one_more_token_comes_last(tokenizers):

@@ -1,0 +1,111 @@
+"""`create_app`: the service as an ASGI app, put together; each route has a module of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+import sida
+from sida.detector import Detector
+from sida.serve import chat, detect, documentation, jobs, refusal
+from sida.serve.headers import Guarded
+from sida.serve.metrics import Counted
+from sida.serve.options import Options
+from sida.serve.schemas import Listed, Model
+from sida.serve.service import Service
+
+__all__ = ["create_app"]
+
+PAGE = Path(__file__).with_name("page")
+
+
+def create_app(detector: Detector, options: Options | None = None) -> FastAPI:
+    """An app that judges with a detector, which nobody else may use from now on.
+
+    Its shutdown waits until all that was accepted is judged.
+    """
+    service = Service(detector, options or Options())
+    batches = jobs.Jobs(service)
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await batches.finish()
+        await asyncio.to_thread(service.thread.close)
+
+    app = FastAPI(
+        title="sida",
+        summary="Is a picture real, fully synthetic or tampered; where; and why.",
+        version=sida.__version__,
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.include_router(detect.routes(service))
+    app.include_router(jobs.routes(service, batches))
+    app.include_router(chat.routes(service))
+    app.include_router(_probes(service))
+    app.include_router(documentation.routes())
+    app.include_router(_page(app))
+    refusal.register(app)
+    if service.options.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=service.options.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "Last-Event-ID"],
+            expose_headers=["Location", "Retry-After"],
+        )
+    app.add_middleware(Guarded)
+    app.add_middleware(Counted, metrics=service.metrics)
+    return app
+
+
+def _probes(service: Service) -> APIRouter:
+    """What watches the service, and asks what it serves."""
+    router = APIRouter(tags=["operation"])
+
+    @router.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok"}
+
+    @router.get("/readyz", responses={503: {"description": "Nothing would be judged."}})
+    async def readyz() -> Response:
+        """The model's thread is at work."""
+        if service.thread.alive:
+            return JSONResponse({"status": "ready", "model": service.model.name})
+        return JSONResponse({"status": "ending"}, 503)
+
+    @router.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Figures for Prometheus."""
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    @router.get("/v1/models")
+    async def models(http: Request) -> Model:
+        """The model that is served, in OpenAI's form."""
+        service.keys.owner(http.headers)
+        return Model(data=[Listed(id=service.model.name, sida=service.model)])
+
+    return router
+
+
+def _page(app: FastAPI) -> APIRouter:
+    """The page for people; where the package has none, the documentation takes its place."""
+    router = APIRouter(include_in_schema=False)
+    if PAGE.is_dir():
+        app.mount("/page", StaticFiles(directory=PAGE), name="page")
+
+    @router.get("/")
+    async def index() -> Response:
+        if PAGE.is_dir():
+            return FileResponse(PAGE / "index.html")
+        return RedirectResponse("/docs")
+
+    return router

@@ -1,0 +1,155 @@
+// A verdict in words: how sure, what that means, why, and what the file says.
+
+import { light, percent, whileAt } from "./viewer.js";
+
+const find = (id) => document.getElementById(id);
+const WORDS = { real: "real", full_synthetic: "fully synthetic", tampered: "tampered" };
+const MEANING = {
+  real: "Nothing was found that speaks for an alteration or a generator. That does not prove that the picture is genuine, nor that it shows what it is said to show.",
+  full_synthetic: "The picture looks to the model as if a generator had made all of it.",
+  tampered: "The picture looks to the model like a photograph of which a part was altered.",
+};
+const SIGNS = { real: "○", full_synthetic: "◆", tampered: "◐" };
+const WEAK = [
+  "Pictures that were made small, compressed hard, filtered, photographed from a screen or sent through messengers: traces get lost.",
+  "Generators and editing tools that are newer than its training.",
+  "Small alterations, and those that an ordinary camera or editor makes as well.",
+  "It does not know people, places or events: a genuine photograph in a wrong context is real to it.",
+];
+const WEAK_BY_MODEL = {
+  tiny: "tiny is a small model for trying things out: on sources that it never saw it is hardly better than chance, and its masks find little more than marking everything would. Do not decide anything by it.",
+};
+const PARTS = [["type", "Type"], ["areas", "Areas"], ["content", "Tampered content"]];
+const HEADINGS = [["lighting", "Lighting"], ["edges", "Edges"], ["resolution", "Resolution"], ["shadows", "Shadows"]];
+
+function make(tag, text = "", more = {}) {
+  const element = Object.assign(document.createElement(tag), more);
+  element.textContent = text;
+  return element;
+}
+
+/** A sentence for lists and for those who listen. */
+export function summary(verdict) {
+  const share = percent(verdict.probabilities[verdict.label]);
+  return verdict.inconclusive
+    ? `inconclusive, leaning to ${WORDS[verdict.label]} (${share})`
+    : `${WORDS[verdict.label]} (${share})`;
+}
+
+export function showVerdict(verdict) {
+  const { label, inconclusive, calibrated, probabilities } = verdict;
+  const headline = find("headline");
+  headline.className = `headline ${inconclusive ? "unsure" : `is-${label}`}`;
+  headline.dataset.sign = inconclusive ? "?" : SIGNS[label];
+  headline.textContent = inconclusive ? "Inconclusive" : WORDS[label][0].toUpperCase() + WORDS[label].slice(1);
+  find("meaning").textContent = inconclusive
+    ? `By its own calibration the model should not be relied on here. It leans to ${WORDS[label]}.`
+    : MEANING[label];
+  find("bars").replaceChildren(...Object.entries(WORDS).flatMap(([name, words]) => {
+    const bar = make("i", "", { className: `is-${name}` });
+    bar.setAttribute("aria-hidden", "true");
+    bar.style.setProperty("--share", `${100 * probabilities[name]}%`);
+    const style = name === label ? "largest" : "";
+    return [make("span", words, { className: style }), bar, make("span", percent(probabilities[name]), { className: `number ${style}` })];
+  }));
+  find("calibrated").textContent = calibrated
+    ? "Calibrated: the percentages were fitted to pictures that the model had not learned from. On other kinds of pictures they can be off."
+    : "Not calibrated: read the percentages as an order, not as chances.";
+  list("warnings", verdict.warnings);
+  const own = WEAK_BY_MODEL[verdict.model.name];
+  find("weak").replaceChildren(...[...(own ? [own] : []), ...WEAK].map((text) => make("li", text)));
+  showFacts(verdict);
+}
+
+/** Where the mask is, in a sentence. */
+export function whereWords(verdict) {
+  const mask = verdict.mask;
+  if (mask === null) return `No mask: the picture was judged ${WORDS[verdict.label]}.`;
+  if (mask.regions.length === 0) return "The mask is empty: no pixel is above its threshold.";
+  const count = mask.regions.length === 1 ? "one region" : `${mask.regions.length} regions`;
+  return `${percent(mask.area)} of the picture is marked, in ${count}. Marked is where the model gives an alteration more than ${mask.threshold}.`;
+}
+
+export function showExplanation(explanation) {
+  find("why").hidden = explanation === null;
+  if (explanation === null) return;
+  const left = explanation.claims.map((claim, i) => ({ ...claim, i }));
+  const sections = [...PARTS, ...HEADINGS]
+    .map(([name, heading]) => [heading, explanation[name] ?? explanation.inconsistencies[name]])
+    .filter(([, text]) => text);
+  if (sections.length === 0) sections.push(["In its own form", explanation.text]);
+  find("text").replaceChildren(...sections.flatMap(([heading, text]) => {
+    const said = make("dd");
+    said.append(...linked(text, left));
+    return [make("dt", heading), said];
+  }));
+  if (!explanation.complete) find("text").append(make("dd", "The text was cut: it reached the most words that the model may write."));
+  const rows = explanation.claims.map((claim, i) => {
+    const row = make("tr", "", { id: `evidence-${i}`, tabIndex: -1 });
+    row.append(make("td", claim.text), make("td", claim.cue), number(claim.inside), number(claim.outside));
+    whileAt(row, (on) => lightClaim(i, on));
+    return row;
+  });
+  find("evidence").hidden = rows.length === 0;
+  find("evidence").tBodies[0].replaceChildren(...rows);
+}
+
+/** A text whose claims are links to their evidence. A claim is linked once, where it comes first. */
+function linked(text, left) {
+  const place = left.map((claim) => text.indexOf(claim.text)).map((at, i) => ({ at, i })).filter(({ at }) => at >= 0)
+    .sort((a, b) => a.at - b.at)[0];
+  if (place === undefined) return [text];
+  const [claim] = left.splice(place.i, 1);
+  const link = make("a", claim.text, { href: `#evidence-${claim.i}`, className: "claim" });
+  whileAt(link, (on) => lightClaim(claim.i, on));
+  const end = place.at + claim.text.length;
+  return [text.slice(0, place.at), link, ...linked(text.slice(end), left)];
+}
+
+/** Show a claim's evidence: its row, and the regions that it was measured in. */
+function lightClaim(i, on) {
+  find(`evidence-${i}`)?.classList.toggle("lit", on);
+  light(on);
+}
+
+export function showProvenance(provenance) {
+  find("provenance").hidden = provenance === null;
+  if (provenance === null) return;
+  list("contradictions", provenance.contradictions);
+  table("declared", provenance.declared, (each) => [spaced(each.name), words(each.value), each.source, each.state]);
+  table("measured", provenance.measured, (each) => [
+    spaced(each.name), [words(each.value), each.unit].filter(Boolean).join(" "), each.meaning, each.limits,
+  ]);
+}
+
+function table(id, entries, cells) {
+  find(id).hidden = entries.length === 0;
+  find(id).tBodies[0].replaceChildren(...entries.map((each) => {
+    const row = make("tr");
+    row.append(...cells(each).map((text) => make("td", text)));
+    return row;
+  }));
+}
+
+function list(id, texts) {
+  find(id).hidden = texts.length === 0;
+  find(id).replaceChildren(...texts.map((text) => make("li", text)));
+}
+
+function showFacts(verdict) {
+  const facts = {
+    Size: `${verdict.width} × ${verdict.height}`, Format: verdict.format, SHA256: verdict.sha256,
+    Model: `${verdict.model.name}, version ${verdict.model.version}`, "Model’s digest": verdict.model.digest,
+    Took: `${verdict.seconds.toFixed(1)} s`,
+  };
+  find("facts").replaceChildren(...Object.entries(facts).filter(([, value]) => value).map(([name, value]) => {
+    const pair = make("div"), said = make("dd");
+    said.append(make(value.length > 40 ? "code" : "span", value));
+    pair.append(make("dt", name), said);
+    return pair;
+  }));
+}
+
+const number = (value) => make("td", value.toFixed(2), { className: "number" });
+const spaced = (name) => name.replaceAll("_", " ");
+const words = (value) => (typeof value === "string" ? value : JSON.stringify(value));

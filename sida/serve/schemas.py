@@ -1,0 +1,97 @@
+"""What goes in and out as JSON. Verdicts are `sida.verdict`'s; here is what stands around them."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sida.errors import FailureCode
+from sida.verdict import ModelInfo, Verdict
+
+__all__ = [
+    "BATCH",
+    "Answer",
+    "JobState",
+    "Listed",
+    "Model",
+    "OnePicture",
+    "Problem",
+    "SeveralPictures",
+    "Wishes",
+    "Word",
+]
+
+BATCH = 32
+"""Most pictures of one batch."""
+
+Word = FailureCode | Literal["bad_request", "not_allowed", "over_capacity", "too_slow", "defect"]
+"""A failure's codes, and those of requests that never came to a picture."""
+
+Base64 = Annotated[str, Field(description="A picture's file in base64, or as a data: URI.")]
+
+
+class Problem(BaseModel):
+    """`sida.failure/1`, also for requests that never came to a picture."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
+
+    schema_id: Literal["sida.failure/1"] = Field("sida.failure/1", alias="schema")
+    image: str | None = None
+    error: Word
+    message: str
+
+
+class Wishes(BaseModel):
+    """What is wanted beside the verdict."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    explain: bool = Field(False, description="Let the model write why.")
+    masks: bool = Field(False, description="Send the mask, 0 or 255, and its probabilities as PNG.")
+    overlays: bool = Field(False, description="Send the picture with its mask drawn over it.")
+
+
+class OnePicture(Wishes):
+    """A picture as JSON."""
+
+    image: Base64
+
+
+class SeveralPictures(Wishes):
+    """Pictures of a batch as JSON."""
+
+    images: Annotated[list[Base64], Field(min_length=1, max_length=BATCH)]
+
+
+class Answer(Verdict):
+    """A verdict; PNGs are in base64, there where asked for, null where there is no mask."""
+
+    mask_png: str | None = None
+    probability_png: str | None = None
+    overlay_png: str | None = None
+
+
+class JobState(BaseModel):
+    """How far a batch has come; `results` has an answer or a failure for each picture, in order."""
+
+    id: str
+    state: Literal["working", "done"]
+    done: int
+    total: int
+    results: list[Answer | Problem]
+
+
+class Listed(BaseModel):
+    """A model, in OpenAI's form; `sida` says which weights they are."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str = "sida"
+    sida: ModelInfo
+
+
+class Model(BaseModel):
+    """The list of models, which has one."""
+
+    object: Literal["list"] = "list"
+    data: list[Listed]

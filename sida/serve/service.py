@@ -1,0 +1,166 @@
+"""What every route needs: a place, the model's answer, what is drawn and kept of it."""
+
+import asyncio
+import base64
+import logging
+import math
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from fastapi import Request as Http
+
+from sida.detector import Detector, Request
+from sida.errors import SidaError
+from sida.files import write_bytes
+from sida.image.overlay import overlay, png_bytes
+from sida.image.read import read_picture
+from sida.serve.keys import KeyRing
+from sida.serve.metrics import Metrics
+from sida.serve.options import Options
+from sida.serve.queue import ModelThread
+from sida.serve.refusal import Refusal
+from sida.serve.schemas import Wishes
+from sida.serve.uploads import Upload
+from sida.verdict import Failure, Verdict
+
+__all__ = ["Service"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "HEIF": ".heic"}
+
+
+class Service:
+    """A detector that serves many; used in the event loop, but for the detector itself."""
+
+    def __init__(self, detector: Detector, options: Options) -> None:
+        detector.max_pixels = options.pixels
+        self.options = options
+        self.model = detector.model
+        self.batch_size = detector.batch_size
+        self.thread = ModelThread(detector, options.max_wait)
+        self.keys = KeyRing(options.keys)
+        self.metrics = Metrics()
+        self.taken = 0
+        self.metrics.watch(lambda: self.taken, lambda: self.thread.waiting)
+
+    @contextmanager
+    def place(self, http: Http) -> Iterator[str]:
+        """Hold a place of the house; gives the owner of the request's key.
+
+        Raises Refusal with 401, 429 or 503; nothing of the body is read before.
+        """
+        owner = self.keys.owner(http.headers)
+        self.keys.require_left(owner)
+        if not self.thread.alive:
+            raise Refusal(503, "over_capacity", "the service is ending: ask another")
+        if self.taken >= self.options.places:
+            raise self.full(f"all {self.options.places} places are taken")
+        self.taken += 1
+        try:
+            yield owner
+        finally:
+            self.taken -= 1
+
+    def full(self, why: str) -> Refusal:
+        """429, with the seconds after which what waits now should be done."""
+        after = math.ceil(self.thread.seconds_each * (1 + self.thread.waiting))
+        return Refusal(
+            429,
+            "over_capacity",
+            f"{why}: ask again in {after} s",
+            {"Retry-After": str(after)},
+        )
+
+    async def judge(
+        self, upload: Upload, explain: bool, http: Http | None = None
+    ) -> Verdict | Failure:
+        """What the model says of a picture, counted, and kept where pictures are kept.
+
+        Raises Refusal where it takes too long, or the client of `http` has gone away.
+        """
+        future = asyncio.wrap_future(self.thread.judge(Request(upload.data, explain=explain)))
+        result = await (future if http is None else self.in_time(future, http))
+        self.metrics.pictures(result)
+        if isinstance(result, Verdict) and self.options.keep is not None:
+            await asyncio.to_thread(_keep, self.options.keep, result, upload)
+        return result.model_copy(update={"image": upload.name})
+
+    async def answer(
+        self, upload: Upload, wishes: Wishes, http: Http | None = None
+    ) -> dict[str, Any]:
+        """A verdict with what is drawn of it, or a failure, as JSON holds them; see `judge`."""
+        result = await self.judge(upload, wishes.explain, http)
+        answer = result.model_dump(mode="json")
+        if isinstance(result, Verdict) and (wishes.masks or wishes.overlays):
+            answer |= await asyncio.to_thread(_drawn, result, upload, wishes)
+        return answer
+
+    async def in_time(self, work: Awaitable[T], http: Http) -> T:
+        """What comes of the work, which is cancelled where it takes too long or nobody waits.
+
+        Raises Refusal then.
+        """
+        future = asyncio.ensure_future(work)
+        gone = asyncio.create_task(_gone(http))
+        try:
+            await asyncio.wait(
+                {future, gone},
+                timeout=self.options.seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if future.done():
+                return future.result()
+            if gone.done():
+                raise Refusal(400, "bad_request", "the client has gone away")
+            raise Refusal(
+                503,
+                "too_slow",
+                f"the answer took longer than {self.options.seconds:g} s: ask again later",
+                {"Retry-After": "10"},
+            )
+        finally:
+            future.cancel()
+            gone.cancel()
+
+
+async def _gone(http: Http) -> None:
+    """Return when the client has gone away; its body was read before."""
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _drawn(verdict: Verdict, upload: Upload, wishes: Wishes) -> dict[str, str | None]:
+    """What is wanted of mask and overlay in base64; None where there is no mask."""
+    mask, probability = verdict.mask, verdict.probability_map
+    drawn: dict[str, str | None] = {}
+    if wishes.masks:
+        drawn["mask_png"] = None if mask is None else _text(png_bytes(mask))
+        levels = None if probability is None else np.rint(255 * probability).astype(np.uint8)
+        drawn["probability_png"] = None if levels is None else _text(png_bytes(levels))
+    if wishes.overlays:
+        drawn["overlay_png"] = None
+        if mask is not None:
+            pixels = read_picture(upload.data).pixels
+            drawn["overlay_png"] = _text(png_bytes(overlay(pixels, mask)))
+    return drawn
+
+
+def _keep(folder: Path, verdict: Verdict, upload: Upload) -> None:
+    """Keep a picture under its hash; a disk that refuses costs the keeping alone."""
+    kind = verdict.format or "bin"
+    place = folder / f"{verdict.sha256}{SUFFIXES.get(kind, f'.{kind.lower()}')}"
+    try:
+        if not place.exists():
+            write_bytes(place, upload.data)
+    except (SidaError, OSError) as error:
+        log.error("a picture was not kept: %s", error)
+
+
+def _text(png: bytes) -> str:
+    return base64.b64encode(png).decode()

@@ -1,0 +1,187 @@
+"""Bodies to pictures' bytes and wishes: counted while they stream in, kept in memory alone."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from sida.serve.options import Options
+from sida.serve.refusal import Refusal
+from sida.serve.schemas import BATCH, OnePicture, SeveralPictures, Wishes
+
+__all__ = ["Upload", "from_base64", "read_json", "read_one", "read_several"]
+
+M = TypeVar("M", bound=BaseModel)
+
+BESIDE = 100_000
+"""Bytes that a body may have beside its pictures."""
+NAME = 255
+"""Most characters of a file's name that come back in a verdict."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file's bytes, and its name where it has one."""
+
+    data: bytes
+    name: str | None = None
+
+
+async def read_one(http: Request, options: Options) -> tuple[Upload, Wishes]:
+    """The picture of a request, multipart or JSON."""
+    if _kind(http) == "application/json":
+        asked = await read_json(http, OnePicture, options, options.upload_bytes)
+        return Upload(from_base64(asked.image)), _wishes(asked)
+    (upload, *others), wishes = await _read_form(http, options, options.upload_bytes)
+    if others:
+        raise Refusal(
+            422,
+            "bad_request",
+            f"found {1 + len(others)} files, expected one: /v1/detect/batch takes several",
+        )
+    return upload, wishes
+
+
+async def read_several(http: Request, options: Options) -> tuple[list[Upload], Wishes]:
+    """The pictures of a batch; together they may have four times the bytes of one."""
+    limit = 4 * options.upload_bytes
+    if _kind(http) == "application/json":
+        asked = await read_json(http, SeveralPictures, options, limit)
+        return [Upload(from_base64(each)) for each in asked.images], _wishes(asked)
+    return await _read_form(http, options, limit)
+
+
+async def read_json(http: Request, model: type[M], options: Options, limit: int) -> M:
+    """A JSON body; `limit` is that of the pictures in it, before they became base64."""
+    body = b"".join([piece async for piece in _body(http, options, limit * 4 // 3)])
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise Refusal(422, "bad_request", f"the JSON does not fit: {_sentence(error)}") from error
+
+
+def from_base64(text: str) -> bytes:
+    """The bytes of base64, bare or as a data: URI; nothing is fetched. Raises Refusal."""
+    head, comma, data = text.partition(",")
+    if text[:5].lower() == "data:":
+        if not comma or not head.lower().endswith(";base64"):
+            raise Refusal(
+                422, "unreadable_image", "found a data: URI without ;base64, expected one with it"
+            )
+        text = data
+    elif "://" in text[:20]:
+        raise Refusal(
+            422,
+            "unreadable_image",
+            "found a picture's address: nothing is fetched here; send the picture in base64, "
+            "such as data:image/jpeg;base64,...",
+        )
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refusal(
+            422, "unreadable_image", f"the picture is not base64 ({error}): encode its file anew"
+        ) from error
+
+
+class _InMemory(MultiPartParser):
+    """Starlette's, which would put larger files on the disk."""
+
+    spool_max_size = 1 << 62
+
+    async def parse(self) -> FormData:
+        form = await super().parse()
+        whole = sum(isinstance(each, UploadFile) for _, each in form.multi_items())
+        if whole < len(self._files_to_close_on_error):
+            for file in self._files_to_close_on_error:
+                file.close()
+            raise MultiPartException("it ends before its file does")
+        return form
+
+
+async def _read_form(http: Request, options: Options, limit: int) -> tuple[list[Upload], Wishes]:
+    if _kind(http) != "multipart/form-data":
+        raise Refusal(
+            415,
+            "bad_request",
+            f"the body is {_kind(http) or 'of no stated type'}, expected multipart/form-data with "
+            'a field "file", or application/json',
+        )
+    form = await _form(http.headers, _body(http, options, limit))
+    files = form.getlist("file")
+    uploads = [
+        Upload(await each.read(), _plain(each.filename))
+        for each in files
+        if isinstance(each, UploadFile)
+    ]
+    wishes = {name: value for name, value in form.items() if name != "file"}
+    await form.close()
+    if not uploads or len(uploads) < len(files):
+        message = 'expected a file in each field "file", such as `-F file=@photo.jpg`'
+        raise Refusal(422, "bad_request", message)
+    try:
+        return uploads, Wishes.model_validate(wishes)
+    except ValidationError as error:
+        raise Refusal(422, "bad_request", f"the form does not fit: {_sentence(error)}") from error
+
+
+async def _form(headers: Headers, body: AsyncGenerator[bytes, None]) -> FormData:
+    try:
+        return await _InMemory(headers, body, max_files=BATCH, max_fields=10).parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        reason = getattr(error, "message", None) or error
+        raise Refusal(400, "bad_request", f"the form cannot be read: {reason}") from error
+
+
+async def _body(http: Request, options: Options, limit: int) -> AsyncGenerator[bytes, None]:
+    """The body in pieces, as long as it keeps to the limit and the time."""
+    limit += BESIDE
+    too_large = Refusal(
+        413, "too_large", f"the body is larger than {limit:,} bytes: send a smaller file"
+    )
+    stated = http.headers.get("content-length", "")
+    if stated.isdecimal() and int(stated) > limit:
+        raise too_large
+    end = asyncio.get_running_loop().time() + options.seconds
+    stream, seen = http.stream(), 0
+    while True:
+        try:
+            async with asyncio.timeout_at(end):
+                piece = await anext(stream, None)
+        except TimeoutError:
+            message = f"the body took longer than {options.seconds:g} s: send it faster"
+            raise Refusal(408, "too_slow", message) from None
+        if piece is None:
+            return
+        seen += len(piece)
+        if seen > limit:
+            raise too_large
+        yield piece
+
+
+def _kind(http: Request) -> str:
+    return http.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _wishes(asked: Wishes) -> Wishes:
+    return Wishes(explain=asked.explain, masks=asked.masks, overlays=asked.overlays)
+
+
+def _plain(name: str | None) -> str | None:
+    """A file's name without folders, short, and such as JSON can hold."""
+    bare = (name or "").replace("\\", "/").rpartition("/")[2]
+    return bare.encode(errors="replace").decode()[:NAME] or None
+
+
+def _sentence(error: ValidationError) -> str:
+    first: Sequence[object] = error.errors()[0]["loc"]
+    place = ".".join(map(str, first))
+    reason = error.errors()[0]["msg"]
+    return f"{place}: {reason}" if place else reason

@@ -1,0 +1,168 @@
+"""`POST /v1/detect`: forms and JSON in, verdicts and PNGs out, sentences for the rest."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from sida.detector import Detector
+from sida.inference import engine
+from sida.model.calibration import Calibration
+from sida.verdict import Verdict
+from tests.pictures import encoded, file_bytes, photo
+from tests.serve.conftest import picture, serving, sha256
+from tests.serve.held import Held
+from tests.serve.hostile import hostile
+from tests.small import small_detector
+
+TAMPERED = Calibration(bias=(0.0, 0.0, 100.0))
+
+
+def tampering() -> Detector:
+    return small_detector(calibration=TAMPERED)
+
+
+def levels(png: str) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(base64.b64decode(png))))
+
+
+def test_a_file_gets_the_verdict_that_the_detector_gives(client: TestClient) -> None:
+    answer = client.post("/v1/detect", files={"file": ("below/photo.png", picture())})
+    assert answer.status_code == 200
+    verdict = Verdict.model_validate_json(answer.content)
+    expected = small_detector().detect(picture())
+    expected = expected.model_copy(update={"image": "photo.png", "seconds": verdict.seconds})
+    assert verdict == expected
+    assert "mask_png" not in answer.json()
+
+
+def test_json_is_answered_as_a_form_is(client: TestClient) -> None:
+    text = base64.b64encode(picture()).decode()
+    for image in (text, f"data:image/png;base64,{text}"):
+        answer = client.post("/v1/detect", json={"image": image})
+        assert answer.status_code == 200
+        assert answer.json()["sha256"] == sha256(picture())
+        assert answer.json()["image"] is None
+
+
+def test_mask_and_overlay_come_where_they_are_asked_for() -> None:
+    verdict = tampering().detect(picture())
+    with serving(tampering()) as client:
+        wishes = {"masks": "true", "overlays": "1"}
+        answer = client.post("/v1/detect", files={"file": picture()}, data=wishes).json()
+        assert (levels(answer["mask_png"]) == 255 * verdict.mask).all()
+        rounded = np.rint(255 * verdict.probability_map)
+        assert (levels(answer["probability_png"]) == rounded).all()
+        assert levels(answer["overlay_png"]).shape == photo().shape
+        assert (levels(answer["overlay_png"]) != photo()).any()
+        answer = client.post("/v1/detect", files={"file": picture()}, data={"masks": "on"}).json()
+        assert "overlay_png" not in answer
+
+
+def test_a_picture_without_a_mask_has_none_to_send() -> None:
+    with serving(Held()) as client:
+        body = {"image": base64.b64encode(picture()).decode(), "masks": True, "overlays": True}
+        answer = client.post("/v1/detect", json=body).json()
+        assert answer["mask_png"] is answer["overlay_png"] is None
+
+
+def test_an_explanation_comes_where_it_is_asked_for(monkeypatch) -> None:
+    monkeypatch.setattr(engine, "TEXT_LIMIT", 4)
+    with serving(tampering()) as client:
+        asked = client.post("/v1/detect", files={"file": picture()}, data={"explain": "true"})
+        assert asked.json()["explanation"]["text"] is not None
+        assert client.post("/v1/detect", files={"file": picture()}).json()["explanation"] is None
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "webp", "heic", "tiff", "mpo"])
+def test_the_content_says_what_a_file_is(client: TestClient, kind: str) -> None:
+    data = file_bytes(kind)
+    answer = client.post("/v1/detect", files={"file": ("x.txt", data, "text/plain")})
+    assert answer.status_code == 200
+    assert answer.json()["sha256"] == sha256(data)
+
+
+def test_what_cannot_be_read_is_a_failure_with_its_name(client: TestClient) -> None:
+    answer = client.post("/v1/detect", files={"file": ("page.jpg", b"<html>")})
+    assert answer.status_code == 422
+    assert answer.json() == {
+        "schema": "sida.failure/1",
+        "image": "page.jpg",
+        "error": "unreadable_image",
+        "message": answer.json()["message"],
+    }
+    assert "a web page, no picture" in answer.json()["message"]
+
+
+def test_every_kind_of_hostile_upload_is_refused_with_a_sentence() -> None:
+    with serving(small_detector(), upload_bytes=1_000_000) as client:
+        for upload in hostile(80):
+            answer = client.post(
+                "/v1/detect", content=upload.body, headers={"content-type": upload.content_type}
+            )
+            assert 400 <= answer.status_code < 500, (upload.kind, answer.text)
+            assert answer.json()["schema"] == "sida.failure/1"
+            assert len(answer.json()["message"]) > 10, upload.kind
+        assert client.post("/v1/detect", files={"file": picture()}).status_code == 200
+
+
+def test_a_body_is_counted_while_it_comes() -> None:
+    def endless():
+        for _ in range(100):
+            yield b"x" * 10_000
+
+    with serving(Held(), upload_bytes=50_000) as client:
+        for kind in ("application/json", "multipart/form-data; boundary=b"):
+            answer = client.post("/v1/detect", content=endless(), headers={"content-type": kind})
+            assert answer.status_code == 413
+            assert answer.json()["error"] == "too_large"
+        answer = client.post("/v1/detect", files={"file": bytes(200_000)})
+        assert answer.status_code == 413
+
+
+def test_pixels_are_limited_by_the_header() -> None:
+    with serving(small_detector(), pixels=1000) as client:
+        answer = client.post("/v1/detect", files={"file": picture()})
+        assert answer.status_code == 413
+        assert "megapixels" in answer.json()["message"]
+
+
+def test_several_files_are_for_the_batch(client: TestClient) -> None:
+    files = [("file", picture()), ("file", picture(1))]
+    answer = client.post("/v1/detect", files=files)
+    assert answer.status_code == 422
+    assert "/v1/detect/batch" in answer.json()["message"]
+
+
+def test_nothing_is_kept_unless_a_folder_is_given(tmp_path) -> None:
+    with serving(Held(), keep=tmp_path / "kept") as client:
+        for data in (picture(), picture(), encoded(photo(), "JPEG"), b"broken"):
+            client.post("/v1/detect", files={"file": ("../../x", data)})
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
+    jpeg = encoded(photo(), "JPEG")
+    assert kept == {f"{sha256(picture())}.png": picture(), f"{sha256(jpeg)}.jpg": jpeg}
+
+
+def test_a_folder_that_refuses_costs_the_keeping_alone(tmp_path, caplog) -> None:
+    (tmp_path / "file").touch()
+    with serving(Held(), keep=tmp_path / "file") as client:
+        assert client.post("/v1/detect", files={"file": picture()}).status_code == 200
+    assert "was not kept" in caplog.text
+
+
+def test_large_files_stay_in_memory(monkeypatch) -> None:
+    import tempfile
+
+    def refuse(self):
+        raise AssertionError("a file on the disk")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", refuse)
+    noise = np.random.default_rng(0).integers(0, 256, (800, 800, 3), np.uint8)
+    large = encoded(noise, "PNG")
+    assert len(large) > 1_500_000
+    with serving(Held()) as client:
+        answer = client.post("/v1/detect", files={"file": large})
+        assert answer.json()["sha256"] == sha256(large)

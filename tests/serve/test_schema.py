@@ -1,0 +1,50 @@
+"""What OpenAPI says is what is served: requests made up from the schema, answers checked by it."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+
+from sida.serve import bind, create_app
+from tests.serve.held import Held
+
+schemathesis = pytest.importorskip("schemathesis")
+from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Any]:
+    """The schema of a server of this process."""
+    bound = bind("127.0.0.1", 0)
+    app = create_app(Held())  # type: ignore[arg-type]
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield schemathesis.openapi.from_url(f"http://127.0.0.1:{bound.getsockname()[1]}/openapi.json")
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: mode.value)
+def test_every_answer_is_to_the_schema(served: Any, mode: Any) -> None:
+    """Also of requests that are not (`negative`): no 5xx, and sentences as they are described."""
+    operations = [found.ok() for found in served.get_all_operations()]
+    assert len(operations) == 8
+    for operation in operations:
+
+        @given(case=operation.as_strategy(generation_mode=mode))
+        @settings(max_examples=12, suppress_health_check=list(HealthCheck))
+        def check(case: Any) -> None:
+            # No schema can say what a picture is.
+            case.call_and_validate(excluded_checks=[positive_data_acceptance])
+
+        with contextlib.suppress(Unsatisfiable):  # what has no parameters cannot be asked wrongly
+            check()
