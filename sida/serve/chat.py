@@ -35,6 +35,10 @@ WHY = "What do you see in this picture, and why?"
 """Asked for a user who sends a picture without a word."""
 
 
+TEXT = 50_000
+"""Most characters of a conversation: more than models have positions for."""
+
+
 class _Address(BaseModel):
     url: str
 
@@ -151,7 +155,13 @@ def _conversation(
         )
     if messages[-1].role != "user":
         raise Refusal(422, "bad_request", "the last message is not a user's: ask something")
-    return from_base64(address), history, "\n".join(asked) or WHY
+    question = "\n".join(asked) or WHY
+    length = len(question) + sum(len(said) for turn in history for said in turn)
+    if length > TEXT:
+        raise Refusal(
+            413, "too_large", f"found {length:,} characters of text, expected at most {TEXT:,}"
+        )
+    return from_base64(address), history, question
 
 
 class _Head:

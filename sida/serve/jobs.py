@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator
@@ -17,6 +18,8 @@ from sida.serve.service import Service
 from sida.serve.uploads import Upload, read_several
 
 __all__ = ["Jobs", "routes"]
+
+log = logging.getLogger(__name__)
 
 WORKING = 8
 """Most batches that are being judged at once."""
@@ -67,6 +70,7 @@ class Job:
 
     async def events(self, seen: int) -> AsyncIterator[bytes]:
         """Server-sent events: `result` for each answer after `seen`, then `done`."""
+        seen = min(seen, len(self.results))
         while True:
             while seen < len(self.results):
                 yield _event("result", self.results[seen], seen + 1)
@@ -139,6 +143,7 @@ async def _answer_or_problem(task: "asyncio.Task[dict[str, Any]]") -> dict[str, 
     try:
         return await task
     except Exception as error:
+        log.exception("a picture of a batch was not answered")
         message = f"this is a defect of sida ({type(error).__name__}): the service's log has more"
         return Problem(error="defect", message=message).model_dump()
 
@@ -191,7 +196,7 @@ def routes(service: Service, jobs: Jobs) -> APIRouter:
         """How far a job has come; with `Accept: text/event-stream`, its answers as they come."""
         found = jobs.find(id, service.keys.owner(http.headers))
         if "text/event-stream" in accept:
-            seen = int(last_event_id) if last_event_id.isdecimal() else 0
+            seen = int(last_event_id[:9]) if last_event_id.isdecimal() else 0
             return StreamingResponse(found.events(seen), media_type="text/event-stream")
         return _json(found.state(), 200)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from sida.errors import ConfigError
 from sida.serve.refusal import Refusal
 from sida.settings import read_settings
 
@@ -46,6 +47,8 @@ def read_keys(path: str | Path) -> tuple[Key, ...]:
 
     Raises ConfigError where it is not such a file.
     """
+    if not Path(path).is_file():
+        raise ConfigError(f"there is no file {str(path)!r}: write one as docs/serve.md says")
     return tuple(read_settings(_KeyFile, path).keys)
 
 

@@ -1,13 +1,17 @@
 """The service around a small detector, and around one that waits until it is told to go on."""
 
 import hashlib
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 
-from sida.serve import Options, create_app
+from sida.serve import Options, bind, create_app
 from tests.pictures import encoded, photo
 from tests.small import small_detector
 
@@ -31,3 +35,27 @@ def client() -> Iterator[TestClient]:
 def serving(detector: Any, **options: Any) -> TestClient:
     """A client, to be entered, of a service with these options."""
     return TestClient(create_app(detector, Options(**options)), raise_server_exceptions=False)
+
+
+@contextmanager
+def listening(detector: Any, **options: Any) -> Iterator[int]:
+    """A server in a thread of this process; gives its port on loopback."""
+    bound = bind("127.0.0.1", 0)
+    app = create_app(detector, Options(**options))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    try:
+        waits(lambda: server.started)
+        yield bound.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def waits(condition: Callable[[], object]) -> None:
+    """Until something is so; a minute at most."""
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.005)

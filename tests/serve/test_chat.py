@@ -90,6 +90,7 @@ def test_what_was_said_since_the_last_picture_is_the_history() -> None:
     ("messages", "status", "sentence"),
     [
         ([user(text("hello"))], 422, "no picture"),
+        ([user(PICTURE, text("x" * 60_000))], 413, "60,000 characters"),
         ([], 422, "messages"),
         ([user(PICTURE), {"role": "assistant", "content": "x"}], 422, "not a user's"),
         ([user({"type": "image_url", "image_url": {"url": "http://127.0.0.1/"}})], 422, "fetched"),

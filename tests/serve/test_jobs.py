@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import threading
 
 import pytest
 
@@ -52,6 +53,19 @@ def test_progress_is_seen_while_it_goes_on_and_events_go_on_where_they_were_left
         headers = {"accept": "text/event-stream", "last-event-id": "2"}
         followed = events(client.get(place, headers=headers).text)
         assert [(number, kind) for number, kind, _ in followed] == [("3", "result"), ("3", "done")]
+
+
+@pytest.mark.parametrize("last", ["99", "9" * 5000, "-1", "x"])
+def test_a_number_that_no_event_had_stops_nothing(last: str) -> None:
+    held = Held(held=True)
+    with serving(held) as client:
+        place = client.post("/v1/detect/batch", files=[("file", picture())]).headers["location"]
+        threading.Timer(0.2, held.turns.release).start()
+        headers = {"accept": "text/event-stream", "last-event-id": last}
+        assert [kind for _, kind, _ in events(client.get(place, headers=headers).text)] == [
+            "result",
+            "done",
+        ]
 
 
 def test_a_job_is_its_owners() -> None:

@@ -1,7 +1,6 @@
 """The model's thread: order, batches, what is taken back, and its end."""
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 
 from sida.detector import Request
 from sida.serve.queue import ModelThread, Talk
-from tests.serve.conftest import picture, sha256
+from tests.serve.conftest import picture, sha256, waits
 from tests.serve.held import Held
 from tests.small import small_detector
 
@@ -25,13 +24,6 @@ def thread(held: Held) -> Iterator[ModelThread]:
     yield thread
     held.turns.release(1000)
     thread.close()
-
-
-def waits(condition: Any) -> None:
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.002)
 
 
 def test_each_gets_its_own_answer() -> None:

@@ -1,17 +1,14 @@
 """What OpenAPI says is what is served: requests made up from the schema, answers checked by it."""
 
 import contextlib
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 
-from sida.serve import bind, create_app
+from tests.serve.conftest import listening
 from tests.serve.held import Held
 
 schemathesis = pytest.importorskip("schemathesis")
@@ -21,16 +18,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Any]:
     """The schema of a server of this process."""
-    bound = bind("127.0.0.1", 0)
-    app = create_app(Held())  # type: ignore[arg-type]
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield schemathesis.openapi.from_url(f"http://127.0.0.1:{bound.getsockname()[1]}/openapi.json")
-    server.should_exit = True
-    thread.join()
+    with listening(Held()) as port:
+        yield schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/openapi.json")
 
 
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: mode.value)

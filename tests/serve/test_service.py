@@ -1,7 +1,6 @@
 """Places, time, keys: who may come in, and for how long."""
 
 import hashlib
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,7 +10,7 @@ from sida.errors import ConfigError
 from sida.serve import Key, read_keys
 from sida.serve.keys import KeyRing
 from sida.serve.refusal import Refusal
-from tests.serve.conftest import picture, serving
+from tests.serve.conftest import picture, serving, waits
 from tests.serve.held import Held
 
 KEY = Key(name="desk", sha256=hashlib.sha256(b"secret").hexdigest(), per_minute=60)
@@ -25,9 +24,7 @@ def test_over_capacity_is_429_at_once_and_a_place_comes_free() -> None:
     held = Held(held=True)
     with serving(held, places=2) as client, ThreadPoolExecutor(2) as pool:
         inside = [pool.submit(post, client) for _ in range(2)]
-        until = time.monotonic() + 10
-        while "sida_places_taken 2.0" not in client.get("/metrics").text:
-            assert time.monotonic() < until
+        waits(lambda: "sida_places_taken 2.0" in client.get("/metrics").text)
         refused = post(client)
         assert refused.status_code == 429
         assert refused.json()["error"] == "over_capacity"
