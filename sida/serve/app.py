@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 
 import sida
 from sida.detector import Detector
-from sida.serve import chat, detect, documentation, jobs, refusal
+from sida.serve import chat, detect, documentation, jobs, refusal, report
 from sida.serve.headers import Guarded
 from sida.serve.metrics import Counted
 from sida.serve.options import Options
@@ -47,6 +47,7 @@ def create_app(detector: Detector, options: Options | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(detect.routes(service))
+    app.include_router(report.routes(service))
     app.include_router(jobs.routes(service, batches))
     app.include_router(chat.routes(service))
     app.include_router(_probes(service))

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from sida.serve.refusal import STATUS
-from sida.serve.schemas import Answer, OnePicture, Problem
+from sida.serve.schemas import Answer, OnePicture, Problem, Wishes
 from sida.serve.service import Service
 from sida.serve.uploads import read_one
 
@@ -55,7 +55,7 @@ def routes(service: Service) -> APIRouter:
     async def detect(http: Request) -> Response:
         """Judge one picture: real, full_synthetic or tampered; where; and why."""
         with service.place(http) as owner:
-            upload, wishes = await read_one(http, service.options)
+            upload, wishes = await read_one(http, service.options, OnePicture, Wishes)
             service.keys.charge(owner, 1)
             answer = await service.answer(upload, wishes, http)
         return JSONResponse(answer, STATUS.get(answer.get("error", ""), 200))

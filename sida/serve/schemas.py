@@ -14,7 +14,9 @@ __all__ = [
     "Listed",
     "Model",
     "OnePicture",
+    "OneReport",
     "Problem",
+    "ReportWishes",
     "SeveralPictures",
     "Wishes",
     "Word",
@@ -48,10 +50,25 @@ class Wishes(BaseModel):
     explain: bool = Field(False, description="Let the model write why.")
     masks: bool = Field(False, description="Send the mask, 0 or 255, and its probabilities as PNG.")
     overlays: bool = Field(False, description="Send the picture with its mask drawn over it.")
+    provenance: bool = Field(False, description="Add what the file says of itself, and shows.")
 
 
 class OnePicture(Wishes):
     """A picture as JSON."""
+
+    image: Base64
+
+
+class ReportWishes(BaseModel):
+    """What a report is written as."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["html", "pdf"] = "html"
+
+
+class OneReport(ReportWishes):
+    """A picture to report on, as JSON."""
 
     image: Base64
 

@@ -14,6 +14,7 @@ from fastapi import Request as Http
 
 from sida.detector import Detector, Request
 from sida.errors import SidaError
+from sida.evidence.provenance import require_provenance
 from sida.files import write_bytes
 from sida.image.overlay import overlay, png_bytes
 from sida.image.read import read_picture
@@ -78,13 +79,17 @@ class Service:
         )
 
     async def judge(
-        self, upload: Upload, explain: bool, http: Http | None = None
+        self, upload: Upload, wishes: Wishes, http: Http | None = None
     ) -> Verdict | Failure:
         """What the model says of a picture, counted, and kept where pictures are kept.
 
-        Raises Refusal where it takes too long, or the client of `http` has gone away.
+        Raises Refusal where it takes too long, or the client of `http` has gone away; MissingExtra
+        where provenance cannot be looked for.
         """
-        future = asyncio.wrap_future(self.thread.judge(Request(upload.data, explain=explain)))
+        if wishes.provenance:
+            require_provenance()
+        request = Request(upload.data, explain=wishes.explain, provenance=wishes.provenance)
+        future = asyncio.wrap_future(self.thread.judge(request))
         result = await (future if http is None else self.in_time(future, http))
         self.metrics.pictures(result)
         if isinstance(result, Verdict) and self.options.keep is not None:
@@ -95,7 +100,7 @@ class Service:
         self, upload: Upload, wishes: Wishes, http: Http | None = None
     ) -> dict[str, Any]:
         """A verdict with what is drawn of it, or a failure, as JSON holds them; see `judge`."""
-        result = await self.judge(upload, wishes.explain, http)
+        result = await self.judge(upload, wishes, http)
         answer = result.model_dump(mode="json")
         if isinstance(result, Verdict) and (wishes.masks or wishes.overlays):
             answer |= await asyncio.to_thread(_drawn, result, upload, wishes)

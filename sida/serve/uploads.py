@@ -14,11 +14,13 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from sida.serve.options import Options
 from sida.serve.refusal import Refusal
-from sida.serve.schemas import BATCH, OnePicture, SeveralPictures, Wishes
+from sida.serve.schemas import BATCH, OnePicture, OneReport, SeveralPictures, Wishes
 
 __all__ = ["Upload", "from_base64", "read_json", "read_one", "read_several"]
 
 M = TypeVar("M", bound=BaseModel)
+W = TypeVar("W", bound=BaseModel)
+HasImage = OnePicture | OneReport
 
 BESIDE = 100_000
 """Bytes that a body may have beside its pictures."""
@@ -34,12 +36,19 @@ class Upload:
     name: str | None = None
 
 
-async def read_one(http: Request, options: Options) -> tuple[Upload, Wishes]:
-    """The picture of a request, multipart or JSON."""
+async def read_one(
+    http: Request, options: Options, whole: type[HasImage], wished: type[W]
+) -> tuple[Upload, W]:
+    """The picture of a request, multipart or JSON.
+
+    Args:
+        whole: what JSON holds: the picture and what is wished of it.
+        wished: the latter alone.
+    """
     if _kind(http) == "application/json":
-        asked = await read_json(http, OnePicture, options, options.upload_bytes)
-        return Upload(from_base64(asked.image)), _wishes(asked)
-    (upload, *others), wishes = await _read_form(http, options, options.upload_bytes)
+        asked = await read_json(http, whole, options, options.upload_bytes)
+        return Upload(from_base64(asked.image)), _wishes(asked, wished)
+    (upload, *others), wishes = await _read_form(http, options, options.upload_bytes, wished)
     if others:
         raise Refusal(
             422,
@@ -54,8 +63,8 @@ async def read_several(http: Request, options: Options) -> tuple[list[Upload], W
     limit = 4 * options.upload_bytes
     if _kind(http) == "application/json":
         asked = await read_json(http, SeveralPictures, options, limit)
-        return [Upload(from_base64(each)) for each in asked.images], _wishes(asked)
-    return await _read_form(http, options, limit)
+        return [Upload(from_base64(each)) for each in asked.images], _wishes(asked, Wishes)
+    return await _read_form(http, options, limit, Wishes)
 
 
 async def read_json(http: Request, model: type[M], options: Options, limit: int) -> M:
@@ -106,7 +115,9 @@ class _InMemory(MultiPartParser):
         return form
 
 
-async def _read_form(http: Request, options: Options, limit: int) -> tuple[list[Upload], Wishes]:
+async def _read_form(
+    http: Request, options: Options, limit: int, wished: type[W]
+) -> tuple[list[Upload], W]:
     if _kind(http) != "multipart/form-data":
         raise Refusal(
             415,
@@ -127,7 +138,7 @@ async def _read_form(http: Request, options: Options, limit: int) -> tuple[list[
         message = 'expected a file in each field "file", such as `-F file=@photo.jpg`'
         raise Refusal(422, "bad_request", message)
     try:
-        return uploads, Wishes.model_validate(wishes)
+        return uploads, wished.model_validate(wishes)
     except ValidationError as error:
         raise Refusal(422, "bad_request", f"the form does not fit: {_sentence(error)}") from error
 
@@ -170,8 +181,8 @@ def _kind(http: Request) -> str:
     return http.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _wishes(asked: Wishes) -> Wishes:
-    return Wishes(explain=asked.explain, masks=asked.masks, overlays=asked.overlays)
+def _wishes(asked: BaseModel, wished: type[W]) -> W:
+    return wished.model_validate(asked.model_dump(include=set(wished.model_fields)))
 
 
 def _plain(name: str | None) -> str | None:

@@ -66,6 +66,7 @@ def test_the_documentation_loads_nothing_from_elsewhere() -> None:
     assert set(schema["paths"]) == {
         "/v1/detect",
         "/v1/detect/batch",
+        "/v1/report",
         "/v1/jobs/{id}",
         "/v1/chat/completions",
         "/v1/models",

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from sida.detector import Detector
+from sida.evidence import inspect, provenance
 from sida.inference import engine
 from sida.model.calibration import Calibration
 from sida.verdict import Verdict
@@ -75,6 +76,19 @@ def test_an_explanation_comes_where_it_is_asked_for(monkeypatch) -> None:
         asked = client.post("/v1/detect", files={"file": picture()}, data={"explain": "true"})
         assert asked.json()["explanation"]["text"] is not None
         assert client.post("/v1/detect", files={"file": picture()}).json()["explanation"] is None
+
+
+def test_provenance_comes_where_it_is_asked_for(client: TestClient, monkeypatch) -> None:
+    wish = {"files": {"file": picture()}, "data": {"provenance": "true"}}
+    answer = client.post("/v1/detect", **wish).json()
+    expected = inspect(picture()).model_dump(mode="json")
+    assert answer["provenance"] == expected
+    assert client.post("/v1/detect", files={"file": picture()}).json()["provenance"] is None
+    monkeypatch.setattr(provenance, "PACKAGES", {"no_such_package": "no-such-package"})
+    refused = client.post("/v1/detect", **wish)
+    assert refused.status_code == 422
+    assert "pip install 'sida[provenance]'" in refused.json()["message"]
+    assert client.post("/v1/detect", files={"file": picture()}).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "heic", "tiff", "mpo"])

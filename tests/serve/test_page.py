@@ -8,12 +8,11 @@ import threading
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import uvicorn
-from fastapi import Form, Response
 from PIL import Image
 
 from sida.detector import Detector, Request
@@ -73,7 +72,7 @@ def detector() -> Remembering:
 @pytest.fixture(scope="module")
 def judged(detector: Remembering) -> Verdict:
     """What the embedded model says of the picture that most tests show."""
-    (verdict,) = detector.run([Request(BENCH.read_bytes(), explain=True)])
+    (verdict,) = detector.run([Request(BENCH.read_bytes(), explain=True, provenance=True)])
     assert isinstance(verdict, Verdict)
     return verdict
 
@@ -82,10 +81,6 @@ def judged(detector: Remembering) -> Verdict:
 def address(detector: Remembering) -> Iterator[str]:
     """Of the service, with the embedded model."""
     app = create_app(detector)  # type: ignore[arg-type]
-
-    @app.post("/v1/report")  # is not reached once the service has its own
-    async def report(format: Annotated[str, Form()]) -> Response:
-        return Response(REPORTS[format])
 
     with socket.create_server(("127.0.0.1", 0)) as bound:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
@@ -298,6 +293,7 @@ def test_each_artefact_downloads_and_opens(shown: Any, judged: Verdict) -> None:
         name, data = fetch(kind.upper())
         assert name == f"bench_report.{kind}"
         assert data.startswith(begins)
+        assert kind == "pdf" or judged.sha256.encode() in data
 
 
 def test_verdicts_are_remembered_without_their_pictures_and_forgotten_when_told(shown: Any) -> None:
