@@ -108,7 +108,8 @@ def copied_regions(pixels: NDArray[np.uint8]) -> list[Copy]:
 def _described(move: Floats) -> tuple[float, float]:
     """Angle in degrees and scale."""
     turned = np.degrees(np.arctan2(move[1, 0], move[0, 0]))
-    return round(float(turned), 1), round(float(np.hypot(move[0, 0], move[1, 0])), 3)
+    scale = np.hypot(move[0, 0], move[1, 0])
+    return round(float(turned), 1) + 0.0, round(float(scale), 3)  # never -0.0
 
 
 def _moves(pixels: NDArray[np.uint8]) -> Iterator[tuple[Floats, bool]]:
