@@ -24,7 +24,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["detect", "--help"], ["train", "--help"]]
+    "arguments",
+    [["--help"], ["--version"], ["detect", "--help"], ["inspect", "--help"], ["train", "--help"]],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = f"import sys; sys.argv = ['sida', *{arguments!r}]\nfrom sida.cli import main\n"
