@@ -425,7 +425,7 @@ def _provenance(request: Request) -> Provenance | None:
     try:
         return inspect(request.picture)
     except (PictureError, MemoryError) as error:
-        said = f"could not be looked for: {error or 'there is not enough memory'}"
+        said = f"could not be looked for: {str(error) or 'there is not enough memory'}"
         unread = Declared(name="provenance", value=said, source="file", state="not read")
         return Provenance(declared=(unread,))
 

@@ -25,7 +25,10 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["detect", "--help"], ["train", "--help"], ["serve", "--help"]],
+    [
+        *(["--help"], ["--version"], ["detect", "--help"], ["inspect", "--help"]),
+        *(["train", "--help"], ["serve", "--help"]),
+    ],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = f"import sys; sys.argv = ['sida', *{arguments!r}]\nfrom sida.cli import main\n"

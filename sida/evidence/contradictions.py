@@ -74,8 +74,7 @@ def _times(said: _Said) -> Iterator[str]:
 
 def _sizes(said: _Said, size: tuple[int, int]) -> Iterator[str]:
     for declared in said.of("size"):
-        numbers = sorted(int(each) for each in declared.split(" x ") if each.isdigit())
-        if numbers and numbers != sorted(size):
+        if sorted(map(int, declared.split(" x "))) != sorted(size):
             yield f"EXIF gives a size of {declared}; the picture is {size[0]} x {size[1]}."
 
 

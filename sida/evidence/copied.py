@@ -48,9 +48,9 @@ class Copy:
 
     Attributes:
         first, second: (height, width) bool.
-        angle: degrees that the second is turned against the first.
+        angle: degrees that the second is turned against the first, clockwise.
         scale: of the second against the first.
-        mirrored: whether it is a mirror image.
+        mirrored: whether it is a mirror image; then left and right change places first.
     """
 
     first: Mask
@@ -101,14 +101,16 @@ def copied_regions(pixels: NDArray[np.uint8]) -> list[Copy]:
                 continue
             taken |= both
             masks = [_enlarged(each, (width, height)) for each in (region, moved)]
-            found.append(Copy(masks[0], masks[1], *_described(move), mirrored))
+            found.append(Copy(masks[0], masks[1], *_described(move, mirrored), mirrored))
     return sorted(found, key=lambda each: -int(each.first.sum()))
 
 
-def _described(move: Floats) -> tuple[float, float]:
-    """Angle in degrees and scale."""
-    turned = np.degrees(np.arctan2(move[1, 0], move[0, 0]))
-    return round(float(turned), 1), round(float(np.hypot(move[0, 0], move[1, 0])), 3)
+def _described(move: Floats, mirrored: bool) -> tuple[float, float]:
+    """Angle in degrees, after mirroring from left to right if so, and scale."""
+    sense = -1 if mirrored else 1
+    turned = np.degrees(np.arctan2(sense * move[1, 0], sense * move[0, 0]))
+    scale = np.hypot(move[0, 0], move[1, 0])
+    return round(float(turned), 1) + 0.0, round(float(scale), 3)  # never -0.0
 
 
 def _moves(pixels: NDArray[np.uint8]) -> Iterator[tuple[Floats, bool]]:

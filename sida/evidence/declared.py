@@ -70,7 +70,7 @@ def _exif(exif: Exif) -> Iterator[Declared]:
             texts[name] = str(value)
         elif name not in _SIZES:
             yield _said(name, value, "EXIF")
-    if all(name in exif.fields for name in _SIZES):
+    if all(isinstance(exif.fields.get(name), int) for name in _SIZES):
         yield _said("size", " x ".join(str(exif.fields[name]) for name in _SIZES), "EXIF")
     yield from _settings(texts, "EXIF")
 

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from xml.parsers.expat import ExpatError
 
-from sida.errors import MissingExtra
-
 __all__ = ["XmpError", "read_xmp"]
 
 MAX_BYTES = 4 << 20
@@ -53,12 +51,9 @@ def read_xmp(packet: bytes) -> tuple[tuple[str, str], ...]:
 
     Raises:
         XmpError: too long, too deep, no XML, or with entities, which can stand for gigabytes.
-        MissingExtra: defusedxml is not installed.
     """
-    try:
-        from defusedxml import DefusedXmlException, ElementTree
-    except ImportError:
-        raise MissingExtra("defusedxml", "provenance", "Reading XMP") from None
+    from defusedxml import DefusedXmlException, ElementTree
+
     if len(packet) > MAX_BYTES:
         raise XmpError(f"is longer than {MAX_BYTES:,} bytes; it was not read")
     target = _Target()

@@ -666,7 +666,7 @@ def table() -> str:
     lines = ["| file | what is told | state |", "|---|---|---|"]
     for case in CASES:
         told = ", ".join(dict.fromkeys(name.replace("_", " ") for name, _, _ in case.told))
-        states = ", ".join(dict.fromkeys(state for _, _, state in case.told))
+        states = "; ".join(dict.fromkeys(state for _, _, state in case.told))
         untold = ", ".join(name.replace("_", " ") for name in case.untold)
         told += f" (not: {untold})" if untold else ""
         said = "; ".join(f"**{part}**" for part in case.contradictions)

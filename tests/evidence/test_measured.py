@@ -54,6 +54,7 @@ def test_a_copy_of_the_forge_is_found(seed: int) -> None:
     told = found[0].first | found[0].second
     assert iou(told, mask | made.mask) > 0.5
     assert found[0].mirrored == made.parameters["mirrored"]
+    assert min(abs(found[0].angle - sign * made.parameters["angle"]) for sign in (1, -1)) < 2
 
 
 @pytest.mark.parametrize("seed", range(2))

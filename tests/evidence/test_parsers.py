@@ -131,6 +131,17 @@ def test_the_reader_limits_its_memory_and_its_answer(monkeypatch: pytest.MonkeyP
         assert "made their reader fail" in str(found.value)
 
 
+@pytest.mark.parametrize("actions", [5, ["c2pa.created"], {"a": 1}, None])
+def test_statements_of_any_shape_are_a_sentence(
+    actions: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assertion = {"label": "c2pa.actions", "data": {"actions": actions}}
+    store = {"active_manifest": "a", "manifests": {"a": {"assertions": [assertion]}}}
+    monkeypatch.setattr(credentials_module, "_ask", lambda *_: {"store": store})
+    (found,) = credentials(made.signed())
+    assert "have a form that is not known here" in str(found.value)
+
+
 def test_a_file_without_credentials_starts_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials_module, "_ask", lambda *_: pytest.fail("was asked"))
     assert credentials(made.jpeg()) == []
