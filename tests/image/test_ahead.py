@@ -20,7 +20,7 @@ def readers() -> list[threading.Thread]:
 
 
 def test_results_come_in_order_whatever_the_threads_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow_at_first(source: int) -> Picture:
+    def slow_at_first(source: int, max_pixels: int) -> Picture:
         time.sleep(0.002 * (10 - source) * (source % 2))
         return Picture(photo(1, source + 1))
 
@@ -42,7 +42,7 @@ def test_bad_pictures_are_results_like_others(tmp_path: Path) -> None:
 
 
 def test_no_memory_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    def greedy(_: object) -> Picture:
+    def greedy(_: object, max_pixels: int) -> Picture:
         raise MemoryError
 
     monkeypatch.setattr(ahead, "read_picture", greedy)
