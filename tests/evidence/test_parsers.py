@@ -9,11 +9,11 @@ import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sida.errors import MissingExtra
+from sida.errors import MissingExtra, PictureError
 from sida.evidence import credentials as credentials_module
 from sida.evidence import inspect, provenance, texts
 from sida.evidence.credentials import credentials
@@ -169,3 +169,15 @@ def test_nothing_of_the_library_is_left_behind() -> None:
     credentials(made.signed())
     after = set(os.listdir("/proc/self/fd")) if sys.platform == "linux" else set()
     assert after == before
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_a_file_that_is_broken_anywhere_is_told_or_refused(data: st.DataObject) -> None:
+    case = data.draw(st.sampled_from([made.jpeg(exif=made.camera()), made.png(*made.NOVEL)]))
+    places = st.dictionaries(st.integers(0, len(case) - 1), st.integers(0, 255), max_size=9)
+    broken = bytearray(case)
+    for place, value in data.draw(places).items():
+        broken[place] = value
+    with contextlib.suppress(PictureError):
+        inspect(bytes(broken)).model_dump_json()
