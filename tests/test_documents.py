@@ -65,9 +65,6 @@ NOT_RUN = {
     "python benchmarks/compression_history.py $SIDA_SHARED/data": (
         "needs the pictures, and takes minutes"
     ),
-    "python benchmarks/copied_regions.py $SIDA_SHARED/data/val/real": (
-        "needs the pictures, and takes minutes"
-    ),
     "python benchmarks/folder.py --count 2000": "takes many minutes",
     "sida evaluate $SIDA_SHARED/data/val --robustness --out evaluation": "takes half an hour",
     "torchrun --standalone --nproc_per_node=2 -m sida train tiny data=examples max_steps=2 \\\n"
