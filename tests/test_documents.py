@@ -71,9 +71,6 @@ NOT_RUN = {
     "python benchmarks/compression_history.py $SIDA_SHARED/data": (
         "needs the pictures, and takes minutes"
     ),
-    "python benchmarks/copied_regions.py $SIDA_SHARED/data/val/real": (
-        "needs the pictures, and takes minutes"
-    ),
     "python benchmarks/folder.py --count 2000": "takes many minutes",
     "python benchmarks/serve_load.py --requests 400 --overload 10": "takes minutes",
     "python benchmarks/hostile_uploads.py": "takes a minute",

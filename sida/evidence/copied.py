@@ -36,7 +36,7 @@ WINDOW = (9, 9)
 """Pixels around each that are compared."""
 SHIFTS = ((0, 4), (4, 0), (3, 3), (3, -3))
 """Rows and columns by which a picture is compared with itself: an edge is alike along itself."""
-SURE = 0.12
+SURE = 0.1
 """Fraction of a region that has to be alike beyond doubt."""
 OVERLAP = 0.3
 """Fraction of a region above which it may not overlap with its own copy."""
@@ -265,7 +265,7 @@ def _alike(scene: _Scene, move: Floats) -> list[Mask]:
     inside = cv2.warpAffine(np.ones(scene.own.shape, np.uint8), move, size, flags=flags) > 0
     apart = _distance(scene.pixels, moved)
     same = (apart < 0.25 * scene.spread + 1.5) & inside
-    sure = (apart < 0.2 * scene.own) & (scene.own > 4) & inside
+    sure = (apart < 0.1 * scene.own) & (scene.own > 4) & inside
     return _grown(same, sure)
 
 
