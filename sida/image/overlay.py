@@ -4,6 +4,7 @@ Nothing is told by hue alone: a region has a white line on a dark one around it,
 grows lighter with the probability, so both can be read by the colour-blind and in grey print.
 """
 
+import io
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -13,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from sida.files import write_whole
+from sida.files import write_bytes
 
-__all__ = ["heat_map", "overlay", "save_png", "side_by_side"]
+__all__ = ["heat_map", "overlay", "png_bytes", "save_png", "side_by_side"]
 
 Pixels = NDArray[np.uint8]
 
@@ -97,8 +98,14 @@ def save_png(path: str | Path, pixels: NDArray[Any]) -> None:
 
     Raises SidaError where the file cannot be written; it is there completely or not at all.
     """
-    with write_whole(path) as temporary:
-        Image.fromarray(_levels(pixels)).save(temporary, format="PNG")
+    write_bytes(path, png_bytes(pixels))
+
+
+def png_bytes(pixels: NDArray[Any]) -> bytes:
+    """What `save_png` writes."""
+    file = io.BytesIO()
+    Image.fromarray(_levels(pixels)).save(file, format="PNG")
+    return file.getvalue()
 
 
 def _region(pixels: Pixels, mask: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
