@@ -11,10 +11,10 @@ from typing import Any
 
 from sida.errors import ConfigError, InputError, MissingExtra, SidaError
 
-__all__ = ["cluster", "places_for", "require_ray", "run"]
+__all__ = ["cluster", "places_for", "require_answer", "require_ray", "run"]
 
 ANSWERS_WITHIN = 5.0
-"""Seconds. Ray itself tries for minutes, and then ends the process."""
+"""Seconds."""
 
 
 def require_ray() -> Any:
@@ -51,9 +51,8 @@ def cluster(address: str | None, workers: int | None) -> Iterator[Any]:
             cores = max(workers or 0, os.cpu_count() or 1)
             ray.init("local", num_cpus=cores, include_dashboard=False, **_QUIET)
         else:
-            _require_answer(address)
             ray.init(address, **_QUIET)
-    except (ConnectionError, OSError, RuntimeError) as error:
+    except (ConnectionError, RuntimeError) as error:
         raise _nobody(address or "this machine") from error
     try:
         yield ray
@@ -64,14 +63,17 @@ def cluster(address: str | None, workers: int | None) -> Iterator[Any]:
 _QUIET = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
-def _require_answer(address: str) -> None:
+def require_answer(address: str) -> None:
+    """Raise InputError where nobody answers; Ray itself tries for minutes, and ends the process."""
     if address == "auto":
         return
     found = re.fullmatch(r"(?:ray://)?(.+):(\d{1,5})", address)
     if found is None:
         raise ConfigError(f"the address is {address!r}, expected HOST:PORT or auto")
-    with socket.create_connection((found[1].strip("[]"), int(found[2])), ANSWERS_WITHIN):
-        pass
+    try:
+        socket.create_connection((found[1].strip("[]"), int(found[2])), ANSWERS_WITHIN).close()
+    except (OSError, OverflowError) as error:
+        raise _nobody(address) from error
 
 
 def _nobody(address: str) -> InputError:
@@ -108,8 +110,9 @@ def run(
     Raises:
         SidaError: a worker raised it, or could not be made.
     """
-    with warnings.catch_warnings(), _quiet(ray):
-        warnings.simplefilter("ignore")  # of Ray about its own deprecated settings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray warns of its own settings
+        _be_quiet(ray)
         data = ray.data.from_items(list(rows), override_num_blocks=len(rows)).map_batches(
             worker,
             fn_constructor_args=(job,),
@@ -134,15 +137,7 @@ def _sentence(error: BaseException) -> SidaError:
     return SidaError(f"Ray ended the run ({type(error).__name__}: {first.strip()}): run it again")
 
 
-@contextmanager
-def _quiet(ray: Any) -> Iterator[None]:
+def _be_quiet(ray: Any) -> None:
     """Neither bars nor reports of Ray Data; what goes wrong is raised anyway."""
-    context, log = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
-    bars, level = context.enable_progress_bars, log.level
-    context.enable_progress_bars = False
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        context.enable_progress_bars = bars
-        log.setLevel(level)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)

@@ -20,7 +20,7 @@ from sida.evaluation import Shard
 from sida.model.adapter import read_adapter, split_name
 from sida.model.checkpoint import digest_of
 from sida.model.checkpoint import find as find_model
-from sida.scale.cluster import cluster, places_for, require_ray, run
+from sida.scale.cluster import cluster, places_for, require_answer, require_ray, run
 from sida.scale.listing import find
 from sida.scale.part import VERDICTS, Wish, judge_part, verdicts_name
 from sida.scale.plan import Place, chosen, places, write_plan
@@ -97,6 +97,8 @@ def detect(
     """
     require_ray()
     _check(limit, sample, workers)
+    if address is not None:
+        require_answer(address)
     given = [str(path) for path in paths]
     model, digest = _model(model, random_weights)
     identity = {
