@@ -108,7 +108,7 @@ def run(
     replaced, and its row given out again. Ray hands out no more than what workers can take.
 
     Raises:
-        SidaError: a worker raised it, or could not be made.
+        SidaError: a worker raised something, or could not be made.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray warns of its own settings
@@ -126,15 +126,10 @@ def run(
             raise _sentence(error) from error
 
 
-def _sentence(error: BaseException) -> SidaError:
-    """The sentence that a worker raised, or what Ray has to say in one."""
-    if isinstance(error, SidaError):
-        return error
-    cause = getattr(error, "cause", None) or error.__cause__
-    if isinstance(cause, BaseException):
-        return _sentence(cause)
-    first = next((line for line in str(error).splitlines()[::-1] if line.strip()), "")
-    return SidaError(f"Ray ended the run ({type(error).__name__}: {first.strip()}): run it again")
+def _sentence(error: Exception) -> SidaError:
+    """The last line of what Ray says, which is what the worker raised."""
+    last = next((line for line in str(error).splitlines()[::-1] if line.strip()), "")
+    return SidaError(f"the workers stopped ({last.strip()}): run the same again to go on")
 
 
 def _be_quiet(ray: Any) -> None:

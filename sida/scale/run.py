@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sida.detector import Detector, MaskWish
-from sida.errors import CheckpointError, ConfigError
+from sida.errors import CheckpointError, ConfigError, SidaError
 from sida.evaluation import Shard
 from sida.model.adapter import read_adapter, split_name
 from sida.model.checkpoint import digest_of
@@ -93,7 +93,8 @@ def detect(
         MissingExtra: Ray is not installed.
         ConfigError: `out` belongs to another run or is being written to; an option is impossible.
         InputError: no picture, no access, no cluster at the address.
-        CheckpointError, DownloadError, DeviceError: as of `Detector.load`.
+        CheckpointError, DownloadError: the model cannot be had.
+        SidaError: a worker cannot load it, or cannot write.
     """
     require_ray()
     _check(limit, sample, workers)
@@ -209,21 +210,31 @@ class _Job:
 
 
 class _Worker:
-    """What Ray makes of a job on each of its places."""
+    """What Ray makes of a job on each of its places. Its own errors are results: Ray's say more."""
 
     def __init__(self, job: _Job) -> None:
-        self.job, self.detector = job, job.detector()
+        self.job = job
+        try:
+            self.detector: Detector | SidaError = job.detector()
+        except SidaError as error:
+            self.detector = error
 
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """Judge one part; gives its labels. What was written just before a death is not redone."""
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Judge one part; gives its labels, or a sentence."""
         place = Place(*(int(batch[name][0]) for name in Place._fields))
+        try:
+            return {"labels": [json.dumps(self._labels(place))], "error": [""]}
+        except SidaError as error:
+            return {"labels": [""], "error": [str(error)]}
+
+    def _labels(self, place: Place) -> Counter[str]:
+        if isinstance(self.detector, SidaError):
+            raise self.detector
         name = verdicts_name(place.part)
-        if self.job.store.has(name):
-            counts = count_labels(self.job.store, [name])
-        else:
-            rows = judge_part(self.detector, self.job.store, place, self.job.wish)
-            counts = Counter(row.get("label", FAILED) for row in rows)
-        return {"labels": [json.dumps(counts)]}
+        if self.job.store.has(name):  # by a worker that was killed before it could say so
+            return count_labels(self.job.store, [name])
+        rows = judge_part(self.detector, self.job.store, place, self.job.wish)
+        return Counter(row.get("label", FAILED) for row in rows)
 
 
 def _judge_missing(
@@ -247,6 +258,8 @@ def _judge_missing(
         missing = [place._asdict() for place in own if place not in done]
         watch = _Watch(begun["pictures"], counts.total(), progress)
         for row in run(ray, _Worker, job, missing, workers or room, needs):
+            if row["error"]:
+                raise SidaError(row["error"])
             counts.update(json.loads(row["labels"]))
             watch.show(counts.total())
     return counts

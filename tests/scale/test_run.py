@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sida.detector import Detector
-from sida.errors import CheckpointError, ConfigError, InputError, MissingExtra
+from sida.errors import ConfigError, InputError, MissingExtra, SidaError
 from sida.evaluation import Shard
 from sida.scale import cluster, detect, plan, run
 from sida.verdict import Verdict, parse_line
@@ -80,18 +80,11 @@ def test_a_run_with_a_worker_killed_says_what_the_detector_says(
     assert len(results(out)) == 9
 
 
-class Refusing:
-    """A worker that cannot be made."""
-
-    def __init__(self, job: object) -> None:
-        raise CheckpointError("these are other weights: copy them again")
-
-    def __call__(self, batch: Any) -> Any: ...
-
-
-def test_a_sentence_of_a_worker_reaches_the_driver(ray: Any) -> None:
-    with pytest.raises(CheckpointError, match=r"^these are other weights: copy them again$"):
-        list(cluster.run(ray, Refusing, None, [{"part": 0}], 1, {"num_cpus": 1}))
+def test_a_sentence_of_a_worker_reaches_the_driver(
+    ray: Any, pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SidaError, match=r"^device is 'abacus', expected "):
+        detect([pictures], tmp_path / "out", device="abacus", workers=1)
 
 
 @pytest.fixture
