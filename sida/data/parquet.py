@@ -266,8 +266,9 @@ class Shard:
     def _open(self) -> Any:
         parquet = require_pyarrow()
         try:
+            path = self.path if self.system is None else self.path.as_posix()
             return parquet.ParquetFile(
-                self.path, buffer_size=BUFFER, pre_buffer=False, filesystem=self.system
+                path, buffer_size=BUFFER, pre_buffer=False, filesystem=self.system
             )
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())

@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from sida.detector import Detector
-from sida.errors import ConfigError, InputError, MissingExtra, SidaError
+from sida.errors import ConfigError, InputError, MissingExtra
 from sida.evaluation import Shard
 from sida.scale import cluster, detect, plan, run
+from sida.scale.part import Wish
+from sida.scale.store import Store
 from sida.verdict import Verdict, parse_line
 from tests.scale.conftest import png
 from tests.scale.processes import judging
@@ -44,6 +46,7 @@ def masks(out: Path) -> dict[str, bytes]:
     return {str(file.relative_to(out)): file.read_bytes() for file in out.rglob("*_mask.png")}
 
 
+@pytest.mark.slow
 def test_a_run_with_a_worker_killed_says_what_the_detector_says(
     ray: Any, planned: None, pictures: Path, tmp_path: Path
 ) -> None:
@@ -80,11 +83,17 @@ def test_a_run_with_a_worker_killed_says_what_the_detector_says(
     assert len(results(out)) == 9
 
 
-def test_a_sentence_of_a_worker_reaches_the_driver(
-    ray: Any, pictures: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(SidaError, match=r"^device is 'abacus', expected "):
-        detect([pictures], tmp_path / "out", device="abacus", workers=1)
+def test_a_worker_that_cannot_begin_says_why(tmp_path: Path) -> None:
+    how = ("abacus", "auto", None, 1)
+    worker = run._Worker(run._Job(Store(tmp_path), "tiny", None, how, "", Wish()))
+    (sentence,) = worker({"part": [0], "file": [0], "group": [0]})["error"]
+    assert sentence == "There is no device 'abacus' on this machine: choose auto, cpu."
+
+
+def test_a_worker_with_other_weights_does_not_begin(tmp_path: Path) -> None:
+    how = ("cpu", "auto", None, 1)
+    worker = run._Worker(run._Job(Store(tmp_path), "tiny", None, how, "0" * 64, Wish()))
+    assert "tiny has other weights on this machine" in str(worker.detector)
 
 
 @pytest.fixture
