@@ -156,7 +156,7 @@ def _pictures(name: str, relative: str, place: str) -> Iterator[Item]:
         yield Item(name, relative, place, error=str(error))
 
 
-def _members(place: str) -> Iterator[tuple[str, dict[str, int]]]:
+def _members(place: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Pictures of a tar, with where their bytes lie; only the headers are read."""
     import fsspec
 
@@ -165,10 +165,10 @@ def _members(place: str) -> Iterator[tuple[str, dict[str, int]]]:
             if member.isreg() and PurePosixPath(member.name).suffix.lower() in PICTURE_SUFFIXES:
                 where = {"offset": member.offset_data, "size": member.size}
                 yield member.name.encode(errors="replace").decode(), where
-            archive.members = []  # it keeps them all otherwise
+            archive.members = []  # type: ignore[attr-defined]  # it keeps them all otherwise
 
 
-def _rows(place: str) -> Iterator[tuple[str, dict[str, int]]]:
+def _rows(place: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows of a parquet file, by the names of their pictures where it has them."""
     import fsspec
 

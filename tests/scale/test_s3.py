@@ -91,4 +91,6 @@ def test_a_bucket_that_refuses(server: str, bucket: str) -> None:
 
 def _admit(server: str, requests: bytes) -> None:
     """After so many further requests the server looks at credentials, and knows none."""
-    urllib.request.urlopen(f"{server}/moto-api/reset-auth", requests).close()
+    headers = {"Content-Type": "text/plain"}
+    address = f"{server}/moto-api/reset-auth"
+    urllib.request.urlopen(urllib.request.Request(address, requests, headers)).close()

@@ -1,0 +1,159 @@
+"""A run with Ray against `detect_many` on the same pictures and cores, in the same hour.
+
+python benchmarks/scale.py PICTURES [--workers 2] [--limit N]
+
+PICTURES is a folder. `detect_many` is run as one process a worker, each on a share of the files,
+which is what the same cores give without Ray. Prints JSON: seconds of both with the start apart,
+pictures a second from the first part on, the largest memory of driver and workers early and late,
+and in how many verdicts, probabilities and masks the two differ.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from sida.image.overlay import png_bytes
+from sida.scale import detect
+from sida.verdict import Verdict
+from tests.scale.processes import judging
+
+
+def by_hand(files: list[str], start: int, workers: int) -> None:
+    """One process of the comparison: judge every `workers`-th file, write a line each."""
+    import torch
+
+    from sida.detector import Detector
+
+    torch.set_num_threads(1)
+    detector = Detector.load("tiny")
+    print(json.dumps({"ready": time.time()}), flush=True)
+    for verdict in detector.detect_many(files[start::workers], masks="tampered"):
+        line: dict[str, Any] = {"image": verdict.image, "label": getattr(verdict, "label", None)}
+        if isinstance(verdict, Verdict):
+            line["probabilities"] = dict(verdict.probabilities.items())
+            line["mask"] = None if verdict.mask is None else png_bytes(verdict.mask).hex()
+        print(json.dumps(line))
+    print(json.dumps({"end": time.time()}))
+
+
+def compared(folder: str, limit: int | None, workers: int) -> tuple[dict[str, Any], float, float]:
+    """Lines by picture, seconds to get ready, and pictures a second after that."""
+    begun = time.time()
+    shares = [
+        subprocess.Popen(
+            [sys.executable, __file__, folder, "--workers", str(workers), "--start", str(start)]
+            + (["--limit", str(limit)] if limit else []),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for start in range(workers)
+    ]
+    told = [[json.loads(line) for line in share.communicate()[0].splitlines()] for share in shares]
+    lines = {line["image"]: line for share in told for line in share[1:-1]}
+    ready, end = max(share[0]["ready"] for share in told), max(share[-1]["end"] for share in told)
+    return lines, ready - begun, len(lines) / (end - ready)
+
+
+class Memory:
+    """Megabytes of the driver and of its largest worker, noted a few times a second."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[float, float]] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._note)
+        self._thread.start()
+
+    def _note(self) -> None:
+        while not self._ended.wait(0.5):
+            self.noted.append(
+                (_resident(os.getpid()), max(map(_resident, judging(os.getpid())), default=0))
+            )
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+def _resident(pid: int) -> float:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def with_ray(folder: str, limit: int | None, workers: int, out: Path) -> dict[str, Any]:
+    """Judge with Ray; says when parts were done and what memory was held."""
+    begun, memory = time.time(), Memory()
+    done: list[tuple[float, int]] = []
+    detect(
+        [folder], out, limit=limit, workers=workers,
+        progress=lambda count, total: done.append((time.time(), count)),
+    )  # fmt: skip
+    memory.end()
+    # The first part of each worker has its start in it; from the last of these on all judge.
+    (first, before), (last, after) = done[workers - 1], done[-workers]
+    third = len(memory.noted) // 3
+    early, late = memory.noted[third : 2 * third], memory.noted[2 * third :]
+    return {
+        "seconds": time.time() - begun,
+        "pictures_a_second": (after - before) / (last - first),
+        "driver_mb": [max(each[0] for each in span) for span in (early, late)],
+        "worker_mb": [max(each[1] for each in span) for span in (early, late)],
+    }
+
+
+def differences(lines: dict[str, Any], out: Path) -> dict[str, float]:
+    """How far the rows of a run are from those lines."""
+    rows = pyarrow.dataset.dataset(out / "verdicts").to_table().to_pylist()
+    found = {"labels": 0, "masks": 0, "probabilities": 0.0}
+    for row in rows:
+        other = lines[row["image"]]
+        found["labels"] += row["label"] != other["label"]
+        if row["label"] is None:
+            continue
+        place = (row["mask"] or {}).get("file")
+        found["masks"] += (place and (out / place).read_bytes().hex()) != other["mask"]
+        off = [abs(row["probabilities"][each] - p) for each, p in other["probabilities"].items()]
+        found["probabilities"] = max(found["probabilities"], *off)
+    return {"rows": len(rows), "expected": len(lines), **found}
+
+
+def main() -> None:
+    """Judge both ways, and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pictures")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--start", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.start is not None:
+        from sida.files import find_pictures
+
+        files = [given.name for given in find_pictures([options.pictures])][: options.limit]
+        by_hand(files, options.start, options.workers)
+        return
+    asked = (options.pictures, options.limit, options.workers)
+    with tempfile.TemporaryDirectory() as temporary:
+        ray = with_ray(*asked, Path(temporary, "out"))
+        lines, ready, rate = compared(*asked)
+        hand = {"seconds_to_start": ready, "pictures_a_second": rate}
+        share = ray["pictures_a_second"] / rate
+        told = {"ray": ray, "detect_many": hand, "share": share}
+        told["different"] = differences(lines, Path(temporary, "out"))
+    print(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()
