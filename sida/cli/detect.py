@@ -115,14 +115,15 @@ def detect(
         )
     if random_weights is not None and model is not None:
         raise typer.BadParameter("--model and --random-weights exclude each other: give one")
-    far = {"address": address, "out": out, "workers": workers, "limit": limit, "sample": sample}
-    far["shard"] = shard
+    far: dict[str, Any] = {"address": address, "out": out, "workers": workers}
+    far |= {"limit": limit, "sample": sample, "shard": shard}
     if engine is not None:
         refuse({"json": json, "masks": masks, "overlays": overlays}, "is not for --engine ray")
-        how = {"model": model or "tiny", "random_weights": random_weights, "masks": mask_for}
-        how |= {"explain": explain, "device": device, "dtype": dtype, "quantize": quantize}
-        how |= {"batch_size": batch_size or "auto", "recursive": recursive, "from_list": from_list}
-        raise typer.Exit(detect_with_ray(paths or [], watched, **how, **far))
+        how: dict[str, Any] = {"model": model or "tiny", "random_weights": random_weights}
+        how |= {"device": device, "dtype": dtype, "quantize": quantize, "explain": explain}
+        how |= {"batch_size": batch_size or "auto", "recursive": recursive, "masks": mask_for}
+        status = detect_with_ray(paths or [], watched, from_list=from_list, **how, **far)
+        raise typer.Exit(status)
     refuse(far, "needs --engine ray")
     inputs = _inputs(paths or [], recursive, from_list)
     outputs = Outputs(inputs, json, masks, overlays)
