@@ -2,7 +2,7 @@
 
 python benchmarks/scale.py PICTURES [--workers 2] [--limit N]
 
-PICTURES is a folder. `detect_many` is run as one process a worker, each on a share of the files,
+PICTURES is a folder. `detect_many` is run as one process a worker, each on a share of the parts,
 which is what the same cores give without Ray. Prints JSON: seconds of both with the start apart,
 pictures a second from the first part on, the largest memory of driver and workers early and late,
 and in how many verdicts, probabilities and masks the two differ.
@@ -25,12 +25,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sida.image.overlay import png_bytes
 from sida.scale import detect
+from sida.scale.plan import PART
 from sida.verdict import Verdict
 from tests.scale.processes import judging
 
 
 def by_hand(files: list[str], start: int, workers: int) -> None:
-    """One process of the comparison: judge every `workers`-th file, write a line each."""
+    """One process of the comparison: judge every `workers`-th part, write a line a picture.
+
+    Parts are those of a run, so that the same pictures share a pass: else last digits differ.
+    """
     import torch
 
     from sida.detector import Detector
@@ -38,7 +42,8 @@ def by_hand(files: list[str], start: int, workers: int) -> None:
     torch.set_num_threads(1)
     detector = Detector.load("tiny")
     print(json.dumps({"ready": time.time()}), flush=True)
-    for verdict in detector.detect_many(files[start::workers], masks="tampered"):
+    own = [file for index, file in enumerate(files) if index // PART % workers == start]
+    for verdict in detector.detect_many(own, masks="tampered"):
         line: dict[str, Any] = {"image": verdict.image, "label": getattr(verdict, "label", None)}
         if isinstance(verdict, Verdict):
             line["probabilities"] = dict(verdict.probabilities.items())
