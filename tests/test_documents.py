@@ -54,9 +54,8 @@ NOT_RUN = {
         "needs a model; tests/evaluation/test_baselines.py runs its like"
     ),
     "sida detect pictures --engine ray --out verdicts": "needs Ray; tests/scale runs its like",
-    "sida detect s3://bucket/pictures --engine ray --address head:6379 --out s3://bucket/verdicts": (
-        "needs a cluster and a bucket"
-    ),
+    "sida detect s3://bucket/pictures --engine ray --address head:6379 \\\n"
+    "  --out s3://bucket/verdicts": "needs a cluster and a bucket",
     "sida detect s3://bucket/pictures --engine ray --shard 3/8 --out s3://bucket/verdicts/3": (
         "needs a bucket"
     ),

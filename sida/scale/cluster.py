@@ -33,7 +33,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[Any]:
 
     Args:
         address: HOST:PORT of a cluster, or `auto` for the one that runs on this machine; without
-            it $RAY_ADDRESS counts, and else one is started here and ended afterwards.
+            it one is started here and ended afterwards.
         workers: how many there will be.
 
     Raises:
@@ -44,7 +44,6 @@ def cluster(address: str | None, workers: int | None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    address = address or os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what ends a run is raised, too
     try:
         if address is None:

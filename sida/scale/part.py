@@ -54,7 +54,7 @@ def _stem(part: int) -> str:
 def judge_part(detector: Detector, store: Store, place: Place, wish: Wish) -> list[Row]:
     """Judge the pictures of a part and write what comes of it; returns its rows."""
     items = read_part(store, place)
-    below = [Input(Path(), each.name, PurePosixPath(each.relative)) for each in items]
+    below = [Input(Path(), each.name, _below(each.relative)) for each in items]
     masks = output_paths(f"masks/{_stem(place.part)}", below, "_mask.png")
     work = _Work(detector, store, wish, items, [mask.as_posix() for mask in masks])
     notes = _Notes.read(store, place.part)
@@ -66,6 +66,13 @@ def judge_part(detector: Detector, store: Store, place: Place, wish: Wish) -> li
     store.write(verdicts_name(place.part), encode(rows))
     notes.forget()
     return rows
+
+
+def _below(relative: str) -> PurePosixPath:
+    """A place for a mask; names out of tars may be longer than those of files may be."""
+    place = PurePosixPath(relative.replace("\0", "_"))
+    long = len(relative.encode()) > 600 or any(len(part.encode()) > 200 for part in place.parts)
+    return PurePosixPath("long-name") if long else place
 
 
 def _alone(work: "_Work", notes: "_Notes", index: int) -> list[Row]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sida.data.parquet import Shard
-from sida.errors import PictureError
+from sida.errors import PictureError, SidaError
 from sida.image.read import MAX_FILE_BYTES
 from sida.scale.listing import Item, is_address
 
@@ -15,8 +15,8 @@ __all__ = ["fetch"]
 def fetch(item: Item) -> Path | bytes | PictureError:
     """What the detector can read; what is wrong with this picture alone is returned.
 
-    A store that cannot be reached raises: that is not a picture's fault, and the run goes on from
-    there another time.
+    A store that cannot be reached raises OSError: that is not a picture's fault, and the run goes
+    on from there another time.
     """
     if item.error is not None:
         return PictureError(item.error)
@@ -31,6 +31,11 @@ def fetch(item: Item) -> Path | bytes | PictureError:
         return PictureError(f"{item.name!r} was not found: check the address", "not_found")
     except PermissionError:
         return PictureError(f"{item.name!r} may not be read: ask for permission to read it")
+    except (OSError, ValueError, SidaError) as error:
+        if is_address(item.place) and (item.row is None or not _answers(item.place)):
+            raise
+        reason = " ".join(str(error).split())
+        return PictureError(f"{item.name!r} cannot be read ({reason}): write its file again")
     return _too_large(item) if len(data) > MAX_FILE_BYTES else data
 
 
@@ -54,6 +59,12 @@ def _range(item: Item) -> bytes:
 def _cell(item: Item) -> bytes:
     assert item.row is not None
     return _shard(item.place).bytes_of(item.row, "image")
+
+
+def _answers(place: str) -> bool:
+    """Whether a file is there to be read, so that what is wrong is in it."""
+    files, path = _system(place)
+    return bool(files.exists(path))
 
 
 @lru_cache(maxsize=4)

@@ -85,7 +85,8 @@ def detect(
         limit: only so many of the first pictures.
         sample: only this share of the pictures, above 0 and up to 1, chosen by their names.
         shard: only these parts; all shards together are the whole. Each has an `out` of its own.
-        address: of a Ray cluster; without it one is started on this machine.
+        address: HOST:PORT of a Ray cluster, or `auto` for one that runs on this machine; without
+            it that of $RAY_ADDRESS, or else one is started here and ended afterwards.
         workers: without it one a graphics card, or one a core where there is none.
         progress: called with how many pictures are done, and how many there are.
 
@@ -98,7 +99,7 @@ def detect(
     """
     require_ray()
     _check(limit, sample, workers)
-    if address is not None:
+    if address := address or os.environ.get("RAY_ADDRESS"):
         require_answer(address)
     given = [str(path) for path in paths]
     model, digest = _model(model, random_weights)
@@ -142,7 +143,7 @@ def _check(limit: int | None, sample: float | None, workers: int | None) -> None
 def _model(name: str, random_weights: str | None) -> tuple[str, str]:
     """A name that workers understand anywhere on this machine, and the digest of its weights."""
     if random_weights is not None:
-        return name, "0" * 64
+        return name, "0" * 64  # as of `load_random`
     base, adapter = split_name(name)
     folder = find_model(base)
     if Path(base).is_dir():

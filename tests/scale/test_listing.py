@@ -3,7 +3,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from sida.errors import InputError
+from sida.errors import InputError, PictureError
 from sida.scale.listing import Item, find
 from sida.scale.reading import fetch
 from tests.scale.conftest import png
@@ -84,3 +84,20 @@ def test_a_prefix_without_pictures() -> None:
 def test_paths_that_do_not_exist() -> None:
     with pytest.raises(InputError, match=r"'no.jpg' does not exist, nor any other: check the path"):
         list(find(["no.jpg", "none.jpg"]))
+
+
+def test_a_parquet_file_that_is_torn_after_its_listing(pictures: Path) -> None:
+    items = [item for item in find([f"file://{pictures}/set.parquet"]) if item.row is not None]
+    (pictures / "set.parquet").write_bytes(b"PAR1 torn PAR1")
+    broken = fetch(items[1])
+    assert isinstance(broken, PictureError)
+    assert "set.parquet/six.png' cannot be read (" in str(broken)
+
+
+def test_a_store_that_fails_is_not_a_pictures_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> bytes:
+        raise TimeoutError("the store does not answer")
+
+    monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "cat_file", fail)
+    with pytest.raises(TimeoutError):
+        fetch(Item("a.png", "a.png", "memory://bucket/a.png"))

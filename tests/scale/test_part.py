@@ -12,7 +12,7 @@ from sida.scale.part import Wish, judge_part
 from sida.scale.plan import Place, write_plan
 from sida.scale.store import Store
 from sida.verdict import Failure, Verdict, parse_line
-from tests.scale.conftest import FakeDetector
+from tests.scale.conftest import FakeDetector, png, write_tar
 
 PLACE = Place(0, 0, 0)
 ROWS = "verdicts/part-00000000.parquet"
@@ -94,6 +94,23 @@ def test_a_worker_killed_by_chance_costs_no_picture(store: Store) -> None:
             judge(store, detector)
     judge(store, detector)
     assert sum(isinstance(each, Verdict) for each in written(store)) == 7
+
+
+def test_names_out_of_a_tar_lead_nowhere_else_and_may_be_long(tmp_path: Path) -> None:
+    long = "x" * 150
+    members = ("../../../up.png", "/root.png", f"{long}/{long}/{long}/{long}/{long}.png")
+    write_tar(tmp_path / "hostile.tar", {name: png(1) for name in members})
+    store = Store(tmp_path / "out")
+    write_plan(store, find([tmp_path / "hostile.tar"]), Shard())
+    rows = judge(store, FakeDetector())
+    masks = [store.root + "/" + row["mask"]["file"] for row in rows]
+    assert [Path(mask).name for mask in masks] == [
+        "up_mask.png",
+        "root_mask.png",
+        "long-name_mask.png",
+    ]
+    assert all(Path(mask).resolve().is_relative_to(tmp_path / "out/masks") for mask in masks)
+    assert len(list(tmp_path.rglob("*_mask.png"))) == 3
 
 
 class Killed(BaseException):
