@@ -60,7 +60,7 @@ NOT_RUN = {
         "needs a bucket"
     ),
     "python benchmarks/scale.py ../shared/data/val": "needs Ray and the pictures, takes minutes",
-    "python benchmarks/kill_scale.py --pictures 1536 --workers 4 --drivers 1": "takes minutes",
+    "python benchmarks/kill_scale.py --pictures 1536 --seed 1": "takes minutes",
     "python benchmarks/parity.py": "needs the recordings, and takes a minute",
     "python benchmarks/loading_memory.py": "writes a gigabyte, and takes minutes",
     "python benchmarks/kill_training.py": "takes minutes",
