@@ -3,9 +3,9 @@
 python benchmarks/scale.py PICTURES [--workers 2] [--limit N]
 
 PICTURES is a folder. `detect_many` is run as one process a worker, each on a share of the parts,
-which is what the same cores give without Ray. Prints JSON: seconds of both with the start apart,
-pictures a second from the first part on, the largest memory of driver and workers early and late,
-and in how many verdicts, probabilities and masks the two differ.
+which is what the same cores give without Ray. Prints JSON: seconds to start and pictures a second
+after that of both, the largest memory of driver and workers early and late, and in how many
+verdicts, probabilities and masks the two differ.
 """
 
 import argparse
@@ -55,35 +55,42 @@ def by_hand(files: list[str], start: int, workers: int) -> None:
 def compared(folder: str, limit: int | None, workers: int) -> tuple[dict[str, Any], float, float]:
     """Lines by picture, seconds to get ready, and pictures a second after that."""
     begun = time.time()
+    files = [tempfile.TemporaryFile("w+") for _ in range(workers)]  # a pipe would fill up
     shares = [
         subprocess.Popen(
             [sys.executable, __file__, folder, "--workers", str(workers), "--start", str(start)]
             + (["--limit", str(limit)] if limit else []),
-            stdout=subprocess.PIPE,
-            text=True,
+            stdout=file,
         )
-        for start in range(workers)
+        for start, file in enumerate(files)
     ]
-    told = [[json.loads(line) for line in share.communicate()[0].splitlines()] for share in shares]
+    told = []
+    for share, file in zip(shares, files, strict=True):
+        share.wait()
+        file.seek(0)
+        told.append([json.loads(line) for line in file])
     lines = {line["image"]: line for share in told for line in share[1:-1]}
     ready, end = max(share[0]["ready"] for share in told), max(share[-1]["end"] for share in told)
     return lines, ready - begun, len(lines) / (end - ready)
 
 
-class Memory:
-    """Megabytes of the driver and of its largest worker, noted a few times a second."""
+class Watch:
+    """When workers have begun, and megabytes of the driver and of its largest worker since."""
 
-    def __init__(self) -> None:
+    def __init__(self, out: Path) -> None:
+        self.out, self.ready = out, 0.0
         self.noted: list[tuple[float, float]] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._note)
         self._thread.start()
 
     def _note(self) -> None:
-        while not self._ended.wait(0.5):
-            self.noted.append(
-                (_resident(os.getpid()), max(map(_resident, judging(os.getpid())), default=0))
-            )
+        while not self._ended.wait(0.2):
+            if not self.ready and any(self.out.glob("begun/part-*")):
+                self.ready = time.time()
+            if self.ready:
+                workers = map(_resident, judging(os.getpid()))
+                self.noted.append((_resident(os.getpid()), max(workers, default=0)))
 
     def end(self) -> None:
         self._ended.set()
@@ -99,21 +106,20 @@ def _resident(pid: int) -> float:
 
 
 def with_ray(folder: str, limit: int | None, workers: int, out: Path) -> dict[str, Any]:
-    """Judge with Ray; says when parts were done and what memory was held."""
-    begun, memory = time.time(), Memory()
-    done: list[tuple[float, int]] = []
-    detect(
-        [folder], out, limit=limit, workers=workers,
-        progress=lambda count, total: done.append((time.time(), count)),
-    )  # fmt: skip
-    memory.end()
-    # The first part of each worker has its start in it; from the last of these on all judge.
-    (first, before), (last, after) = done[workers - 1], done[-workers]
-    third = len(memory.noted) // 3
-    early, late = memory.noted[third : 2 * third], memory.noted[2 * third :]
+    """Judge with Ray; says how fast that was once workers had begun, and what memory was held."""
+    begun, watch, end = time.time(), Watch(out), 0.0
+
+    def note(done: int, total: int) -> None:
+        nonlocal end
+        end = time.time()
+
+    judged = detect([folder], out, limit=limit, workers=workers, progress=note)
+    watch.end()
+    third = len(watch.noted) // 3
+    early, late = watch.noted[third : 2 * third], watch.noted[2 * third :]
     return {
-        "seconds": time.time() - begun,
-        "pictures_a_second": (after - before) / (last - first),
+        "seconds_to_start": watch.ready - begun,
+        "pictures_a_second": judged.pictures / (end - watch.ready),
         "driver_mb": [max(each[0] for each in span) for span in (early, late)],
         "worker_mb": [max(each[1] for each in span) for span in (early, late)],
     }

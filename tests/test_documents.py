@@ -59,7 +59,7 @@ NOT_RUN = {
     "sida detect s3://bucket/pictures --engine ray --shard 3/8 --out s3://bucket/verdicts/3": (
         "needs a bucket"
     ),
-    "python benchmarks/scale.py ../shared/data/val": "needs Ray and the pictures, takes minutes",
+    "python benchmarks/scale.py ../shared/data --limit 256": "needs Ray and the pictures",
     "python benchmarks/kill_scale.py --pictures 1536 --seed 1": "takes minutes",
     "python benchmarks/parity.py": "needs the recordings, and takes a minute",
     "python benchmarks/loading_memory.py": "writes a gigabyte, and takes minutes",
