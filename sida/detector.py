@@ -25,7 +25,13 @@ from sida.image.read import MAX_PIXELS, Picture
 from sida.inference.conversation import Conversation
 from sida.inference.device import out_of_memory, resolve
 from sida.inference.engine import Begun, Engine, Judged, Text, WantsMask
-from sida.inference.memory import fitting_batch, keep_freed, micro_batches, within_memory
+from sida.inference.memory import (
+    fitting_batch,
+    give_back,
+    keep_freed,
+    micro_batches,
+    within_memory,
+)
 from sida.inference.quantize import check as check_quantization
 from sida.inference.quantize import quantize as quantize_model
 from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
@@ -68,6 +74,8 @@ class Request:
     provenance: bool = False
 
 
+TIDIED = 32
+"""Micro-batches after which free memory is given back."""
 THRESHOLD = 0.5
 """Probability above which a pixel is in the mask."""
 
@@ -220,8 +228,10 @@ class Detector:
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
         """Judge requests in their order, in micro-batches (`micro_batches`), reading ahead."""
         ready = work_ahead(self._read, requests, ahead=2 * self.batch_size)
-        for batch in micro_batches(ready, self.batch_size):
+        for number, batch in enumerate(micro_batches(ready, self.batch_size), 1):
             yield from self._judge(batch)
+            if number % TIDIED == 0 and self.engine.model.device.type == "cpu":
+                give_back()
 
     def chat(self, picture: Source, history: Sequence[tuple[str, str]] = ()) -> Conversation:
         """Judge one picture and be ready to be asked about it.

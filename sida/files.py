@@ -12,7 +12,7 @@ import secrets
 import shutil
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -62,6 +62,7 @@ def find_pictures(
     paths: Iterable[str | Path] = (),
     recursive: bool = True,
     from_list: str | Path | None = None,
+    suffixes: Collection[str] = PICTURE_SUFFIXES,
 ) -> list[Input]:
     """What a user names, as inputs in a stable order, each file once.
 
@@ -74,14 +75,15 @@ def find_pictures(
         paths: files, folders and globs, in the order in which they shall come.
         recursive: whether folders below folders are walked.
         from_list: a file with a path a line, relative to its own folder; blank lines are skipped.
+        suffixes: which files of a folder are taken, in small letters.
 
     Raises:
         InputError: a folder without pictures, a glob without matches, a list that cannot be read
             or is empty, or nothing named at all.
     """
-    found = [item for path in paths for item in _expand(str(path), recursive)]
+    found = [item for path in paths for item in _expand(str(path), recursive, suffixes)]
     if from_list is not None:
-        found += _listed(Path(from_list), recursive)
+        found += _listed(Path(from_list), recursive, suffixes)
     if not found:
         raise InputError("no picture was named: give files, folders, globs or a list of paths")
     once: dict[str, Input] = {}
@@ -100,22 +102,24 @@ def _printable(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-def _expand(given: str, recursive: bool) -> list[Input]:
+def _expand(given: str, recursive: bool, suffixes: Collection[str]) -> list[Input]:
     path = Path(given)
     if path.is_dir():
-        return _folder(path, given, PurePosixPath(), recursive)
+        return _folder(path, given, PurePosixPath(), recursive, suffixes)
     if glob.has_magic(given) and not os.path.lexists(path):
-        return _matches(given, recursive)
+        return _matches(given, recursive, suffixes)
     return [Input(path, given, PurePosixPath(path.name))]
 
 
-def _folder(folder: Path, given: str, above: PurePosixPath, recursive: bool) -> list[Input]:
+def _folder(
+    folder: Path, given: str, above: PurePosixPath, recursive: bool, suffixes: Collection[str]
+) -> list[Input]:
     """The pictures of a folder; `above` is the folder's own place in the outputs."""
     files = list(_walk(folder, recursive))
     inputs = [
         Input(folder / below, os.path.join(given, below), above / below)
         for below in files
-        if below.suffix.lower() in PICTURE_SUFFIXES
+        if below.suffix.lower() in suffixes
     ]
     if not inputs:
         raise InputError(
@@ -158,7 +162,7 @@ def _counted(files: Sequence[PurePosixPath]) -> str:
     return f"{len(files)} other file{'s' * (len(files) > 1)} ({types})"
 
 
-def _matches(pattern: str, recursive: bool) -> list[Input]:
+def _matches(pattern: str, recursive: bool, suffixes: Collection[str]) -> list[Input]:
     """The files that a glob matches, and the pictures of the folders that it matches."""
     base = Path(*_fixed_parts(pattern))
     inputs: list[Input] = []
@@ -169,7 +173,7 @@ def _matches(pattern: str, recursive: bool) -> list[Input]:
             inputs.append(Input(path, match, below))
             continue
         with suppress(InputError):  # one match without pictures is no mistake
-            inputs += _folder(path, match, below, recursive)
+            inputs += _folder(path, match, below, recursive, suffixes)
     if not inputs:
         raise InputError(
             f"nothing that could be a picture matches {pattern!r}: check the pattern, or name the "
@@ -186,7 +190,7 @@ def _fixed_parts(pattern: str) -> Iterator[str]:
         yield part
 
 
-def _listed(file: Path, recursive: bool) -> list[Input]:
+def _listed(file: Path, recursive: bool, suffixes: Collection[str]) -> list[Input]:
     try:
         text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
@@ -196,16 +200,16 @@ def _listed(file: Path, recursive: bool) -> list[Input]:
     lines = [line for line in text.split("\n") if line.strip()]
     if not lines:
         raise InputError(f"the list {str(file)!r} is empty: expected one path a line")
-    return [item for line in lines for item in _list_line(file.parent, line, recursive)]
+    return [item for line in lines for item in _list_line(file.parent, line, recursive, suffixes)]
 
 
-def _list_line(folder: Path, line: str, recursive: bool) -> list[Input]:
+def _list_line(folder: Path, line: str, recursive: bool, suffixes: Collection[str]) -> list[Input]:
     """A line is taken literally: a list needs no globs."""
     path = folder / line
     parts = PurePosixPath(Path(line).as_posix())
     below = PurePosixPath(parts.name) if parts.is_absolute() or ".." in parts.parts else parts
     if path.is_dir():
-        return _folder(path, line, below, recursive)
+        return _folder(path, line, below, recursive, suffixes)
     return [Input(path, line, below)]
 
 

@@ -54,6 +54,14 @@ NOT_RUN = {
     '--baseline "command:python judge.py --fast" --out compared': (
         "needs a model; tests/evaluation/test_baselines.py runs its like"
     ),
+    "sida detect pictures --engine ray --out verdicts": "needs Ray; tests/scale runs its like",
+    "sida detect s3://bucket/pictures --engine ray --address head:6379 \\\n"
+    "  --out s3://bucket/verdicts": "needs a cluster and a bucket",
+    "sida detect s3://bucket/pictures --engine ray --shard 3/8 --out s3://bucket/verdicts/3": (
+        "needs a bucket"
+    ),
+    "python benchmarks/scale.py ../shared/data --limit 256": "needs Ray and the pictures",
+    "python benchmarks/kill_scale.py --pictures 1536 --seed 1": "takes minutes",
     "python benchmarks/parity.py": "needs the recordings, and takes a minute",
     "python benchmarks/loading_memory.py": "writes a gigabyte, and takes minutes",
     "python benchmarks/kill_training.py": "takes minutes",

@@ -12,6 +12,7 @@ import typer
 from sida.cli.edge import REACHED, say
 from sida.cli.options import BatchSize, Device, Dtype, ModelName, Quantize, RandomWeights
 from sida.cli.progress import progress_bar
+from sida.cli.scale import detect_with_ray, refuse
 from sida.errors import InputError
 from sida.files import Input, find_pictures
 
@@ -72,6 +73,30 @@ def detect(
         typer.Option(metavar="LABELS", help="Exit with 10 if a picture has one of these labels."),
     ] = None,
     random_weights: RandomWeights = None,
+    engine: Annotated[
+        Literal["ray"] | None, typer.Option(help="Judge with Ray, on one machine or on many.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster; auto is that of here.")
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Of --engine ray: verdicts and masks; it is gone on with."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of --engine ray: one a GPU, or a core.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of --engine ray: only the first N.")
+    ] = None,
+    sample: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Of --engine ray: this share of them.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Of --engine ray: one of N parts of them.")
+    ] = None,
 ) -> None:
     """Judge pictures: real, full_synthetic or tampered; where; and why.
 
@@ -83,6 +108,7 @@ def detect(
       sida detect photo.jpg --explain
       sida detect pictures/ --json verdicts.jsonl --masks masks --overlays overlays
       curl -s URL | sida detect - --json - | jq .label
+      sida detect s3://bucket/pictures --engine ray --out s3://bucket/verdicts
     """
     from sida.cli.output import Outputs  # numpy and pydantic, which --help does without
 
@@ -93,6 +119,17 @@ def detect(
         )
     if random_weights is not None and model is not None:
         raise typer.BadParameter("--model and --random-weights exclude each other: give one")
+    far: dict[str, Any] = {"address": address, "out": out, "workers": workers}
+    far |= {"limit": limit, "sample": sample, "shard": shard}
+    if engine is not None:
+        near = {"json": json, "masks": masks, "overlays": overlays, "provenance": provenance}
+        refuse(near, "is not for --engine ray")
+        how: dict[str, Any] = {"model": model or "tiny", "random_weights": random_weights}
+        how |= {"device": device, "dtype": dtype, "quantize": quantize, "explain": explain}
+        how |= {"batch_size": batch_size or "auto", "recursive": recursive, "masks": mask_for}
+        status = detect_with_ray(paths or [], watched, from_list=from_list, **how, **far)
+        raise typer.Exit(status)
+    refuse(far, "needs --engine ray")
     inputs = inputs_of(paths or [], recursive, from_list)
     outputs = Outputs(inputs, json, masks, overlays)
     tally = _Tally(watched)

@@ -179,8 +179,9 @@ class Shard:
     up to it. Threads may share a shard, and it may be sent to another process.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, system: Any = None) -> None:
+        """`system` is a file system of fsspec; without one the path is on this machine."""
+        self.path, self.system = path, system
         self._lock = threading.Lock()
         self._forget()
 
@@ -190,10 +191,10 @@ class Shard:
         self._next = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+        return {"path": self.path, "system": self.system}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__init__(state["path"])  # type: ignore[misc]
+        self.__init__(state["path"], state["system"])  # type: ignore[misc]
 
     @property
     def schema(self) -> Any:
@@ -265,7 +266,10 @@ class Shard:
     def _open(self) -> Any:
         parquet = require_pyarrow()
         try:
-            return parquet.ParquetFile(self.path, buffer_size=BUFFER, pre_buffer=False)
+            path = self.path if self.system is None else self.path.as_posix()
+            return parquet.ParquetFile(
+                path, buffer_size=BUFFER, pre_buffer=False, filesystem=self.system
+            )
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise DataError(f"{str(self.path)!r} cannot be read as parquet: {reason}") from error

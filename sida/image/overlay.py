@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from sida.files import write_whole
+from sida.files import write_bytes
 
 __all__ = ["heat_map", "overlay", "png_bytes", "save_png", "side_by_side"]
 
@@ -98,15 +98,14 @@ def save_png(path: str | Path, pixels: NDArray[Any]) -> None:
 
     Raises SidaError where the file cannot be written; it is there completely or not at all.
     """
-    with write_whole(path) as temporary:
-        Image.fromarray(_levels(pixels)).save(temporary, format="PNG")
+    write_bytes(path, png_bytes(pixels))
 
 
 def png_bytes(pixels: NDArray[Any]) -> bytes:
     """What `save_png` writes."""
-    stream = io.BytesIO()
-    Image.fromarray(_levels(pixels)).save(stream, format="PNG")
-    return stream.getvalue()
+    file = io.BytesIO()
+    Image.fromarray(_levels(pixels)).save(file, format="PNG")
+    return file.getvalue()
 
 
 def _region(pixels: Pixels, mask: NDArray[Any], threshold: float) -> NDArray[np.bool_]:

@@ -16,6 +16,7 @@ __all__ = [
     "PIXELS",
     "fitting",
     "fitting_batch",
+    "give_back",
     "keep_freed",
     "micro_batches",
     "within_memory",
@@ -43,10 +44,24 @@ def keep_freed() -> None:
     back to the system, which hands it out anew page by page: a third of a pass of `tiny`. Where
     the C library is another nothing is done.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    mallopt = _of_glibc("mallopt")
     if mallopt is not None:
         for option, size in FROM_SYSTEM.items():
             mallopt(option, size)
+
+
+def give_back() -> None:
+    """Have glibc give back what is free: passes over pictures of many sizes leave it in pieces."""
+    trim = _of_glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    found: Callable[..., int] | None = None
+    if sys.platform == "linux":
+        found = getattr(ctypes.CDLL(None), name, None)
+    return found
 
 
 class HasPicture(Protocol):

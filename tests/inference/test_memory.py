@@ -177,13 +177,18 @@ def test_what_one_picture_takes_is_measured_on_cuda(monkeypatch):
 
 def test_the_c_library_is_told_to_keep_what_is_freed(monkeypatch):
     told = []
-    library = SimpleNamespace(mallopt=lambda *given: told.append(given))
+    library = SimpleNamespace(
+        mallopt=lambda *given: told.append(given), malloc_trim=lambda kept: told.append(kept)
+    )
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: library)
     monkeypatch.setattr(memory.sys, "platform", "linux")
     memory.keep_freed()
-    assert told == list(memory.FROM_SYSTEM.items())
-    del library.mallopt  # another C library
+    memory.give_back()
+    assert told == [*memory.FROM_SYSTEM.items(), 0]
+    del library.mallopt, library.malloc_trim  # another C library
     memory.keep_freed()
+    memory.give_back()
     monkeypatch.setattr(memory.sys, "platform", "win32")
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: pytest.fail("there is no such library"))
     memory.keep_freed()
+    memory.give_back()

@@ -1,0 +1,170 @@
+"""A run with Ray against `detect_many` on the same pictures and cores, in the same hour.
+
+python benchmarks/scale.py PICTURES [--workers 2] [--limit N]
+
+PICTURES is a folder. `detect_many` is run as one process a worker, each on a share of the parts,
+which is what the same cores give without Ray. Prints JSON: seconds to start and pictures a second
+after that of both, the largest memory of driver and workers early and late, and in how many
+verdicts, probabilities and masks the two differ.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from sida.image.overlay import png_bytes
+from sida.scale import detect
+from sida.scale.plan import PART
+from sida.verdict import Verdict
+from tests.scale.processes import judging
+
+
+def by_hand(files: list[str], start: int, workers: int) -> None:
+    """One process of the comparison: judge every `workers`-th part, write a line a picture.
+
+    Parts are those of a run, so that the same pictures share a pass: else last digits differ.
+    """
+    import torch
+
+    from sida.detector import Detector
+
+    torch.set_num_threads(1)
+    detector = Detector.load("tiny")
+    print(json.dumps({"ready": time.time()}), flush=True)
+    own = [file for index, file in enumerate(files) if index // PART % workers == start]
+    for verdict in detector.detect_many(own, masks="tampered"):
+        line: dict[str, Any] = {"image": verdict.image, "label": getattr(verdict, "label", None)}
+        if isinstance(verdict, Verdict):
+            line["probabilities"] = dict(verdict.probabilities.items())
+            line["mask"] = None if verdict.mask is None else png_bytes(verdict.mask).hex()
+        print(json.dumps(line))
+    print(json.dumps({"end": time.time()}))
+
+
+def compared(folder: str, limit: int | None, workers: int) -> tuple[dict[str, Any], float, float]:
+    """Lines by picture, seconds to get ready, and pictures a second after that."""
+    begun = time.time()
+    files = [tempfile.TemporaryFile("w+") for _ in range(workers)]  # noqa: SIM115 - a pipe would fill up
+    shares = [
+        subprocess.Popen(
+            [sys.executable, __file__, folder, "--workers", str(workers), "--start", str(start)]
+            + (["--limit", str(limit)] if limit else []),
+            stdout=file,
+        )
+        for start, file in enumerate(files)
+    ]
+    told = []
+    for share, file in zip(shares, files, strict=True):
+        share.wait()
+        file.seek(0)
+        told.append([json.loads(line) for line in file])
+    lines = {line["image"]: line for share in told for line in share[1:-1]}
+    ready, end = max(share[0]["ready"] for share in told), max(share[-1]["end"] for share in told)
+    return lines, ready - begun, len(lines) / (end - ready)
+
+
+class Watch:
+    """When workers have begun, and megabytes of the driver and of its largest worker since."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.ready = out, 0.0
+        self.noted: list[tuple[float, float]] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._note)
+        self._thread.start()
+
+    def _note(self) -> None:
+        while not self._ended.wait(0.2):
+            if not self.ready and any(self.out.glob("begun/part-*")):
+                self.ready = time.time()
+            if self.ready:
+                workers = map(_resident, judging(os.getpid()))
+                self.noted.append((_resident(os.getpid()), max(workers, default=0)))
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+def _resident(pid: int) -> float:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def with_ray(folder: str, limit: int | None, workers: int, out: Path) -> dict[str, Any]:
+    """Judge with Ray; says how fast that was once workers had begun, and what memory was held."""
+    begun, watch, end = time.time(), Watch(out), 0.0
+
+    def note(done: int, total: int) -> None:
+        nonlocal end
+        end = time.time()
+
+    judged = detect([folder], out, limit=limit, workers=workers, progress=note)
+    watch.end()
+    third = len(watch.noted) // 3
+    early, late = watch.noted[third : 2 * third], watch.noted[2 * third :]
+    return {
+        "seconds_to_start": watch.ready - begun,
+        "pictures_a_second": judged.pictures / (end - watch.ready),
+        "driver_mb": [max(each[0] for each in span) for span in (early, late)],
+        "worker_mb": [max(each[1] for each in span) for span in (early, late)],
+    }
+
+
+def differences(lines: dict[str, Any], out: Path) -> dict[str, float]:
+    """How far the rows of a run are from those lines."""
+    rows = pyarrow.dataset.dataset(out / "verdicts").to_table().to_pylist()
+    found = {"labels": 0, "masks": 0, "probabilities": 0.0}
+    for row in rows:
+        other = lines[row["image"]]
+        found["labels"] += row["label"] != other["label"]
+        if row["label"] is None:
+            continue
+        place = (row["mask"] or {}).get("file")
+        found["masks"] += (place and (out / place).read_bytes().hex()) != other["mask"]
+        off = [abs(row["probabilities"][each] - p) for each, p in other["probabilities"].items()]
+        found["probabilities"] = max(found["probabilities"], *off)
+    return {"rows": len(rows), "expected": len(lines), **found}
+
+
+def main() -> None:
+    """Judge both ways, and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pictures")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--start", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.start is not None:
+        from sida.files import find_pictures
+
+        files = [given.name for given in find_pictures([options.pictures])][: options.limit]
+        by_hand(files, options.start, options.workers)
+        return
+    asked = (options.pictures, options.limit, options.workers)
+    with tempfile.TemporaryDirectory() as temporary:
+        ray = with_ray(*asked, Path(temporary, "out"))
+        lines, ready, rate = compared(*asked)
+        hand = {"seconds_to_start": ready, "pictures_a_second": rate}
+        share = ray["pictures_a_second"] / rate
+        told = {"ray": ray, "detect_many": hand, "share": share}
+        told["different"] = differences(lines, Path(temporary, "out"))
+    print(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""The same `Detector` on Ray: any number of pictures, on one machine or on many."""
+
+from sida.scale.run import Judged, detect
+
+__all__ = ["Judged", "detect"]

@@ -1,0 +1,78 @@
+"""Verdicts and failures as rows of parquet: the contract's fields as columns, nested as there.
+
+A row's `schema` says which it is; the other's columns are null. `parse_line(json.dumps(row))`
+reads it back.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sida.scale.store import Store
+from sida.verdict import LABELS, Failure, Verdict
+
+__all__ = ["FAILED", "Row", "count_labels", "encode", "row_of"]
+
+Row = dict[str, Any]
+
+FAILED = "failed"
+"""What stands for the label of a picture that could not be judged, where labels are counted."""
+
+
+def row_of(result: Verdict | Failure) -> Row:
+    """The contract's fields, whose order the schema gives."""
+    row = result.model_dump(mode="json")
+    if row.get("provenance") is not None:  # values of any kind: parquet wants one for a column
+        row["provenance"] = result.provenance.model_dump_json()  # type: ignore[union-attr]
+    return row
+
+
+def encode(rows: Sequence[Row]) -> bytes:
+    """A parquet file of some rows."""
+    import pyarrow
+    import pyarrow.parquet
+
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows), _schema()), file)
+    return file.getvalue()
+
+
+def count_labels(store: Store, names: Iterable[str]) -> Counter[str]:
+    """How many rows of some files have each label, or `FAILED`."""
+    import pyarrow.parquet
+
+    counts: Counter[str] = Counter()
+    for name in names:
+        with store.open(name) as stream:
+            table = pyarrow.parquet.read_table(stream, columns=["label"])
+        counts.update(label or FAILED for label in table.column("label").to_pylist())
+    return counts
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    text, number, texts = pa.string(), pa.float64(), pa.list_(pa.string())
+    region = pa.struct(
+        {"box": pa.list_(pa.int32()), "area": number, "score": number, "position": text}
+    )
+    claim = pa.struct({"cue": text, "inside": number, "outside": number, "text": text})
+    headings = pa.struct(dict.fromkeys(("lighting", "edges", "resolution", "shadows"), text))
+    return pa.schema({
+        "schema": text, "image": text, "sha256": text, "width": pa.int32(), "height": pa.int32(),
+        "format": text, "label": text,
+        "probabilities": pa.struct(dict.fromkeys(LABELS, number)),
+        "calibrated": pa.bool_(), "inconclusive": pa.bool_(),
+        "mask": pa.struct(
+            {"area": number, "threshold": number, "file": text, "regions": pa.list_(region)}
+        ),
+        "explanation": pa.struct({
+            "text": text, "type": text, "areas": text, "content": text,
+            "inconsistencies": headings, "claims": pa.list_(claim), "complete": pa.bool_(),
+        }),
+        "provenance": text,
+        "model": pa.struct({"name": text, "version": text, "digest": text}),
+        "warnings": texts, "seconds": number,
+        "error": text, "message": text,
+    })  # fmt: skip

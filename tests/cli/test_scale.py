@@ -1,0 +1,76 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from sida import scale
+from sida.cli import app
+from sida.errors import ConfigError
+from sida.evaluation import Shard
+
+
+def sida(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["detect", *arguments])
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the command line asks of `sida.scale.detect`, which finds one picture of each kind."""
+    calls: list[dict[str, Any]] = []
+
+    def detect(paths: Any, out: str, **options: Any) -> scale.Judged:
+        calls.append({"paths": list(paths), "out": out, **options})
+        return scale.Judged(out, {"real": 1, "tampered": 1}, failed=1)
+
+    monkeypatch.setattr(scale, "detect", detect)
+    return calls
+
+
+def test_options_arrive_and_the_sum_is_said(asked: list[dict[str, Any]]) -> None:
+    result = sida("s3://b/in", "--engine", "ray", "--out", "s3://b/out", "--shard", "2/3")
+    assert result.exit_code == 1
+    assert result.stdout == ("s3://b/out: 3 pictures, 1 real, 0 full_synthetic, 1 tampered\n")
+    assert result.stderr == "1 of 3 pictures could not be judged.\n"
+    (call,) = asked
+    assert call["paths"] == ["s3://b/in"]
+    assert (call["out"], call["shard"]) == ("s3://b/out", Shard(2, 3))
+    assert (call["model"], call["masks"], call["batch_size"]) == ("tiny", "tampered", "auto")
+
+
+def test_a_label_that_is_watched(asked: list[dict[str, Any]]) -> None:
+    options = ("--engine", "ray", "--out", "o", "--fail-on")
+    assert sida("in", *options, "tampered").exit_code == 10
+    assert sida("in", *options, "full_synthetic").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--engine", "ray"), "--engine ray needs --out DIR"),
+        (("--engine", "ray", "--out", "o", "--json", "-"), "--json is not for --engine ray"),
+        (("--engine", "ray", "--out", "o", "-"), "- is not for --engine ray"),
+        (("--limit", "3"), "--limit needs --engine ray"),
+        (("--out", "o"), "--out needs --engine ray"),
+        (("--engine", "ray", "--out", "o", "--shard", "3/2"), "the shard is '3/2', expected I/N"),
+    ],
+)
+def test_what_does_not_go_together(
+    asked: list[dict[str, Any]], options: tuple[str, ...], sentence: str
+) -> None:
+    result = sida("in", *options)
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.replace("│", " ").split())
+    assert asked == []
+
+
+def test_an_error_is_a_sentence_and_status_2(
+    monkeypatch: pytest.MonkeyPatch, elsewhere: Path
+) -> None:
+    def detect(*arguments: Any, **options: Any) -> None:
+        raise ConfigError("'out' was begun as another run")
+
+    monkeypatch.setattr(scale, "detect", detect)
+    result = sida("in", "--engine", "ray", "--out", "out")
+    assert result.exit_code == 2
+    assert result.stderr == "Error: 'out' was begun as another run\n"

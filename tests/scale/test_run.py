@@ -1,0 +1,178 @@
+"""Whole runs, with Ray where it is installed."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from sida.detector import Detector
+from sida.errors import ConfigError, InputError, MissingExtra
+from sida.evaluation import Shard
+from sida.scale import cluster, detect, plan, run
+from sida.scale.part import Wish
+from sida.scale.store import Store
+from sida.verdict import Verdict, parse_line
+from tests.scale.conftest import png
+from tests.scale.processes import judging
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'sida[ray]'")
+    with cluster.cluster(None, 2) as started:
+        yield started
+    assert not ray.is_initialized()
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of three pictures."""
+    monkeypatch.setattr(plan, "PART", 3)
+
+
+def results(out: Path) -> list[Any]:
+    rows = [
+        row for file in sorted(out.glob("verdicts/*")) for row in pq.read_table(file).to_pylist()
+    ]
+    return [parse_line(json.dumps(row), out) for row in rows]
+
+
+def masks(out: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(out)): file.read_bytes() for file in out.rglob("*_mask.png")}
+
+
+@pytest.mark.slow
+def test_a_run_with_a_worker_killed_says_what_the_detector_says(
+    ray: Any, planned: None, pictures: Path, tmp_path: Path
+) -> None:
+    out, killed = tmp_path / "out", []
+
+    def kill_one(done: int, total: int) -> None:
+        if not killed and Path("/proc/self/stat").exists():
+            killed.extend(judging(os.getpid())[:1])
+            os.kill(killed[0], signal.SIGKILL)
+
+    judged = detect([pictures], out, masks="all", workers=2, progress=kill_one)
+    assert (judged.pictures, judged.failed) == (9, 2)
+    found = results(out)
+    expected = [*(pictures / name for name in ("broken.jpg", "img2.png", "img10.png"))]
+    expected += [png(5), png(6), png(3), png(4), b"", pictures / "below/img2.jpg"]
+    for one, other in zip(found, Detector.load("tiny").detect_many(expected, "all"), strict=True):
+        assert type(one) is type(other)
+        if isinstance(other, Verdict):
+            assert one.label == other.label
+            assert one.sha256 == other.sha256
+            assert dict(one.probabilities.items()) == pytest.approx(
+                dict(other.probabilities.items()), abs=1e-6
+            )
+            assert (one.mask == other.mask).all()
+
+    first = masks(out)
+    assert len(first) == 7
+    (out / "verdicts/part-00000001.parquet").unlink()  # as if the driver had been killed
+    before = {file: file.stat().st_mtime_ns for file in out.glob("verdicts/*")}
+    again = detect([pictures], out, masks="all", workers=1)
+    assert again == judged
+    assert masks(out) == first
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    assert len(results(out)) == 9
+
+
+def test_a_worker_that_cannot_begin_says_why(tmp_path: Path) -> None:
+    how = ("abacus", "auto", None, 1)
+    worker = run._Worker(run._Job(Store(tmp_path), "tiny", None, how, "", Wish()))
+    (sentence,) = worker({"part": [0], "file": [0], "group": [0]})["error"]
+    assert sentence == "There is no device 'abacus' on this machine: choose auto, cpu."
+
+
+def test_a_worker_with_other_weights_does_not_begin(tmp_path: Path) -> None:
+    how = ("cpu", "auto", None, 1)
+    worker = run._Worker(run._Job(Store(tmp_path), "tiny", None, how, "0" * 64, Wish()))
+    assert "tiny has other weights on this machine" in str(worker.detector)
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs without workers: none of what is tested gets as far as them."""
+    monkeypatch.setattr(run, "require_ray", lambda: None)
+
+    def judge_nothing(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_judge_missing", judge_nothing)
+
+
+def begin(*arguments: Any, **options: Any) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        detect(*arguments, **options)
+
+
+def test_another_run_is_not_written_into(no_ray: None, pictures: Path, tmp_path: Path) -> None:
+    begin([pictures], tmp_path / "out")
+    begin([pictures], tmp_path / "out", workers=3, batch_size=1)  # does not change a verdict
+    before = (tmp_path / "out/run.json").read_bytes()
+    for options in ({"masks": "all"}, {"limit": 2}, {"sample": 0.5}, {"shard": Shard(1, 2)}):
+        with pytest.raises(ConfigError, match=f"another run: {next(iter(options))}="):
+            detect([pictures], tmp_path / "out", **options)
+    with pytest.raises(ConfigError, match=r"begun as another run: inputs="):
+        detect([pictures / "below"], tmp_path / "out")
+    assert (tmp_path / "out/run.json").read_bytes() == before
+
+
+def test_the_plan_stays_whatever_comes_into_the_folder(
+    no_ray: None, pictures: Path, tmp_path: Path
+) -> None:
+    begin([pictures], tmp_path / "out")
+    (pictures / "new.png").write_bytes(png(9))
+    begin([pictures], tmp_path / "out")
+    assert json.loads((tmp_path / "out/run.json").read_text())["pictures"] == 9
+
+
+def test_a_listing_that_was_killed_is_made_again(
+    no_ray: None, planned: None, pictures: Path, tmp_path: Path
+) -> None:
+    begin([pictures], tmp_path / "out", limit=3)
+    (tmp_path / "out/run.json").unlink()
+    begin([pictures], tmp_path / "out")
+    assert json.loads((tmp_path / "out/run.json").read_text())["parts"] == 3
+
+
+def test_a_folder_of_other_things_is_refused(no_ray: None, pictures: Path) -> None:
+    before = sorted(pictures.rglob("*"))
+    with pytest.raises(ConfigError, match=r"holds 'below' and no run.json: choose a new folder"):
+        detect([pictures], pictures)
+    assert [each for each in sorted(pictures.rglob("*")) if each.name != ".lock"] == before
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"sample": 0.0}, "the sample is 0.0, expected a share above 0 and up to 1"),
+        ({"limit": 0}, "limit is 0, expected at least 1"),
+        ({"address": "nowhere"}, "the address is 'nowhere', expected HOST:PORT or auto"),
+    ],
+)
+def test_impossible_options(
+    no_ray: None, tmp_path: Path, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^{sentence}"):
+        detect([tmp_path], tmp_path / "out", **options)
+
+
+def test_an_address_nobody_answers_at(no_ray: None, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no Ray answers at '127.0.0.1:1': start it with"):
+        detect([tmp_path], tmp_path / "out", address="127.0.0.1:1")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_ray_a_sentence_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'sida\[ray\]'"):
+        detect([tmp_path], tmp_path / "out")
