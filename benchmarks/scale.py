@@ -55,7 +55,7 @@ def by_hand(files: list[str], start: int, workers: int) -> None:
 def compared(folder: str, limit: int | None, workers: int) -> tuple[dict[str, Any], float, float]:
     """Lines by picture, seconds to get ready, and pictures a second after that."""
     begun = time.time()
-    files = [tempfile.TemporaryFile("w+") for _ in range(workers)]  # a pipe would fill up
+    files = [tempfile.TemporaryFile("w+") for _ in range(workers)]  # noqa: SIM115 - a pipe would fill up
     shares = [
         subprocess.Popen(
             [sys.executable, __file__, folder, "--workers", str(workers), "--start", str(start)]
