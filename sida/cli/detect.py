@@ -122,7 +122,8 @@ def detect(
     far: dict[str, Any] = {"address": address, "out": out, "workers": workers}
     far |= {"limit": limit, "sample": sample, "shard": shard}
     if engine is not None:
-        near = {"json": json, "masks": masks, "overlays": overlays, "provenance": provenance}
+        near: dict[str, Any] = {"json": json, "masks": masks, "overlays": overlays}
+        near["provenance"] = provenance or None
         refuse(near, "is not for --engine ray")
         how: dict[str, Any] = {"model": model or "tiny", "random_weights": random_weights}
         how |= {"device": device, "dtype": dtype, "quantize": quantize, "explain": explain}
