@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sida.cli.edge import REACHED, say
-from sida.cli.options import BatchSize, Device, Dtype, ModelName, Quantize, RandomWeights
+from sida.cli.options import (
+    BatchSize,
+    Device,
+    Dtype,
+    FromList,
+    ModelName,
+    Quantize,
+    RandomWeights,
+    Recursive,
+)
 from sida.cli.progress import progress_bar
 from sida.cli.scale import detect_with_ray, refuse
 from sida.errors import InputError
@@ -62,12 +71,8 @@ def detect(
     dtype: Dtype = "auto",
     quantize: Quantize = None,
     batch_size: BatchSize = None,
-    recursive: Annotated[
-        bool, typer.Option("--recursive/--no-recursive", help="Look into folders of folders.")
-    ] = True,
-    from_list: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A text file with a path a line.")
-    ] = None,
+    recursive: Recursive = True,
+    from_list: FromList = None,
     fail_on: Annotated[
         str | None,
         typer.Option(metavar="LABELS", help="Exit with 10 if a picture has one of these labels."),

@@ -1,5 +1,6 @@
 """Options that several verbs have, said once."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -9,9 +10,11 @@ __all__ = [
     "Device",
     "Dtype",
     "DtypeName",
+    "FromList",
     "ModelName",
     "Quantize",
     "RandomWeights",
+    "Recursive",
 ]
 
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
@@ -35,4 +38,10 @@ Quantize = Annotated[
 ]
 BatchSize = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Pictures a pass; chosen if left out.")
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive/--no-recursive", help="Look into folders of folders.")
+]
+FromList = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A text file with a path a line.")
 ]

@@ -9,7 +9,7 @@ import typer
 
 from sida.cli.detect import load
 from sida.cli.edge import REACHED, say
-from sida.cli.options import BatchSize, Device, Dtype, ModelName
+from sida.cli.options import BatchSize, Device, Dtype, FromList, ModelName, Recursive
 from sida.cli.progress import progress_bar
 from sida.errors import InputError
 from sida.files import Input, find_pictures
@@ -56,12 +56,8 @@ def report(
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
-    recursive: Annotated[
-        bool, typer.Option("--recursive/--no-recursive", help="Look into folders of folders.")
-    ] = True,
-    from_list: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A text file with a path a line.")
-    ] = None,
+    recursive: Recursive = True,
+    from_list: FromList = None,
 ) -> None:
     """Write a report for people: verdict, confidence, where, why, and how it was made.
 

@@ -1,7 +1,5 @@
 """Compression history: qualities and grids that are known, and none where there was none."""
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +10,7 @@ from sida.evidence.quantization import table_family
 from sida.image.jpeg import JpegCoding
 from sida.image.read import read_picture
 from tests.evidence.made_files import photo
+from tests.pictures import encoded
 
 Pixels = np.ndarray
 
@@ -21,15 +20,11 @@ def scene(seed: int = 0) -> Pixels:
 
 
 def jpeg(pixels: Pixels, **options: object) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", **options)
-    return stream.getvalue()
+    return encoded(pixels, "JPEG", **options)
 
 
 def png(pixels: Pixels) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
+    return encoded(pixels, "PNG")
 
 
 def decoded(data: bytes) -> Pixels:
@@ -76,9 +71,8 @@ def test_a_grey_a_progressive_and_a_cmyk_jpeg_are_read() -> None:
     twice = decoded(jpeg(scene(), quality=60))
     assert found(jpeg(twice[..., 0], quality=90)).quality is not None
     assert found(jpeg(twice, quality=90, progressive=True)).quality == 60
-    stream = io.BytesIO()
-    Image.fromarray(twice).convert("CMYK").save(stream, "JPEG", quality=90)
-    assert found(stream.getvalue()) == History()
+    cmyk = Image.fromarray(twice).convert("CMYK")
+    assert found(encoded(cmyk, "JPEG", quality=90)) == History()
 
 
 def test_coefficients_are_those_of_the_standard() -> None:

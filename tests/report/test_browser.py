@@ -1,6 +1,5 @@
 """The overview in a real browser: sorts by click and by keyboard, and asks nobody for anything."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,13 @@ import pytest
 
 from sida.report import Result, batch_report
 from sida.verdict import Failure
+from tests.browser import browser as find_browser
 from tests.report.made import NASTY, photo, result
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("needs a browser: install chromium")
+    found = find_browser()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
