@@ -1,13 +1,14 @@
-"""`sida detect --engine ray`: the same verb for any number of pictures."""
+"""`--engine ray` of `sida detect` and `sida serve`: the same verbs on one machine or on many."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from sida.cli.edge import messages, say
 
-__all__ = ["detect_with_ray", "refuse"]
+__all__ = ["detect_with_ray", "refuse", "say_where", "serve_with_ray"]
 
 
 def refuse(options: Mapping[str, object], why: str) -> None:
@@ -42,3 +43,34 @@ def detect_with_ray(
         say(f"{judged.failed} of {judged.pictures} pictures could not be judged.")
     met = any(judged.labels.get(label) for label in watched)
     return 10 if met else 1 if judged.failed else 0
+
+
+def serve_with_ray(
+    ctx: typer.Context, address: str | None, replicas: int | None, config: Path | None
+) -> None:
+    """Serve as the options in `ctx` say, or as the file does."""
+    from sida.scale import serving
+
+    given = {
+        name: value
+        for name, value in ctx.params.items()
+        if getattr(ctx.get_parameter_source(name), "name", None) == "COMMANDLINE"
+    }
+    for name in ("engine", "address", "config", "replicas" if config is None else ""):
+        given.pop(name, None)
+    if config is not None:
+        refuse(
+            {name.replace("_", "-"): value for name, value in given.items()},
+            "is for --config FILE to say",
+        )
+        plan = serving.read_plan(config)
+    else:
+        http = {name: given.pop(name) for name in ("host", "port") if name in given}
+        plan = serving.Plan(serving.Serving(**given), http)
+    with messages():
+        serving.serve(plan, say_where, address=address, replicas=replicas)
+
+
+def say_where(model: str, address: str) -> None:
+    """What a service says when it answers."""
+    say(f"Serving {model} at {address}; its interface: {address}/docs")

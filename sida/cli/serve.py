@@ -1,13 +1,13 @@
 """`sida serve`: the detector over HTTP."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from sida.cli.detect import load
-from sida.cli.edge import say
 from sida.cli.options import BatchSize, Device, Dtype, ModelName, Quantize, RandomWeights
+from sida.cli.scale import refuse, say_where, serve_with_ray
 from sida.errors import MissingExtra
 
 __all__ = ["register"]
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
+    ctx: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     model: ModelName = None,
@@ -50,6 +51,19 @@ def serve(
         Path | None, typer.Option(metavar="DIR", help="Keep judged pictures in this folder.")
     ] = None,
     random_weights: RandomWeights = None,
+    engine: Annotated[
+        Literal["ray"] | None, typer.Option(help="Serve with Ray Serve: replicas of the model.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster; auto is that of here.")
+    ] = None,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of --engine ray: one a GPU, or a core.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Of --engine ray: all in a file for `serve deploy`."),
+    ] = None,
 ) -> None:
     """Serve verdicts over HTTP until SIGTERM, which finishes what was accepted (status 0).
 
@@ -59,10 +73,15 @@ def serve(
     Examples:
       sida serve --port 8000
       sida serve --host 0.0.0.0 --keys keys.yaml --places 128
+      sida serve --engine ray --replicas 2
     """
     if random_weights is not None and model is not None:
         raise typer.BadParameter("--model and --random-weights exclude each other: give one")
     room = _room()
+    if engine is not None:
+        serve_with_ray(ctx, address, replicas, config)
+        return
+    refuse({"address": address, "replicas": replicas, "config": config}, "needs --engine ray")
     options = room.Options(
         places=places,
         max_wait=max_wait,
@@ -76,11 +95,11 @@ def serve(
     bound = room.bind(host, port)
     detector = load(model, random_weights, (device, dtype, quantize, batch_size or "auto"))
     place = f"[{host}]" if ":" in host else host
-    address = f"http://{place}:{bound.getsockname()[1]}"
+    at = f"http://{place}:{bound.getsockname()[1]}"
     room.serve(
         room.create_app(detector, options),
         bound,
-        lambda: say(f"Serving {detector.model.name} at {address}; its interface: {address}/docs"),
+        lambda: say_where(detector.model.name, at),
     )
 
 

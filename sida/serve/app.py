@@ -16,10 +16,11 @@ from sida.serve import chat, detect, documentation, jobs, refusal, report
 from sida.serve.headers import Guarded
 from sida.serve.metrics import Counted
 from sida.serve.options import Options
+from sida.serve.queue import Judge, ModelThread
 from sida.serve.schemas import Listed, Model
 from sida.serve.service import Service
 
-__all__ = ["create_app"]
+__all__ = ["app_around", "create_app"]
 
 PAGE = Path(__file__).with_name("page")
 
@@ -29,8 +30,23 @@ def create_app(detector: Detector, options: Options | None = None) -> FastAPI:
 
     Its shutdown waits until all that was accepted is judged.
     """
-    service = Service(detector, options or Options())
+    options = options or Options()
+    detector.max_pixels = options.pixels
+    return app_around(ModelThread(detector, options.max_wait), options)
+
+
+def app_around(judge: Judge, options: Options) -> FastAPI:
+    """The same around anyone who judges; `options.max_wait` is his.
+
+    `app.state.finish()` waits until all that was accepted is answered.
+    """
+    service = Service(judge, options)
     batches = jobs.Jobs(service)
+
+    async def finish() -> None:
+        while service.taken:
+            await asyncio.sleep(0.05)
+        await batches.finish()
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -46,6 +62,7 @@ def create_app(detector: Detector, options: Options | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.state.finish = finish
     app.include_router(detect.routes(service))
     app.include_router(report.routes(service))
     app.include_router(jobs.routes(service, batches))

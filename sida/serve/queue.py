@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 from sida.detector import Detector, Request
 from sida.inference.conversation import Conversation
-from sida.verdict import Failure, Verdict
+from sida.verdict import Failure, ModelInfo, Verdict
 
-__all__ = ["ModelThread", "Talk"]
+__all__ = ["TALKS", "Judge", "ModelThread", "Result", "Talk"]
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,39 @@ class Talk:
         return piece is not None
 
 
+class Judge(Protocol):
+    """Who judges for a service: a thread of its own process, or replicas elsewhere."""
+
+    @property
+    def model(self) -> ModelInfo:
+        """The weights."""
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures a pass."""
+
+    @property
+    def waiting(self) -> int:
+        """Pictures that were not begun yet."""
+
+    @property
+    def seconds_each(self) -> float:
+        """A picture took of late."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether what is asked will be answered."""
+
+    def judge(self, request: Request) -> "Future[Result]":
+        """Ask for a picture. Cancelling the future before its turn takes it back."""
+
+    def talk(self, talk: Talk) -> None:
+        """Ask a question about a picture."""
+
+    def close(self) -> None:
+        """End; what was asked is finished first."""
+
+
 class ModelThread:
     """Runs a detector until it is closed.
 
@@ -93,6 +127,7 @@ class ModelThread:
 
     def __init__(self, detector: Detector, max_wait: float) -> None:
         self._detector, self._max_wait = detector, max_wait
+        self.model, self.batch_size = detector.model, detector.batch_size
         self._waiting: deque[_Job] = deque()
         self._talks: deque[Talk] = deque()
         self._change = threading.Condition()

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from fastapi import Request as Http
 
-from sida.detector import Detector, Request
+from sida.detector import Request
 from sida.errors import SidaError
 from sida.evidence.provenance import require_provenance
 from sida.files import write_bytes
@@ -21,7 +21,7 @@ from sida.image.read import read_picture
 from sida.serve.keys import KeyRing
 from sida.serve.metrics import Metrics
 from sida.serve.options import Options
-from sida.serve.queue import ModelThread
+from sida.serve.queue import Judge
 from sida.serve.refusal import Refusal
 from sida.serve.schemas import Wishes
 from sida.serve.uploads import Upload
@@ -37,14 +37,13 @@ SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "HEIF": ".heic"}
 
 
 class Service:
-    """A detector that serves many; used in the event loop, but for the detector itself."""
+    """One who judges for many; used in the event loop."""
 
-    def __init__(self, detector: Detector, options: Options) -> None:
-        detector.max_pixels = options.pixels
+    def __init__(self, judge: Judge, options: Options) -> None:
         self.options = options
-        self.model = detector.model
-        self.batch_size = detector.batch_size
-        self.thread = ModelThread(detector, options.max_wait)
+        self.model = judge.model
+        self.batch_size = judge.batch_size
+        self.thread = judge
         self.keys = KeyRing(options.keys)
         self.metrics = Metrics()
         self.taken = 0

@@ -1,0 +1,173 @@
+"""The two deployments: `Model`, of which there are replicas, and `Front`, the app before them.
+
+All that a service remembers (places, keys' minutes, batches, figures) is in the one front.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from fastapi import FastAPI
+
+from sida.detector import Detector, Request
+from sida.serve import Options, app_around
+from sida.serve.queue import TALKS, Result, Talk
+from sida.serve.refusal import Refusal
+from sida.verdict import Failure, ModelInfo, Verdict
+
+__all__ = ["Front", "Model", "Replicas"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DEATHS = 2
+"""Replicas that one picture may lose before it is given up."""
+
+
+class Model:
+    """One replica: a detector, used from one thread, batch by batch."""
+
+    def __init__(self, load: Callable[[], Detector], options: Options) -> None:
+        from ray import serve
+
+        self._detector = load()
+        self._detector.max_pixels = options.pixels
+        self._thread = ThreadPoolExecutor(1)
+        self._talks = asyncio.Semaphore(TALKS)
+        self._in_batches: Any = serve.batch(
+            self._judge,
+            max_batch_size=self._detector.batch_size,
+            batch_wait_timeout_s=options.max_wait,
+        )
+
+    async def about(self) -> tuple[ModelInfo, int]:
+        """The weights, and pictures a pass."""
+        return self._detector.model, self._detector.batch_size
+
+    async def detect(self, request: Request) -> Result:
+        """Judge one picture, together with those that others ask for meanwhile."""
+        result: Result = await self._in_batches(request)
+        return result
+
+    async def talk(
+        self, picture: bytes, history: list[tuple[str, str]], question: str
+    ) -> AsyncIterator[tuple[Any, bool]]:
+        """What a `Talk` says, each thing with whether the answer was cut short."""
+        said: list[Any] = []
+        talk = Talk(picture, history, question, said.append)
+        async with self._talks:
+            more = True
+            while more:
+                more = await self._do(lambda: talk.advance(self._detector))
+                yield _bare(said.pop()), talk.cut
+
+    async def _judge(self, requests: list[Request]) -> list[Result]:
+        return await self._do(lambda: [_bare(each) for each in self._detector.run(requests)])
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _bare(result: T) -> T:
+    """Without the picture, which its sender has."""
+    if not isinstance(result, Verdict):
+        return result
+    return result.with_arrays(mask=result.mask, probability_map=result.probability_map)
+
+
+class Replicas:
+    """The replicas, as a service's `Judge`; used in its event loop."""
+
+    def __init__(self, handle: Any, model: ModelInfo, batch_size: int) -> None:
+        self._handle, self.model, self.batch_size = handle, model, batch_size
+        self.alive = True
+        self.waiting = 0
+        self.seconds_each = 0.1
+        self._talks: set[asyncio.Task[None]] = set()
+
+    def judge(self, request: Request) -> "Future[Result]":
+        """Ask for a picture; cancelling the future takes it back."""
+        return asyncio.run_coroutine_threadsafe(self._judge(request), asyncio.get_running_loop())
+
+    def talk(self, talk: Talk) -> None:
+        """Ask a question about a picture."""
+        task = asyncio.create_task(self._talk(talk))
+        self._talks.add(task)
+        task.add_done_callback(self._talks.discard)
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self.alive = False
+
+    async def _judge(self, request: Request) -> Result:
+        start = time.perf_counter()
+        self.waiting += 1
+        try:
+            result = await self._ask(request)
+        finally:
+            among = self.waiting
+            self.waiting -= 1
+        each = (time.perf_counter() - start) / among
+        self.seconds_each += 0.1 * (each - self.seconds_each)
+        return result
+
+    async def _ask(self, request: Request) -> Result:
+        """Ask, and ask once more where the replica died meanwhile."""
+        from ray.exceptions import RayActorError
+
+        for _ in range(DEATHS):
+            response = self._handle.detect.remote(request)
+            try:
+                result: Result = await response
+                return result
+            except RayActorError:
+                log.warning("a replica died while it judged")
+            except asyncio.CancelledError:
+                response.cancel()
+                raise
+        message = (
+            f"{DEATHS} replicas died while they judged it and others, most likely as memory did "
+            "not suffice: ask again, reduce the picture, or give replicas more memory"
+        )
+        return Failure(error="out_of_memory", message=message)
+
+    async def _talk(self, talk: Talk) -> None:
+        from ray.exceptions import RayActorError
+
+        asked = (talk.picture, talk.history, talk.question)
+        said = self._handle.options(stream=True).talk.remote(*asked)
+        try:
+            async for thing, talk.cut in said:
+                if talk.stopped:
+                    said.cancel()
+                    return
+                talk.say(thing)
+        except RayActorError:
+            talk.say(Refusal(503, "over_capacity", "the replica that answered died: ask again"))
+        except Exception as error:
+            talk.say(error)
+
+
+class Front:
+    """The app of `sida serve` around the replicas."""
+
+    async def __init__(self, model: Any, options: Options) -> None:  # type: ignore[misc]
+        self._replicas = Replicas(model, *await model.about.remote())
+        self._options = options
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        self._app = app_around(self._replicas, self._options)
+        return self._app
+
+    async def about(self) -> ModelInfo:
+        """The weights."""
+        return self._replicas.model
+
+    async def finish(self) -> None:
+        """Let nobody in any more, and answer all that was accepted."""
+        self._replicas.close()
+        await self._app.state.finish()

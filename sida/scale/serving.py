@@ -1,0 +1,279 @@
+"""`serve`: the app of `sida serve` on Ray Serve, with replicas of the model.
+
+`app` is the same for a file that `serve deploy` takes, which names `sida.scale.serving:app`.
+"""
+
+import logging
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sida.errors import ConfigError, MissingExtra, SidaError
+from sida.scale.cluster import cluster, places_for, require_answer, require_ray
+from sida.scale.weights import load, locate
+from sida.serve import Options, bind, read_keys
+from sida.settings import read_settings
+
+__all__ = ["Plan", "Serving", "app", "read_plan", "serve"]
+
+log = logging.getLogger(__name__)
+
+NAME = "sida"
+"""Of the application."""
+
+
+class Serving(BaseModel):
+    """What is served and how: options of `sida serve` by their names there, in their units."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = "tiny"
+    random_weights: str | None = None
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantize: str | None = None
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    max_wait: Annotated[float, Field(ge=0)] = 0.01
+    places: Annotated[int, Field(ge=1)] = 64
+    max_upload: Annotated[float, Field(ge=0.01)] = 20
+    max_pixels: Annotated[float, Field(ge=0.01, le=100)] = 40
+    time_limit: Annotated[float, Field(ge=0.1)] = 120
+    keys: Path | None = None
+    allow_origin: tuple[str, ...] = ()
+    keep: Path | None = None
+
+    def options(self) -> Options:
+        """The same for the service. Raises ConfigError where the file of keys is none."""
+        return Options(
+            places=self.places,
+            max_wait=self.max_wait,
+            upload_bytes=int(self.max_upload * 1e6),
+            pixels=int(self.max_pixels * 1e6),
+            seconds=self.time_limit,
+            keys=() if self.keys is None else read_keys(self.keys),
+            origins=self.allow_origin,
+            keep=self.keep,
+        )
+
+
+def app(args: Serving) -> Any:
+    """The application, for `serve deploy`, `serve run` and KubeRay.
+
+    Where it is built the model's digest is taken; replicas with other weights do not start.
+    """
+    return _application(args, {})
+
+
+def _application(
+    serving: Serving, changes: Mapping[str, Mapping[str, Any]], tries: int = 20
+) -> Any:
+    """Both deployments, with changes by their names; `tries` to start a replica."""
+    serve = _require_serve()
+    from sida.scale.replicas import Front, Model
+
+    options = serving.options()
+    name, digest = locate(serving.model, serving.random_weights)
+    how = (serving.device, serving.dtype, serving.quantize, serving.batch_size or "auto")
+    loading = partial(load, name, serving.random_weights, how, digest)
+    model = serve.deployment(
+        Model,
+        num_replicas=1,
+        max_ongoing_requests=32,
+        max_constructor_retry_count=tries,
+        graceful_shutdown_timeout_s=serving.time_limit,
+    )
+    front = serve.deployment(
+        serve.ingress()(Front),
+        num_replicas=1,
+        max_ongoing_requests=100_000,  # it refuses by itself what is too much
+        max_constructor_retry_count=tries,
+        graceful_shutdown_timeout_s=serving.time_limit,
+        ray_actor_options={"num_cpus": 0},
+    )
+    try:
+        model = model.options(**changes.get("Model", {}))
+        front = front.options(**changes.get("Front", {}))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the options of a deployment do not fit: {error}") from error
+    return front.bind(model.bind(loading, options), options)
+
+
+def _require_serve() -> Any:
+    try:
+        from ray import serve
+    except ImportError as error:
+        raise MissingExtra("ray", "ray", "The engine ray") from error
+    return serve
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `serve` starts.
+
+    Attributes:
+        http: Ray Serve's `HTTPOptions`; without a host it is loopback, without a port 8000.
+        changes: options of the deployments, by their names `Model` and `Front`.
+    """
+
+    serving: Serving
+    http: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+class _Change(BaseModel):
+    """Options of a deployment, which Ray Serve checks."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Literal["Model", "Front"]
+
+    @model_validator(mode="after")
+    def _one_front(self) -> Self:
+        given = self.model_extra or {}
+        if self.name == "Front" and (
+            given.get("num_replicas", 1) != 1 or "autoscaling_config" in given
+        ):
+            raise ValueError(
+                "places, keys, batches and figures are in the memory of the one Front: give "
+                "replicas to Model"
+            )
+        return self
+
+
+class _Application(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = NAME
+    route_prefix: Literal["/"] = "/"
+    import_path: Literal["sida.scale.serving:app"]
+    args: Serving = Serving()
+    deployments: list[_Change] = []
+
+
+class _File(BaseModel):
+    """What is read of a file for `serve deploy`; what else it may hold is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    http_options: dict[str, Any] = {}
+    applications: Annotated[list[_Application], Field(min_length=1, max_length=1)]
+
+
+def read_plan(path: str | Path) -> Plan:
+    """The plan in a file that `serve deploy` takes. Raises ConfigError where it holds more."""
+    if not Path(path).is_file():
+        raise ConfigError(f"there is no file {str(path)!r}: write one as docs/scale.md says")
+    file = read_settings(_File, path)
+    (application,) = file.applications
+    changes = {each.name: each.model_extra or {} for each in application.deployments}
+    return Plan(application.args, file.http_options, changes)
+
+
+def serve(
+    plan: Plan,
+    ready: Callable[[str, str], None],
+    *,
+    address: str | None = None,
+    replicas: int | None = None,
+) -> None:
+    """Serve until SIGTERM, then answer what was accepted, and return.
+
+    Args:
+        ready: called with the name of the model and the address of the service.
+        address: as of `sida.scale.detect`.
+        replicas: of the model; without it, and without `plan.changes`, one a graphics card, or one
+            a core where there is none.
+
+    Raises:
+        MissingExtra: Ray Serve is not installed.
+        ConfigError: Ray Serve runs there already, or has no room; an option is impossible.
+        InputError: no cluster at the address; the port is taken.
+        CheckpointError, DownloadError: the model cannot be had.
+        SidaError: replicas cannot load it.
+    """
+    ray = require_ray()
+    _require_serve()
+    if address := address or os.environ.get("RAY_ADDRESS"):
+        require_answer(address)
+    http = {"host": "127.0.0.1", "port": 8000, **plan.http}
+    if address is None:
+        with bind(http["host"], http["port"]) as bound:
+            http["port"] = bound.getsockname()[1]
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    own = address is None and not ray.is_initialized()
+    with cluster(address, replicas):
+        changes = plan.changes or _as_there_is_room(ray, plan.serving.device, replicas)
+        target = _application(plan.serving, changes, tries=1)
+        with _started(target, http, own) as front:
+            place = f"[{http['host']}]" if ":" in http["host"] else http["host"]
+            ready(front.about.remote().result().name, f"http://{place}:{http['port']}")
+            _wait_for_sigterm()
+            front.finish.remote().result(timeout_s=2 * plan.serving.time_limit)
+
+
+def _as_there_is_room(ray: Any, device: str, replicas: int | None) -> dict[str, dict[str, Any]]:
+    room, needs = places_for(ray, device)
+    if (replicas or room) > room:
+        raise ConfigError(f"found room for {room} replicas, {replicas} were asked for")
+    return {"Model": {"num_replicas": replicas or room, "ray_actor_options": needs}}
+
+
+@contextmanager
+def _started(target: Any, http: Mapping[str, Any], own: bool) -> Iterator[Any]:
+    """The handle of the front while the application runs. Raises ConfigError, SidaError.
+
+    Args:
+        own: the cluster ends afterwards anyway.
+    """
+    from ray import serve
+
+    if serve.status().proxies:
+        raise ConfigError(
+            "Ray Serve runs on this cluster already: `serve deploy` adds an application to it, "
+            "`serve shutdown` ends it"
+        )
+    try:
+        serve.start(http_options=dict(http))
+        serve.run_many([serve.RunTarget(target, name=NAME)], wait_for_applications_running=False)
+        _wait_until_it_runs()
+        yield serve.get_app_handle(NAME)
+    finally:
+        if not own:
+            serve.shutdown()
+
+
+def _wait_until_it_runs() -> None:
+    """Say what is waited for. Raises SidaError where replicas cannot start."""
+    from ray import serve
+
+    said = ""
+    while (status := serve.status().applications[NAME]).status != "RUNNING":
+        messages = [each.message for each in status.deployments.values() if each.message]
+        if status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+            raise SidaError(f"the replicas cannot start: {_sentence(messages or [status.message])}")
+        if messages and messages[0] != said:
+            said = messages[0]
+            log.info("%s", said)
+        time.sleep(0.2)
+
+
+def _sentence(messages: Sequence[str]) -> str:
+    """The last line of what Ray says, which is what the replica raised."""
+    last = next((line for line in messages[0].splitlines()[::-1] if line.strip()), "nothing said")
+    return re.sub(r"^sida\.errors\.\w+: ", "", last.strip())
+
+
+def _wait_for_sigterm() -> None:
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    ended.wait()
