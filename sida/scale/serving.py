@@ -7,13 +7,13 @@ import logging
 import os
 import re
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -62,7 +62,7 @@ class Serving(BaseModel):
             seconds=self.time_limit,
             keys=() if self.keys is None else read_keys(self.keys),
             origins=self.allow_origin,
-            keep=self.keep,
+            keep=None if self.keep is None else self.keep.absolute(),
         )
 
 
@@ -186,7 +186,7 @@ def serve(
     address: str | None = None,
     replicas: int | None = None,
 ) -> None:
-    """Serve until SIGTERM, then answer what was accepted, and return.
+    """Serve until SIGTERM or SIGINT, then answer what was accepted, and return.
 
     Args:
         ready: called with the name of the model and the address of the service.
@@ -200,12 +200,15 @@ def serve(
         InputError: no cluster at the address; the port is taken.
         CheckpointError, DownloadError: the model cannot be had.
         SidaError: replicas cannot load it.
+        KeyboardInterrupt: it was SIGINT.
     """
     ray = require_ray()
     _require_serve()
     if address := address or os.environ.get("RAY_ADDRESS"):
         require_answer(address)
     http = {"host": "127.0.0.1", "port": 8000, **plan.http}
+    if address is not None and http["port"] == 0:
+        raise ConfigError("the port of a cluster is 0, expected one that clients can know")
     if address is None:
         with bind(http["host"], http["port"]) as bound:
             http["port"] = bound.getsockname()[1]
@@ -217,8 +220,10 @@ def serve(
         with _started(target, http, own) as front:
             place = f"[{http['host']}]" if ":" in http["host"] else http["host"]
             ready(front.about.remote().result().name, f"http://{place}:{http['port']}")
-            _wait_for_sigterm()
-            front.finish.remote().result(timeout_s=2 * plan.serving.time_limit)
+            number = _until_told()
+            front.finish.remote().result()
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
 
 
 def _as_there_is_room(ray: Any, device: str, replicas: int | None) -> dict[str, dict[str, Any]]:
@@ -263,7 +268,7 @@ def _wait_until_it_runs() -> None:
             raise SidaError(f"the replicas cannot start: {_sentence(messages or [status.message])}")
         if messages and messages[0] != said:
             said = messages[0]
-            log.info("%s", said)
+            log.info("%s", " ".join(said.split()))
         time.sleep(0.2)
 
 
@@ -273,7 +278,11 @@ def _sentence(messages: Sequence[str]) -> str:
     return re.sub(r"^sida\.errors\.\w+: ", "", last.strip())
 
 
-def _wait_for_sigterm() -> None:
-    ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    ended.wait()
+def _until_told() -> int:
+    """Wait for SIGTERM or SIGINT; which it was. A second SIGINT does not wait."""
+    told: SimpleQueue[int] = SimpleQueue()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda number, _: told.put(number))
+    number = told.get()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return number

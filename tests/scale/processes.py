@@ -1,15 +1,24 @@
-"""Finding the processes in which Ray's workers judge; Linux only."""
+"""Finding Ray's processes, and those in which its workers judge; Linux only."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["judging"]
+__all__ = ["below", "judging"]
 
 
 def judging(driver: int) -> list[int]:
     """Ids of the workers of a driver that has started Ray by itself."""
     tree = dict(_parents())
     return [pid for pid, parent in tree.items() if _judges(pid) and tree.get(parent) == driver]
+
+
+def below(process: int) -> set[int]:
+    """Ids of all processes that one has started, and that those have."""
+    found = {process}
+    tree = dict(_parents())
+    while more := {pid for pid, parent in tree.items() if parent in found} - found:
+        found |= more
+    return found - {process}
 
 
 def _parents() -> Iterator[tuple[int, int]]:
