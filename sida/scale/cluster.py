@@ -52,7 +52,12 @@ def cluster(address: str | None, workers: int | None) -> Iterator[Any]:
         else:
             ray.init(address, **_QUIET)
     except (ConnectionError, RuntimeError) as error:
-        raise _nobody(address or "this machine") from error
+        if address in (None, "auto"):
+            raise _nobody(address or "this machine") from error
+        raise InputError(
+            f"what answers at {address!r} does not let this in: it is no Ray, one of another "
+            "version, or one that asks for a token (RAY_AUTH_MODE=token gives it)"
+        ) from error
     try:
         yield ray
     finally:

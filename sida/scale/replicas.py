@@ -38,11 +38,10 @@ class Model:
         self._detector.max_pixels = options.pixels
         self._thread = ThreadPoolExecutor(1)
         self._talks = asyncio.Semaphore(TALKS)
-        self._in_batches: Any = serve.batch(
-            self._judge,
-            max_batch_size=self._detector.batch_size,
-            batch_wait_timeout_s=options.max_wait,
+        in_batches = serve.batch(
+            max_batch_size=self._detector.batch_size, batch_wait_timeout_s=options.max_wait
         )
+        self._judge_together: Any = in_batches(self._judge)
 
     async def about(self) -> tuple[ModelInfo, int]:
         """The weights, and pictures a pass."""
@@ -50,7 +49,7 @@ class Model:
 
     async def detect(self, request: Request) -> Result:
         """Judge one picture, together with those that others ask for meanwhile."""
-        result: Result = await self._in_batches(request)
+        result: Result = await self._judge_together(request)
         return result
 
     async def talk(

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -175,7 +175,9 @@ def read_plan(path: str | Path) -> Plan:
         raise ConfigError(f"there is no file {str(path)!r}: write one as docs/scale.md says")
     file = read_settings(_File, path)
     (application,) = file.applications
-    changes = {each.name: each.model_extra or {} for each in application.deployments}
+    changes: dict[str, Any] = {
+        each.name: each.model_extra or {} for each in application.deployments
+    }
     return Plan(application.args, file.http_options, changes)
 
 
@@ -240,8 +242,7 @@ def _started(target: Any, http: Mapping[str, Any], own: bool) -> Iterator[Any]:
     Args:
         own: the cluster ends afterwards anyway.
     """
-    from ray import serve
-
+    serve = _require_serve()
     if serve.status().proxies:
         raise ConfigError(
             "Ray Serve runs on this cluster already: `serve deploy` adds an application to it, "
@@ -250,31 +251,25 @@ def _started(target: Any, http: Mapping[str, Any], own: bool) -> Iterator[Any]:
     try:
         serve.start(http_options=dict(http))
         serve.run_many([serve.RunTarget(target, name=NAME)], wait_for_applications_running=False)
-        _wait_until_it_runs()
+        said = ""
+        while (status := serve.status().applications[NAME]).status != "RUNNING":
+            messages = [each.message for each in status.deployments.values() if each.message]
+            message = (messages or [status.message])[0]
+            if status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+                raise SidaError(f"the replicas cannot start: {_sentence(message)}")
+            if message != said:
+                said = message
+                log.info("%s", " ".join(said.split()))  # mostly what is waited for
+            time.sleep(0.2)
         yield serve.get_app_handle(NAME)
     finally:
         if not own:
             serve.shutdown()
 
 
-def _wait_until_it_runs() -> None:
-    """Say what is waited for. Raises SidaError where replicas cannot start."""
-    from ray import serve
-
-    said = ""
-    while (status := serve.status().applications[NAME]).status != "RUNNING":
-        messages = [each.message for each in status.deployments.values() if each.message]
-        if status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-            raise SidaError(f"the replicas cannot start: {_sentence(messages or [status.message])}")
-        if messages and messages[0] != said:
-            said = messages[0]
-            log.info("%s", " ".join(said.split()))
-        time.sleep(0.2)
-
-
-def _sentence(messages: Sequence[str]) -> str:
+def _sentence(message: str) -> str:
     """The last line of what Ray says, which is what the replica raised."""
-    last = next((line for line in messages[0].splitlines()[::-1] if line.strip()), "nothing said")
+    last = next((line for line in message.splitlines()[::-1] if line.strip()), "nothing said")
     return re.sub(r"^sida\.errors\.\w+: ", "", last.strip())
 
 

@@ -176,8 +176,8 @@ def test_options_arrive_by_their_names(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_what_ray_says_becomes_a_sentence() -> None:
     said = "The deployment failed.\n  File x\nsida.errors.DeviceError: There is no device 'a'.\n"
-    assert serving._sentence([said]) == "There is no device 'a'."
-    assert serving._sentence([""]) == "nothing said"
+    assert serving._sentence(said) == "There is no device 'a'."
+    assert serving._sentence("") == "nothing said"
 
 
 # The front's side of a replica
