@@ -65,8 +65,10 @@ def serve_with_ray(
         )
         plan = serving.read_plan(config)
     else:
-        http: dict[str, Any] = {name: given.pop(name) for name in ("host", "port") if name in given}
-        plan = serving.Plan(serving.Serving(**given), http)
+        where: dict[str, Any] = {
+            name: given.pop(name) for name in ("host", "port") if name in given
+        }
+        plan = serving.Plan(serving.Serving(**given), **where)
     with messages():
         serving.serve(plan, say_where, address=address, replicas=replicas)
 

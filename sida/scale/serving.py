@@ -121,13 +121,21 @@ class Plan:
     """What `serve` starts.
 
     Attributes:
-        http: Ray Serve's `HTTPOptions`; without a host it is loopback, without a port 8000.
+        host, port: where to listen; without a cluster's address port 0 takes a free one.
         changes: options of the deployments, by their names `Model` and `Front`.
     """
 
     serving: Serving
-    http: Mapping[str, Any] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    port: int = 8000
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+class _Http(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
 
 
 class _Change(BaseModel):
@@ -165,7 +173,7 @@ class _File(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    http_options: dict[str, Any] = {}
+    http_options: _Http = _Http()
     applications: Annotated[list[_Application], Field(min_length=1, max_length=1)]
 
 
@@ -178,7 +186,7 @@ def read_plan(path: str | Path) -> Plan:
     changes: dict[str, Any] = {
         each.name: each.model_extra or {} for each in application.deployments
     }
-    return Plan(application.args, file.http_options, changes)
+    return Plan(application.args, file.http_options.host, file.http_options.port, changes)
 
 
 def serve(
@@ -208,20 +216,20 @@ def serve(
     _require_serve()
     if address := address or os.environ.get("RAY_ADDRESS"):
         require_answer(address)
-    http = {"host": "127.0.0.1", "port": 8000, **plan.http}
-    if address is not None and http["port"] == 0:
-        raise ConfigError("the port of a cluster is 0, expected one that clients can know")
+    host, port = plan.host, plan.port
     if address is None:
-        with bind(http["host"], http["port"]) as bound:
-            http["port"] = bound.getsockname()[1]
+        with bind(host, port) as bound:
+            port = bound.getsockname()[1]
+    elif port == 0:
+        raise ConfigError("the port of a cluster is 0, expected one that clients can know")
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     own = address is None and not ray.is_initialized()
     with cluster(address, replicas):
         changes = plan.changes or _as_there_is_room(ray, plan.serving.device, replicas)
         target = _application(plan.serving, changes, tries=1)
-        with _started(target, http, own) as front:
-            place = f"[{http['host']}]" if ":" in http["host"] else http["host"]
-            ready(front.about.remote().result().name, f"http://{place}:{http['port']}")
+        with _started(target, host, port, own) as front:
+            place = f"[{host}]" if ":" in host else host
+            ready(front.about.remote().result().name, f"http://{place}:{port}")
             number = _until_told()
             front.finish.remote().result()
             if number == signal.SIGINT:
@@ -236,7 +244,7 @@ def _as_there_is_room(ray: Any, device: str, replicas: int | None) -> dict[str, 
 
 
 @contextmanager
-def _started(target: Any, http: Mapping[str, Any], own: bool) -> Iterator[Any]:
+def _started(target: Any, host: str, port: int, own: bool) -> Iterator[Any]:
     """The handle of the front while the application runs. Raises ConfigError, SidaError.
 
     Args:
@@ -249,7 +257,7 @@ def _started(target: Any, http: Mapping[str, Any], own: bool) -> Iterator[Any]:
             "`serve shutdown` ends it"
         )
     try:
-        serve.start(http_options=dict(http))
+        serve.start(http_options={"host": host, "port": port})
         serve.run_many([serve.RunTarget(target, name=NAME)], wait_for_applications_running=False)
         said = ""
         while (status := serve.status().applications[NAME]).status != "RUNNING":
