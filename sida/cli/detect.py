@@ -128,11 +128,11 @@ def detect(
     far |= {"limit": limit, "sample": sample, "shard": shard}
     if engine is not None:
         near: dict[str, Any] = {"json": json, "masks": masks, "overlays": overlays}
-        near["provenance"] = provenance or None
         refuse(near, "is not for --engine ray")
         how: dict[str, Any] = {"model": model or "tiny", "random_weights": random_weights}
         how |= {"device": device, "dtype": dtype, "quantize": quantize, "explain": explain}
         how |= {"batch_size": batch_size or "auto", "recursive": recursive, "masks": mask_for}
+        how |= {"provenance": provenance}
         status = detect_with_ray(paths or [], watched, from_list=from_list, **how, **far)
         raise typer.Exit(status)
     refuse(far, "needs --engine ray")

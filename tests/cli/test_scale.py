@@ -38,6 +38,12 @@ def test_options_arrive_and_the_sum_is_said(asked: list[dict[str, Any]]) -> None
     assert (call["model"], call["masks"], call["batch_size"]) == ("tiny", "tampered", "auto")
 
 
+def test_provenance_is_asked_for(asked: list[dict[str, Any]]) -> None:
+    sida("in", "--engine", "ray", "--out", "o", "--provenance")
+    sida("in", "--engine", "ray", "--out", "o")
+    assert [call["provenance"] for call in asked] == [True, False]
+
+
 def test_a_label_that_is_watched(asked: list[dict[str, Any]]) -> None:
     options = ("--engine", "ray", "--out", "o", "--fail-on")
     assert sida("in", *options, "tampered").exit_code == 10
