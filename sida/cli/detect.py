@@ -11,14 +11,17 @@ import typer
 
 from sida.cli.edge import REACHED, say
 from sida.cli.options import (
+    Address,
     BatchSize,
     Device,
     Dtype,
+    Engine,
     FromList,
     ModelName,
     Quantize,
     RandomWeights,
     Recursive,
+    Workers,
 )
 from sida.cli.progress import progress_bar
 from sida.cli.scale import detect_with_ray, refuse
@@ -78,21 +81,15 @@ def detect(
         typer.Option(metavar="LABELS", help="Exit with 10 if a picture has one of these labels."),
     ] = None,
     random_weights: RandomWeights = None,
-    engine: Annotated[
-        Literal["ray"] | None, typer.Option(help="Judge with Ray, on one machine or on many.")
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster; auto is that of here.")
-    ] = None,
+    engine: Engine = None,
+    address: Address = None,
     out: Annotated[
         str | None,
         typer.Option(
             metavar="DIR", help="Of --engine ray: verdicts and masks; it is gone on with."
         ),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Of --engine ray: one a GPU, or a core.")
-    ] = None,
+    workers: Workers = None,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Of --engine ray: only the first N.")
     ] = None,

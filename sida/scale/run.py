@@ -15,18 +15,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sida.detector import Detector, MaskWish
-from sida.errors import CheckpointError, ConfigError, SidaError
+from sida.errors import ConfigError, SidaError
 from sida.evaluation import Shard
 from sida.evidence.provenance import require_provenance
-from sida.model.adapter import read_adapter, split_name
-from sida.model.checkpoint import digest_of
-from sida.model.checkpoint import find as find_model
 from sida.scale.cluster import cluster, places_for, require_answer, require_ray, run
 from sida.scale.listing import find
 from sida.scale.part import VERDICTS, Wish, judge_part, verdicts_name
 from sida.scale.plan import Place, chosen, places, write_plan
 from sida.scale.rows import FAILED, count_labels
 from sida.scale.store import Store, exclusive, reaching
+from sida.scale.weights import load, locate
 
 __all__ = ["Judged", "detect"]
 
@@ -107,7 +105,7 @@ def detect(
     if address := address or os.environ.get("RAY_ADDRESS"):
         require_answer(address)
     given = [str(path) for path in paths]
-    model, digest = _model(model, random_weights)
+    model, digest = locate(model, random_weights)
     identity = {
         "model": model if random_weights is None else f"random {random_weights}",
         "digest": digest,
@@ -144,19 +142,6 @@ def _check(limit: int | None, sample: float | None, workers: int | None) -> None
     for name, value in (("limit", limit), ("workers", workers)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}, expected at least 1")
-
-
-def _model(name: str, random_weights: str | None) -> tuple[str, str]:
-    """A name that workers understand anywhere on this machine, and the digest of its weights."""
-    if random_weights is not None:
-        return name, "0" * 64  # as of `load_random`
-    base, adapter = split_name(name)
-    folder = find_model(base)
-    if Path(base).is_dir():
-        base = os.path.abspath(base)
-    if adapter is None:
-        return base, digest_of(folder)
-    return f"{base}+{os.path.abspath(adapter)}", read_adapter(adapter).digest
 
 
 def _begun(store: Store, identity: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -205,15 +190,7 @@ class _Job:
 
     def detector(self) -> Detector:
         """Load the weights; those of another digest are refused."""
-        if self.random_weights is not None:
-            return Detector.random(self.random_weights, *self.how)
-        detector = Detector.load(self.model, *self.how)
-        if detector.model.digest != self.digest:
-            raise CheckpointError(
-                f"{self.model} has other weights on this machine ({detector.model.digest[:12]}) "
-                f"than where the run was started ({self.digest[:12]}): copy them again"
-            )
-        return detector
+        return load(self.model, self.random_weights, self.how, self.digest)
 
 
 class _Worker:

@@ -10,8 +10,8 @@ from sida.errors import ConfigError
 from sida.evaluation import Shard
 
 
-def sida(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["detect", *arguments])
+def sida(*arguments: str, verb: str = "detect") -> Result:
+    return CliRunner().invoke(app, [verb, *arguments])
 
 
 @pytest.fixture
@@ -80,3 +80,35 @@ def test_an_error_is_a_sentence_and_status_2(
     result = sida("in", "--engine", "ray", "--out", "out")
     assert result.exit_code == 2
     assert result.stderr == "Error: 'out' was begun as another run\n"
+
+
+def test_an_evaluation_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def evaluate(data: list[str], out: Path, **options: Any) -> dict[str, Any]:
+        calls.append({"data": data, "out": out, **options})
+        return {}
+
+    monkeypatch.setattr(scale, "evaluate", evaluate)
+    far = ("--engine", "ray", "--address", "head:6379", "--workers", "3")
+    result = sida("set", "--out", "o", "--resume", *far, verb="evaluate")
+    assert result.exit_code == 0, result.output
+    (call,) = calls
+    assert (call["data"], call["model"], call["resume"]) == (["set"], "tiny", True)
+    assert (call["address"], call["workers"]) == ("head:6379", 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("set", "--workers", "2"), "--workers needs --engine ray"),
+        (("--from", "file", "--engine", "ray"), "--engine judges, and --from measures what was"),
+        (("set", "--engine", "ray", "--address", "x"), "the address is 'x', expected HOST:PORT"),
+    ],
+)
+def test_evaluations_that_cannot_be(
+    elsewhere: Path, options: tuple[str, ...], sentence: str
+) -> None:
+    result = sida(*options, "--out", "o", verb="evaluate")
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.replace("│", " ").split())
