@@ -4,12 +4,14 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sida.cli.edge import say
+from sida.cli.options import Address, Engine
 from sida.cli.progress import progress_bars
+from sida.cli.scale import refuse
 
 __all__ = ["register"]
 
@@ -34,6 +36,8 @@ def forge(
     overrides: Overrides = None,
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder, or one to go on with.")],
+    engine: Engine = None,
+    address: Address = None,
 ) -> None:
     """Make a labelled set out of photographs: real, full_synthetic and tampered pictures.
 
@@ -44,10 +48,16 @@ def forge(
     Example:
       sida forge small photographs=photos count=3000 --out forged
     """
-    from sida.forge import forge as run
+    how: dict[str, Any] = {}
+    if engine is None:
+        refuse({"address": address}, "needs --engine ray")
+        from sida.forge import forge as run
+    else:
+        from sida.scale import forge as run
 
+        how["address"] = address
     with _progress() as progress:
-        made = run(config, out, overrides or (), progress=progress)
+        made = run(config, out, overrides or (), progress=progress, **how)
     pictures = ", ".join(f"{count} {label}" for label, count in made.counts.items())
     typer.echo(f"{out}: {sum(made.counts.values())} pictures ({pictures})")
     for operation, count in made.operations.items():

@@ -8,6 +8,7 @@ from sida import scale
 from sida.cli import app
 from sida.errors import ConfigError
 from sida.evaluation import Shard
+from sida.forge import Forged
 
 
 def sida(*arguments: str, verb: str = "detect") -> Result:
@@ -103,7 +104,6 @@ def test_an_evaluation_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (("set", "--workers", "2"), "--workers needs --engine ray"),
         (("--from", "file", "--engine", "ray"), "--engine judges, and --from measures what was"),
-        (("set", "--engine", "ray", "--address", "x"), "the address is 'x', expected HOST:PORT"),
     ],
 )
 def test_evaluations_that_cannot_be(
@@ -112,3 +112,20 @@ def test_evaluations_that_cannot_be(
     result = sida(*options, "--out", "o", verb="evaluate")
     assert result.exit_code == 2
     assert sentence in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_forged_set_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[Any] = []
+
+    def forge(config: str, out: Path, overrides: list[str], **options: Any) -> Forged:
+        calls.append((config, overrides, options["address"]))
+        return Forged(out, {"real": 1}, {})
+
+    monkeypatch.setattr(scale, "forge", forge)
+    far = ("--engine", "ray", "--address", "auto")
+    result = sida("tiny", "count=3", "--out", str(tmp_path), *far, verb="forge")
+    assert result.stdout == f"{tmp_path}: 1 pictures (1 real)\n"
+    assert calls == [("tiny", ["count=3"], "auto")]
+    refused = sida("tiny", "--out", "o", "--address", "auto", verb="forge")
+    assert refused.exit_code == 2
+    assert "--address needs --engine ray" in refused.stderr

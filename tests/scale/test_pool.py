@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from sida import evaluation, scale
 from sida.errors import ConfigError, InputError, MissingExtra, SidaError
 from sida.evaluation import Options
-from sida.scale import cluster
+from sida.forge import forge
+from sida.forge.config import read_config
+from sida.scale import cluster, forging
 from sida.scale.pool import Pool
+from tests.forge.conftest import photo
 from tests.small import labelled_folder
 
 ADDRESS = "127.0.0.1:1"
@@ -22,7 +26,7 @@ ADDRESS = "127.0.0.1:1"
 
 @pytest.fixture(scope="module")
 def ray() -> Iterator[Any]:
-    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'sida[ray]'")
+    pytest.importorskip("ray", reason="needs Ray: pip install 'sida[ray]'")
     with cluster.cluster(None, 2) as started:
         yield started
 
@@ -63,6 +67,44 @@ def test_an_evaluation_gives_the_same(ray: Any, monkeypatch: Any, tmp_path: Path
     assert again["data"].as_json() == plain["data"].as_json()
 
 
+@pytest.mark.slow
+def test_a_forged_set_has_the_same_bytes(ray: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for seed in range(5):
+        Image.fromarray(photo(seed)).save(folder / f"{seed}.png")
+    config = read_config(
+        "tiny",
+        (
+            f"photographs={folder}", "count=10",
+            "storage.sides=[64, 72]", "tampering={copy_move: 1}", "workers=2",
+            "autoencoders=[{name: nearest, width: 8, steps: 1}]",
+        ),
+    )  # fmt: skip
+    made = scale.forge(config, tmp_path / "ray")
+    expected = bytes_of(forge(config.model_copy(update={"workers": 1}), tmp_path / "plain").out)
+    assert made.counts == {"real": 4, "full_synthetic": 3, "tampered": 3}
+    assert bytes_of(made.out) == expected
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what == "units" and done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scale.forge(config, tmp_path / "again", progress=stop)
+    assert (tmp_path / "again/.forge").exists()
+    assert bytes_of(scale.forge(config, tmp_path / "again").out) == expected
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a worker does not see .*nowhere'"):
+        forging._make(abs, tmp_path / "nowhere/.forge/run.json", 1)
+
+
 def written(out: Path) -> dict[str, Any]:
     """All files of an evaluation, without how long it took."""
     files: dict[str, Any] = {}
@@ -87,6 +129,8 @@ def test_an_address_nobody_answers_at(
 ) -> None:
     with pytest.raises(kind, match=f"^{sentence}"):
         scale.evaluate(["data"], tmp_path / "out", address=address)
+    with pytest.raises(kind, match=f"^{sentence}"):
+        scale.forge("tiny", tmp_path / "out", address=address)
     assert not (tmp_path / "out").exists()
 
 
@@ -96,3 +140,5 @@ def test_without_ray_a_sentence_names_the_extra(
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"pip install 'sida\[ray\]'"):
         scale.evaluate(["data"], tmp_path / "out")
+    with pytest.raises(MissingExtra, match=r"pip install 'sida\[ray\]'"):
+        scale.forge("tiny", tmp_path / "out")
