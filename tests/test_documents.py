@@ -60,6 +60,10 @@ NOT_RUN = {
     "sida detect s3://bucket/pictures --engine ray --shard 3/8 --out s3://bucket/verdicts/3": (
         "needs a bucket"
     ),
+    "sida forge tiny photographs=examples/real count=45 --engine ray --out forged": (
+        "needs Ray; tests/scale runs its like"
+    ),
+    "sida evaluate forged --engine ray --workers 2 --out evaluation": "needs Ray, as before",
     "python benchmarks/scale.py ../shared/data --limit 256": "needs Ray and the pictures",
     "python benchmarks/kill_scale.py --pictures 1536 --seed 1": "takes minutes",
     "python benchmarks/parity.py": "needs the recordings, and takes a minute",

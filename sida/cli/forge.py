@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -48,16 +48,17 @@ def forge(
     Example:
       sida forge small photographs=photos count=3000 --out forged
     """
-    how: dict[str, Any] = {}
     if engine is None:
         refuse({"address": address}, "needs --engine ray")
-        from sida.forge import forge as run
-    else:
-        from sida.scale import forge as run
-
-        how["address"] = address
     with _progress() as progress:
-        made = run(config, out, overrides or (), progress=progress, **how)
+        if engine is None:
+            from sida.forge import forge as run
+
+            made = run(config, out, overrides or (), progress=progress)
+        else:
+            from sida.scale import forge as run_with_ray
+
+            made = run_with_ray(config, out, overrides or (), progress, address)
     pictures = ", ".join(f"{count} {label}" for label, count in made.counts.items())
     typer.echo(f"{out}: {sum(made.counts.values())} pictures ({pictures})")
     for operation, count in made.operations.items():

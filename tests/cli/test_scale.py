@@ -117,8 +117,8 @@ def test_evaluations_that_cannot_be(
 def test_a_forged_set_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls: list[Any] = []
 
-    def forge(config: str, out: Path, overrides: list[str], **options: Any) -> Forged:
-        calls.append((config, overrides, options["address"]))
+    def forge(config: str, out: Path, overrides: list[str], progress: Any, address: str) -> Forged:
+        calls.append((config, overrides, address))
         return Forged(out, {"real": 1}, {})
 
     monkeypatch.setattr(scale, "forge", forge)
