@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -162,6 +163,11 @@ class Provenance(_Part):
     contradictions: tuple[str, ...] = ()
 
 
+def _from_text(value: Any) -> Any:
+    """A table has a provenance as JSON in one column, as its values are of any kind."""
+    return Provenance.model_validate_json(value) if isinstance(value, str) else value
+
+
 class Inspection(_Part):
     """A line of `sida inspect --json`: the provenance of one file."""
 
@@ -210,7 +216,7 @@ class Verdict(_Part):
     inconclusive: bool = False
     localization: Localization | None = Field(None, alias="mask")
     explanation: Explanation | None = None
-    provenance: Provenance | None = None
+    provenance: Annotated[Provenance | None, BeforeValidator(_from_text)] = None
     model: ModelInfo
     warnings: tuple[str, ...] = ()
     seconds: NonNegativeFloat

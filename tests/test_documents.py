@@ -63,6 +63,10 @@ NOT_RUN = {
     "sida serve --engine ray --replicas 2": "needs Ray; tests/scale/test_serving.py runs its like",
     "sida serve --engine ray --config deploy/ray/serve.yaml": "needs Ray",
     "serve deploy deploy/ray/serve.yaml --address http://head:8265": "needs a cluster",
+    "sida forge tiny photographs=examples/real count=45 --engine ray --out forged": (
+        "needs Ray; tests/scale runs its like"
+    ),
+    "sida evaluate forged --engine ray --workers 2 --out evaluation": "needs Ray, as before",
     "python benchmarks/scale.py ../shared/data --limit 256": "needs Ray and the pictures",
     "python benchmarks/kill_scale.py --pictures 1536 --seed 1": "takes minutes",
     "python benchmarks/parity.py": "needs the recordings, and takes a minute",

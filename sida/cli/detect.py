@@ -11,14 +11,17 @@ import typer
 
 from sida.cli.edge import REACHED, say
 from sida.cli.options import (
+    Address,
     BatchSize,
     Device,
     Dtype,
+    Engine,
     FromList,
     ModelName,
     Quantize,
     RandomWeights,
     Recursive,
+    Workers,
 )
 from sida.cli.progress import progress_bar
 from sida.cli.scale import detect_with_ray, refuse
@@ -78,21 +81,15 @@ def detect(
         typer.Option(metavar="LABELS", help="Exit with 10 if a picture has one of these labels."),
     ] = None,
     random_weights: RandomWeights = None,
-    engine: Annotated[
-        Literal["ray"] | None, typer.Option(help="Judge with Ray, on one machine or on many.")
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster; auto is that of here.")
-    ] = None,
+    engine: Engine = None,
+    address: Address = None,
     out: Annotated[
         str | None,
         typer.Option(
             metavar="DIR", help="Of --engine ray: verdicts and masks; it is gone on with."
         ),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Of --engine ray: one a GPU, or a core.")
-    ] = None,
+    workers: Workers = None,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Of --engine ray: only the first N.")
     ] = None,
@@ -128,11 +125,11 @@ def detect(
     far |= {"limit": limit, "sample": sample, "shard": shard}
     if engine is not None:
         near: dict[str, Any] = {"json": json, "masks": masks, "overlays": overlays}
-        near["provenance"] = provenance or None
         refuse(near, "is not for --engine ray")
         how: dict[str, Any] = {"model": model or "tiny", "random_weights": random_weights}
         how |= {"device": device, "dtype": dtype, "quantize": quantize, "explain": explain}
         how |= {"batch_size": batch_size or "auto", "recursive": recursive, "masks": mask_for}
+        how |= {"provenance": provenance}
         status = detect_with_ray(paths or [], watched, from_list=from_list, **how, **far)
         raise typer.Exit(status)
     refuse(far, "needs --engine ray")

@@ -1,13 +1,14 @@
 """`sida evaluate`: labelled data in; predictions, figures, tables and a page out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from sida.cli.edge import REACHED, messages, say
-from sida.cli.options import BatchSize, Device, Dtype, ModelName
+from sida.cli.options import Address, BatchSize, Device, Dtype, Engine, ModelName, Workers
 from sida.cli.progress import progress_bars
+from sida.cli.scale import refuse
 
 if TYPE_CHECKING:
     from sida.detector import Detector
@@ -92,6 +93,9 @@ def evaluate(
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
+    engine: Engine = None,
+    address: Address = None,
+    workers: Workers = None,
 ) -> None:
     """Measure how well a model judges labelled pictures.
 
@@ -111,6 +115,10 @@ def evaluate(
 
     if predictions and model is not None:
         raise typer.BadParameter("--from measures what was judged already: leave out --model")
+    if predictions:
+        refuse({"engine": engine}, "judges, and --from measures what was judged already")
+    if engine is None:
+        refuse({"address": address, "workers": workers}, "needs --engine ray")
     numbers, words = _labels(labels or [])
     options = Options(
         protocol=protocol,
@@ -136,15 +144,15 @@ def evaluate(
         return DetectorJudge(_detector(model, device, dtype, batch_size), explanations)
 
     with messages(), progress_bars() as show:
-        results = run(
-            data or [],
-            out,
-            judge=judge,
-            predictions=predictions or (),
-            options=options,
-            resume=resume,
-            progress=show,
-        )
+        how: dict[str, Any] = {"options": options, "resume": resume, "progress": show}
+        if engine is not None:
+            from sida.scale import evaluate as run_with_ray
+
+            how |= {"model": model or "tiny", "device": device, "dtype": dtype}
+            how |= {"batch_size": batch_size or "auto", "address": address, "workers": workers}
+            results = run_with_ray(data or [], out, **how)
+        else:
+            results = run(data or [], out, judge=judge, predictions=predictions or (), **how)
     for name, result in results.items():
         _print(name, result)
     _finish(results, out)

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from sida.cli.edge import say
+from sida.cli.options import Address, Engine
 from sida.cli.progress import progress_bars
+from sida.cli.scale import refuse
 
 __all__ = ["register"]
 
@@ -34,6 +36,8 @@ def forge(
     overrides: Overrides = None,
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder, or one to go on with.")],
+    engine: Engine = None,
+    address: Address = None,
 ) -> None:
     """Make a labelled set out of photographs: real, full_synthetic and tampered pictures.
 
@@ -44,10 +48,17 @@ def forge(
     Example:
       sida forge small photographs=photos count=3000 --out forged
     """
-    from sida.forge import forge as run
-
+    if engine is None:
+        refuse({"address": address}, "needs --engine ray")
     with _progress() as progress:
-        made = run(config, out, overrides or (), progress=progress)
+        if engine is None:
+            from sida.forge import forge as run
+
+            made = run(config, out, overrides or (), progress=progress)
+        else:
+            from sida.scale import forge as run_with_ray
+
+            made = run_with_ray(config, out, overrides or (), progress, address)
     pictures = ", ".join(f"{count} {label}" for label, count in made.counts.items())
     typer.echo(f"{out}: {sum(made.counts.values())} pictures ({pictures})")
     for operation, count in made.operations.items():

@@ -6,15 +6,18 @@ from typing import Annotated, Literal
 import typer
 
 __all__ = [
+    "Address",
     "BatchSize",
     "Device",
     "Dtype",
     "DtypeName",
+    "Engine",
     "FromList",
     "ModelName",
     "Quantize",
     "RandomWeights",
     "Recursive",
+    "Workers",
 ]
 
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
@@ -44,4 +47,13 @@ Recursive = Annotated[
 ]
 FromList = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A text file with a path a line.")
+]
+Engine = Annotated[
+    Literal["ray"] | None, typer.Option(help="Work with Ray, on one machine or on many.")
+]
+Address = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster; auto is that of here.")
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Of --engine ray: one a GPU, or a core.")
 ]

@@ -10,13 +10,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sida.data.report import Problem
 from sida.data.sample import Sample, stored_bytes
 from sida.errors import ConfigError, DataError, PictureError
 from sida.evaluation.predictions import (
@@ -28,12 +30,23 @@ from sida.evaluation.predictions import (
     parse_prediction,
     relative,
 )
-from sida.files import write_text, write_whole
-from sida.image.overlay import save_png
+from sida.files import write_bytes, write_text, write_whole
+from sida.image.overlay import png_bytes
 from sida.image.read import read_picture
 from sida.verdict import Failure, Verdict
 
-__all__ = ["BLOCK", "PREDICTIONS", "RUN", "Perturb", "Progress", "Shard", "map_levels", "predict"]
+__all__ = [
+    "BLOCK",
+    "PREDICTIONS",
+    "RUN",
+    "Made",
+    "Mapper",
+    "Perturb",
+    "Progress",
+    "Shard",
+    "map_levels",
+    "predict",
+]
 
 BLOCK = 32
 """Pictures that are judged and written together."""
@@ -47,6 +60,21 @@ Perturb = Callable[[Pixels, Mask | None, int], tuple[Pixels, Mask | None]]
 
 Progress = Callable[[int, int | None], None]
 Line = Prediction | FailedPrediction
+Block = tuple[int, Sequence[Sample]]
+"""A block's number and its samples."""
+
+
+class Made(NamedTuple):
+    """What comes of a picture: its line, files by their places, what was found wrong with it."""
+
+    line: Line
+    files: Mapping[str, bytes]
+    problems: Sequence[Problem]
+
+
+Judged = tuple[int, Sequence[Made]]
+Mapper = Callable[[Callable[[Block], Judged], Iterable[Block]], Iterable[Judged]]
+"""Calls a function with each of many blocks, anywhere and in any order; gives the results."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +109,7 @@ def predict(
     shard: Shard = Shard(),
     perturb: Perturb | None = None,
     progress: Progress = lambda done, total: None,
+    mapper: Mapper = map,
 ) -> Path:
     """Judge samples; returns `out/predictions.jsonl`, which is there completely or not at all.
 
@@ -92,6 +121,7 @@ def predict(
         shard: judge this part alone.
         perturb: change each picture and its mask first; the seed is of the picture's file.
         progress: called with how many are judged, and of how many.
+        mapper: judges blocks elsewhere; the judge has to be one that can be sent there.
 
     Raises:
         ConfigError: `out` belongs to a run of another identity.
@@ -103,13 +133,22 @@ def predict(
     journal = _Journal(out)
     done, total = journal.count, _count(samples, shard)
     progress(done, total)
-    writer = _Writer(out)
-    for block, part in _blocks(samples):
-        if not shard.has(block) or block in journal.blocks:
-            continue
-        lines = [writer.line(*each) for each in _judged(judge, part, block * BLOCK, perturb)]
-        journal.add(block, lines)
-        done += len(lines)
+    parts: dict[int, Sequence[Sample]] = {}
+
+    def missing() -> Iterator[Block]:
+        for block, part in _blocks(samples):
+            if shard.has(block) and block not in journal.blocks:
+                parts[block] = part
+                yield block, part
+
+    for block, made in mapper(partial(_judge_block, judge, perturb, out), missing()):
+        for sample, each in zip(parts.pop(block), made, strict=True):
+            for file, content in each.files.items():
+                write_bytes(out / file, content)
+            for problem in each.problems:
+                sample.report.add(problem.kind, problem.name, problem.message)
+        journal.add(block, [each.line for each in made])
+        done += len(made)
         progress(done, total)
     journal.finish(target)
     return target
@@ -154,6 +193,12 @@ def _blocks(samples: Iterable[Sample]) -> Iterator[tuple[int, list[Sample]]]:
         block += 1
 
 
+def _judge_block(judge: Judge, perturb: Perturb | None, out: Path, given: Block) -> Judged:
+    block, samples = given
+    judged = _judged(judge, samples, block * BLOCK, perturb)
+    return block, [_made(out, *each) for each in judged]
+
+
 def _judged(
     judge: Judge, samples: Sequence[Sample], start: int, perturb: Perturb | None
 ) -> Iterator[tuple[int, Sample, Verdict | Failure, Mask | None]]:
@@ -194,37 +239,35 @@ def _mask_of(sample: Sample, size: tuple[int, int]) -> Mask | None:
     return None if levels is None else levels >= 128
 
 
-class _Writer:
-    """Puts masks and maps beside the predictions, and makes their lines."""
+def _made(
+    out: Path, index: int, sample: Sample, result: Verdict | Failure, mask: Mask | None
+) -> Made:
+    """The line of a picture, and its mask and map, which are to lie beside it."""
+    files: dict[str, bytes] = {}
 
-    def __init__(self, out: Path) -> None:
-        self.out = out
-
-    def line(
-        self, index: int, sample: Sample, result: Verdict | Failure, mask: Mask | None
-    ) -> Line:
-        truth = Truth(
-            label=sample.label,
-            mask=None if mask is None else self._png("truth", index, mask),
-            source=sample.source,
-            group=sample.group,
-            description=sample.description,
-        )
-        stored = sample.picture
-        image = relative(stored, self.out) if isinstance(stored, Path) else sample.name
-        made_by = _generator(sample)
-        if isinstance(result, Failure):
-            return FailedPrediction.of(result, truth, image=image, index=index, generator=made_by)
-        found = _levels(result)
-        file = None if found is None else self._png("maps", index, found)
-        return Prediction.of(
-            result, truth, image=image, map_file=file, index=index, generator=made_by
-        )
-
-    def _png(self, folder: str, index: int, array: NDArray[Any]) -> str:
+    def png(folder: str, array: NDArray[Any] | None) -> str | None:
+        if array is None:
+            return None
         file = f"{folder}/{index // 1000:04d}/{index:06d}.png"
-        save_png(self.out / file, array)
+        files[file] = png_bytes(array)
         return file
+
+    truth = Truth(
+        label=sample.label,
+        mask=png("truth", mask),
+        source=sample.source,
+        group=sample.group,
+        description=sample.description,
+    )
+    stored = sample.picture
+    image = relative(stored, out) if isinstance(stored, Path) else sample.name
+    known: dict[str, Any] = {"image": image, "index": index, "generator": _generator(sample)}
+    line: Line
+    if isinstance(result, Failure):
+        line = FailedPrediction.of(result, truth, **known)
+    else:
+        line = Prediction.of(result, truth, map_file=png("maps", _levels(result)), **known)
+    return Made(line, files, sample.report.of(sample.name))
 
 
 def _levels(verdict: Verdict) -> NDArray[Any] | None:

@@ -27,7 +27,7 @@ from sida.evaluation.collect import collect, merged
 from sida.evaluation.comparison import compare
 from sida.evaluation.evaluation_page import evaluation_page, joint_page
 from sida.evaluation.explanations import Encoder, Explanations, sentence_encoder
-from sida.evaluation.judging import PREDICTIONS, RUN, Perturb, Shard, begin, predict
+from sida.evaluation.judging import PREDICTIONS, RUN, Mapper, Perturb, Shard, begin, predict
 from sida.evaluation.predictions import Judge
 from sida.evaluation.protocol import Protocol
 from sida.evaluation.result import Result, formulas, measure
@@ -90,6 +90,7 @@ def evaluate(
     options: Options = Options(),
     resume: bool = False,
     progress: Progress = lambda what, done, total: None,
+    mapper: Mapper = map,
 ) -> dict[str, Result]:
     """Judge labelled sets, or take what was judged, and measure.
 
@@ -105,6 +106,7 @@ def evaluate(
         options: see `Options`.
         resume: whether `out` may hold an unfinished run of the same.
         progress: called as work gets done.
+        mapper: judges blocks elsewhere, as for `predict`; baselines judge here.
 
     Returns:
         Results by the names of the sets.
@@ -130,7 +132,7 @@ def evaluate(
         results = {_named(predictions): found}
     else:
         judge = judge or partial(_tiny, options.explanations)
-        results = _evaluate_sets(data, folder, judge, options, progress, encoder)
+        results = _evaluate_sets(data, folder, judge, options, progress, encoder, mapper)
     if len(results) > 1:
         write_text(folder / "metrics.md", f"# Evaluation\n\n{markdown(joint(results))}\n")
         write_text(folder / "metrics.csv", as_csv(results))
@@ -169,6 +171,7 @@ def _evaluate_sets(
     options: Options,
     progress: Progress,
     encoder: Encoder | None,
+    mapper: Mapper,
 ) -> dict[str, Result]:
     """Every set is opened before the first picture is judged: a wrong path is said at once."""
     sets = [
@@ -186,7 +189,7 @@ def _evaluate_sets(
         leakage = _leakage(each, folder, options, progress)
         for sentence in leakage:
             log.info("%s: %s", each.name, sentence)
-        files = _judge_set(each, folder, judging, options, chosen, progress)
+        files = _judge_set(each, folder, judging, options, chosen, progress, mapper=mapper)
         for name, baseline in baselines.items():
             own = chosen if baseline.sees_pixels else {}
             place = folder / BASELINES / name
@@ -229,6 +232,7 @@ def _judge_set(
     chosen: Mapping[str, Perturb],
     progress: Progress,
     baseline: str = "",
+    mapper: Mapper = map,
 ) -> Path:
     identity: dict[str, Any] = {
         "data": data.name,
@@ -249,6 +253,7 @@ def _judge_set(
             shard=options.shard,
             perturb=change,
             progress=partial(progress, what),
+            mapper=mapper,
         )
     return folder / PREDICTIONS
 

@@ -24,7 +24,7 @@ from sida.forge.photographs import digest, find_photographs, read_captions
 from sida.forge.processes import in_order_or_not, process_count, quiet_process
 from sida.verdict import LABELS
 
-__all__ = ["Forged", "Mapper", "forge", "train_autoencoders"]
+__all__ = ["Forged", "Mapper", "Progress", "forge", "train_autoencoders"]
 
 logger = logging.getLogger(__name__)
 

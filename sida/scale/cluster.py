@@ -11,7 +11,7 @@ from typing import Any
 
 from sida.errors import ConfigError, InputError, MissingExtra, SidaError
 
-__all__ = ["cluster", "places_for", "require_answer", "require_ray", "run"]
+__all__ = ["cluster", "places_for", "require_answer", "require_ray", "run", "stopped"]
 
 ANSWERS_WITHIN = 5.0
 """Seconds."""
@@ -127,10 +127,10 @@ def run(
         try:
             yield from data.iter_rows()
         except ray.exceptions.RayError as error:
-            raise _sentence(error) from error
+            raise stopped(error) from error
 
 
-def _sentence(error: Exception) -> SidaError:
+def stopped(error: Exception) -> SidaError:
     """The last line of what Ray says, which is what the worker raised."""
     last = next((line for line in str(error).splitlines()[::-1] if line.strip()), "")
     return SidaError(f"the workers stopped ({last.strip()}): run the same again to go on")

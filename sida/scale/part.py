@@ -40,6 +40,7 @@ class Wish:
 
     masks: MaskWish = "tampered"
     explain: bool = False
+    provenance: bool = False
 
 
 def verdicts_name(part: int) -> str:
@@ -114,7 +115,8 @@ class _Work:
                     )
                 else:
                     asked.append(index)
-                    yield Request(picture, self.wish.masks, self.wish.explain)
+                    wish = self.wish
+                    yield Request(picture, wish.masks, wish.explain, wish.provenance)
 
         for result in self.detector.run(requests()):
             index = asked.popleft()

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from sida.detector import Detector, MaskWish
 from sida.errors import ConfigError, SidaError
 from sida.evaluation import Shard
+from sida.evidence.provenance import require_provenance
 from sida.scale.cluster import cluster, places_for, require_answer, require_ray, run
 from sida.scale.listing import find
 from sida.scale.part import VERDICTS, Wish, judge_part, verdicts_name
@@ -57,6 +58,7 @@ def detect(
     random_weights: str | None = None,
     masks: MaskWish = "tampered",
     explain: bool = False,
+    provenance: bool = False,
     device: str = "auto",
     dtype: str = "auto",
     quantize: str | None = None,
@@ -79,6 +81,7 @@ def detect(
             `Detector.random`; each worker loads the weights from the disk of its machine.
         masks: of tampered pictures, of all, or of none.
         explain: whether the model shall write why.
+        provenance: whether what the files say of themselves and show is added.
         recursive, from_list: as of `find`.
         limit: only so many of the first pictures.
         sample: only this share of the pictures, above 0 and up to 1, chosen by their names.
@@ -89,13 +92,15 @@ def detect(
         progress: called with how many pictures are done, and how many there are.
 
     Raises:
-        MissingExtra: Ray is not installed.
+        MissingExtra: Ray is not installed, or a package that `provenance` needs.
         ConfigError: `out` belongs to another run or is being written to; an option is impossible.
         InputError: no picture, no access, no cluster at the address.
         CheckpointError, DownloadError: the model cannot be had.
         SidaError: a worker cannot load it, or cannot write.
     """
     require_ray()
+    if provenance:
+        require_provenance()
     _check(limit, sample, workers)
     if address := address or os.environ.get("RAY_ADDRESS"):
         require_answer(address)
@@ -112,6 +117,7 @@ def detect(
         "shard": str(shard),
         "masks": masks,
         "explain": explain,
+        "provenance": provenance,
         "dtype": dtype,
         "quantize": quantize,
     }
@@ -124,7 +130,7 @@ def detect(
             begun = {"schema": "sida.scale/1", **identity, "pictures": pictures, "parts": parts}
             store.write(RUN, json.dumps(begun, indent=1).encode())
         how = (device, dtype, quantize, batch_size)
-        job = _Job(store, model, random_weights, how, digest, Wish(masks, explain))
+        job = _Job(store, model, random_weights, how, digest, Wish(masks, explain, provenance))
         counts = _judge_missing(job, begun, shard, (address, workers), progress)
     failed = counts.pop(FAILED, 0)
     return Judged(store.out, counts, failed)

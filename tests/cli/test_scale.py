@@ -8,10 +8,11 @@ from sida import scale
 from sida.cli import app
 from sida.errors import ConfigError
 from sida.evaluation import Shard
+from sida.forge import Forged
 
 
-def sida(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["detect", *arguments])
+def sida(*arguments: str, verb: str = "detect") -> Result:
+    return CliRunner().invoke(app, [verb, *arguments])
 
 
 @pytest.fixture
@@ -36,6 +37,12 @@ def test_options_arrive_and_the_sum_is_said(asked: list[dict[str, Any]]) -> None
     assert call["paths"] == ["s3://b/in"]
     assert (call["out"], call["shard"]) == ("s3://b/out", Shard(2, 3))
     assert (call["model"], call["masks"], call["batch_size"]) == ("tiny", "tampered", "auto")
+
+
+def test_provenance_is_asked_for(asked: list[dict[str, Any]]) -> None:
+    sida("in", "--engine", "ray", "--out", "o", "--provenance")
+    sida("in", "--engine", "ray", "--out", "o")
+    assert [call["provenance"] for call in asked] == [True, False]
 
 
 def test_a_label_that_is_watched(asked: list[dict[str, Any]]) -> None:
@@ -74,3 +81,51 @@ def test_an_error_is_a_sentence_and_status_2(
     result = sida("in", "--engine", "ray", "--out", "out")
     assert result.exit_code == 2
     assert result.stderr == "Error: 'out' was begun as another run\n"
+
+
+def test_an_evaluation_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def evaluate(data: list[str], out: Path, **options: Any) -> dict[str, Any]:
+        calls.append({"data": data, "out": out, **options})
+        return {}
+
+    monkeypatch.setattr(scale, "evaluate", evaluate)
+    far = ("--engine", "ray", "--address", "head:6379", "--workers", "3")
+    result = sida("set", "--out", "o", "--resume", *far, verb="evaluate")
+    assert result.exit_code == 0, result.output
+    (call,) = calls
+    assert (call["data"], call["model"], call["resume"]) == (["set"], "tiny", True)
+    assert (call["address"], call["workers"]) == ("head:6379", 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("set", "--workers", "2"), "--workers needs --engine ray"),
+        (("--from", "file", "--engine", "ray"), "--engine judges, and --from measures what was"),
+    ],
+)
+def test_evaluations_that_cannot_be(
+    elsewhere: Path, options: tuple[str, ...], sentence: str
+) -> None:
+    result = sida(*options, "--out", "o", verb="evaluate")
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_forged_set_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[Any] = []
+
+    def forge(config: str, out: Path, overrides: list[str], progress: Any, address: str) -> Forged:
+        calls.append((config, overrides, address))
+        return Forged(out, {"real": 1}, {})
+
+    monkeypatch.setattr(scale, "forge", forge)
+    far = ("--engine", "ray", "--address", "auto")
+    result = sida("tiny", "count=3", "--out", str(tmp_path), *far, verb="forge")
+    assert result.stdout == f"{tmp_path}: 1 pictures (1 real)\n"
+    assert calls == [("tiny", ["count=3"], "auto")]
+    refused = sida("tiny", "--out", "o", "--address", "auto", verb="forge")
+    assert refused.exit_code == 2
+    assert "--address needs --engine ray" in refused.stderr

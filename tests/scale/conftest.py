@@ -15,7 +15,24 @@ from PIL import Image
 from sida.detector import Request
 from sida.errors import PictureError
 from sida.image.read import read_picture
-from sida.verdict import Failure, Localization, ModelInfo, Probabilities, Verdict
+from sida.verdict import (
+    Declared,
+    Failure,
+    Localization,
+    ModelInfo,
+    Probabilities,
+    Provenance,
+    Verdict,
+)
+
+PROVENANCE = Provenance(
+    declared=tuple(
+        Declared(name="value", value=value, source="file", state="declared, unsigned")
+        for value in ("text", "7", 7, 0.5, True, None, ["a", 1], {"a": {"b": [None]}})
+    ),
+    contradictions=("it says two things",),
+)
+"""Values of every kind."""
 
 
 def png(seed: int) -> bytes:
@@ -75,6 +92,7 @@ class FakeDetector:
                 label="tampered",
                 probabilities=Probabilities(real=0.25, full_synthetic=0.25, tampered=0.5),
                 localization=Localization(area=0.5, threshold=0.5),
+                provenance=PROVENANCE if request.provenance else None,
                 model=self.model,
                 seconds=0.0,
             ).with_arrays(mask=mask)

@@ -12,7 +12,7 @@ from sida.scale.part import Wish, judge_part
 from sida.scale.plan import Place, write_plan
 from sida.scale.store import Store
 from sida.verdict import Failure, Verdict, parse_line
-from tests.scale.conftest import FakeDetector, png, write_tar
+from tests.scale.conftest import PROVENANCE, FakeDetector, png, write_tar
 
 PLACE = Place(0, 0, 0)
 ROWS = "verdicts/part-00000000.parquet"
@@ -53,6 +53,12 @@ def test_every_picture_is_a_row_and_masks_are_files(store: Store, pictures: Path
         assert verdict.mask[:12].all()
         assert not verdict.mask[12:].any()
     assert store.names("begun") == set()
+
+
+def test_provenance_comes_back_as_it_was(store: Store) -> None:
+    judge_part(FakeDetector(), store, PLACE, Wish(provenance=True))  # type: ignore[arg-type]
+    found = [each.provenance for each in written(store) if isinstance(each, Verdict)]
+    assert found == [PROVENANCE] * 7
 
 
 def test_nothing_of_a_part_is_there_before_all_of_it(store: Store) -> None:

@@ -116,7 +116,13 @@ def test_another_run_is_not_written_into(no_ray: None, pictures: Path, tmp_path:
     begin([pictures], tmp_path / "out")
     begin([pictures], tmp_path / "out", workers=3, batch_size=1)  # does not change a verdict
     before = (tmp_path / "out/run.json").read_bytes()
-    for options in ({"masks": "all"}, {"limit": 2}, {"sample": 0.5}, {"shard": Shard(1, 2)}):
+    for options in (
+        {"masks": "all"},
+        {"provenance": True},
+        {"limit": 2},
+        {"sample": 0.5},
+        {"shard": Shard(1, 2)},
+    ):
         with pytest.raises(ConfigError, match=f"another run: {next(iter(options))}="):
             detect([pictures], tmp_path / "out", **options)
     with pytest.raises(ConfigError, match=r"begun as another run: inputs="):

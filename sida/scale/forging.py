@@ -1,0 +1,55 @@
+"""`forge`: as `sida.forge.forge`, with the units made on Ray, in a folder that all workers see."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from sida import forge as plain
+from sida.errors import InputError
+from sida.forge.config import read_config
+from sida.forge.run import Progress
+from sida.scale.pool import Pool
+
+__all__ = ["forge"]
+
+
+def forge(
+    config: str | Path | plain.ForgeConfig,
+    out: str | Path,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+    address: str | None = None,
+) -> plain.Forged:
+    """Make a labelled set out of photographs, with the bytes that `sida.forge.forge` makes.
+
+    Autoencoders that are not there yet are trained here, before Ray is needed.
+
+    Args:
+        config, out, overrides, progress: as of `sida.forge.forge`; `out`, the photographs and the
+            autoencoders have to lie at the same paths on every machine. `workers` is how many
+            there are; 0 is one a graphics card, or one a core where there is none.
+        address: as of `sida.scale.detect`.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+        InputError: nobody answers at the address, or a worker does not see `out`.
+        SidaError: what `sida.forge.forge` raises; or the workers stop.
+    """
+    if not isinstance(config, plain.ForgeConfig):
+        config = read_config(config, overrides)
+    noted = Path(out, ".forge", "run.json")
+    with Pool(address, config.workers or None, config.device) as pool:
+
+        def mapper(function: Callable[[int], int], units: Sequence[int]) -> Iterable[int]:
+            return pool.map(partial(_make, function, noted), units) if units else ()
+
+        return plain.forge(config, out, mapper=mapper, progress=progress)
+
+
+def _make(function: Callable[[int], int], noted: Path, unit: int) -> int:
+    if not noted.is_file():
+        raise InputError(
+            f"a worker does not see {str(noted.parent.parent)!r}: give an --out that lies at the "
+            "same path on all machines"
+        )
+    return function(unit)
