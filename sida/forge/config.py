@@ -133,6 +133,13 @@ class ForgeConfig(_Part):
     )
     synthesis: Mapping[Synthesis, Weight] = {"reconstruct": 1}
     autoencoders: tuple[Autoencoder, ...] = (Autoencoder(name="nearest"),)
+    match_detail: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of what autoencoders make whose fine detail is brought to the strength "
+        "of the photograph's, so that blur does not tell it",
+    )
     weights: Path | None = Field(
         None, description="where trained autoencoders are kept; by default below --out"
     )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sida.forge.detail import match_detail
 from sida.forge.tamper import Codec
 
 __all__ = ["Generator", "Synthetic", "from_text", "prompt_for", "reconstruct"]
@@ -33,12 +34,14 @@ class Generator(Protocol):
     def __call__(self, prompt: str, height: int, width: int, seed: int) -> Pixels: ...
 
 
-def reconstruct(pixels: Pixels, codec: Codec) -> Synthetic:
-    """The whole photograph through an autoencoder."""
+def reconstruct(pixels: Pixels, codec: Codec, detailed: bool = False) -> Synthetic:
+    """The whole photograph through an autoencoder; with `detailed`, as `match_detail` leaves it."""
     height, width = pixels.shape[:2]
     made = codec.decode(codec.encode(pixels), height, width)
+    if detailed:
+        made = match_detail(made, pixels)
     return Synthetic(
-        made, "reconstruct", {"autoencoder": codec.name},
+        made, "reconstruct", {"autoencoder": codec.name, "detailed": detailed},
         "the whole photograph reconstructed by an autoencoder",
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sida.forge.detail import match_detail
 from sida.forge.regions import Region
 from sida.image.geometry import bounding_box
 
@@ -216,6 +217,7 @@ def regenerate(
     donor: Callable[[], Pixels],
     variant: str,
     rng: np.random.Generator,
+    detailed: bool = False,
 ) -> Tampered:
     """Let an autoencoder make the region anew, after a change of its latents there.
 
@@ -223,22 +225,29 @@ def regenerate(
         donor: gives another picture of the same size, whose latents may take the region's place.
         variant: "whole", all pixels come from the decoder; "paste", outside the region the
             original ones are put back.
+        detailed: whether what is decoded goes through `match_detail`.
     """
     height, width = region.mask.shape
+
+    def decoded(latents: Latents) -> Pixels:
+        made = codec.decode(latents, height, width)
+        return match_detail(made, pixels) if detailed else made
+
     latents = codec.encode(pixels)
     names = list(_LATENT_CHANGES) if variant == "whole" else ["none", *_LATENT_CHANGES]
     change = names[int(rng.integers(len(names)))]
     if change != "none":
         part = _at_latents(region.mask, latents.shape[1:], codec.factor)
         latents = _LATENT_CHANGES[change](latents, part, lambda: codec.encode(donor()), rng)
-    made, unaltered = codec.decode(latents, height, width), None
+    made, unaltered = decoded(latents), None
     if variant == "paste":
         made = np.where(region.mask[..., None], made, pixels)
     else:
-        unaltered = codec.decode(codec.encode(pixels), height, width)
+        unaltered = decoded(codec.encode(pixels))
     shown = region.object or "a part"
     return Tampered(
-        made, region.mask, f"regenerate_{variant}", {"autoencoder": codec.name, "change": change},
+        made, region.mask, f"regenerate_{variant}",
+        {"autoencoder": codec.name, "change": change, "detailed": detailed},
         f"{shown} made anew by an autoencoder", unaltered,
     )  # fmt: skip
 

@@ -112,7 +112,8 @@ def _synthetic(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator
     height, width = cut.pixels.shape[:2]
     made: Synthetic
     if _by_turns(config.synthesis, unit, 0.5) == "reconstruct":
-        made = reconstruct(cut.pixels, workshop.codecs[unit % len(workshop.codecs)])
+        codec = workshop.codecs[unit % len(workshop.codecs)]
+        made = reconstruct(cut.pixels, codec, bool(rng.random() < config.match_detail))
     else:
         generator = _weighted(workshop.generators, [p.weight for p in config.text_to_image], rng)
         prompt = prompt_for(cut.photograph.caption, workshop.job.captions, rng)
@@ -196,7 +197,7 @@ def _altered(
     donor: Callable[[], Cut],
     rng: np.random.Generator,
 ) -> Tampered:
-    pixels = cut.pixels
+    config, pixels = workshop.config, cut.pixels
     kind, _, variant = operation.partition("_")
     if kind == "splice":
         return tamper.splice(pixels, region, donor().pixels, variant or "plain", rng)
@@ -206,8 +207,10 @@ def _altered(
         return tamper.remove(pixels, region, variant, rng)
     if kind == "regenerate":
         codec = workshop.codecs[int(rng.integers(len(workshop.codecs)))]
-        return tamper.regenerate(pixels, region, codec, lambda: donor().pixels, variant, rng)
-    config = workshop.config
+        detailed = bool(rng.random() < config.match_detail)
+        return tamper.regenerate(
+            pixels, region, codec, lambda: donor().pixels, variant, rng, detailed
+        )
     painter = _weighted(workshop.painters, [p.weight for p in config.inpainting], rng)
     prompt = (
         replacement.prompt

@@ -105,9 +105,9 @@ class NativeVisionConfig(PreTrainedConfig):
     widths: list[int] | tuple[int, ...] = (32, 64, 128)
     depths: list[int] | tuple[int, ...] = (2, 2, 2)
     image_tokens: int = 8
-    window: int = 128
-    overlap: int = 16
-    max_windows: int = 96
+    window: int = 256
+    overlap: int = 32
+    max_windows: int = 24
     initializer_range: float = 0.02
 
 

@@ -5,7 +5,7 @@ Both offer `tokens(inputs)`, `embed(inputs, windows, state)` and a decoder
 `(embedding, prompt) -> mask logits`; `initialize(module)` begins their own kinds of layers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -24,7 +24,8 @@ from transformers.models.sam.modeling_sam import (
 from sida.model.config import NativeVisionConfig, SidaConfig
 from sida.model.inputs import Inputs
 from sida.model.neck import Neck
-from sida.model.statistics import LUMA, Statistics, pieces, second_differences
+from sida.model.residuals import Residuals, valid_mask
+from sida.model.statistics import Statistics, pieces
 from sida.model.views import ClipSamViews, NativeViews
 
 __all__ = [
@@ -125,12 +126,10 @@ MEASURED_TOKENS = 2
 
 
 class NativeState(NamedTuple):
-    """What the mask needs of every window: features at strides 4, 8 and 16, noise at stride 4."""
+    """What the mask needs of every window: features compared with their picture's, at stride 4."""
 
-    features: tuple[torch.Tensor, ...]
-    noise: torch.Tensor
+    compared: torch.Tensor
     valid: torch.Tensor
-    owner: torch.Tensor
 
 
 class Conv(nn.Conv2d):
@@ -166,8 +165,9 @@ class Native(nn.Module):
         width = config.language.hidden_size
         self.statistics = Statistics()
         self.weigh = nn.Linear(Statistics.count, MEASURED_TOKENS * width)
-        self.pool = Pool(widths[-1], vision.image_tokens - MEASURED_TOKENS, width)
         channels = config.mask.output_channels
+        maps = Residuals.levels + channels
+        self.pool = Pool(widths[-1], maps, vision.image_tokens - MEASURED_TOKENS, width)
         self.laterals = nn.ModuleList(
             nn.Sequential(ChannelNorm(width), Conv(width, channels, 1)) for width in widths
         )
@@ -177,18 +177,19 @@ class Native(nn.Module):
     def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, NativeState]:
         """Image tokens (pictures, image_tokens, language width), and the features for masks."""
         pixels, valid, owner = inputs.vision
-        some = pieces(len(pixels), pixels.device)
+        some = pieces(pixels)
         parts = [
             self._features(*part)
             for part in zip(pixels.split(some), valid.split(some), strict=True)
         ]
         *kept, noise = (torch.cat(level) for level in zip(*parts, strict=True))
+        compared = self._compared(kept, noise, valid, owner)
+        maps = F.avg_pool2d(torch.cat([noise, compared], dim=1), 4)
         inside = valid_mask(valid, kept[-1].shape[-2:], 16)
-        # Features are those of the mask: few pictures of a class are soon known by heart.
-        pooled = self.pool(kept[-1].detach(), F.avg_pool2d(noise, 4), inside, owner)
+        pooled = self.pool(kept[-1], maps, inside, owner)
         weighed = self.weigh(self.statistics(pixels, valid, owner))
         tokens = torch.cat([weighed.unflatten(1, (MEASURED_TOKENS, -1)), pooled], dim=1)
-        return tokens, NativeState(tuple(kept), noise, valid, owner)
+        return tokens, NativeState(compared, valid)
 
     def _features(self, pixels: torch.Tensor, valid: torch.Tensor) -> list[torch.Tensor]:
         """Of some windows (windows, 3, height, width): features at each stride, then the noise."""
@@ -213,25 +214,32 @@ class Native(nn.Module):
         measured = [self.statistics.measured(*batch.vision[:2]) for batch in batches]
         self.statistics.fit(torch.cat(measured))
 
-    def embed(self, inputs: Inputs, windows: torch.Tensor, state: NativeState) -> torch.Tensor:
-        """Mask embedding (windows, channels, height / 4, width / 4) of the chosen windows.
+    def _compared(
+        self,
+        features: Sequence[torch.Tensor],
+        noise: torch.Tensor,
+        valid: torch.Tensor,
+        owner: torch.Tensor,
+    ) -> torch.Tensor:
+        """Features of each position beside those of its picture (windows, channels, h / 4, w / 4).
 
         An altered region shows by what sets it apart: beside each feature, and each level of noise,
         stands how far it is from its mean over the whole picture, in standard deviations.
         """
         levels = [
-            lateral(feature[windows])
-            for lateral, feature in zip(self.laterals, state.features, strict=True)
+            lateral(feature) for lateral, feature in zip(self.laterals, features, strict=True)
         ]
         merged = levels[-1]
         for finer in reversed(levels[:-1]):
             merged = F.interpolate(merged, finer.shape[-2:], mode="nearest") + finer
-        valid = state.valid[windows]
         inside = valid_mask(valid, merged.shape[-2:], 4).to(merged.dtype)
-        measured = torch.cat([merged, state.noise[windows]], dim=1)
-        standardized = _standardize(measured, inside, state.owner[windows])
+        standardized = _standardize(torch.cat([merged, noise], dim=1), inside, owner)
         compared = F.gelu(self.compare(torch.cat([merged, standardized], dim=1)))
-        return _extend(self.smooth(compared * inside), valid, 4)
+        return compared * inside
+
+    def embed(self, inputs: Inputs, windows: torch.Tensor, state: NativeState) -> torch.Tensor:
+        """Mask embedding (windows, channels, height / 4, width / 4) of the chosen windows."""
+        return _extend(self.smooth(state.compared[windows]), state.valid[windows], 4)
 
 
 def _standardize(x: torch.Tensor, inside: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
@@ -255,48 +263,6 @@ def _standardize(x: torch.Tensor, inside: torch.Tensor, owner: torch.Tensor) -> 
 
     centred = values - mean(values)
     return (centred * torch.rsqrt(mean(centred.square()) + 1e-4)).to(x.dtype)
-
-
-class Residuals(nn.Module):
-    """Second differences of luma along rows, columns and both, and how strong they are.
-
-    x / (|x| + 3) keeps faint noise apart from edges.
-    """
-
-    filters = 3
-    levels = 6
-    """Maps of noise: each filter's over 12 and over 36 pixels."""
-
-    def forward(
-        self, pixels: torch.Tensor, valid: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Bounded residuals, and the logarithm of their mean square around each position.
-
-        Args:
-            pixels: (windows, 3, height, width) in -1..1.
-
-        Returns:
-            (windows, 3, height, width) in -1..1, and (windows, 6, height / 4, width / 4).
-        """
-        luma = torch.einsum("c,nchw->nhw", 127.5 * LUMA.to(pixels), pixels)
-        inside = valid_mask(valid, pixels.shape[-2:], 1, margin=1).to(pixels.dtype)
-        # The border is none of a window's inside, so what it is padded with does not matter.
-        residual = F.pad(torch.stack(second_differences(luma), dim=1), (1, 1, 1, 1)) * inside
-        # Means of float32: squares of grey levels leave the range of float16.
-        energy = F.avg_pool2d(residual.float().square(), 4)
-        share = F.avg_pool2d(inside.float(), 4)
-        levels = [
-            torch.log(_around(energy, s) / _around(share, s).clamp_min(0.01) + 0.1) / 4
-            for s in (3, 9)
-        ]
-        bounded = residual / (residual.abs() + 3)
-        return bounded, torch.cat(levels, dim=1).to(pixels.dtype)
-
-
-def _around(x: torch.Tensor, side: int) -> torch.Tensor:
-    """Mean over a square around each position, zeros beyond the border; rows, then columns."""
-    rows = F.avg_pool2d(x, (side, 1), stride=1, padding=(side // 2, 0))
-    return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, side // 2))
 
 
 class Block(nn.Module):
@@ -343,10 +309,10 @@ class Pool(nn.Module):
     their tokens say, at first equally.
     """
 
-    def __init__(self, width: int, tokens: int, out: int) -> None:
+    def __init__(self, width: int, maps: int, tokens: int, out: int) -> None:
         super().__init__()
         self.norm = ChannelNorm(width)
-        width += Residuals.levels
+        width += maps
         self.scores = nn.Conv2d(width, tokens - 2, 1)
         self.out = nn.Linear(width, out)
         self.kinds = nn.Parameter(torch.zeros(tokens, out))
@@ -354,10 +320,10 @@ class Pool(nn.Module):
         self.windows = nn.Linear(out, 1, bias=False)
 
     def forward(
-        self, x: torch.Tensor, noise: torch.Tensor, inside: torch.Tensor, owner: torch.Tensor
+        self, x: torch.Tensor, maps: torch.Tensor, inside: torch.Tensor, owner: torch.Tensor
     ) -> torch.Tensor:
-        """(windows, width, h, w) and (windows, levels, h, w) -> (pictures, tokens, out)."""
-        normed = torch.cat([self.norm(x), noise], dim=1)
+        """(windows, width, h, w) and (windows, maps, h, w) -> (pictures, tokens, out)."""
+        normed = torch.cat([self.norm(x), maps], dim=1)
         inside = inside.flatten(2).float()
         scores = self.scores(normed).flatten(2).float().masked_fill(inside == 0, -torch.inf)
         values = normed.flatten(2).transpose(1, 2).float()
@@ -425,19 +391,6 @@ def _extend(x: torch.Tensor, valid: torch.Tensor, stride: int) -> torch.Tensor:
     columns = torch.minimum(torch.arange(width, device=x.device), last[:, 1:])
     x = x.gather(2, rows[:, None, :, None].expand_as(x))
     return x.gather(3, columns[:, None, None, :].expand_as(x))
-
-
-def valid_mask(
-    valid: torch.Tensor, size: tuple[int, ...] | torch.Size, stride: int, margin: int = 0
-) -> torch.Tensor:
-    """True (windows, 1, h, w) where a window has content, at this stride, less a margin."""
-    height, width = size
-    limits = (valid + stride - 1) // stride - margin
-    rows = torch.arange(height, device=valid.device)
-    columns = torch.arange(width, device=valid.device)
-    inside_rows = (rows >= margin) & (rows < limits[:, :1])
-    inside_columns = (columns >= margin) & (columns < limits[:, 1:])
-    return (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]
 
 
 class Parts(NamedTuple):

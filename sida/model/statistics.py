@@ -25,8 +25,8 @@ PAIRS = ((0, 1), (1, 2), (0, 2))
 """Of colours."""
 CHROMA_FREQUENCIES = 20
 LUMA = torch.tensor([0.299, 0.587, 0.114])
-PIECE = 16
-"""Windows that a CPU works on at once, so that what it makes of them stays in its cache."""
+PIECE = 2**18
+"""Pixels that a CPU works on at once, so that what it makes of them stays in its cache."""
 
 
 def second_differences(plane: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -44,9 +44,11 @@ def _second_difference(plane: torch.Tensor) -> torch.Tensor:
     return (plane[..., :-2] + plane[..., 2:]).sub_(plane[..., 1:-1], alpha=2)
 
 
-def pieces(count: int, device: torch.device) -> int:
-    """How many of so many windows are worked on at once."""
-    return PIECE if device.type == "cpu" else max(1, count)
+def pieces(pixels: torch.Tensor) -> int:
+    """How many of some windows (windows, 3, height, width) are worked on at once."""
+    if pixels.device.type != "cpu":
+        return max(1, len(pixels))
+    return max(1, PIECE // (pixels.shape[-2] * pixels.shape[-1]))
 
 
 def _cosines() -> torch.Tensor:
@@ -186,7 +188,7 @@ class Statistics(nn.Module):
         with torch.autocast(pixels.device.type, enabled=False):
             for size in valid.unique(dim=0).tolist():
                 alike = (valid == valid.new_tensor(size)).all(1).nonzero()[:, 0]
-                for chosen in alike.split(pieces(len(alike), pixels.device)):
+                for chosen in alike.split(pieces(pixels)):
                     inside = 127.5 * (pixels[chosen, :, : size[0], : size[1]].float() + 1)
                     lacks = [max(0, SMALLEST - length) for length in size]
                     inside = F.pad(inside, (0, lacks[1], 0, lacks[0]), mode="replicate")
