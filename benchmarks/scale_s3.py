@@ -10,6 +10,7 @@ from `detect_many` on the files, and what a refusing bucket and an empty prefix 
 import argparse
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -40,6 +41,7 @@ KEYS = {
 @contextmanager
 def server() -> Iterator[Any]:
     """A running S3 server, which this process and its children then use."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
