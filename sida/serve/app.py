@@ -120,7 +120,7 @@ def _page(app: FastAPI) -> APIRouter:
     if PAGE.is_dir():
         app.mount("/page", StaticFiles(directory=PAGE), name="page")
 
-    @router.get("/")
+    @router.api_route("/", methods=["GET", "HEAD"])
     async def index() -> Response:
         if PAGE.is_dir():
             return FileResponse(PAGE / "index.html")

@@ -13,7 +13,7 @@ PACKAGED = sorted((Path(sida.__file__).parent / "configs" / "forge").glob("*.yam
 
 def test_these_are_packaged() -> None:
     names = [file.stem for file in PACKAGED]
-    assert names == ["flux", "paper", "small", "stable_diffusion", "tiny"]
+    assert names == ["embedded", "flux", "paper", "small", "stable_diffusion", "tiny"]
 
 
 @pytest.mark.parametrize("file", PACKAGED, ids=lambda file: file.stem)
@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_told(override: str, message: str) -> None:
 
 def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match="no configuration 'tinny': give a YAML file, or one of f"
+        ConfigError, match="no configuration 'tinny': give a YAML file, or one of e"
     ):
         read_config("tinny")
     (tmp_path / "list.yaml").write_text("[1, 2]")

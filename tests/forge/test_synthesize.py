@@ -21,7 +21,14 @@ def test_a_reconstruction_is_the_photograph_through_the_codec() -> None:
     made = reconstruct(photo(0), MeanCodec())
     assert made.pixels.shape == photo(0).shape
     assert np.abs(made.pixels.astype(int) - photo(0)).mean() < 15
-    assert (made.operation, made.parameters) == ("reconstruct", {"autoencoder": "mean"})
+    assert made.operation == "reconstruct"
+    assert made.parameters == {"autoencoder": "mean", "detailed": False}
+
+
+def test_a_reconstruction_may_be_as_detailed_as_the_photograph() -> None:
+    plain, detailed = (reconstruct(photo(0), MeanCodec(), each) for each in (False, True))
+    assert detailed.pixels.std() > plain.pixels.std()
+    assert detailed.parameters["detailed"]
 
 
 @pytest.mark.parametrize("size", [(64, 96), (200, 200), (150, 230)])

@@ -103,6 +103,7 @@ def test_the_page_is_served_where_there_is_one(monkeypatch, tmp_path) -> None:
     (tmp_path / "page/app.js").write_text("1")
     with serving(Held()) as client:
         assert client.get("/").text == "<p>page</p>"
+        assert client.head("/").status_code == 200
         assert client.get("/page/app.js").text == "1"
 
 
