@@ -187,3 +187,18 @@ def test_a_region_smaller_than_a_latent_still_changes_one() -> None:
         np.random.default_rng(1),
     )  # fmt: skip
     assert (made.pixels != made.unaltered).any()
+
+
+def test_a_detailed_region_leaves_the_rest_of_the_photograph() -> None:
+    pixels, mask = photo(0), np.zeros((128, 160), bool)
+    mask[40:80, 60:100] = True
+    plain, detailed = (
+        tamper.regenerate(
+            pixels, Region(mask, "shape"), MeanCodec(), lambda: photo(5), "paste",
+            np.random.default_rng(3), each,
+        )
+        for each in (False, True)
+    )  # fmt: skip
+    assert np.array_equal(detailed.pixels[~mask], pixels[~mask])
+    assert (detailed.pixels[mask] != plain.pixels[mask]).any()
+    assert detailed.parameters["detailed"]
