@@ -17,7 +17,7 @@ __all__ = ["register"]
 
 Config = Annotated[
     str,
-    typer.Argument(metavar="CONFIG", help="A YAML file, or a packaged name: tiny, small, paper."),
+    typer.Argument(metavar="CONFIG", help="A YAML file, or a packaged name: tiny, small, paper, …"),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -1,5 +1,7 @@
 """Fine detail of a decoded picture made as strong as the photograph's."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +13,7 @@ MOST = 4.0
 """By which an octave is amplified, or weakened."""
 
 
-def match_detail(
-    made: NDArray[np.uint8], photograph: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
+def match_detail(made: NDArray[np.uint8], photograph: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """`made` with each of its three finest octaves at the strength that the photograph has there.
 
     A small autoencoder blurs, so a detector trained on what it makes would learn that blur is
@@ -22,7 +22,8 @@ def match_detail(
     Args:
         made: (height, width, 3); as the photograph, which it was made from.
     """
-    coarse, wanted = made.astype(np.float32), photograph.astype(np.float32)
+    coarse: NDArray[Any] = made.astype(np.float32)
+    wanted: NDArray[Any] = photograph.astype(np.float32)
     result = np.zeros_like(coarse)
     for octave in range(OCTAVES):
         sigma = 0.7 * 2**octave
@@ -31,4 +32,4 @@ def match_detail(
         gain = (wanted - soft).std() / (band.std() + 1e-3)
         result += band * np.clip(gain, 1 / MOST, MOST)
         coarse, wanted = softer, soft
-    return np.rint(result + coarse).clip(0, 255).astype(np.uint8)
+    return np.asarray(np.rint(result + coarse).clip(0, 255), np.uint8)

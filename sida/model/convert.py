@@ -8,12 +8,14 @@ import torch
 
 from sida.errors import CheckpointError, ConfigError
 from sida.files import require_new, require_space, write_folder
+from sida.model.calibration import Calibration
 from sida.model.checkpoint import fill, find, load_base, refuse_lisa
 from sida.model.keys import from_published
 from sida.model.processor import SidaProcessor
 from sida.model.published import write_published
 from sida.model.sida import Sida
 from sida.model.tokenizer import Tokenizer
+from sida.model.weights import digest_of
 from sida.model.zero import is_zero, read_zero
 
 __all__ = ["convert"]
@@ -50,7 +52,16 @@ def convert(
     require_space(out, size, f"{src} in {'our' if to == 'ours' else 'the published'} layout")
     with write_folder(out) as unfinished:
         WRITERS[to](unfinished, model, processor)
+        if to == "ours" and not is_zero(src):
+            _keep_calibration(find(src), unfinished)
     return Path(out)
+
+
+def _keep_calibration(source: Path, written: Path) -> None:
+    """Another number type hardly changes what a model says, so its calibration still holds."""
+    found = Calibration.load(source, digest_of(source))
+    if found.fitted:
+        found.model_copy(update={"digest": digest_of(written)}).save(written)
 
 
 def _source(src: str, dtype: torch.dtype | None, base: str | None) -> tuple[Sida, SidaProcessor]:

@@ -46,10 +46,11 @@ class Residuals(nn.Module):
             for s in (3, 9)
         ]
         within = valid_mask(valid, pixels.shape[-2:], 1, margin=2)[:, 0].float()
-        levels += [grid(luma.float(), within), grid(luma.float().mT, within.mT).mT]
-        levels[2:] = [each[:, None] for each in levels[2:]]
+        grids = torch.stack(
+            [grid(luma.float(), within), grid(luma.float().mT, within.mT).mT], dim=1
+        )
         bounded = residual / (residual.abs() + 3)
-        return bounded, torch.cat(levels, dim=1).to(pixels.dtype)
+        return bounded, torch.cat([*levels, grids], dim=1).to(pixels.dtype)
 
 
 def grid(luma: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:

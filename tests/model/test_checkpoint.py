@@ -17,6 +17,7 @@ from sida.assets import EMBEDDED
 from sida.cli import app
 from sida.errors import CheckpointError, ConfigError, DownloadError, SidaError
 from sida.model import Sida
+from sida.model.calibration import Calibration
 from sida.model.checkpoint import load, load_base
 from sida.model.convert import convert
 from sida.model.keys import from_published
@@ -344,6 +345,16 @@ def test_both_conversions_keep_every_bit(folder: Path, tmp_path: Path) -> None:
         state = load(str(converted)).model.state_dict()
         for name, tensor in before.model.state_dict().items():
             assert torch.equal(state[name], tensor), name
+
+
+def test_another_number_type_keeps_the_calibration(folder: Path, tmp_path: Path) -> None:
+    ours = convert(str(folder), "ours", tmp_path / "ours")
+    assert not load(str(ours)).calibration.fitted
+    fitted = Calibration(scale=(0.5, 0.5, 0.5), digest=load(str(ours)).digest)
+    fitted.save(ours)
+    half = load(str(convert(str(ours), "ours", tmp_path / "half", dtype=torch.float16)))
+    assert half.digest != fitted.digest
+    assert half.calibration == fitted.model_copy(update={"digest": half.digest})
 
 
 def test_what_is_left_out_is_listed(folder: Path, tmp_path: Path) -> None:
