@@ -1,28 +1,27 @@
 """Draw docs/demo.jpg, the README's picture: an example, what was altered, the mask, the overlay.
 
-make demo && python scripts/draw_demo.py
+python scripts/draw_demo.py
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from sida import Detector
 from sida.image.overlay import overlay, side_by_side
 
 ROOT = Path(__file__).parent.parent
-DEMO = ROOT / "out/demo"
+NAME = "heath_copied"
 
 
 def main() -> None:
-    """Take the first verdict with a mask from what `make demo` wrote."""
-    lines = (DEMO / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()
-    verdict = next(v for v in map(json.loads, lines) if v["mask"] is not None)
-    pixels = np.asarray(Image.open(ROOT / verdict["image"]).convert("RGB"))
-    mask = np.asarray(Image.open(ROOT / verdict["mask"]["file"])) > 127
-    name = f"{Path(verdict['image']).stem}_mask.png"
-    truth = np.asarray(Image.open(ROOT / "examples/masks" / name).convert("L")) > 127
+    """Take the mask of a tampered example, whatever its verdict is."""
+    picture = ROOT / f"examples/tampered/{NAME}.jpg"
+    mask = Detector.load("tiny").detect(picture, masks="all").mask
+    assert mask is not None
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    truth = np.asarray(Image.open(ROOT / f"examples/masks/{NAME}_mask.png").convert("L")) > 127
     panels = [
         ("picture", pixels),
         ("what was altered", truth),

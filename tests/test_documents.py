@@ -67,7 +67,11 @@ NOT_RUN = {
         "needs Ray; tests/scale runs its like"
     ),
     "sida evaluate forged --engine ray --workers 2 --out evaluation": "needs Ray, as before",
-    "python benchmarks/scale.py ../shared/data --limit 256": "needs Ray and the pictures",
+    "python benchmarks/scale.py pictures": "needs Ray, and takes minutes",
+    "python benchmarks/scale_s3.py pictures --limit 1000": "needs Ray and moto, and takes minutes",
+    "python benchmarks/source_folds.py $SIDA_SHARED/data/train --forged runs/embedded "
+    "--steps 300 --most 40 \\\n  --set crops=[96] --set threads=1 --set learning_rate=1e-3 "
+    "--set average=0.98 --set warmup_steps=30": "takes an hour",
     "python benchmarks/kill_scale.py --pictures 1536 --seed 1": "takes minutes",
     "python benchmarks/parity.py": "needs the recordings, and takes a minute",
     "python benchmarks/loading_memory.py": "writes a gigabyte, and takes minutes",
@@ -120,9 +124,9 @@ NOT_RUN = {
     **dict.fromkeys(
         (
             "sida serve --port 8000",
-            "curl -s -F file=@examples/tampered/bench.jpg http://127.0.0.1:8000/v1/detect | j"
+            "curl -s -F file=@examples/full_synthetic/wall.jpg http://127.0.0.1:8000/v1/detect | j"
             "q -c '[.image, .label, .probabilities, .mask.area]'",
-            "curl -s -F file=@examples/tampered/bench.jpg -F masks=true http://127.0.0.1:8000"
+            "curl -s -F file=@examples/full_synthetic/wall.jpg -F masks=true http://127.0.0.1:8000"
             "/v1/detect | jq -r .mask_png | base64 -d > mask.png",
             "curl -s -F file=@serve.log http://127.0.0.1:8000/v1/detect",
             "job=$(curl -s -F file=@examples/real/heath.jpg -F file=@examples/full_synthetic/"
