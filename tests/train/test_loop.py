@@ -88,7 +88,7 @@ def test_a_run_goes_on_with_the_recipe_it_began_with(finished, labelled, tmp_pat
     shutil.copytree(finished / "checkpoints/step-2", out / "checkpoints/step-2")
     shutil.copy(finished / "recipe.json", out)
     changed = [*FAST, f"data={labelled}", "learning_rate=0.5", "workers=0"]
-    with pytest.raises(ConfigError, match=r"learning_rate=0.5 \(was 0.0008\)"):
+    with pytest.raises(ConfigError, match=r"learning_rate=0.5 \(was 0.0006\)"):
         train("tiny", out, resume=True, overrides=changed)
 
 
