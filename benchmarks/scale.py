@@ -4,8 +4,8 @@ python benchmarks/scale.py PICTURES [--workers 2] [--limit N]
 
 PICTURES is a folder. `detect_many` is run as one process a worker, each on a share of the parts,
 which is what the same cores give without Ray. Prints JSON: seconds to start and pictures a second
-after that of both, the largest memory of driver and workers early and late, and in how many
-verdicts, probabilities and masks the two differ.
+after that of both, the largest memory of driver and workers in every thousand pictures, and in
+how many verdicts, probabilities and masks the two differ.
 """
 
 import argparse
@@ -75,11 +75,17 @@ def compared(folder: str, limit: int | None, workers: int) -> tuple[dict[str, An
 
 
 class Watch:
-    """When workers have begun, and megabytes of the driver and of its largest worker since."""
+    """When workers have begun, and what memory is held since.
+
+    Attributes:
+        done: pictures so far.
+        driver_mb, worker_mb: the largest in every thousand pictures, of any worker.
+    """
 
     def __init__(self, out: Path) -> None:
-        self.out, self.ready = out, 0.0
-        self.noted: list[tuple[float, float]] = []
+        self.out, self.ready, self.done = out, 0.0, 0
+        self.driver_mb: list[float] = []
+        self.worker_mb: list[float] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._note)
         self._thread.start()
@@ -89,12 +95,19 @@ class Watch:
             if not self.ready and any(self.out.glob("begun/part-*")):
                 self.ready = time.time()
             if self.ready:
-                workers = map(_resident, judging(os.getpid()))
-                self.noted.append((_resident(os.getpid()), max(workers, default=0)))
+                _note_most(self.driver_mb, self.done, _resident(os.getpid()))
+                for worker in judging(os.getpid()):
+                    _note_most(self.worker_mb, self.done, _resident(worker))
 
     def end(self) -> None:
         self._ended.set()
         self._thread.join()
+
+
+def _note_most(most: list[float], done: int, megabytes: float) -> None:
+    thousand = done // 1000
+    most += [0.0] * (thousand + 1 - len(most))
+    most[thousand] = max(most[thousand], megabytes)
 
 
 def _resident(pid: int) -> float:
@@ -111,17 +124,15 @@ def with_ray(folder: str, limit: int | None, workers: int, out: Path) -> dict[st
 
     def note(done: int, total: int) -> None:
         nonlocal end
-        end = time.time()
+        end, watch.done = time.time(), done
 
     judged = detect([folder], out, limit=limit, workers=workers, progress=note)
     watch.end()
-    third = len(watch.noted) // 3
-    early, late = watch.noted[third : 2 * third], watch.noted[2 * third :]
     return {
         "seconds_to_start": watch.ready - begun,
         "pictures_a_second": judged.pictures / (end - watch.ready),
-        "driver_mb": [max(each[0] for each in span) for span in (early, late)],
-        "worker_mb": [max(each[1] for each in span) for span in (early, late)],
+        "driver_mb": watch.driver_mb,
+        "worker_mb": watch.worker_mb,
     }
 
 

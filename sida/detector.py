@@ -104,9 +104,12 @@ class Detector:
 
     Attributes:
         max_pixels: larger pictures are refused by their header.
+        trust: certificates (PEM) of the issuers of content credentials that provenance calls
+            trusted.
     """
 
     max_pixels = MAX_PIXELS
+    trust: str | None = None
 
     def __init__(
         self, loaded: Loaded, batch_size: int | Literal["auto"] = 4, quantize: str | None = None
@@ -262,7 +265,18 @@ class Detector:
         except MemoryError:
             message = "memory does not suffice to prepare the picture: reduce it, or free memory"
             return _Broken(request, PictureError(message, "out_of_memory"))
-        return _Ready(request, picture, seen, _provenance(request))
+        return _Ready(request, picture, seen, self._provenance(request))
+
+    def _provenance(self, request: Request) -> Provenance | None:
+        """The picture is read anew for it, so that nothing of it can reach the verdict."""
+        if not request.provenance:
+            return None
+        try:
+            return inspect(request.picture, trust=self.trust)
+        except (PictureError, MemoryError) as error:
+            said = f"could not be looked for: {str(error) or 'there is not enough memory'}"
+            unread = Declared(name="provenance", value=said, source="file", state="not read")
+            return Provenance(declared=(unread,))
 
     def _judge(self, batch: Sequence[_Ready | _Broken]) -> Iterator[Verdict | Failure]:
         """A result for each request, in their order; what cannot be read or judged is a Failure."""
@@ -426,18 +440,6 @@ def _or_raise(result: Verdict | Failure) -> Verdict:
     if isinstance(result, Failure):
         raise PictureError(result.message, result.error)
     return result
-
-
-def _provenance(request: Request) -> Provenance | None:
-    """The picture is read anew for it, so that nothing of it can reach the verdict."""
-    if not request.provenance:
-        return None
-    try:
-        return inspect(request.picture)
-    except (PictureError, MemoryError) as error:
-        said = f"could not be looked for: {str(error) or 'there is not enough memory'}"
-        unread = Declared(name="provenance", value=said, source="file", state="not read")
-        return Provenance(declared=(unread,))
 
 
 def _failure(request: Request, error: PictureError) -> Failure:

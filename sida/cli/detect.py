@@ -21,6 +21,7 @@ from sida.cli.options import (
     Quantize,
     RandomWeights,
     Recursive,
+    Trust,
     Workers,
 )
 from sida.cli.progress import progress_bar
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from sida.detector import Detector
     from sida.verdict import Failure, Verdict
 
-__all__ = ["STDIN", "inputs_of", "load", "register"]
+__all__ = ["STDIN", "inputs_of", "load", "register", "trusted_by"]
 
 MaskFor = Literal["tampered", "all", "none"]
 
@@ -70,6 +71,7 @@ def detect(
         bool,
         typer.Option("--provenance", help="Add what `sida inspect` finds; changes no verdict."),
     ] = False,
+    trust: Trust = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     quantize: Quantize = None,
@@ -121,6 +123,7 @@ def detect(
         )
     if random_weights is not None and model is not None:
         raise typer.BadParameter("--model and --random-weights exclude each other: give one")
+    trusted = trusted_by(trust, provenance)
     far: dict[str, Any] = {"address": address, "out": out, "workers": workers}
     far |= {"limit": limit, "sample": sample, "shard": shard}
     if engine is not None:
@@ -129,7 +132,7 @@ def detect(
         how: dict[str, Any] = {"model": model or "tiny", "random_weights": random_weights}
         how |= {"device": device, "dtype": dtype, "quantize": quantize, "explain": explain}
         how |= {"batch_size": batch_size or "auto", "recursive": recursive, "masks": mask_for}
-        how |= {"provenance": provenance}
+        how |= {"provenance": provenance, "trust": trusted}
         status = detect_with_ray(paths or [], watched, from_list=from_list, **how, **far)
         raise typer.Exit(status)
     refuse(far, "needs --engine ray")
@@ -139,6 +142,7 @@ def detect(
     with outputs.open() as emit, progress_bar("Judging") as show:
         show(0, len(inputs))
         detector = load(model, random_weights, (device, dtype, quantize, batch_size or "auto"))
+        detector.trust = trusted
         try:
             for given, result in _judge(detector, inputs, (mask_for, explain, provenance)):
                 tally.count(result)
@@ -221,6 +225,17 @@ def load(model: str | None, random_weights: str | None, how: tuple[Any, ...]) ->
     if random_weights is not None:
         return Detector.random(random_weights, *how)
     return Detector.load(model or "tiny", *how)
+
+
+def trusted_by(file: Path | None, provenance: bool) -> str | None:
+    """The certificates of --trust, which --provenance reads with."""
+    if file is None:
+        return None
+    if not provenance:
+        raise typer.BadParameter("--trust needs --provenance, which reads content credentials")
+    from sida.evidence.credentials import read_trust
+
+    return read_trust(file)
 
 
 def _judge(

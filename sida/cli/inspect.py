@@ -9,8 +9,8 @@ import typer
 
 from sida.cli.detect import STDIN, inputs_of
 from sida.cli.edge import REACHED, say
+from sida.cli.options import Trust
 from sida.cli.progress import progress_bar
-from sida.errors import InputError
 from sida.files import Input
 
 if TYPE_CHECKING:
@@ -42,12 +42,7 @@ def inspect(
         bool,
         typer.Option("--personal", help="Also tell places, serial numbers and names of people."),
     ] = False,
-    trust: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Certificates (PEM) of issuers of credentials that you trust."
-        ),
-    ] = None,
+    trust: Trust = None,
 ) -> None:
     """Say what a file declares of itself and what can be measured in it. Judges nothing.
 
@@ -64,12 +59,13 @@ def inspect(
     """
     from sida.cli.output import json_lines
     from sida.cli.table import plain
+    from sida.evidence.credentials import read_trust
     from sida.evidence.provenance import require_provenance
     from sida.verdict import Failure
 
     require_provenance()
     inputs = inputs_of(files or [], True, None)
-    trusted = None if trust is None else _certificates(trust)
+    trusted = None if trust is None else read_trust(trust)
     seen = failed = undrawn = 0
     with json_lines(json) as write_line, progress_bar("Inspecting") as show:
         for given, result, drawn in _results(inputs, maps, personal, trusted):
@@ -128,13 +124,3 @@ def _text(result: "Inspection | Failure") -> str:
     if isinstance(result, Failure):
         return f"  {plain(result.message)}\n"
     return provenance_text(result)
-
-
-def _certificates(file: Path) -> str:
-    try:
-        text = file.read_text("ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--trust {str(file)!r} cannot be read: {error}") from error
-    if "-----BEGIN CERTIFICATE-----" not in text:
-        raise InputError(f"--trust {str(file)!r} holds no certificate, expected PEM")
-    return text

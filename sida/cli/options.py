@@ -17,6 +17,7 @@ __all__ = [
     "Quantize",
     "RandomWeights",
     "Recursive",
+    "Trust",
     "Workers",
 ]
 
@@ -47,6 +48,12 @@ Recursive = Annotated[
 ]
 FromList = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A text file with a path a line.")
+]
+Trust = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Certificates (PEM) of issuers of credentials that you trust."
+    ),
 ]
 Engine = Annotated[
     Literal["ray"] | None, typer.Option(help="Work with Ray, on one machine or on many.")

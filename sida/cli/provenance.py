@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator
 
 from sida.cli.table import plain
+from sida.evidence.statement import without_thumbnails
 from sida.verdict import Inspection, Provenance
 
 __all__ = ["provenance_text"]
@@ -19,7 +20,8 @@ def provenance_text(found: Provenance | Inspection) -> str:
     for said in found.contradictions:
         lines += _wrapped(f"! {said}", "  ")
     for each in found.declared:
-        lines += _wrapped(f"{each.name}: {_shown(each.value)} [{each.source}: {each.state}]", "  ")
+        value, _ = without_thumbnails(each)
+        lines += _wrapped(f"{each.name}: {_shown(value)} [{each.source}: {each.state}]", "  ")
     if not found.declared:
         lines.append("  The file declares nothing.")
     for measure in found.measured:

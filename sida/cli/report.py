@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sida.cli.detect import load
+from sida.cli.detect import load, trusted_by
 from sida.cli.edge import REACHED, say
-from sida.cli.options import BatchSize, Device, Dtype, FromList, ModelName, Recursive
+from sida.cli.options import BatchSize, Device, Dtype, FromList, ModelName, Recursive, Trust
 from sida.cli.progress import progress_bar
 from sida.errors import InputError
 from sida.files import Input, find_pictures
@@ -44,6 +44,7 @@ def report(
     provenance: Annotated[
         bool, typer.Option("--provenance", help="Also what each file says of its origin.")
     ] = False,
+    trust: Trust = None,
     personal: Annotated[
         bool,
         typer.Option(
@@ -79,6 +80,7 @@ def report(
         raise typer.BadParameter("found no path: give pictures or a file of verdicts")
     if earlier and (len(files) > 1 or from_list):
         raise typer.BadParameter(f"{earlier[0]} holds verdicts, which stand alone in a report")
+    trusted = trusted_by(trust, provenance)
     if earlier and (model or provenance):
         raise typer.BadParameter(
             f"{earlier[0]} holds verdicts already: leave out --model and --provenance"
@@ -90,7 +92,7 @@ def report(
             inputs = _existing(find_pictures(files, recursive, from_list))
             how = (device, dtype, None, batch_size or "auto")
             asked = (explain, provenance, personal)
-            results = _judged(inputs, lambda: load(model, None, how), asked)
+            results = _judged(inputs, lambda: load(model, None, how), asked, trusted)
         found = batch_report(_watched(ctx, results, show), out, personal=personal, details=details)
     say(f"{found.pictures} picture{'s' * (found.pictures != 1)}: the report is {out}.")
     for count, what in ((found.not_judged, "judged"), (found.not_shown, "shown")):
@@ -106,7 +108,10 @@ def _existing(inputs: list[Input]) -> list[Input]:
 
 
 def _judged(
-    inputs: list[Input], detector: "Callable[[], Detector]", asked: tuple[bool, bool, bool]
+    inputs: list[Input],
+    load_detector: "Callable[[], Detector]",
+    asked: tuple[bool, bool, bool],
+    trust: str | None,
 ) -> "Iterator[Result]":
     """Results of pictures, judged as they are asked for."""
     from sida.detector import Request
@@ -115,11 +120,14 @@ def _judged(
     from sida.verdict import Verdict
 
     explain, provenance, personal = asked
+    detector = load_detector()
+    detector.trust = trust
     requests = (Request(given.path, "tampered", explain, provenance) for given in inputs)
-    for given, found in zip(inputs, detector().run(requests), strict=True):
+    for given, found in zip(inputs, detector.run(requests), strict=True):
         told: dict[str, object] = {"image": given.name}
         if provenance and personal and isinstance(found, Verdict):
-            told["provenance"] = inspect(given.path, personal=True)  # the detector leaves it out
+            # The detector leaves it out.
+            told["provenance"] = inspect(given.path, personal=True, trust=trust)
         yield Result(found.model_copy(update=told), given.path)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from sida.cli.detect import load
-from sida.cli.options import BatchSize, Device, Dtype, ModelName, Quantize, RandomWeights
+from sida.cli.options import BatchSize, Device, Dtype, ModelName, Quantize, RandomWeights, Trust
 from sida.cli.scale import refuse, say_where, serve_with_ray
 from sida.errors import MissingExtra
 
@@ -47,6 +47,7 @@ def serve(
         list[str] | None,
         typer.Option(metavar="ORIGIN", help="Web pages that may ask; none if left out."),
     ] = None,
+    trust: Trust = None,
     keep: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep judged pictures in this folder.")
     ] = None,
@@ -78,6 +79,8 @@ def serve(
     if random_weights is not None and model is not None:
         raise typer.BadParameter("--model and --random-weights exclude each other: give one")
     room = _room()
+    from sida.evidence.credentials import read_trust
+
     if engine is not None:
         serve_with_ray(ctx, address, replicas, config)
         return
@@ -90,6 +93,7 @@ def serve(
         seconds=time_limit,
         keys=() if keys is None else room.read_keys(keys),
         origins=tuple(allow_origin or ()),
+        trust=None if trust is None else read_trust(trust),
         keep=keep,
     )
     bound = room.bind(host, port)

@@ -2,15 +2,25 @@
 
 Standard input: a line of JSON (`trust`: PEM or null; `limits`: bytes of memory, seconds of
 processor time, bytes of the answer), then the picture's bytes. Standard output: one JSON object,
-`{"store": …}`, `{"none": true}` or `{"error": …}`. Nothing is fetched from anywhere.
+`{"store": …, "thumbnails": {index of an ingredient: data URI}}`, `{"none": true}` or
+`{"error": …}`. Nothing is fetched from anywhere.
 
 The library is native code and reads what strangers wrote: what makes it loop, eat memory or fall
 over must not take the judging process along.
 """
 
+import base64
 import io
 import json
 import sys
+from collections.abc import Iterator
+from typing import Any
+
+SIDE = 128
+"""Pixels of a thumbnail's longer side, as it is handed on."""
+PIXELS = 40_000_000
+MOST = 50
+"""Thumbnails."""
 
 
 def main() -> None:
@@ -32,11 +42,37 @@ def _answer(data: bytes, trust: str | None) -> dict[str, object]:
         settings["trust"] = {"user_anchors": trust}
     try:
         with Reader(io.BytesIO(data), context=Context.from_dict(settings)) as reader:
-            return {"store": json.loads(reader.json())}
+            store = json.loads(reader.json())
+            return {"store": store, "thumbnails": dict(_thumbnails(reader, store))}
     except C2paError.ManifestNotFound:
         return {"none": True}
     except (C2paError, ValueError, RecursionError) as error:
         return {"error": "are broken: " + " ".join(str(error).split())[:300]}
+
+
+def _thumbnails(reader: Any, store: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    """Those of the active manifest's ingredients that can be read, made small and written anew."""
+    manifest = store.get("manifests", {}).get(store.get("active_manifest"), {})
+    for index, ingredient in enumerate(manifest.get("ingredients", [])[:MOST]):
+        stream = io.BytesIO()
+        try:
+            reader.resource_to_stream(ingredient["thumbnail"]["identifier"], stream)
+            yield index, _small(stream)
+        except Exception:  # it has none, or one that the library or Pillow falls over
+            continue
+
+
+def _small(stream: io.BytesIO) -> str:
+    """The picture as a data URI. Raises many things where it is none, ValueError if too large."""
+    from PIL import Image
+
+    image = Image.open(stream, formats=("JPEG", "PNG", "WEBP"))
+    if image.width * image.height > PIXELS:
+        raise ValueError("too large")
+    image.thumbnail((SIDE, SIDE), reducing_gap=3)
+    written = io.BytesIO()
+    image.convert("RGB").save(written, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode()
 
 
 def _limit(memory: int, seconds: int) -> None:

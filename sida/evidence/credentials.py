@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sida.errors import InputError
 from sida.evidence.statement import statement
 from sida.verdict import Declared
 
-__all__ = ["credentials"]
+__all__ = ["credentials", "read_trust"]
 
 SECONDS = 20
 MEMORY = 4 << 30
@@ -34,13 +35,27 @@ def credentials(data: bytes, trust: str | None = None) -> list[Declared]:
     answer = _ask(data, trust)
     try:
         if "store" in answer:
-            return list(_statements(answer["store"], trust))
+            return list(_statements(answer["store"], answer["thumbnails"], trust))
     except (AttributeError, KeyError, TypeError):  # strangers wrote it, in any shape
         answer = {"error": "have a form that is not known here"}
     if "error" not in answer:
         return []
     value = f"The content credentials {answer['error']}."
     return [_declared("content_credentials", value, "not read")]
+
+
+def read_trust(file: str | Path) -> str:
+    """Certificates of trusted issuers, in PEM, out of a file.
+
+    Raises InputError where it cannot be read or holds none.
+    """
+    try:
+        text = Path(file).read_text("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--trust {str(file)!r} cannot be read: {error}") from error
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise InputError(f"--trust {str(file)!r} holds no certificate, expected PEM")
+    return text
 
 
 def _ask(data: bytes, trust: str | None) -> dict[str, Any]:
@@ -63,7 +78,9 @@ def _ask(data: bytes, trust: str | None) -> dict[str, Any]:
     return answer
 
 
-def _statements(store: Mapping[str, Any], trust: str | None) -> Iterator[Declared]:
+def _statements(
+    store: Mapping[str, Any], thumbnails: Mapping[str, str], trust: str | None
+) -> Iterator[Declared]:
     manifest = store.get("manifests", {}).get(store.get("active_manifest"), {})
     codes = _failures(store)
     state = _state(codes)
@@ -84,7 +101,10 @@ def _statements(store: Mapping[str, Any], trust: str | None) -> Iterator[Declare
     kinds = (str(each["digitalSourceType"]) for each in actions if "digitalSourceType" in each)
     for kind in dict.fromkeys(kinds):
         yield _declared("digital_source_type", kind, state)
-    ingredients = [_ingredient(each) for each in manifest.get("ingredients", [])[:MAX_LISTED]]
+    ingredients = [
+        _ingredient(each, thumbnails.get(str(index)))
+        for index, each in enumerate(manifest.get("ingredients", [])[:MAX_LISTED])
+    ]
     if ingredients:
         yield _declared("ingredients", ingredients, state)
 
@@ -134,7 +154,7 @@ def _action(action: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value)[:1000] for key, value in kept.items()}
 
 
-def _ingredient(ingredient: Mapping[str, Any]) -> dict[str, Any]:
+def _ingredient(ingredient: Mapping[str, Any], thumbnail: str | None) -> dict[str, Any]:
     kept = {
         key: str(ingredient[key])[:1000]
         for key in ("title", "format", "relationship")
@@ -142,7 +162,7 @@ def _ingredient(ingredient: Mapping[str, Any]) -> dict[str, Any]:
     }
     return {
         **kept,
-        "thumbnail": "thumbnail" in ingredient,
+        "thumbnail": thumbnail,
         "signed": "active_manifest" in ingredient,
     }
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import JsonValue
 
-from sida.page import Heading, Note, Table, Text
+from sida.evidence.statement import without_thumbnails
+from sida.page import Gallery, Heading, Note, Table, Text, Thumb
 from sida.page.elements import Element
 from sida.report.wording import shortened
 from sida.verdict import Declared, Measured, Provenance
@@ -51,13 +52,16 @@ def provenance(found: Provenance | None, personal: bool) -> Iterator[Element]:
 
 def _declared(found: Sequence[Declared], personal: bool) -> Iterator[Element]:
     told = [one for one in found if personal or not is_personal(one.name)]
+    apart = [(one, without_thumbnails(one)) for one in told[:ROWS]]
     rows = [
-        (_words(one.name), _value(one.value, personal), shortened(one.state), shortened(one.source))
-        for one in told[:ROWS]
+        (_words(one.name), _value(value, personal), shortened(one.state), shortened(one.source))
+        for one, (value, _) in apart
     ]
     if rows:
         yield Heading("Declared")
         yield Table(("field", "value", "state", "stands in"), rows, _cut(len(told)), ROWS)
+    if thumbs := [Thumb(uri, shortened(title)) for _, (_, few) in apart for title, uri in few]:
+        yield Gallery(thumbs, "What the credentials show of the pictures that it was made of.")
     if hidden := [one.name for one in found if not personal and is_personal(one.name)]:
         yield Text(f"Left out, as it can lead to a person or a place: {_listed(hidden)}.")
 

@@ -35,7 +35,7 @@ class Model:
         from ray import serve
 
         self._detector = load()
-        self._detector.max_pixels = options.pixels
+        self._detector.max_pixels, self._detector.trust = options.pixels, options.trust
         self._thread = ThreadPoolExecutor(1)
         self._talks = asyncio.Semaphore(TALKS)
         in_batches = serve.batch(

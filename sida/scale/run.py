@@ -4,6 +4,7 @@ The folder of a run holds `run.json` (what it is), `plan/` (its pictures), `verd
 file a part), `masks/` (a folder a part), and `begun/` (notes on parts that workers have begun).
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -59,6 +60,7 @@ def detect(
     masks: MaskWish = "tampered",
     explain: bool = False,
     provenance: bool = False,
+    trust: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
     quantize: str | None = None,
@@ -82,6 +84,7 @@ def detect(
         masks: of tampered pictures, of all, or of none.
         explain: whether the model shall write why.
         provenance: whether what the files say of themselves and show is added.
+        trust: as of `Detector`.
         recursive, from_list: as of `find`.
         limit: only so many of the first pictures.
         sample: only this share of the pictures, above 0 and up to 1, chosen by their names.
@@ -118,6 +121,7 @@ def detect(
         "masks": masks,
         "explain": explain,
         "provenance": provenance,
+        "trust": trust and hashlib.sha256(trust.encode()).hexdigest(),
         "dtype": dtype,
         "quantize": quantize,
     }
@@ -130,7 +134,8 @@ def detect(
             begun = {"schema": "sida.scale/1", **identity, "pictures": pictures, "parts": parts}
             store.write(RUN, json.dumps(begun, indent=1).encode())
         how = (device, dtype, quantize, batch_size)
-        job = _Job(store, model, random_weights, how, digest, Wish(masks, explain, provenance))
+        wish = Wish(masks, explain, provenance)
+        job = _Job(store, model, random_weights, how, digest, wish, trust)
         counts = _judge_missing(job, begun, shard, (address, workers), progress)
     failed = counts.pop(FAILED, 0)
     return Judged(store.out, counts, failed)
@@ -187,10 +192,13 @@ class _Job:
     how: tuple[Any, ...]
     digest: str
     wish: Wish
+    trust: str | None = None
 
     def detector(self) -> Detector:
         """Load the weights; those of another digest are refused."""
-        return load(self.model, self.random_weights, self.how, self.digest)
+        detector = load(self.model, self.random_weights, self.how, self.digest)
+        detector.trust = self.trust
+        return detector
 
 
 class _Worker:

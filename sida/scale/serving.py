@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sida.errors import ConfigError, MissingExtra, SidaError
+from sida.evidence.credentials import read_trust
 from sida.scale.cluster import cluster, places_for, require_answer, require_ray
 from sida.scale.weights import load, locate
 from sida.serve import Options, bind, read_keys
@@ -50,10 +51,14 @@ class Serving(BaseModel):
     time_limit: Annotated[float, Field(ge=0.1)] = 120
     keys: Path | None = None
     allow_origin: tuple[str, ...] = ()
+    trust: Path | None = None
     keep: Path | None = None
 
     def options(self) -> Options:
-        """The same for the service. Raises ConfigError where the file of keys is none."""
+        """The same for the service.
+
+        Raises ConfigError where the file of keys is none, InputError where `trust` is none.
+        """
         return Options(
             places=self.places,
             max_wait=self.max_wait,
@@ -62,6 +67,7 @@ class Serving(BaseModel):
             seconds=self.time_limit,
             keys=() if self.keys is None else read_keys(self.keys),
             origins=self.allow_origin,
+            trust=None if self.trust is None else read_trust(self.trust),
             keep=None if self.keep is None else self.keep.absolute(),
         )
 

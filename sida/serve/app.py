@@ -31,7 +31,7 @@ def create_app(detector: Detector, options: Options | None = None) -> FastAPI:
     Its shutdown waits until all that was accepted is judged.
     """
     options = options or Options()
-    detector.max_pixels = options.pixels
+    detector.max_pixels, detector.trust = options.pixels, options.trust
     return app_around(ModelThread(detector, options.max_wait), options)
 
 

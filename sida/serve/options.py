@@ -21,6 +21,7 @@ class Options:
         seconds: that sending a body may take, and as many that its answer may take.
         keys: who may ask; empty means everybody.
         origins: web pages of these origins may ask from a browser; none by default.
+        trust: certificates (PEM) of issuers of content credentials that are trusted.
         keep: folder in which pictures that were judged are kept; None keeps none.
     """
 
@@ -31,4 +32,5 @@ class Options:
     seconds: float = 120.0
     keys: tuple[Key, ...] = ()
     origins: tuple[str, ...] = ()
+    trust: str | None = None
     keep: Path | None = None

@@ -213,6 +213,8 @@ def test_exit_statuses(sida: Run, pictures: Path, arguments: list[str], status: 
             "'--batch-size': Input should be greater than or equal to 1",
         ),
         (["real.jpg", "--dtype", "float8"], "'float8' is not one of"),
+        (["real.jpg", "--trust", "real.jpg"], "--trust needs --provenance"),
+        (["real.jpg", "--provenance", "--trust", "a.pem"], "--trust 'a.pem' cannot be read"),
         (["real.jpg", "--mask-for", "none", "--masks", "out"], "leaves nothing for --masks"),
         (["real.jpg", "--model", "tiny", "--random-weights", "tiny"], "exclude each other"),
         (["real.jpg", "--masks", "real.jpg"], "--masks 'real.jpg' is a file, expected a folder"),

@@ -67,6 +67,13 @@ def test_trusted_issuers_are_named_in_a_file(sida: Run, files: Path) -> None:
         assert f"--trust '{name}'" in result.stderr
 
 
+def test_thumbnails_are_in_the_json_and_a_word_on_the_terminal(sida: Run, files: Path) -> None:
+    data = signing.signed(made.jpeg(), ingredient=made.jpeg(), thumbnail=made.jpeg())
+    Path("composed.jpg").write_bytes(data)
+    assert '"thumbnail": "a picture"' in " ".join(sida("inspect", "composed.jpg").stdout.split())
+    assert "data:image/jpeg;base64," in sida("inspect", "composed.jpg", "--json", "-").stdout
+
+
 def test_maps_are_drawn(sida: Run, files: Path) -> None:
     result = sida("inspect", "phone.jpg", "--maps", "maps", "--json", "found.jsonl")
     assert result.exit_code == 0, result.output

@@ -80,5 +80,8 @@ def test_what_reaches_nothing_is_status_2(
 def test_provenance_is_asked_for(sida: Run, pictures: Path, detector: Any) -> None:
     asked = []
     detector.before = lambda request: asked.append((request.explain, request.provenance))
-    sida("report", "real.jpg", "--out", "a.html", "--provenance", "--no-explain")
+    trust = ("--trust", "trusted.pem")
+    Path("trusted.pem").write_text("-----BEGIN CERTIFICATE-----")
+    sida("report", "real.jpg", "--out", "a.html", "--provenance", *trust, "--no-explain")
     assert asked == [(False, True)]
+    assert detector.trust == "-----BEGIN CERTIFICATE-----"

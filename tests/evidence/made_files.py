@@ -365,6 +365,18 @@ CASES: tuple[Case, ...] = (
         options=TRUST,
     ),
     Case(
+        "signed with an ingredient that has a thumbnail",
+        lambda: signing.signed(jpeg(), ingredient=jpeg(), thumbnail=jpeg()),
+        (("ingredients", "'thumbnail': 'data:image/jpeg;base64,", VALID),),
+        options=TRUST,
+    ),
+    Case(
+        "signed, the thumbnail of its ingredient is no picture",
+        lambda: signing.signed(jpeg(), ingredient=jpeg(), thumbnail=b"none"),
+        (("ingredients", "'thumbnail': None", VALID),),
+        options=TRUST,
+    ),
+    Case(
         "signed capture with web UI settings",
         lambda: signing.signed(png(("parameters", WEB_UI)), "image/png", actions=created(CAPTURED)),
         (("digital_source_type", "digitalCapture", VALID), *WEB_UI_TOLD),

@@ -64,8 +64,9 @@ def signed(
     actions: list[Mapping[str, Any]] | None = None,
     generator: str = "test 1.0",
     ingredient: Picture | None = None,
+    thumbnail: bytes | None = None,
 ) -> Picture:
-    """The picture with a manifest of these actions."""
+    """The picture with a manifest of these actions; the thumbnail is the ingredient's."""
     by = by or signer()
     name, _, version = generator.rpartition(" ")
     manifest = {
@@ -81,8 +82,11 @@ def signed(
     )
     builder = c2pa.Builder(manifest, context=c2pa.Context.from_dict(settings))
     if ingredient is not None:
-        about = json.dumps({"title": "the original", "relationship": "componentOf"})
-        builder.add_ingredient(about, "image/jpeg", io.BytesIO(ingredient))
+        about: dict[str, Any] = {"title": "the original", "relationship": "componentOf"}
+        if thumbnail is not None:
+            builder.add_resource("thumbnail", io.BytesIO(thumbnail))
+            about["thumbnail"] = {"format": "image/jpeg", "identifier": "thumbnail"}
+        builder.add_ingredient(json.dumps(about), "image/jpeg", io.BytesIO(ingredient))
     how = c2pa.C2paSignerInfo(b"es256", by.chain.encode(), key, None)
     target = io.BytesIO()
     builder.sign(c2pa.Signer.from_info(how), media, io.BytesIO(data), target)

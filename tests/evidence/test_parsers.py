@@ -1,5 +1,6 @@
 """The readers of texts, XMP, EXIF and credentials, each by itself, on what breaks readers."""
 
+import base64
 import contextlib
 import io
 import os
@@ -19,9 +20,12 @@ from sida.evidence import inspect, provenance, texts
 from sida.evidence.credentials import credentials
 from sida.evidence.exif import read_exif
 from sida.evidence.generators import generator_named, generator_settings
+from sida.evidence.statement import without_thumbnails
 from sida.evidence.texts import png_texts
 from sida.evidence.xmp import MAX_BYTES, XmpError, read_xmp
+from sida.verdict import Declared
 from tests.evidence import made_files as made
+from tests.evidence import signing
 
 
 def test_texts_of_each_kind_are_read() -> None:
@@ -131,13 +135,44 @@ def test_the_reader_limits_its_memory_and_its_answer(monkeypatch: pytest.MonkeyP
         assert "made their reader fail" in str(found.value)
 
 
+def thumbnails(drawn: Image.Image, more: bytes = b"") -> list[tuple[str, str]]:
+    """What comes of an ingredient's thumbnail, with more bytes behind it."""
+    file = io.BytesIO()
+    drawn.save(file, "PNG" if drawn.mode == "1" else "JPEG")
+    data = signing.signed(made.jpeg(), ingredient=made.jpeg(), thumbnail=file.getvalue() + more)
+    return without_thumbnails(credentials(data)[-1])[1]
+
+
+def test_a_thumbnail_is_made_small_and_written_anew() -> None:
+    ((title, uri),) = thumbnails(Image.new("RGB", (400, 300), "red"), b"<script>")
+    assert title == "the original"
+    data = base64.b64decode(uri.partition(",")[2])
+    small = Image.open(io.BytesIO(data))
+    assert small.size == (128, 96)
+    assert small.getpixel((9, 9)) == pytest.approx((255, 0, 0), abs=3)
+    assert b"<script>" not in data
+
+
+def test_a_thumbnail_of_many_pixels_is_left_out() -> None:
+    assert thumbnails(Image.new("1", (7000, 5700)))
+    assert not thumbnails(Image.new("1", (7000, 5800)))
+
+
+def test_only_pictures_in_the_text_itself_are_shown() -> None:
+    rows = [{"title": "a", "thumbnail": "https://example.org/a.jpg"}, "b"]
+    told = Declared(name="ingredients", value=rows, source="C2PA", state="signed, valid")
+    assert without_thumbnails(told) == ([{"title": "a", "thumbnail": None}, "b"], [])
+    other = told.model_copy(update={"name": "settings"})
+    assert without_thumbnails(other) == (rows, [])
+
+
 @pytest.mark.parametrize("actions", [5, ["c2pa.created"], {"a": 1}, None])
 def test_statements_of_any_shape_are_a_sentence(
     actions: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assertion = {"label": "c2pa.actions", "data": {"actions": actions}}
     store = {"active_manifest": "a", "manifests": {"a": {"assertions": [assertion]}}}
-    monkeypatch.setattr(credentials_module, "_ask", lambda *_: {"store": store})
+    monkeypatch.setattr(credentials_module, "_ask", lambda *_: {"store": store, "thumbnails": {}})
     (found,) = credentials(made.signed())
     assert "have a form that is not known here" in str(found.value)
 

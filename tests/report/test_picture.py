@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from sida.image.read import read_picture
+from sida.page import thumbnail
 from sida.report import picture_report
 from sida.report.provenance import is_personal
 from sida.report.wording import whole_percent
@@ -147,6 +148,21 @@ def test_long_values_are_cut(elsewhere: Path) -> None:
     html = picture_report(verdict(picture, provenance=Provenance(declared=many)), picture)
     assert "the first 200 of 500" in html
     assert html.count("(5000 characters)") == 200
+
+
+def test_thumbnails_of_ingredients_are_shown_and_nothing_is_fetched(elsewhere: Path) -> None:
+    small = thumbnail(np.zeros((4, 4, 3), np.uint8))
+    rows = [
+        {"title": NASTY, "thumbnail": small},
+        {"title": "b", "thumbnail": "https://example.org/b.jpg"},
+    ]
+    told = Declared(name="ingredients", value=rows, source="C2PA", state="signed, valid")
+    picture = read_picture(photo(elsewhere / "a.png"))
+    html = picture_report(verdict(picture, provenance=Provenance(declared=(told,))), picture)
+    assert html.count(small) == 1
+    assert "example.org" not in html
+    assert "thumbnail: a picture | title: b; thumbnail: none" in words(html)
+    assert all(each.startswith(("data:image/", "#")) for each in parsed(html).addresses)
 
 
 def test_what_was_not_asked_for_is_said(elsewhere: Path) -> None:

@@ -119,6 +119,7 @@ def test_another_run_is_not_written_into(no_ray: None, pictures: Path, tmp_path:
     for options in (
         {"masks": "all"},
         {"provenance": True},
+        {"trust": "a certificate"},
         {"limit": 2},
         {"sample": 0.5},
         {"shard": Shard(1, 2)},

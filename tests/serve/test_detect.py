@@ -13,6 +13,8 @@ from sida.evidence import inspect, provenance
 from sida.inference import engine
 from sida.model.calibration import Calibration
 from sida.verdict import Verdict
+from tests.evidence import made_files as made
+from tests.evidence import signing
 from tests.pictures import encoded, file_bytes, photo
 from tests.serve.conftest import picture, serving, sha256
 from tests.serve.held import Held
@@ -89,6 +91,18 @@ def test_provenance_comes_where_it_is_asked_for(client: TestClient, monkeypatch)
     assert refused.status_code == 422
     assert "pip install 'sida[provenance]'" in refused.json()["message"]
     assert client.post("/v1/detect", files={"file": picture()}).status_code == 200
+
+
+def test_issuers_that_the_operator_trusts_are_trusted() -> None:
+    data = signing.signed(made.jpeg())
+    for trust, state in (
+        (None, "signed, issuer not trusted"),
+        (signing.trusted(), "signed, valid"),
+    ):
+        with serving(tampering(), trust=trust) as client:
+            sent = {"files": {"file": data}, "data": {"provenance": "true"}}
+            found = client.post("/v1/detect", **sent).json()["provenance"]["declared"]
+        assert {each["state"] for each in found} == {state}
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "heic", "tiff", "mpo"])

@@ -17,6 +17,7 @@ from PIL import Image
 
 from sida.detector import Detector, Request
 from sida.inference.conversation import Conversation
+from sida.page import thumbnail
 from sida.serve import create_app
 from sida.verdict import Failure, Verdict, parse_line
 from tests.browser import browser
@@ -319,11 +320,16 @@ def test_verdicts_are_remembered_without_their_pictures_and_forgotten_when_told(
 
 def test_provenance_warnings_and_hostile_text_are_shown_as_text(page: Any, address: str) -> None:
     hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    small = thumbnail(np.zeros((4, 6, 3), np.uint8))
     provenance = {
         "declared": [
-            {"name": "Software", "value": hostile, "source": "EXIF", "state": "declared"}
+            {"name": "Software", "value": hostile, "source": "EXIF", "state": "declared"},
+            {"name": "ingredients", "source": "C2PA", "state": "signed, valid",
+             "value": [{"title": hostile, "thumbnail": small}, {"title": "b", "thumbnail": None}]},
         ],
         "measured": [
+            {"name": "grid_offset", "value": None, "unit": "pixels", "meaning": "", "limits": "",
+             "source": ""},
             {"name": "quality", "value": 85, "unit": "%", "meaning": "of the JPEG", "limits": "…",
              "source": "tables"}
         ],
@@ -338,7 +344,10 @@ def test_provenance_warnings_and_hostile_text_are_shown_as_text(page: Any, addre
     expect(page.locator("#meaning")).to_contain_text("does not prove")
     expect(page.locator("#calibrated")).to_contain_text("Not calibrated")
     expect(page.locator("#declared tbody")).to_contain_text(hostile)
+    shown = page.locator("#declared tbody img")
+    assert shown.evaluate_all("all => all.map((each) => each.naturalWidth)") == [6]
     expect(page.locator("#measured tbody")).to_contain_text("85 %")
+    expect(page.locator("#measured tbody")).to_contain_text("none found")
     expect(page.locator("#contradictions")).to_have_text("two times differ")
     expect(page.locator("#warnings")).to_have_text(hostile)
     assert page.locator("img[src=x], article script").count() == 0

@@ -116,17 +116,34 @@ export function showProvenance(provenance) {
   find("provenance").hidden = provenance === null;
   if (provenance === null) return;
   list("contradictions", provenance.contradictions);
-  table("declared", provenance.declared, (each) => [spaced(each.name), words(each.value), each.source, each.state]);
+  table("declared", provenance.declared, (each) => [spaced(each.name), declaredValue(each), each.source, each.state]);
   table("measured", provenance.measured, (each) => [
-    spaced(each.name), [words(each.value), each.unit].filter(Boolean).join(" "), each.meaning, each.limits,
+    spaced(each.name), each.value === null ? "none found" : [words(each.value), each.unit].filter(Boolean).join(" "),
+    each.meaning, each.limits,
   ]);
+}
+
+/** A value; of ingredients, with their thumbnails. */
+function declaredValue(each) {
+  if (each.name !== "ingredients" || each.source !== "C2PA") return words(each.value);
+  const cell = make("div");
+  cell.append(...each.value.map(({ thumbnail, ...said }) => {
+    const entry = make("p", words(said));
+    if (thumbnail) entry.prepend(make("img", "", { src: thumbnail, alt: `Thumbnail of ${said.title ?? "an ingredient"}` }));
+    return entry;
+  }));
+  return cell;
 }
 
 function table(id, entries, cells) {
   find(id).hidden = entries.length === 0;
   find(id).tBodies[0].replaceChildren(...entries.map((each) => {
     const row = make("tr");
-    row.append(...cells(each).map((text) => make("td", text)));
+    row.append(...cells(each).map((value) => {
+      const cell = make("td");
+      cell.append(value ?? "");
+      return cell;
+    }));
     return row;
   }));
 }
