@@ -5,7 +5,7 @@ Both offer `tokens(inputs)`, `embed(inputs, windows, state)` and a decoder
 `(embedding, prompt) -> mask logits`; `initialize(module)` begins their own kinds of layers.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -182,17 +182,29 @@ class Native(nn.Module):
             self._features(*part)
             for part in zip(pixels.split(some), valid.split(some), strict=True)
         ]
-        *kept, noise = (torch.cat(level) for level in zip(*parts, strict=True))
-        compared = self._compared(kept, noise, valid, owner)
-        maps = F.avg_pool2d(torch.cat([noise, compared], dim=1), 4)
-        inside = valid_mask(valid, kept[-1].shape[-2:], 16)
-        pooled = self.pool(kept[-1], maps, inside, owner)
+        last, found, count, mean, squares = (torch.cat(each) for each in zip(*parts, strict=True))
+        weight, bias = self._comparison(*_over_pictures(count, mean, squares, owner))
+        seen = [
+            self._compared(*part)
+            for part in zip(
+                *(x.split(some) for x in (found, valid, weight[owner], bias[owner])), strict=True
+            )
+        ]
+        compared, maps = (torch.cat(each) for each in zip(*seen, strict=True))
+        inside = valid_mask(valid, last.shape[-2:], 16)
+        pooled = self.pool(last, maps, inside, owner)
         weighed = self.weigh(self.statistics(pixels, valid, owner))
         tokens = torch.cat([weighed.unflatten(1, (MEASURED_TOKENS, -1)), pooled], dim=1)
         return tokens, NativeState(compared, valid)
 
-    def _features(self, pixels: torch.Tensor, valid: torch.Tensor) -> list[torch.Tensor]:
-        """Of some windows (windows, 3, height, width): features at each stride, then the noise."""
+    def _features(self, pixels: torch.Tensor, valid: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Of some windows (windows, 3, height, width).
+
+        Returns:
+            Features at stride 16; those of all strides merged at stride 4, with the levels of noise
+            behind them (windows, channels + 8, height / 4, width / 4); and of the latter
+            number, mean and sum of squares about it of each window (`_over_pictures`).
+        """
         inside = valid_mask(valid, pixels.shape[-2:], 1)
         residuals, noise = self.residuals(pixels, valid)
         x = torch.cat([pixels * inside, residuals], dim=1)
@@ -207,62 +219,72 @@ class Native(nn.Module):
             kept.append(x)
             if level < len(self.downs):
                 x = self.downs[level](x)
-        return [*kept, noise]
+        merged = self.laterals[-1](x)
+        for lateral, feature in zip(self.laterals[-2::-1], kept[-2::-1], strict=True):
+            merged = F.interpolate(merged, feature.shape[-2:], mode="nearest") + lateral(feature)
+        found = torch.cat([merged, noise], dim=1)
+        inside = valid_mask(valid, found.shape[-2:], 4).float()
+        count = inside.sum((2, 3))
+        mean = (found.float() * inside).sum((2, 3)) / count
+        squares = ((found.float() - mean[..., None, None]).square() * inside).sum((2, 3))
+        return x, found, count, mean, squares
 
     def fit(self, batches: Iterable[Inputs]) -> None:
         """Fit the scales of what is measured, to pictures such as it will be trained on."""
         measured = [self.statistics.measured(*batch.vision[:2]) for batch in batches]
         self.statistics.fit(torch.cat(measured))
 
-    def _compared(
-        self,
-        features: Sequence[torch.Tensor],
-        noise: torch.Tensor,
-        valid: torch.Tensor,
-        owner: torch.Tensor,
-    ) -> torch.Tensor:
-        """Features of each position beside those of its picture (windows, channels, h / 4, w / 4).
+    def _comparison(
+        self, mean: torch.Tensor, deviation: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weight (pictures, channels, found) and bias (pictures, channels) of `compare`.
 
-        An altered region shows by what sets it apart: beside each feature, and each level of noise,
-        stands how far it is from its mean over the whole picture, in standard deviations.
+        An altered region shows by what sets it apart: beside each feature stands how far it, and
+        each level of noise, is from its mean over the whole picture, in standard deviations.
+        Both are linear in what was found, so they are weighed in one product.
         """
-        levels = [
-            lateral(feature) for lateral, feature in zip(self.laterals, features, strict=True)
-        ]
-        merged = levels[-1]
-        for finer in reversed(levels[:-1]):
-            merged = F.interpolate(merged, finer.shape[-2:], mode="nearest") + finer
-        inside = valid_mask(valid, merged.shape[-2:], 4).to(merged.dtype)
-        standardized = _standardize(torch.cat([merged, noise], dim=1), inside, owner)
-        compared = F.gelu(self.compare(torch.cat([merged, standardized], dim=1)))
-        return compared * inside
+        own = {name: value.float() for name, value in self.compare.named_parameters()}
+        raw, apart = own["weight"][:, :, 0, 0].tensor_split([mean.shape[1] - Residuals.levels], 1)
+        scaled = apart / deviation[:, None]
+        bias = own["bias"] - (scaled @ mean[..., None])[..., 0]
+        return F.pad(raw, (0, Residuals.levels)) + scaled, bias
+
+    def _compared(
+        self, found: torch.Tensor, valid: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of some windows (windows, found, h, w): features compared with those of their picture
+        (windows, channels, h, w), and the noise with these at a fourth of the length."""
+        product = torch.baddbmm(bias[..., None].to(found), weight.to(found), found.flatten(2))
+        compared = F.gelu(product).unflatten(2, found.shape[-2:])
+        compared = compared * valid_mask(valid, found.shape[-2:], 4)
+        noise = found[:, -Residuals.levels :]
+        return compared, F.avg_pool2d(torch.cat([noise, compared], dim=1), 4)
 
     def embed(self, inputs: Inputs, windows: torch.Tensor, state: NativeState) -> torch.Tensor:
         """Mask embedding (windows, channels, height / 4, width / 4) of the chosen windows."""
         return _extend(self.smooth(state.compared[windows]), state.valid[windows], 4)
 
 
-def _standardize(x: torch.Tensor, inside: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
-    """(windows, channels, h, w) at mean 0 and variance 1 over all windows of each picture.
+def _over_pictures(
+    count: torch.Tensor, mean: torch.Tensor, squares: torch.Tensor, owner: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation (pictures, channels) over all windows of each picture.
 
     Args:
-        inside: (windows, 1, h, w), 0 in the padding, which does not count.
+        count: (windows, 1) positions.
+        mean, squares: (windows, channels) over a window's positions, and the sum of squares about
+            it; they are put together as Chan, Golub and LeVeque (1983) do.
         owner: (windows,) the picture of each window.
     """
-    if not len(x):
-        return x
-    values, weights = x.float(), inside.float()
-    pictures = int(owner.max()) + 1
+    pictures = int(owner[-1]) + 1
 
-    def mean(terms: torch.Tensor) -> torch.Tensor:
-        sums = terms.new_zeros(pictures, x.shape[1]).index_add(
-            0, owner, (terms * weights).sum((2, 3))
-        )
-        counts = terms.new_zeros(pictures).index_add(0, owner, weights.sum((1, 2, 3)))
-        return (sums / counts.clamp_min(1)[:, None])[owner, :, None, None]
+    def summed(terms: torch.Tensor) -> torch.Tensor:
+        return terms.new_zeros(pictures, terms.shape[1]).index_add(0, owner, terms)
 
-    centred = values - mean(values)
-    return (centred * torch.rsqrt(mean(centred.square()) + 1e-4)).to(x.dtype)
+    counts = summed(count)
+    means = summed(count * mean) / counts
+    squares = summed(squares + count * (mean - means[owner]).square())
+    return means, (squares / counts + 1e-4).sqrt()
 
 
 class Block(nn.Module):

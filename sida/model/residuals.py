@@ -35,25 +35,20 @@ class Residuals(nn.Module):
             (windows, 3, height, width) in -1..1, and (windows, 8, height / 4, width / 4).
         """
         luma = torch.einsum("c,nchw->nhw", 127.5 * LUMA.to(pixels), pixels)
-        inside = valid_mask(valid, pixels.shape[-2:], 1, margin=1).to(pixels.dtype)
+        rows, columns = _sides(valid, luma.shape[1:], margin=1)
         # The border is none of a window's inside, so what it is padded with does not matter.
-        residual = F.pad(torch.stack(second_differences(luma), dim=1), (1, 1, 1, 1)) * inside
+        residual = F.pad(torch.stack(second_differences(luma), dim=1), (1, 1, 1, 1))
+        residual = residual * (rows[:, :, None] * columns[:, None, :]).to(pixels.dtype)[:, None]
         # Means of float32: squares of grey levels leave the range of float16.
-        energy = F.avg_pool2d(residual.float().square(), 4)
-        share = F.avg_pool2d(inside.float(), 4)
-        levels = [
-            torch.log(_around(energy, s) / _around(share, s).clamp_min(0.01) + 0.1) / 4
-            for s in (3, 9)
-        ]
-        within = valid_mask(valid, pixels.shape[-2:], 1, margin=2)[:, 0].float()
-        grids = torch.stack(
-            [grid(luma.float(), within), grid(luma.float().mT, within.mT).mT], dim=1
-        )
+        energy = _cells(residual.float().square(), 4, 4)
+        inside = _cells(rows, 4), _cells(columns, 4)
+        levels = [torch.log(_mean_around(energy, inside, side) + 0.1) / 4 for side in (3, 9)]
+        grids = torch.stack([grid(luma.float(), valid), grid(luma.float().mT, valid.flip(1)).mT], 1)
         bounded = residual / (residual.abs() + 3)
         return bounded, torch.cat([*levels, grids], dim=1).to(pixels.dtype)
 
 
-def grid(luma: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+def grid(luma: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     """How much stronger steps between columns are where most of the window has them, mod 8.
 
     JPEG leaves steps at the borders of its blocks (Z. Fan and R. de Queiroz, 2003). What was pasted
@@ -61,38 +56,71 @@ def grid(luma: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
 
     Args:
         luma: (windows, height, width) in 0-255 up to a constant, sides multiples of 16.
-        inside: the same shape, 0 in the padding and within two pixels of the border.
+        valid: (windows, 2) height and width of what is inside; its border does not count.
 
     Returns:
         (windows, height / 4, width / 4) grey levels, means over 36 pixels around each position.
     """
+    rows, columns = _sides(valid, luma.shape[1:], margin=2)
     steps = F.pad(luma.diff(dim=2).abs().clamp_max(2 * STEP), (1, 1))
     excess = steps[..., 1:] - 0.5 * (steps[..., :-1] + F.pad(steps[..., 2:], (0, 1)))
-    excess = excess.clamp(-STEP, STEP) * inside
+    excess = excess.clamp(-STEP, STEP) * (rows[:, :, None] * columns[:, None, :])
     phases = excess.unflatten(2, (-1, 8))
     main = phases.sum((1, 2)).argmax(1)
     chosen = phases.gather(3, main[:, None, None, None].expand(*phases.shape[:3], 1))[..., 0]
     others = (phases.sum(3) - chosen) / 7
-    cells = F.avg_pool2d((chosen - others)[:, None], (4, 1))[:, 0]
-    shares = F.avg_pool2d(inside[:, None], (4, 8))[:, 0]
-    cells, shares = (x.repeat_interleave(2, dim=2)[:, None] for x in (cells, shares))
-    return (_around(cells, 9) / _around(shares, 9).clamp_min(0.01))[:, 0]
+    cells = _cells(chosen - others, 4, 1).repeat_interleave(2, dim=2)
+    inside = _cells(rows, 4), _cells(columns, 8).repeat_interleave(2, dim=1)
+    return _mean_around(cells, inside, 9)
 
 
-def _around(x: torch.Tensor, side: int) -> torch.Tensor:
-    """Mean over a square around each position, zeros beyond the border; rows, then columns."""
-    rows = F.avg_pool2d(x, (side, 1), stride=1, padding=(side // 2, 0))
-    return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, side // 2))
+def _sides(valid: torch.Tensor, size: torch.Size, margin: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """1 for rows (windows, height) and columns (windows, width) inside, less a margin, else 0."""
+    rows, columns = (
+        _within(valid[:, i : i + 1] - margin, length, margin) for i, length in enumerate(size)
+    )
+    return rows.float(), columns.float()
+
+
+def _cells(x: torch.Tensor, *lengths: int) -> torch.Tensor:
+    """Means over cells of these lengths along the last dimensions."""
+    for dim, length in zip(range(-len(lengths), 0), lengths, strict=True):
+        x = x.unflatten(dim, (-1, length)).mean(dim)
+    return x
+
+
+def _mean_around(
+    x: torch.Tensor, inside: tuple[torch.Tensor, torch.Tensor], side: int
+) -> torch.Tensor:
+    """Mean of what is inside a square around each position.
+
+    Args:
+        x: (windows, …, h, w), 0 outside.
+        inside: the shares of rows (windows, h) and of columns (windows, w) that are inside.
+    """
+    around = [_band(length, side, x) for length in x.shape[-2:]]
+    rows, columns = (share @ band for share, band in zip(inside, around, strict=True))
+    share = (rows[:, :, None] * columns[:, None, :]).clamp_min(0.01)
+    sums = around[0] @ x @ around[1]
+    return sums / share.reshape(len(x), *(1,) * (x.ndim - 3), *share.shape[1:])
+
+
+def _band(length: int, side: int, like: torch.Tensor) -> torch.Tensor:
+    """A matrix (length, length): of a product with it each is a mean over `side` positions."""
+    place = torch.arange(length, device=like.device)
+    return ((place - place[:, None]).abs() <= side // 2).to(like) / side
 
 
 def valid_mask(
     valid: torch.Tensor, size: tuple[int, ...] | torch.Size, stride: int, margin: int = 0
 ) -> torch.Tensor:
     """True (windows, 1, h, w) where a window has content, at this stride, less a margin."""
-    height, width = size
     limits = (valid + stride - 1) // stride - margin
-    rows = torch.arange(height, device=valid.device)
-    columns = torch.arange(width, device=valid.device)
-    inside_rows = (rows >= margin) & (rows < limits[:, :1])
-    inside_columns = (columns >= margin) & (columns < limits[:, 1:])
-    return (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]
+    rows, columns = (_within(limits[:, i : i + 1], length, margin) for i, length in enumerate(size))
+    return (rows[:, :, None] & columns[:, None, :])[:, None]
+
+
+def _within(limits: torch.Tensor, length: int, margin: int) -> torch.Tensor:
+    """True (windows, length) from the margin up to each window's limit (windows, 1)."""
+    place = torch.arange(length, device=limits.device)
+    return (place >= margin) & (place < limits)
