@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sida.data.sample import Sample
 from sida.evaluation.metrics import Order
 from sida.evaluation.mistakes import Mistake, mistakes, thumbs
 from sida.evaluation.result import Result
@@ -20,13 +21,19 @@ __all__ = ["evaluation_page", "joint_page"]
 POINTS = 200  # of a curve
 
 
-def evaluation_page(result: Result, predictions: Path, leakage: Sequence[str] = ()) -> Page:
+def evaluation_page(
+    result: Result,
+    predictions: Path,
+    leakage: Sequence[str] = (),
+    samples: Sequence[Sample] | None = None,
+) -> Page:
     """The page of a result.
 
     Args:
         result: what was measured.
         predictions: the file it was measured from, for the gallery.
         leakage: what the leakage probe says of the set.
+        samples: the set, where it is at hand: for the gallery of pictures that lie in tables.
     """
     rows, model = result.rows, result.rows.model
     page = Page("Evaluation", f"{model.name if model else 'nothing'} on {result.data}")
@@ -39,7 +46,7 @@ def evaluation_page(result: Result, predictions: Path, leakage: Sequence[str] = 
             _reliability(section, result)
         if sheet.title == "Robustness":
             _robustness(section, result)
-    _gallery(page, result, predictions)
+    _gallery(page, result, predictions, samples)
     return page
 
 
@@ -159,7 +166,9 @@ def _robustness(section: Section, result: Result) -> None:
     section.add(Bars(bars, "By perturbation", limit=1))
 
 
-def _gallery(page: Page, result: Result, predictions: Path) -> None:
+def _gallery(
+    page: Page, result: Result, predictions: Path, samples: Sequence[Sample] | None
+) -> None:
     verdicts, masks = mistakes(result)
     if not verdicts and not masks:
         return
@@ -167,14 +176,15 @@ def _gallery(page: Page, result: Result, predictions: Path) -> None:
         "Worst mistakes",
         "Picture, truth and prediction side by side; what is marked as altered is red.",
     )
-    made = dict(thumbs(predictions, list({m.place: m for m in (*masks, *verdicts)}.values())))
+    wanted = list({m.place: m for m in (*masks, *verdicts)}.values())
+    made = dict(thumbs(predictions, wanted, samples))
     by_place = {mistake.place: thumb for mistake, thumb in made.items()}
     for title, chosen in (("Wrong verdicts, the surest first", verdicts), ("Worst masks", masks)):
         found = [_badged(by_place[m.place], m) for m in chosen if m.place in by_place]
         if found:
             section.add(Gallery(found, title, wide=True))
         if lost := len(chosen) - len(found):
-            why = "they lie in a table, or were moved"
+            why = "they were moved or changed, or are not at hand (--from, a streamed set)"
             section.add(Note(f"{lost} of {len(chosen)} pictures cannot be shown: {why}."))
 
 

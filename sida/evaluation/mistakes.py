@@ -1,13 +1,14 @@
 """The worst mistakes of a model, to be looked at: picture, truth and prediction side by side."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.errors import PictureError
+from sida.data.sample import Sample
+from sida.errors import DataError, PictureError
 from sida.evaluation.masks import Masks
 from sida.evaluation.predictions import Prediction, read_predictions
 from sida.evaluation.result import Result
@@ -60,22 +61,29 @@ def _first(
     return list(zip(places[order], badness[order], strict=True))
 
 
-def thumbs(predictions: Path, wanted: list[Mistake]) -> Iterator[tuple[Mistake, Thumb]]:
-    """Small pictures of mistakes, in the order of the file; those that cannot be read are not."""
+def thumbs(
+    predictions: Path, wanted: list[Mistake], samples: Sequence[Sample] | None = None
+) -> Iterator[tuple[Mistake, Thumb]]:
+    """Small pictures of mistakes, in the order of the file; those that cannot be read are not.
+
+    Pictures that are no files of their own are looked for in `samples`, the set that was judged.
+    """
     by_place = {mistake.place: mistake for mistake in wanted}
     judged = (line for line in read_predictions(predictions) if isinstance(line, Prediction))
     for place, prediction in enumerate(judged):
-        if place in by_place and (thumb := _thumb(prediction, by_place[place])) is not None:
+        if place in by_place and (thumb := _thumb(prediction, by_place[place], samples)):
             yield by_place[place], thumb
 
 
-def _thumb(prediction: Prediction, mistake: Mistake) -> Thumb | None:
+def _thumb(
+    prediction: Prediction, mistake: Mistake, samples: Sequence[Sample] | None
+) -> Thumb | None:
     if prediction.image is None:
         return None
     try:
-        pixels = read_picture(prediction.folder / prediction.image).pixels
+        pixels = _pixels(prediction, prediction.folder / prediction.image, samples)
         truth, levels = prediction.truth_mask(), prediction.levels()
-    except PictureError:  # it lies in a table, or was moved
+    except PictureError:
         return None
     panels = [("picture", pixels)]
     size = pixels.shape[:2]
@@ -90,3 +98,17 @@ def _thumb(prediction: Prediction, mistake: Mistake) -> Thumb | None:
         caption.replace("_", " "),
         mistake.badge,
     )
+
+
+def _pixels(
+    prediction: Prediction, file: Path, samples: Sequence[Sample] | None
+) -> NDArray[np.uint8]:
+    if file.is_file() or samples is None or prediction.index is None:
+        return read_picture(file).pixels
+    try:
+        picture = samples[prediction.index].read()
+    except (DataError, IndexError) as error:
+        raise PictureError("the set is streamed, or holds fewer pictures now") from error
+    if picture.sha256 != prediction.sha256:
+        raise PictureError("the set holds another picture in its place now")
+    return picture.pixels

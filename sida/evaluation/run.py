@@ -199,7 +199,7 @@ def _evaluate_sets(
         if options.shard.count > 1:
             log.info("shard %s is in %s: give all with --from", options.shard, files)
             continue
-        results[each.name] = _measured([files], folder, options, leakage, progress, encoder)
+        results[each.name] = _measured([files], folder, options, leakage, progress, encoder, each)
     return results
 
 
@@ -297,6 +297,7 @@ def _measured(
     leakage: Sequence[str],
     progress: Progress,
     encoder: Encoder | None = None,
+    data: Dataset | None = None,
 ) -> Result:
     """Figures of some predictions, written to a folder with the predictions themselves."""
     plain = replace(options, explanations=False, similarity=None)  # texts are of the model alone
@@ -305,7 +306,7 @@ def _measured(
         for name, beside in _beside(files, ROBUSTNESS).items()
     }
     baselines = {
-        name: _measured(beside, folder / BASELINES / name, plain, (), progress)
+        name: _measured(beside, folder / BASELINES / name, plain, (), progress, data=data)
         for name, beside in _beside(files, BASELINES).items()
     }
     result = _result(files, folder, options, progress, encoder)
@@ -317,7 +318,8 @@ def _measured(
     write_text(folder / "metrics.json", text + "\n")
     write_text(folder / "metrics.md", as_markdown(result))
     write_text(folder / "metrics.csv", as_csv({result.data: result}))
-    evaluation_page(result, folder / PREDICTIONS, leakage).write(folder / "index.html")
+    page = evaluation_page(result, folder / PREDICTIONS, leakage, data)
+    page.write(folder / "index.html")
     return result
 
 

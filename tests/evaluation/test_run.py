@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sida.data import export
 from sida.errors import ConfigError, DataError, InputError
 from sida.evaluation import Options, Shard, evaluate, judging
 from sida.evaluation.detecting import DetectorJudge
@@ -211,6 +212,21 @@ def test_a_run_of_other_weights_is_not_gone_on_with(
     detector.model = detector.model.model_copy(update={"digest": "1" * 64})
     with pytest.raises(ConfigError, match="whose model differ"):
         evaluate([labelled], evaluated, judge=lambda: DetectorJudge(detector), resume=True)
+
+
+def test_the_gallery_shows_pictures_that_lie_in_a_table(
+    labelled: Path, judge: DetectorJudge, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'sida[data]'")
+    export(labelled, tmp_path / "table", "parquet")
+    evaluate([tmp_path / "table"], tmp_path / "out", judge=lambda: judge, options=QUICK)
+    page = (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    assert page.count('<img src="data:image/jpeg;base64,') >= 4
+    assert "cannot be shown" not in page
+    lines = [tmp_path / "out/predictions.jsonl"]
+    evaluate([], tmp_path / "again", predictions=lines, options=QUICK)
+    page = (tmp_path / "again/index.html").read_text(encoding="utf-8")
+    assert "pictures cannot be shown: they were moved or changed, or are not at hand" in page
 
 
 @pytest.mark.slow
