@@ -330,6 +330,8 @@ def test_provenance_warnings_and_hostile_text_are_shown_as_text(page: Any, addre
         "measured": [
             {"name": "grid_offset", "value": None, "unit": "pixels", "meaning": "", "limits": "",
              "source": ""},
+            {"name": "tables", "value": {"exact_as": True, "sizes": [1, None]}, "unit": None,
+             "meaning": "", "limits": "", "source": ""},
             {"name": "quality", "value": 85, "unit": "%", "meaning": "of the JPEG", "limits": "…",
              "source": "tables"}
         ],
@@ -348,6 +350,7 @@ def test_provenance_warnings_and_hostile_text_are_shown_as_text(page: Any, addre
     assert shown.evaluate_all("all => all.map((each) => each.naturalWidth)") == [6]
     expect(page.locator("#measured tbody")).to_contain_text("85 %")
     expect(page.locator("#measured tbody")).to_contain_text("none found")
+    expect(page.locator("#measured tbody")).to_contain_text("exact as: yes; sizes: 1 | none")
     expect(page.locator("#contradictions")).to_have_text("two times differ")
     expect(page.locator("#warnings")).to_have_text(hostile)
     assert page.locator("img[src=x], article script").count() == 0

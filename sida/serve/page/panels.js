@@ -118,8 +118,7 @@ export function showProvenance(provenance) {
   list("contradictions", provenance.contradictions);
   table("declared", provenance.declared, (each) => [spaced(each.name), declaredValue(each), each.source, each.state]);
   table("measured", provenance.measured, (each) => [
-    spaced(each.name), each.value === null ? "none found" : [words(each.value), each.unit].filter(Boolean).join(" "),
-    each.meaning, each.limits,
+    spaced(each.name), ...(each.value === null ? ["none found", ""] : [measured(each), each.meaning]), each.limits,
   ]);
 }
 
@@ -169,4 +168,10 @@ function showFacts(verdict) {
 
 const number = (value) => make("td", value.toFixed(2), { className: "number" });
 const spaced = (name) => name.replaceAll("_", " ");
-const words = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+const measured = (each) => [words(each.value), each.unit].filter(Boolean).join(" ");
+function words(value) {
+  if (Array.isArray(value)) return value.map(words).join(" | ");
+  if (value === null || typeof value === "boolean") return { null: "none", true: "yes", false: "no" }[value];
+  if (typeof value !== "object") return String(value);
+  return Object.entries(value).map(([name, each]) => `${spaced(name)}: ${words(each)}`).join("; ");
+}
