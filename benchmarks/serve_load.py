@@ -1,11 +1,13 @@
 """`sida serve` under load, beside `detect_many` on the same pictures in the same run.
 
 python benchmarks/serve_load.py [--clients 64] [--requests 2000] [--overload 20] [--size 320x240]
+    [--replicas N]
 
-Starts a server on loopback. Clients post pictures one after another; each answer's sha256 must be
-its upload's. `detect_many` judges as many of the same pictures, half before and half after. Then
-four times as many clients as there are places post for some seconds: only 200 and 429 may come.
-Exits with 1 where one of these does not hold.
+Starts a server on loopback, with --replicas one of --engine ray, whose memory and processor's time
+are then those of its first process alone. Clients post pictures one after another; each answer's
+sha256 must be its upload's. `detect_many` judges as many of the same pictures, half before and half
+after. Then four times as many clients as there are places post for some seconds: only 200 and 429
+may come. Exits with 1 where one of these does not hold.
 """
 
 import argparse
@@ -49,10 +51,11 @@ class Server:
         command = [sys.executable, "-m", "sida", "serve", "--port", "0", *arguments]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
-        line = self.process.stderr.readline()
-        found = re.search(r"http://\S+:\d+", line)
-        if found is None:
-            sys.exit(line + self.process.stderr.read())
+        for line in self.process.stderr:
+            if found := re.search(r"http://\S+:\d+", line):
+                break
+        else:
+            sys.exit("the server does not start")
         self.address = found[0]
 
     def resident(self) -> float:
@@ -156,6 +159,7 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=64)
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--size", default="320x240")
+    parser.add_argument("--replicas", type=int)
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
     files = made(options.pictures, (width, height))
@@ -163,7 +167,8 @@ def main() -> None:
     many(detector, files, 8)
     half = options.requests // 2
     direct = many(detector, files, half)
-    server = Server("--places", str(options.places))
+    engine = () if options.replicas is None else ("--engine", "ray", "--replicas", options.replicas)
+    server = Server("--places", str(options.places), *map(str, engine))
     try:
         asyncio.run(load(server, files, 1, 8))
         start, before = time.perf_counter(), server.processor()
