@@ -366,7 +366,7 @@ def test_provenance_comes_with_the_verdict_where_it_is_asked_for(detector, files
 
 
 def test_provenance_that_cannot_be_looked_for_costs_no_verdict(detector, files, monkeypatch):
-    def fail(picture):
+    def fail(picture, trust):
         raise MemoryError
 
     monkeypatch.setattr("sida.detector.inspect", fail)

@@ -92,6 +92,8 @@ NOT_RUN = {
     ),
     "python benchmarks/folder.py --count 2000": "takes many minutes",
     "python benchmarks/serve_load.py --requests 2000": "takes minutes",
+    "python benchmarks/serve_load.py --requests 800 --overload 5 --replicas 1": "takes minutes",
+    "python benchmarks/serve_load.py --requests 800 --overload 5 --replicas 2": "takes minutes",
     "python benchmarks/hostile_uploads.py": "takes a minute",
     "sida evaluate $SIDA_SHARED/data/val --robustness --out evaluation": "takes half an hour",
     "torchrun --standalone --nproc_per_node=2 -m sida train tiny data=examples max_steps=2 \\\n"
