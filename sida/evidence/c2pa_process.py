@@ -19,6 +19,7 @@ from typing import Any
 SIDE = 128
 """Pixels of a thumbnail's longer side, as it is handed on."""
 PIXELS = 40_000_000
+"""Of all thumbnails together; what goes beyond is left out."""
 MOST = 50
 """Thumbnails."""
 
@@ -52,23 +53,25 @@ def _answer(data: bytes, trust: str | None) -> dict[str, object]:
 
 def _thumbnails(reader: Any, store: dict[str, Any]) -> Iterator[tuple[int, str]]:
     """Those of the active manifest's ingredients that can be read, made small and written anew."""
+    from PIL import Image
+
     manifest = store.get("manifests", {}).get(store.get("active_manifest"), {})
+    left = PIXELS
     for index, ingredient in enumerate(manifest.get("ingredients", [])[:MOST]):
         stream = io.BytesIO()
         try:
             reader.resource_to_stream(ingredient["thumbnail"]["identifier"], stream)
-            yield index, _small(stream)
+            image = Image.open(stream, formats=("JPEG", "PNG", "WEBP"))
+            left -= image.width * image.height
+            if left < 0:
+                return
+            yield index, _small(image)
         except Exception:  # it has none, or one that the library or Pillow falls over
             continue
 
 
-def _small(stream: io.BytesIO) -> str:
-    """The picture as a data URI. Raises many things where it is none, ValueError if too large."""
-    from PIL import Image
-
-    image = Image.open(stream, formats=("JPEG", "PNG", "WEBP"))
-    if image.width * image.height > PIXELS:
-        raise ValueError("too large")
+def _small(image: Any) -> str:
+    """A picture of Pillow as a data URI. Raises many things where it is broken."""
     image.thumbnail((SIDE, SIDE), reducing_gap=3)
     written = io.BytesIO()
     image.convert("RGB").save(written, "JPEG", quality=80)

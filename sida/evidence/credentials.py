@@ -1,6 +1,7 @@
 """Content credentials (C2PA): who signed what about a picture, and whether that still holds."""
 
 import json
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -53,8 +54,12 @@ def read_trust(file: str | Path) -> str:
         text = Path(file).read_text("ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--trust {str(file)!r} cannot be read: {error}") from error
-    if "-----BEGIN CERTIFICATE-----" not in text:
-        raise InputError(f"--trust {str(file)!r} holds no certificate, expected PEM")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError) as error:
+        raise InputError(
+            f"--trust {str(file)!r} holds no certificate, or a broken one, expected PEM"
+        ) from error
     return text
 
 

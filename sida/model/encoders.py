@@ -183,13 +183,12 @@ class Native(nn.Module):
             for part in zip(pixels.split(some), valid.split(some), strict=True)
         ]
         last, found, count, mean, squares = (torch.cat(each) for each in zip(*parts, strict=True))
-        weight, bias = self._comparison(*_over_pictures(count, mean, squares, owner))
-        seen = [
-            self._compared(*part)
-            for part in zip(
-                *(x.split(some) for x in (found, valid, weight[owner], bias[owner])), strict=True
-            )
-        ]
+        with torch.autocast(pixels.device.type, enabled=False):  # differences of large numbers
+            weight, bias = self._comparison(*_over_pictures(count, mean, squares, owner))
+            every = (found, valid, weight[owner], bias[owner])
+            seen = [
+                self._compared(*part) for part in zip(*(x.split(some) for x in every), strict=True)
+            ]
         compared, maps = (torch.cat(each) for each in zip(*seen, strict=True))
         inside = valid_mask(valid, last.shape[-2:], 16)
         pooled = self.pool(last, maps, inside, owner)
@@ -243,10 +242,12 @@ class Native(nn.Module):
         each level of noise, is from its mean over the whole picture, in standard deviations.
         Both are linear in what was found, so they are weighed in one product.
         """
-        own = {name: value.float() for name, value in self.compare.named_parameters()}
-        raw, apart = own["weight"][:, :, 0, 0].tensor_split([mean.shape[1] - Residuals.levels], 1)
+        kernel = self.compare.weight[:, :, 0, 0].float()
+        raw, apart = kernel.tensor_split([mean.shape[1] - Residuals.levels], 1)
         scaled = apart / deviation[:, None]
-        bias = own["bias"] - (scaled @ mean[..., None])[..., 0]
+        bias = -(scaled @ mean[..., None])[..., 0]
+        if self.compare.bias is not None:
+            bias = bias + self.compare.bias.float()
         return F.pad(raw, (0, Residuals.levels)) + scaled, bias
 
     def _compared(
@@ -254,8 +255,8 @@ class Native(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Of some windows (windows, found, h, w): features compared with those of their picture
         (windows, channels, h, w), and the noise with these at a fourth of the length."""
-        product = torch.baddbmm(bias[..., None].to(found), weight.to(found), found.flatten(2))
-        compared = F.gelu(product).unflatten(2, found.shape[-2:])
+        product = torch.baddbmm(bias[..., None], weight, found.flatten(2).float())
+        compared = F.gelu(product).to(found.dtype).unflatten(2, found.shape[-2:])
         compared = compared * valid_mask(valid, found.shape[-2:], 4)
         noise = found[:, -Residuals.levels :]
         return compared, F.avg_pool2d(torch.cat([noise, compared], dim=1), 4)

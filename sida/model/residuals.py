@@ -99,14 +99,15 @@ def _mean_around(
         inside: the shares of rows (windows, h) and of columns (windows, w) that are inside.
     """
     around = [_band(length, side, x) for length in x.shape[-2:]]
-    rows, columns = (share @ band for share, band in zip(inside, around, strict=True))
+    with torch.autocast(x.device.type, enabled=False):  # products would leave float16's range
+        rows, columns = (share @ band for share, band in zip(inside, around, strict=True))
+        sums = around[0] @ x @ around[1]
     share = (rows[:, :, None] * columns[:, None, :]).clamp_min(0.01)
-    sums = around[0] @ x @ around[1]
     return sums / share.reshape(len(x), *(1,) * (x.ndim - 3), *share.shape[1:])
 
 
 def _band(length: int, side: int, like: torch.Tensor) -> torch.Tensor:
-    """A matrix (length, length): of a product with it each is a mean over `side` positions."""
+    """(length, length); multiplied with it, each position becomes the mean over `side` of them."""
     place = torch.arange(length, device=like.device)
     return ((place - place[:, None]).abs() <= side // 2).to(like) / side
 

@@ -61,7 +61,9 @@ def _declared(found: Sequence[Declared], personal: bool) -> Iterator[Element]:
         yield Heading("Declared")
         yield Table(("field", "value", "state", "stands in"), rows, _cut(len(told)), ROWS)
     if thumbs := [Thumb(uri, shortened(title)) for _, (_, few) in apart for title, uri in few]:
-        yield Gallery(thumbs, "What the credentials show of the pictures that it was made of.")
+        yield Gallery(
+            thumbs[:ROWS], "What the credentials show of the pictures that it was made of."
+        )
     if hidden := [one.name for one in found if not personal and is_personal(one.name)]:
         yield Text(f"Left out, as it can lead to a person or a place: {_listed(hidden)}.")
 

@@ -61,7 +61,8 @@ def test_control_characters_cannot_steer_a_terminal(sida: Run, elsewhere: Path) 
 def test_trusted_issuers_are_named_in_a_file(sida: Run, files: Path) -> None:
     assert "issuer not trusted" in sida("inspect", "signed.jpg").stdout
     assert "signed, valid" in sida("inspect", "signed.jpg", "--trust", "trusted.pem").stdout
-    for name in ("missing.pem", "broken.jpg"):
+    Path("cut.pem").write_text(signing.trusted()[:200])
+    for name in ("missing.pem", "broken.jpg", "cut.pem"):
         result = sida("inspect", "signed.jpg", "--trust", name)
         assert result.exit_code == 2
         assert f"--trust '{name}'" in result.stderr

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from tests.evidence import signing
+
 Run = Callable[..., Result]
 
 
@@ -81,7 +83,7 @@ def test_provenance_is_asked_for(sida: Run, pictures: Path, detector: Any) -> No
     asked = []
     detector.before = lambda request: asked.append((request.explain, request.provenance))
     trust = ("--trust", "trusted.pem")
-    Path("trusted.pem").write_text("-----BEGIN CERTIFICATE-----")
+    Path("trusted.pem").write_text(signing.trusted())
     sida("report", "real.jpg", "--out", "a.html", "--provenance", *trust, "--no-explain")
     assert asked == [(False, True)]
-    assert detector.trust == "-----BEGIN CERTIFICATE-----"
+    assert detector.trust == signing.trusted()

@@ -1,5 +1,6 @@
 """The native encoder's comparison with the whole picture, against its definition."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -36,3 +37,19 @@ def inside(maps: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     """What of (channels, h / 4, w / 4) has content."""
     height, width = ((valid + 3) // 4).tolist()
     return maps[:, :height, :width]
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_stays_finite_and_near(kind: torch.dtype) -> None:
+    """Black on white, whose squares leave float16, and a flat part, whose deviation is next to none."""
+    torch.manual_seed(0)
+    native = Native(tiny())
+    pixels = torch.ones(4, 3, 64, 64)
+    pixels[:, :, :32].bernoulli_(0.5).mul_(2).sub_(1)
+    inputs = Inputs(Windows(pixels, VALID, OWNER), None)
+    with torch.inference_mode():
+        exact = native.tokens(inputs)[1].compared
+        with torch.autocast("cpu", kind):
+            tokens, state = native.tokens(inputs)
+    assert tokens.isfinite().all()
+    assert (state.compared.float() - exact).square().mean().sqrt() < 0.1 * exact.std()

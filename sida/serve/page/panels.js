@@ -128,7 +128,7 @@ function declaredValue(each) {
   const cell = make("div");
   cell.append(...each.value.map(({ thumbnail, ...said }) => {
     const entry = make("p", words(said));
-    if (thumbnail) entry.prepend(make("img", "", { src: thumbnail, alt: `Thumbnail of ${said.title ?? "an ingredient"}` }));
+    if (String(thumbnail).startsWith("data:image/jpeg;base64,")) entry.prepend(make("img", "", { src: thumbnail, alt: `Thumbnail of ${said.title ?? "an ingredient"}` }));
     return entry;
   }));
   return cell;
