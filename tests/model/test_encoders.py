@@ -41,7 +41,7 @@ def inside(maps: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
 def test_half_precision_stays_finite_and_near(kind: torch.dtype) -> None:
-    """Black on white, whose squares leave float16, and a flat part, whose deviation is next to none."""
+    """Black on white, whose squares leave float16, beside a flat part."""
     torch.manual_seed(0)
     native = Native(tiny())
     pixels = torch.ones(4, 3, 64, 64)
