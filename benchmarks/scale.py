@@ -127,8 +127,10 @@ def with_ray(folder: str, limit: int | None, workers: int, out: Path) -> dict[st
         nonlocal end
         end, watch.done = time.time(), done
 
-    judged = detect([folder], out, limit=limit, workers=workers, progress=note)
-    watch.end()
+    try:
+        judged = detect([folder], out, limit=limit, workers=workers, progress=note)
+    finally:
+        watch.end()
     return {
         "seconds_to_start": watch.ready - begun,
         "pictures_a_second": judged.pictures / (end - watch.ready),

@@ -51,11 +51,13 @@ class Server:
         command = [sys.executable, "-m", "sida", "serve", "--port", "0", *arguments]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
+        said = ""
         for line in self.process.stderr:
+            said += line
             if found := re.search(r"http://\S+:\d+", line):
                 break
         else:
-            sys.exit("the server does not start")
+            sys.exit(said)
         self.address = found[0]
 
     def resident(self) -> float:

@@ -112,8 +112,8 @@ def detect(
     identity = {
         "model": model if random_weights is None else f"random {random_weights}",
         "digest": digest,
-        "inputs": given,
-        "from_list": from_list and str(from_list),
+        "inputs": [_absolute(each) for each in given],
+        "from_list": from_list and _absolute(str(from_list)),
         "recursive": recursive,
         "limit": limit,
         "sample": sample,
@@ -139,6 +139,11 @@ def detect(
         counts = _judge_missing(job, begun, shard, (address, workers), progress)
     failed = counts.pop(FAILED, 0)
     return Judged(store.out, counts, failed)
+
+
+def _absolute(path: str) -> str:
+    """The same relative path means other pictures in another folder."""
+    return path if "://" in path else os.path.abspath(path)
 
 
 def _check(limit: int | None, sample: float | None, workers: int | None) -> None:

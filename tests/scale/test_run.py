@@ -131,6 +131,18 @@ def test_another_run_is_not_written_into(no_ray: None, pictures: Path, tmp_path:
     assert (tmp_path / "out/run.json").read_bytes() == before
 
 
+def test_the_same_name_in_another_folder_is_another_run(
+    no_ray: None, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pictures.parent)
+    begin([pictures.name], tmp_path / "out")
+    begin([pictures], tmp_path / "out")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match=r"begun as another run: inputs="):
+        detect([pictures.name], tmp_path / "out")
+
+
 def test_the_plan_stays_whatever_comes_into_the_folder(
     no_ray: None, pictures: Path, tmp_path: Path
 ) -> None:
