@@ -33,7 +33,7 @@ from sida.detector import Detector
 from sida.evaluation.metrics import ece, equal_mass_bins
 from sida.model import presets
 from sida.model.calibration import Calibration
-from sida.model.encoders import Pool
+from sida.model.native import Pool
 from sida.model.residuals import Residuals
 from sida.train import train
 from sida.train.calibrate import fit_scaling

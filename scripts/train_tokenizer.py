@@ -16,14 +16,13 @@ from pathlib import Path
 
 import sentencepiece
 
-import sida
+from sida.assets import TOKENIZER
 from sida.evidence.wording import sentences
 from sida.model import prompt
 from sida.model.tokenizer import MARKERS, SPECIAL, Tokenizer
 from sida.verdict import LABELS
 
 PIECES = 1000
-EMBEDDED = Path(sida.__file__).parent / "assets" / "tiny"
 LONGEST = 4000
 """Characters; sentencepiece leaves out longer sentences without a word."""
 
@@ -71,7 +70,7 @@ def train() -> Tokenizer:
 def main() -> None:
     """Train, write, and say how long the fixed prompt is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=EMBEDDED)
+    parser.add_argument("folder", nargs="?", type=Path, default=TOKENIZER)
     folder = parser.parse_args().folder
     tokenizer = train()
     tokenizer.save(folder)

@@ -1,7 +1,7 @@
 """Is this picture real, fully synthetic or tampered; where; and why.
 
     from sida import Detector
-    detector = Detector.load("tiny")
+    detector = Detector.load()
     verdict = detector.detect("photo.jpg", explain=True)
 
 The names below are loaded when they are first used, so `import sida` costs nothing.

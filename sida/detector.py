@@ -1,6 +1,6 @@
 """`Detector`: load a model, judge pictures. Read from top to bottom, this is the way of a picture.
 
-detector = Detector.load("tiny")
+detector = Detector.load()
 verdict = detector.detect("photo.jpg", explain=True)
 for verdict in detector.detect_many(paths): ...
 for piece in detector.chat("photo.jpg").ask("Is the light right?"): ...
@@ -16,15 +16,17 @@ import numpy as np
 import torch
 from PIL import Image
 
+from sida.assets import DEFAULT_MODEL
 from sida.errors import ConfigError, PictureError
 from sida.evidence.cues import Cue, measure
 from sida.evidence.provenance import inspect
-from sida.evidence.wording import claims, facts_text, parse
+from sida.evidence.wording import claims, facts_of, facts_text, parse, window_facts
 from sida.image.ahead import read_or_error, work_ahead
+from sida.image.geometry import position_of
 from sida.image.read import MAX_PIXELS, Picture
 from sida.inference.conversation import Conversation
 from sida.inference.device import out_of_memory, resolve
-from sida.inference.engine import Begun, Engine, Judged, Text, WantsMask
+from sida.inference.engine import Begun, Engine, Judged, Text, WantsMask, WindowLogits
 from sida.inference.memory import (
     fitting_batch,
     give_back,
@@ -40,6 +42,7 @@ from sida.model.processor import Seen
 from sida.verdict import (
     LABELS,
     Declared,
+    Evidence,
     Explanation,
     Failure,
     Localization,
@@ -47,6 +50,7 @@ from sida.verdict import (
     Probabilities,
     Provenance,
     Verdict,
+    WindowEvidence,
     regions_from_mask,
 )
 
@@ -66,12 +70,14 @@ class Request:
         explain: whether the model shall write why.
         provenance: whether what the file says of itself and what it shows is added; needs the
             extra `provenance`.
+        evidence: whether the verdict says and can draw how parts of the picture spoke for it.
     """
 
     picture: Source
     masks: MaskWish = "tampered"
     explain: bool = False
     provenance: bool = False
+    evidence: bool = False
 
 
 TIDIED = 32
@@ -127,7 +133,7 @@ class Detector:
     @classmethod
     def load(
         cls,
-        name: str | Path = "tiny",
+        name: str | Path = DEFAULT_MODEL,
         device: str = "auto",
         dtype: str = "auto",
         quantize: str | None = None,
@@ -136,7 +142,7 @@ class Detector:
         """Load a model by name, from a folder (ours or the published layout) or from a hub.
 
         Args:
-            name: `tiny`, `sida-7b`, …; a folder; or a hub name such as `saberzl/SIDA-7B`.
+            name: `small`, `sida-7b`, …; a folder; or a hub name such as `saberzl/SIDA-7B`.
             device: `auto`, `cpu`, `cuda`, `cuda:1`, …
             dtype: `auto` (float32 on the CPU, bfloat16 elsewhere) or the name of one.
             quantize: `int8`, `int4` or `fp8` for the layers of the language model; needs torchao.
@@ -209,13 +215,14 @@ class Detector:
         masks: MaskWish = "tampered",
         explain: bool = False,
         provenance: bool = False,
+        evidence: bool = False,
     ) -> Verdict:
-        """Judge one picture.
+        """Judge one picture; the arguments are those of `Request`.
 
         Raises:
             PictureError: it cannot be read or judged; its text says why.
         """
-        (result,) = self.run([Request(picture, masks, explain, provenance)])
+        (result,) = self.run([Request(picture, masks, explain, provenance, evidence)])
         return _or_raise(result)
 
     def detect_many(
@@ -224,9 +231,12 @@ class Detector:
         masks: MaskWish = "tampered",
         explain: bool = False,
         provenance: bool = False,
+        evidence: bool = False,
     ) -> Iterator[Verdict | Failure]:
         """Judge pictures as they come, in their order; one that cannot be read yields a Failure."""
-        return self.run(Request(picture, masks, explain, provenance) for picture in pictures)
+        return self.run(
+            Request(picture, masks, explain, provenance, evidence) for picture in pictures
+        )
 
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
         """Judge requests in their order, in micro-batches (`micro_batches`), reading ahead."""
@@ -297,6 +307,7 @@ class Detector:
             [each.seen for each in asked],
             [self._needs_mask(each.request) for each in asked],
             [each.request.explain for each in asked],
+            [each.request.explain or each.request.evidence for each in asked],
         )
         explained = {
             i: self._draft(asked[i], each)
@@ -339,15 +350,67 @@ class Detector:
         probabilities = self.calibration.probabilities(judged.class_logits)
         label = LABELS[int(probabilities.argmax())]
         found = None if judged.mask_logits is None else self._localize(judged.mask_logits)
+        evidence = None
+        if judged.evidence is not None:
+            evidence = self._weighed(judged.evidence, picture)
         begun = None
         cues: tuple[Cue, ...] = ()
         if judged.past is not None:
             mask = None if found is None else found.mask
             cues = measure(picture.pixels, mask) if mask is not None and label == "tampered" else ()
-            begun = Begun(judged.past, label, facts_text(label, mask, cues))
+            weighed = () if evidence is None else evidence.windows
+            facts = facts_of(
+                label,
+                mask,
+                cues,
+                windows=window_facts(
+                    label, [(w.position, w.probabilities[label]) for w in weighed]
+                ),
+                # A model that does not weigh windows was not taught to say so.
+                unsure=evidence is not None and self.calibration.inconclusive(probabilities),
+            )
+            begun = Begun(judged.past, label, facts_text(facts))
         if not _wants_mask(request.masks, label):
             found = None
-        return _Draft(request, picture, probabilities, label, found, begun, cues)
+        evidence_map = None
+        if evidence is not None and request.evidence:
+            evidence_map = self._evidence_map(judged.evidence, picture)
+        return _Draft(
+            request, picture, probabilities, label, found, begun, cues, evidence, evidence_map
+        )
+
+    def _weighed(self, logits: WindowLogits, picture: Picture) -> Evidence:
+        """What the verdict would be, were all of the picture like one of its windows."""
+        height, width = picture.pixels.shape[:2]
+        rows = self.calibration.probabilities(logits.windows)
+        return Evidence(
+            windows=tuple(
+                WindowEvidence(
+                    box=box,
+                    position=position_of(box, width, height),
+                    probabilities=_probabilities(row),
+                )
+                for box, row in zip(logits.boxes, rows, strict=True)
+            )
+        )
+
+    def _evidence_map(self, logits: WindowLogits | None, picture: Picture) -> np.ndarray:
+        """(height, width) float32: how far each place looks generated.
+
+        Where windows were looked at it is theirs, elsewhere that of the picture as a whole.
+        """
+        assert logits is not None
+        height, width = picture.pixels.shape[:2]
+        generated = LABELS.index("full_synthetic")
+        whole = self.calibration.probabilities(logits.whole)[..., generated]
+        drawn = _stretched(whole, (height, width))
+        sums, counts = np.zeros_like(drawn), np.zeros_like(drawn)
+        for box, patches in zip(logits.boxes, logits.patches, strict=True):
+            left, top, right, bottom = box
+            values = self.calibration.probabilities(patches)[..., generated]
+            sums[top:bottom, left:right] += _stretched(values, (bottom - top, right - left))
+            counts[top:bottom, left:right] += 1
+        return np.where(counts > 0, sums / np.maximum(counts, 1), drawn)
 
     def _verdict(
         self,
@@ -358,6 +421,8 @@ class Detector:
     ) -> Verdict:
         picture, found = draft.picture, draft.found
         warnings = list(picture.warnings)
+        if draft.request.evidence and draft.evidence is None:
+            warnings.append(f"{self.model.name} does not weigh windows: no evidence can be drawn.")
         if draft.request.explain and written is None:
             warnings.append(
                 f"{self.model.name} was not trained to explain: use a description model."
@@ -369,13 +434,12 @@ class Detector:
             height=picture.height,
             format=picture.format,
             label=draft.label,
-            probabilities=Probabilities(
-                **dict(zip(LABELS, map(float, draft.probabilities), strict=True))
-            ),
+            probabilities=_probabilities(draft.probabilities),
             calibrated=self.calibration.fitted,
             inconclusive=self.calibration.inconclusive(draft.probabilities),
             localization=None if found is None else found.localization,
             explanation=None if written is None else _explanation(written, draft.cues),
+            evidence=draft.evidence if draft.request.evidence or draft.request.explain else None,
             provenance=provenance,
             model=self.model,
             warnings=tuple(warnings),
@@ -384,6 +448,7 @@ class Detector:
         return verdict.with_arrays(
             mask=None if found is None else found.mask,
             probability_map=None if found is None else found.probability_map,
+            evidence_map=draft.evidence_map,
             picture=picture,
         )
 
@@ -420,6 +485,18 @@ class _Draft(NamedTuple):
     found: _Found | None
     begun: Begun | None
     cues: tuple[Cue, ...]
+    evidence: Evidence | None
+    evidence_map: np.ndarray | None
+
+
+def _probabilities(row: np.ndarray) -> Probabilities:
+    return Probabilities(**dict(zip(LABELS, map(float, row), strict=True)))
+
+
+def _stretched(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Values (h, w) bilinear at another (height, width), float32."""
+    image = Image.fromarray(values.astype(np.float32))
+    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def _explanation(written: Text, cues: Sequence[Cue]) -> Explanation:

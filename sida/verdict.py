@@ -26,13 +26,14 @@ from pydantic import (
 from sida.errors import FailureCode, InputError
 from sida.image.components import components
 from sida.image.geometry import Box, Position, position_of
-from sida.image.overlay import overlay, save_png
+from sida.image.overlay import heat_map, outlined, overlay, save_png, side_by_side
 from sida.image.read import read_mask, read_picture
 
 __all__ = [
     "LABELS",
     "Claim",
     "Declared",
+    "Evidence",
     "Explanation",
     "Failure",
     "Inconsistencies",
@@ -45,6 +46,7 @@ __all__ = [
     "Provenance",
     "Region",
     "Verdict",
+    "WindowEvidence",
     "parse_line",
     "regions_from_mask",
 ]
@@ -103,6 +105,21 @@ class Localization(_Part):
     threshold: Fraction
     file: str | None = None
     regions: tuple[Region, ...] = ()
+
+
+class WindowEvidence(_Part):
+    """A window of the picture, and what the verdict would be, were all of it like this window."""
+
+    box: Box
+    position: Position
+    probabilities: Probabilities
+
+
+class Evidence(_Part):
+    """How parts of the picture spoke for the verdict; `file` is where it was drawn, if it was."""
+
+    windows: tuple[WindowEvidence, ...]
+    file: str | None = None
 
 
 class Claim(_Part):
@@ -199,7 +216,8 @@ class Failure(_Part):
 class Verdict(_Part):
     """What a user gets for one picture: label, probabilities, where it was altered, and why.
 
-    `mask` and `probability_map` are arrays in the original's pixels and no part of the JSON.
+    `mask`, `probability_map` and `evidence_map` are arrays in the original's pixels and no part of
+    the JSON.
     Raises pydantic's `ValidationError` (a `ValueError`) where probabilities do not sum to 1 within
     1e-6, the label is not the largest of them, or a box leaves the picture.
     """
@@ -216,6 +234,7 @@ class Verdict(_Part):
     inconclusive: bool = False
     localization: Localization | None = Field(None, alias="mask")
     explanation: Explanation | None = None
+    evidence: Evidence | None = None
     provenance: Annotated[Provenance | None, BeforeValidator(_from_text)] = None
     model: ModelInfo
     warnings: tuple[str, ...] = ()
@@ -223,6 +242,7 @@ class Verdict(_Part):
 
     _mask: NDArray[np.bool_] | None = PrivateAttr(None)
     _probability_map: NDArray[np.float32] | None = PrivateAttr(None)
+    _evidence_map: NDArray[np.float32] | None = PrivateAttr(None)
     _picture: Any = PrivateAttr(None)
     _folder: Path = PrivateAttr(Path())
 
@@ -238,12 +258,13 @@ class Verdict(_Part):
 
     @model_validator(mode="after")
     def _boxes_inside(self) -> Self:
-        for region in self.localization.regions if self.localization else ():
-            left, top, right, bottom = region.box
+        boxes = [region.box for region in self.localization.regions] if self.localization else []
+        boxes += [window.box for window in self.evidence.windows] if self.evidence else []
+        for left, top, right, bottom in boxes:
             if not (0 <= left < right <= self.width and 0 <= top < bottom <= self.height):
                 raise ValueError(
-                    f"box {list(region.box)} is not inside the picture of width {self.width} and "
-                    f"height {self.height}, expected [left, top, right, bottom]"
+                    f"box {[left, top, right, bottom]} is not inside the picture of width "
+                    f"{self.width} and height {self.height}, expected [left, top, right, bottom]"
                 )
         return self
 
@@ -258,13 +279,15 @@ class Verdict(_Part):
         *,
         mask: NDArray[np.bool_] | None = None,
         probability_map: NDArray[np.float32] | None = None,
+        evidence_map: NDArray[np.float32] | None = None,
         picture: Any = None,
     ) -> Self:
         """A copy that also holds arrays (height, width) and what the picture was read from.
 
         `picture` is a path, bytes, an array or a Pillow image; `save_overlay` reads it again.
         """
-        for name, array in (("mask", mask), ("probability_map", probability_map)):
+        named = {"mask": mask, "probability_map": probability_map, "evidence_map": evidence_map}
+        for name, array in named.items():
             if array is not None and array.shape != (self.height, self.width):
                 size = (self.height, self.width)
                 raise ValueError(f"{name} is {array.shape}, expected (height, width) = {size}")
@@ -272,6 +295,8 @@ class Verdict(_Part):
         copy._mask = None if mask is None else _read_only(mask.astype(bool, copy=False))
         if probability_map is not None:
             copy._probability_map = _read_only(probability_map.astype(np.float32, copy=False))
+        if evidence_map is not None:
+            copy._evidence_map = _read_only(evidence_map.astype(np.float32, copy=False))
         copy._picture = picture
         return copy
 
@@ -281,6 +306,18 @@ class Verdict(_Part):
             raise ValueError("this verdict has no mask, so no file can hold it")
         named = self.localization.model_copy(update={"file": file})
         return self.model_copy(update={"localization": named})
+
+    def with_evidence_file(self, file: str) -> Self:
+        """A copy whose JSON names `file` as the drawing of its evidence; arrays are kept."""
+        if self.evidence is None:
+            raise ValueError("this verdict has no evidence, so no file can hold it")
+        named = self.evidence.model_copy(update={"file": file})
+        return self.model_copy(update={"evidence": named})
+
+    @property
+    def evidence_map(self) -> NDArray[np.float32] | None:
+        """(height, width) float32 in 0-1, high = looks generated; None where not asked for."""
+        return self._evidence_map
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
@@ -303,13 +340,35 @@ class Verdict(_Part):
     def save_overlay(self, path: str | Path) -> None:
         """Write the picture with its mask drawn over it. InputError where there is no mask."""
         mask = self._needed_mask("draw")
+        save_png(path, overlay(self._pixels(), mask))
+
+    def save_evidence(self, path: str | Path) -> None:
+        """Write a sheet: the picture with its windows, and where it looks generated and altered.
+
+        Raises InputError where no evidence was asked for, or the model gives none.
+        """
+        if self.evidence is None or self._evidence_map is None:
+            raise InputError(
+                "there is no evidence to draw: ask for it with evidence=True, of a model that "
+                "weighs windows, as small does"
+            )
+        pixels = self._pixels()
+        boxes = [window.box for window in self.evidence.windows]
+        texts = [f"{w.probabilities.full_synthetic:.2f}" for w in self.evidence.windows]
+        panels = [("windows", outlined(pixels, boxes, texts))]
+        panels.append(("looks generated", heat_map(pixels, self._evidence_map)))
+        if self._probability_map is not None:
+            panels.append(("looks altered", heat_map(pixels, self._probability_map)))
+        save_png(path, side_by_side(panels))
+
+    def _pixels(self) -> NDArray[np.uint8]:
         source = self.image if self._picture is None else self._picture
         if source is None:
             raise InputError(
                 "the verdict does not know its picture: it was read back from JSON and names no "
-                "file; detect the picture again and save the overlay from that verdict"
+                "file; detect the picture again and save the drawing from that verdict"
             )
-        save_png(path, overlay(read_picture(source).pixels, mask))
+        return read_picture(source).pixels
 
     def _needed_mask(self, verb: str) -> NDArray[np.bool_]:
         mask = self.mask

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sida.assets import EMBEDDED
+from sida.assets import TOKENIZER
 from sida.detector import Detector
 from sida.model import Sida, SidaConfig, SidaProcessor
 from sida.model.calibration import Calibration
@@ -33,7 +33,7 @@ def small_detector(batch_size: int = 3, calibration: Calibration | None = None) 
     model = Sida(config)
     for parameter in model.parameters():
         parameter.data += 0.05 * torch.randn(parameter.shape)
-    processor = SidaProcessor(config, Tokenizer.load(EMBEDDED))
+    processor = SidaProcessor(config, Tokenizer.load(TOKENIZER))
     loaded = Loaded(model, processor, calibration or Calibration(), "small", "1", "0" * 64)
     return Detector(loaded, batch_size)
 

@@ -19,7 +19,7 @@ from sida.verdict import LABELS, Failure, Verdict, parse_line
 from tests.model.conftest import small_published
 from tests.small import small_detector
 
-ALWAYS_TAMPERED = Calibration(bias=(0.0, 0.0, 100.0), digest="x", unsure_below=0.2)
+ALWAYS_TAMPERED = Calibration(bias=(0.0, 0.0, 100.0), digest="x", unsure_below=(0.2,) * 3)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_a_calibration_shows_in_the_verdict(files):
     assert (plain.calibrated, plain.inconclusive) == (False, False)
     sure = small_detector(calibration=ALWAYS_TAMPERED).detect(files[0])
     assert (sure.calibrated, sure.inconclusive) == (True, False)
-    unsure = Calibration(scale=(0.0, 0.0, 0.0), digest="x", unsure_below=0.5)
+    unsure = Calibration(scale=(0.0, 0.0, 0.0), digest="x", unsure_below=(0.5,) * 3)
     assert small_detector(calibration=unsure).detect(files[0]).inconclusive
 
 

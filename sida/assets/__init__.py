@@ -1,11 +1,16 @@
-"""The model that comes with the package, and where the other ones with a name come from."""
+"""The models that come with the package, and where the other ones with a name come from."""
 
 from pathlib import Path
 
-__all__ = ["EMBEDDED", "HUB_NAMES"]
+__all__ = ["DEFAULT_MODEL", "EMBEDDED", "HUB_NAMES", "TOKENIZER"]
 
-EMBEDDED = Path(__file__).parent / "tiny"
-"""Folder of the embedded model, whose name is that of the folder."""
+_FOLDER = Path(__file__).parent
+
+EMBEDDED = {name: _FOLDER / name for name in ("small", "tiny")}
+"""Name -> folder of an embedded model; `tiny` is the size for tests and examples of training."""
+DEFAULT_MODEL = "small"
+TOKENIZER = EMBEDDED["tiny"]
+"""Folder of the tokenizer that the presets `small` and `tiny` share."""
 
 HUB_NAMES = {
     "sida-7b": "saberzl/SIDA-7B",

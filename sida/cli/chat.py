@@ -47,7 +47,7 @@ def chat(
     """Ask about a picture. A line is a question or a command; /help lists the commands.
 
     Lines may come from a pipe. The verdict comes from a fixed question, and no conversation can
-    change it. The model tiny explains but does not converse.
+    change it. The model small explains but does not converse.
 
     Exit status: 0 all was answered, 1 a line that came from a pipe could not be, 2 the
     picture or the model cannot be had.

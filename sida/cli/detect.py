@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from sida.assets import DEFAULT_MODEL
 from sida.cli.edge import REACHED, say
 from sida.cli.options import (
     Address,
@@ -62,6 +63,10 @@ def detect(
     ] = None,
     overlays: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write pictures with their mask over them.")
+    ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write drawings of what spoke for each verdict."),
     ] = None,
     mask_for: Annotated[
         MaskFor, typer.Option(help="Which pictures get a mask, by their verdict.")
@@ -128,8 +133,9 @@ def detect(
     far |= {"limit": limit, "sample": sample, "shard": shard}
     if engine is not None:
         near: dict[str, Any] = {"json": json, "masks": masks, "overlays": overlays}
+        near["evidence"] = evidence
         refuse(near, "is not for --engine ray")
-        how: dict[str, Any] = {"model": model or "tiny", "random_weights": random_weights}
+        how: dict[str, Any] = {"model": model or DEFAULT_MODEL, "random_weights": random_weights}
         how |= {"device": device, "dtype": dtype, "quantize": quantize, "explain": explain}
         how |= {"batch_size": batch_size or "auto", "recursive": recursive, "masks": mask_for}
         how |= {"provenance": provenance, "trust": trusted}
@@ -137,14 +143,15 @@ def detect(
         raise typer.Exit(status)
     refuse(far, "needs --engine ray")
     inputs = inputs_of(paths or [], recursive, from_list)
-    outputs = Outputs(inputs, json, masks, overlays)
+    outputs = Outputs(inputs, json, masks, overlays, evidence)
     tally = _Tally(watched)
     with outputs.open() as emit, progress_bar("Judging") as show:
         show(0, len(inputs))
         detector = load(model, random_weights, (device, dtype, quantize, batch_size or "auto"))
         detector.trust = trusted
         try:
-            for given, result in _judge(detector, inputs, (mask_for, explain, provenance)):
+            wanted = (mask_for, explain, provenance, evidence is not None)
+            for given, result in _judge(detector, inputs, wanted):
                 tally.count(result)
                 ctx.meta[REACHED] = tally.status or 1
                 tally.undrawn += not emit(given, result)
@@ -224,7 +231,7 @@ def load(model: str | None, random_weights: str | None, how: tuple[Any, ...]) ->
 
     if random_weights is not None:
         return Detector.random(random_weights, *how)
-    return Detector.load(model or "tiny", *how)
+    return Detector.load(model or DEFAULT_MODEL, *how)
 
 
 def trusted_by(file: Path | None, provenance: bool) -> str | None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from sida.assets import DEFAULT_MODEL
 from sida.cli.edge import REACHED, messages, say
 from sida.cli.options import Address, BatchSize, Device, Dtype, Engine, ModelName, Workers
 from sida.cli.progress import progress_bars
@@ -148,7 +149,7 @@ def evaluate(
         if engine is not None:
             from sida.scale import evaluate as run_with_ray
 
-            how |= {"model": model or "tiny", "device": device, "dtype": dtype}
+            how |= {"model": model or DEFAULT_MODEL, "device": device, "dtype": dtype}
             how |= {"batch_size": batch_size or "auto", "address": address, "workers": workers}
             results = run_with_ray(data or [], out, **how)
         else:
@@ -161,7 +162,7 @@ def evaluate(
 def _detector(model: str | None, device: str, dtype: str, batch_size: int | None) -> "Detector":
     from sida.detector import Detector
 
-    return Detector.load(model or "tiny", device, dtype, None, batch_size or "auto")
+    return Detector.load(model or DEFAULT_MODEL, device, dtype, None, batch_size or "auto")
 
 
 def _labels(given: list[str]) -> tuple[str | None, dict[str, str]]:

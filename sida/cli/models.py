@@ -64,17 +64,18 @@ def _rows() -> list[dict[str, str | int | None]]:
 
     rows: list[dict[str, str | int | None]] = [
         {
-            "name": "tiny",
+            "name": name,
             "weights": "embedded",
-            "parameters": _count(EMBEDDED),
+            "parameters": _count(folder),
             "gives": EXPLAINS,
-            "folder": str(EMBEDDED),
+            "folder": str(folder),
         }
+        for name, folder in EMBEDDED.items()
     ]
     for name, hub in HUB_NAMES.items():
-        facts, folder = PUBLISHED[name], _folder(hub)
-        place = None if folder is None else str(folder)
-        rows.append({"name": name, "weights": hub, **facts._asdict(), "folder": place})
+        facts, cached = PUBLISHED[name], _folder(hub)
+        path = None if cached is None else str(cached)
+        rows.append({"name": name, "weights": hub, **facts._asdict(), "folder": path})
     return rows
 
 

@@ -26,7 +26,7 @@ DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 ModelName = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="A name of `sida models` (tiny if left out), a folder, or a hub name."
+        metavar="NAME", help="A name of `sida models` (small if left out), a folder, or a hub name."
     ),
 ]
 RandomWeights = Annotated[

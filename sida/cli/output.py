@@ -20,7 +20,7 @@ Emit = Callable[[Input, Verdict | Failure], bool]
 
 
 class Outputs:
-    """`json` is a file, or `-` for standard output; `masks` and `overlays` are folders."""
+    """`json` is a file, or `-` for standard output; the others are folders."""
 
     def __init__(
         self,
@@ -28,10 +28,12 @@ class Outputs:
         json: str | None = None,
         masks: Path | None = None,
         overlays: Path | None = None,
+        evidence: Path | None = None,
     ) -> None:
         self.json = json
         self._masks = places(masks, "--masks", inputs, "_mask.png")
         self._overlays = places(overlays, "--overlays", inputs, "_overlay.png")
+        self._evidence = places(evidence, "--evidence", inputs, "_evidence.png")
         self._rows: list[Row] = []
         self._origins: list[str] = []
 
@@ -42,7 +44,7 @@ class Outputs:
 
             def emit(given: Input, result: Verdict | Failure) -> bool:
                 drawn = True
-                if isinstance(result, Verdict) and result.mask is not None:
+                if isinstance(result, Verdict):
                     result, drawn = self._draw(given, result)
                 write_line(result.model_dump_json())
                 if self.json != "-":
@@ -59,18 +61,26 @@ class Outputs:
         return None if self.json == "-" else render(self._rows) + "".join(self._origins)
 
     def _draw(self, given: Input, verdict: Verdict) -> tuple[Verdict, bool]:
-        """Write mask and overlay, and note the mask's file in the verdict.
+        """Write mask, overlay and evidence, and note the files in the verdict.
 
         What cannot be drawn or written is said in a line, and costs nothing but itself.
         """
         drawn = True
-        if given in self._overlays:
+        masked = verdict.mask is not None
+        if masked and given in self._overlays:
             drawn = write_or_say(given, "overlay", verdict.save_overlay, self._overlays[given])
-        if given in self._masks:
-            place = self._masks[given]
-            if not write_or_say(given, "mask", verdict.save_mask, place):
-                return verdict, False
-            verdict = verdict.with_mask_file(place.as_posix())
+        if masked and given in self._masks:
+            path = self._masks[given]
+            if write_or_say(given, "mask", verdict.save_mask, path):
+                verdict = verdict.with_mask_file(path.as_posix())
+            else:
+                drawn = False
+        if verdict.evidence_map is not None and given in self._evidence:
+            path = self._evidence[given]
+            if write_or_say(given, "evidence", verdict.save_evidence, path):
+                verdict = verdict.with_evidence_file(path.as_posix())
+            else:
+                drawn = False
         return verdict, drawn
 
 

@@ -44,6 +44,7 @@ class Rows:
         truth: (n,) class numbers in the order of `LABELS`, or `NOT_REAL`.
         predicted: (n,) class numbers.
         probabilities: (n, 3).
+        inconclusive: (n,) whether a verdict states no class; False where its line does not say.
         sources, generators: of each picture, or None.
         groups: (n,) a number for each original.
         grouped: whether the set names originals.
@@ -63,6 +64,7 @@ class Rows:
     truth: NDArray[np.int64]
     predicted: NDArray[np.int64]
     probabilities: NDArray[np.float64]
+    inconclusive: NDArray[np.bool_]
     sources: Sequence[str | None]
     generators: Sequence[str | None]
     groups: NDArray[np.int64]
@@ -151,6 +153,7 @@ class _Kept(NamedTuple):
     truth: int
     predicted: int
     probabilities: tuple[float, ...]
+    inconclusive: bool
     source: str | None
     generator: str | None
     group: str | None
@@ -170,6 +173,7 @@ def _kept(prediction: Prediction) -> _Kept:
         truth=_NAMES.index(truth.label),
         predicted=_NAMES.index(prediction.label),
         probabilities=tuple(value for _, value in prediction.probabilities.items()),
+        inconclusive=prediction.inconclusive,
         source=truth.source and sys.intern(truth.source),
         generator=prediction.generator and sys.intern(prediction.generator),
         group=truth.group,
@@ -198,6 +202,7 @@ def _rows(
         truth=np.array([one.truth for one in kept], np.int64),
         predicted=np.array([one.predicted for one in kept], np.int64),
         probabilities=probabilities.reshape(-1, len(LABELS)),
+        inconclusive=np.array([one.inconclusive for one in kept], bool),
         sources=[one.source for one in kept],
         generators=[one.generator for one in kept],
         groups=np.unique(own, return_inverse=True)[1].astype(np.int64),

@@ -42,8 +42,11 @@ def evaluation_page(
         section = page.section(sheet.title, _INTROS.get(sheet.title, ""))
         section.add(_table(sheet))
         if sheet.title == "Real against not real, and calibration" and len(rows.truth):
-            _curves(section, result)
+            _curves(section, _orders(result))
             _reliability(section, result)
+        if sheet.title == "Against real alone":
+            against_real = result.detection.against_real.items()
+            _curves(section, {_words(label): one.order for label, one in against_real})
         if sheet.title == "Robustness":
             _robustness(section, result)
     _gallery(page, result, predictions, samples)
@@ -60,6 +63,10 @@ def joint_page(results: Mapping[str, Result]) -> Page:
 
 _INTROS = {
     "Detection": "Accuracy of a class is the share of its pictures that are called so.",
+    "Against real alone": "Each class and real pictures, without the third class; the score is the "
+    "probability of the class where only it and real are left. Recall is the share that is found "
+    "where at most so many real pictures are mistaken.",
+    "Stated verdicts": "Verdicts that are not inconclusive.",
     "Robustness": "The same pictures, changed before they are judged.",
     "Explanations": "Each text is held against its own verdict and what was measured for it.",
     "Baselines": "Other judges of the same set; each has a page of its own below baselines.",
@@ -106,11 +113,19 @@ def _table(sheet: Sheet) -> Table:
     return Table(sheet.headings, sheet.rows)
 
 
-def _curves(section: Section, result: Result) -> None:
-    rocs, precisions = {}, {}
+def _orders(result: Result) -> dict[str, Order]:
     orders = {"real or not": result.detection.not_real}
     if result.detection.three:
-        orders |= {label.replace("_", " "): each for label, each in result.detection.order.items()}
+        orders |= {_words(label): order for label, order in result.detection.order.items()}
+    return orders
+
+
+def _words(label: str) -> str:
+    return label.replace("_", " ")
+
+
+def _curves(section: Section, orders: Mapping[str, Order]) -> None:
+    rocs, precisions = {}, {}
     for name, order in orders.items():
         if order.positive.any() and not order.positive.all():
             rocs[name], precisions[name] = _points(order)

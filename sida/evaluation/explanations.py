@@ -19,7 +19,14 @@ from sida.evaluation.metrics import Floats, Score
 from sida.evaluation.predictions import FailedPrediction, Prediction
 from sida.evaluation.scores import Names
 from sida.evidence.cues import CUES, Cue
-from sida.evidence.wording import Facts, Statement, is_complete, statements, supported
+from sida.evidence.wording import (
+    Facts,
+    Statement,
+    is_complete,
+    statements,
+    supported,
+    window_facts,
+)
 from sida.verdict import Explanation
 
 __all__ = ["Encoder", "Explanations", "Grounding", "grounding", "rouge_l", "sentence_encoder"]
@@ -27,7 +34,15 @@ __all__ = ["Encoder", "Explanations", "Grounding", "grounding", "rouge_l", "sent
 Encoder = Callable[[Sequence[str]], NDArray[np.float32]]
 """From texts to their vectors (texts, dim)."""
 
-ABOUT = ("type", "position", "area", "claims")
+ABOUT = ("type", "position", "area", "claims", "window")
+_GROUPS = {
+    "type": "type",
+    "certainty": "type",
+    "position": "position",
+    "area": "area",
+    "window": "window",
+}
+"""What a statement is about -> its kind in `ABOUT`; cues are claims."""
 BATCH = 256  # pairs of texts that are compared at a time
 
 
@@ -50,7 +65,7 @@ def grounding(prediction: Prediction) -> Grounding | None:
     facts = _facts(prediction, prediction.explanation)
     agree, disagree, unchecked = [0] * len(ABOUT), [0] * len(ABOUT), 0
     for statement in statements(prediction.explanation.text):
-        kind = ABOUT.index("claims" if statement.about in CUES else statement.about)
+        kind = ABOUT.index(_GROUPS.get(statement.about, "claims"))
         borne_out = _borne_out(statement, prediction, facts)
         if borne_out is None:
             unchecked += 1
@@ -67,9 +82,16 @@ def _facts(prediction: Prediction, explanation: Explanation) -> Facts:
         for claim in explanation.claims
         if claim.cue in CUES
     }
-    if found is None or not found.regions:
-        return Facts(prediction.label, directions=directions)
-    return Facts(prediction.label, found.regions[0].position, found.area, directions)
+    position, area = None, None
+    if found is not None and found.regions:
+        position, area = found.regions[0].position, found.area
+    weighed = prediction.evidence.windows if prediction.evidence else ()
+    windows = window_facts(
+        prediction.label, [(w.position, w.probabilities[prediction.label]) for w in weighed]
+    )
+    return Facts(
+        prediction.label, position, area, directions, None, windows, prediction.inconclusive
+    )
 
 
 def _borne_out(statement: Statement, prediction: Prediction, facts: Facts) -> bool | None:

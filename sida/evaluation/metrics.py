@@ -39,9 +39,11 @@ __all__ = [
     "macro_f1",
     "mean",
     "nll",
+    "one_against_one",
     "pixel_auc",
     "precisions",
     "recalls",
+    "share",
     "squared_errors",
     "tpr_at_fpr",
 ]
@@ -187,7 +189,12 @@ def fpr_at_tpr(order: Ordered, tpr: float, weights: Floats | None = None) -> Sco
 
 
 def tpr_at_fpr(order: Ordered, fpr: float, weights: Floats | None = None) -> Score:
-    """Largest share of positives that is found at no more than this false positive rate."""
+    """Largest share of positives that is found at no more than this false positive rate.
+
+    The threshold is the least score that at most this share of the negatives exceed, and only what
+    exceeds it is found. Of equal scores all exceed it or none, so that ties can keep the rate below
+    what is allowed, never above, and a positive that ties with the threshold is not found.
+    """
     hits, alarms = _curve(order, weights)
     if not len(hits) or not hits[-1] or not alarms[-1]:
         return None
@@ -196,6 +203,16 @@ def tpr_at_fpr(order: Ordered, fpr: float, weights: Floats | None = None) -> Sco
 
 
 # ---- image level, from probabilities
+
+
+def one_against_one(probabilities: Floats, label: str) -> Floats:
+    """(n,) probability of a class where only it and real are left: p / (p_real + p).
+
+    One half where both are 0, as nothing speaks for either then.
+    """
+    chosen = probabilities[:, LABELS.index(label)]
+    both = probabilities[:, LABELS.index("real")] + chosen
+    return np.asarray(np.divide(chosen, both, out=np.full(len(both), 0.5), where=both > 0))
 
 
 def equal_mass_bins(confidence: Floats, bins: int = 10) -> NDArray[np.int64]:
@@ -233,6 +250,13 @@ def mean(values: Floats, weights: Floats | None = None) -> Score:
     """Weighted mean of (n,) values."""
     each = _ones(weights, len(values))
     return _ratio(float(each @ values), float(each.sum()))
+
+
+def share(
+    values: NDArray[np.bool_], among: NDArray[np.bool_], weights: Floats | None = None
+) -> Score:
+    """Share of the pictures `among` (n,) that `values` (n,) holds of."""
+    return mean(values.astype(np.float64), _ones(weights, len(values)) * among)
 
 
 def squared_errors(truth: NDArray[np.int64], probabilities: Floats) -> Floats:

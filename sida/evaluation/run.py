@@ -1,6 +1,6 @@
 """`evaluate`: judge labelled sets, and work out every figure from what was said.
 
-    results = evaluate(["pictures/val"], "out", model="tiny")
+    results = evaluate(["pictures/val"], "out", model="small")
     results["pictures/val"].get("detection", "accuracy")
 
 What is judged is written first (`predictions.jsonl`); figures come from that file alone, so that
@@ -151,7 +151,7 @@ def _tiny(explain: bool) -> Judge:
     from sida.detector import Detector
     from sida.evaluation.detecting import DetectorJudge
 
-    return DetectorJudge(Detector.load("tiny"), explain)
+    return DetectorJudge(Detector.load(), explain)
 
 
 def _require_free(out: Path, resume: bool) -> None:

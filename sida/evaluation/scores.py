@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sida.evaluation.collect import NOT_REAL, Rows
 from sida.evaluation.metrics import (
+    Curve,
     Floats,
     Order,
     Score,
@@ -34,14 +35,18 @@ from sida.evaluation.metrics import (
     log_losses,
     macro_f1,
     mean,
+    one_against_one,
     precisions,
     recalls,
+    share,
     squared_errors,
     tpr_at_fpr,
 )
 from sida.verdict import LABELS
 
 __all__ = [
+    "AGAINST_REAL",
+    "RECALLS",
     "Detection",
     "Figure",
     "Figures",
@@ -56,6 +61,13 @@ __all__ = [
 
 SAMPLES = 1000
 REAL = LABELS.index("real")
+AGAINST_REAL = {
+    "full_synthetic": "auroc_real_vs_synthetic",
+    "tampered": "auroc_real_vs_tampered",
+}
+"""Classes that are set against real pictures alone, and the name of the area."""
+RECALLS = {"recall_at_fpr_10": 0.10, "recall_at_fpr_5": 0.05}
+"""Recalls of these classes, and the share of real pictures that may be mistaken for them."""
 
 Names = tuple[str, ...]
 """Where a figure stands in `metrics.json`: ("detection", "accuracy")."""
@@ -138,11 +150,15 @@ class Detection:
         self.two = rows.says == "real_or_not"
         self.three = bool(self.known.all()) and not self.two
         not_real = rows.truth != REAL
+        self.reals = int((~not_real).sum())
         self.not_real = Order(not_real, 1 - rows.probabilities[:, REAL])
         self.order = {
             label: Order(rows.truth == number, rows.probabilities[:, number])
             for number, label in enumerate(LABELS)
         }
+        self.against_real = {label: self._against_real(rows, label) for label in AGAINST_REAL}
+        self.stated = ~rows.inconclusive
+        self.real_or_synthetic = np.isin(rows.truth, (REAL, LABELS.index("full_synthetic")))
         self.confidence = rows.probabilities.max(1) if len(rows.truth) else np.zeros(0)
         self.right = right(rows)
         if self.three:
@@ -151,6 +167,15 @@ class Detection:
         self.bins = equal_mass_bins(self.confidence)
         cells = 2 * not_real + (rows.predicted != REAL)
         self._binary = cells.astype(np.int64)
+
+    def _against_real(self, rows: Rows, label: str) -> "OneAgainstOne":
+        among = np.isin(rows.truth, (REAL, LABELS.index(label)))
+        # Of a verdict without classes all that is not real is the one alternative.
+        if self.two:
+            scores = 1 - rows.probabilities[:, REAL]
+        else:
+            scores = one_against_one(rows.probabilities, label)
+        return OneAgainstOne(among, Order(rows.truth[among] != REAL, scores[among]))
 
     def table(self, weights: Floats | None = None) -> Floats:
         """Confusion (3, 3) of the pictures whose class is known."""
@@ -164,10 +189,27 @@ class Detection:
             scores |= self._three(table, weights)
         else:
             scores |= dict.fromkeys(_THREE)
+        scores |= self._stated(weights)
+        curves = self._curves_against_real(weights)
+        scores |= {area: self._if_known(auroc(curves[c])) for c, area in AGAINST_REAL.items()}
         found: dict[Names, Score] = {("detection", name): v for name, v in scores.items()}
         each = self._per_class(table, weights)
         found |= {("per_class", *name): v if self.three else None for name, v in each.items()}
+        for label, curve in curves.items():
+            for name, fpr in RECALLS.items():
+                recall = tpr_at_fpr(curve, fpr) if self.reals >= _fewest(fpr) else None
+                found["per_class", label, name] = self._if_known(recall)
         return found
+
+    def _if_known(self, score: Score) -> Score:
+        """None where the class of some picture is not known."""
+        return score if self.known.all() else None
+
+    def _curves_against_real(self, weights: Floats | None) -> dict[str, Curve]:
+        return {
+            label: order.curve(None if weights is None else weights[among])
+            for label, (among, order) in self.against_real.items()
+        }
 
     def _three(self, table: Floats, weights: Floats | None) -> dict[str, Score]:
         return {
@@ -187,11 +229,27 @@ class Detection:
             "auroc_real_vs_not": auroc(curve),
             "average_precision": average_precision(curve),
             "fpr_real": false_alarms(table),
+            "fpr_real_stated": share(
+                self.stated & (self.predicted != REAL), self.truth == REAL, weights
+            ),
             "accuracy_real_vs_not": float(np.trace(two) / total) if total else None,
             "balanced_accuracy_real_vs_not": sum(shares) / 2 if len(shares) == 2 else None,
             "fpr_at_tpr_0.95": fpr_at_tpr(curve, 0.95),
             "tpr_at_fpr_0.05": tpr_at_fpr(curve, 0.05),
             "tpr_at_fpr_0.01": tpr_at_fpr(curve, 0.01),
+        }
+
+    def _stated(self, weights: Floats | None) -> dict[str, Score]:
+        """How many verdicts are not inconclusive, and how many of these are right."""
+        every = np.ones(len(self.truth), bool)
+        stated, two = self.stated, self.real_or_synthetic
+        return {
+            "stated_share": share(stated, every, weights),
+            "stated_accuracy": share(self.right, stated, weights) if self.three else None,
+            "stated_share_real_synthetic": self._if_known(share(stated, two, weights)),
+            "stated_accuracy_real_synthetic": (
+                share(self.right, stated & two, weights) if self.three else None
+            ),
         }
 
     def _per_class(self, table: Floats, weights: Floats | None) -> dict[tuple[str, str], Score]:
@@ -213,12 +271,22 @@ class Detection:
         """Why a figure cannot be had."""
         if not len(self.truth):
             return "no picture was judged"
-        needs_class = name[0] == "per_class" or name[-1] in _THREE
-        if self.two and needs_class:
+        against_real = name[-1] in (*RECALLS, *AGAINST_REAL.values())
+        needs_verdict = name[-1] in _THREE or (name[0] == "per_class" and not against_real)
+        needs_truth = needs_verdict or against_real or name[-1] == "stated_share_real_synthetic"
+        if self.two and needs_verdict:
             return "the verdicts say real or not real, and no class"
-        if not self.three and needs_class:
+        if needs_truth and not self.known.all():
             count = int((~self.known).sum())
             return f"of {count} pictures only real or not real is known, not the class"
+        if against_real:
+            return self._why_not_against_real(name)
+        if name[-1] == "stated_accuracy":
+            return "every verdict is inconclusive"
+        if name[-1] in ("stated_share_real_synthetic", "stated_accuracy_real_synthetic"):
+            if not self.real_or_synthetic.any():
+                return "no picture is real or full_synthetic"
+            return "every verdict on a real or full_synthetic picture is inconclusive"
         if name[0] == "per_class":
             number = LABELS.index(name[1])
             if (self.truth == number).any() and name[-1] == "precision":
@@ -227,9 +295,37 @@ class Detection:
             return f"{'every' if every else 'no'} picture is {name[1]}"
         return f"{'every' if (self.truth == REAL).all() else 'no'} picture is real"
 
+    def _why_not_against_real(self, name: Names) -> str:
+        areas = {area: label for label, area in AGAINST_REAL.items()}
+        label = name[1] if name[0] == "per_class" else areas[name[-1]]
+        if not self.reals:
+            return "no picture is real"
+        if not (self.truth == LABELS.index(label)).any():
+            return f"no picture is {label}"
+        fpr = RECALLS[name[-1]]
+        return (
+            f"only {self.reals} of the pictures are real, and a false positive rate of {fpr:.0%} "
+            f"needs {_fewest(fpr)}"
+        )
 
-_THREE = ("accuracy", "balanced_accuracy", "macro_f1", "ece", "brier", "nll")
-"""Figures that need the class to be known of every picture."""
+
+class OneAgainstOne(NamedTuple):
+    """The places (n,) of real pictures and those of one other class, and their order."""
+
+    among: NDArray[np.bool_]
+    order: Order
+
+
+def _fewest(fpr: float) -> int:
+    """The number of real pictures from which on one of them may be mistaken."""
+    return round(1 / fpr)
+
+
+_THREE = (
+    *("accuracy", "balanced_accuracy", "macro_f1", "ece", "brier", "nll"),
+    *("stated_accuracy", "stated_accuracy_real_synthetic"),
+)
+"""Figures that need the class to be known of every picture, and verdicts to say one."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +359,7 @@ def right(rows: Rows) -> NDArray[np.bool_]:
 
 
 class Origins:
-    """The share of right verdicts by source or by generator, and how well masks do there."""
+    """The shares of right and of stated verdicts by source or by generator, and their masks."""
 
     def __init__(
         self,
@@ -277,12 +373,15 @@ class Origins:
         self.names = sorted({each for each in origins if each is not None})
         places = {name: place for place, name in enumerate(self.names)}
         self.own = np.array([places.get(each or "", len(places)) for each in origins], np.int64)
-        self.right = right(rows)
+        self.right = right(rows).astype(np.float64)
+        self.stated = (~rows.inconclusive).astype(np.float64)
         self.per_mask = per_mask
 
     def __call__(self, weights: Floats | None) -> dict[Names, Score]:
         each = np.ones(len(self.own)) if weights is None else weights
-        found = self._means("accuracy", self.own, self.right.astype(np.float64), each)
+        found = self._means("accuracy", self.own, self.right, each)
+        found |= self._means("stated_share", self.own, self.stated, each)
+        found |= self._means("stated_accuracy", self.own, self.right, each * self.stated)
         for name, (places, values) in self.per_mask.items():
             found |= self._means(name, self.own[places], values, each[places])
         return found

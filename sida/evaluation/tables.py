@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sida.evaluation.result import Result
-from sida.evaluation.scores import Figure
+from sida.evaluation.scores import AGAINST_REAL, RECALLS, Figure
 from sida.verdict import LABELS
 
 __all__ = ["Sheet", "as_csv", "as_markdown", "joint", "sheets"]
@@ -28,11 +28,14 @@ def sheets(result: Result) -> list[Sheet]:
     made = [
         _detection(result),
         _ranking(result),
+        _against_real(result),
+        _stated(result),
         _confusion(result),
         _localization(result),
         _origins("by_source", "Source", result),
         _origins("by_generator", "Generator", result),
         _robustness(result),
+        _further_robustness(result),
         _explanations(result),
         _baselines(result),
         _differences(result),
@@ -124,9 +127,41 @@ def _ranking(result: Result) -> Sheet:
     rows = [
         (name[-1], shown(figure))
         for name, figure in result.figures.items()
-        if name[0] == "detection" and name[-1] not in ("accuracy", "macro_f1")
+        if name[0] == "detection" and name[-1] not in _IN_OTHER_TABLES
     ]
     return Sheet("Real against not real, and calibration", ("Figure", "Value"), rows)
+
+
+_STATED = {
+    "all pictures": ("stated_share", "stated_accuracy"),
+    "real and full synthetic": ("stated_share_real_synthetic", "stated_accuracy_real_synthetic"),
+}
+_IN_OTHER_TABLES = (
+    *("accuracy", "macro_f1", *AGAINST_REAL.values()),
+    *(name for names in _STATED.values() for name in names),
+)
+
+
+def _against_real(result: Result) -> Sheet:
+    """Each other class against real pictures alone."""
+    rows = []
+    for label, area in AGAINST_REAL.items():
+        found = [result.get("detection", area)]
+        found += [result.get("per_class", label, name) for name in RECALLS]
+        if any(found):
+            rows.append((_words(label), *map(shown, found)))
+    recalls = [f"Recall at FPR {fpr:.0%}" for fpr in RECALLS.values()]
+    return Sheet("Against real alone", ("Class", "AUROC", *recalls), rows)
+
+
+def _stated(result: Result) -> Sheet:
+    rows = []
+    for pictures, names in _STATED.items():
+        found = [result.get("detection", name) for name in names]
+        if any(found):
+            rows.append((pictures, *map(shown, found)))
+    headings = ("Pictures", "Verdict stated", "Right where stated")
+    return Sheet("Stated verdicts", headings, rows)
 
 
 def _confusion(result: Result) -> Sheet:
@@ -166,9 +201,15 @@ def _localization(result: Result) -> Sheet:
 
 def _origins(section: str, heading: str, result: Result) -> Sheet:
     names = list(dict.fromkeys(name[1] for name in result.figures if name[0] == section))
-    columns = ("accuracy", "f1_fixed_mean_tampered", "pixel_auc_mean_tampered")
+    columns = {
+        "accuracy": "Accuracy",
+        "stated_share": "Stated",
+        "stated_accuracy": "Right where stated",
+        "f1_fixed_mean_tampered": "Mask F1 at 0.5",
+        "pixel_auc_mean_tampered": "Mask AUC",
+    }
     rows = [(each, *(shown(result.get(section, each, c)) for c in columns)) for each in names]
-    return Sheet(f"By {heading.lower()}", (heading, "Accuracy", "Mask F1 at 0.5", "Mask AUC"), rows)
+    return Sheet(f"By {heading.lower()}", (heading, *columns.values()), rows)
 
 
 def _robustness(result: Result) -> Sheet:
@@ -180,6 +221,23 @@ def _robustness(result: Result) -> Sheet:
     rows = [(name, *(shown(part.get(*p)) for p in places)) for name, part in parts.items()]
     headings = ("Perturbation", "Accuracy", "Macro F1", "AUROC", "Mask F1 at 0.5", "Mask AUC")
     return Sheet("Robustness", headings, rows)
+
+
+def _further_robustness(result: Result) -> Sheet:
+    columns = {
+        "auroc_real_vs_synthetic": "AUROC, synthetic",
+        "auroc_real_vs_tampered": "AUROC, tampered",
+        "fpr_real_stated": "Real mistaken",
+        "stated_share": "Stated",
+        "stated_accuracy": "Right where stated",
+    }
+    parts = {"none": result, **result.robustness} if result.robustness else {}
+    rows = [
+        (name, *(shown(part.get("detection", column)) for column in columns))
+        for name, part in parts.items()
+    ]
+    title = "Robustness against real alone, and of stated verdicts"
+    return Sheet(title, ("Perturbation", *columns.values()), rows)
 
 
 def _explanations(result: Result) -> Sheet:

@@ -18,6 +18,11 @@ __all__ = [
     "SYNTHETIC",
     "TAMPERED",
     "UNNAMED",
+    "UNSURE",
+    "UNSURE_READ",
+    "WINDOW",
+    "WINDOW_READ",
+    "WINDOW_WORDS",
     "area_word",
     "cue_phrases",
     "read_cue",
@@ -74,6 +79,20 @@ POSITION = (
 AREA = ("a {} area", "a {} region", "{} in size", "a {} part of the picture", "a {} share of it")
 CONTENT = ("{}", "{}", "it is said to be {}", "what is concerned: {}")
 UNNAMED = ("not named", "an unnamed part", "what it shows is not named", "a part not named")
+
+WINDOW_WORDS: Mapping[str, str] = {
+    "real": "photographed",
+    "full_synthetic": "generated",
+    "tampered": "tampered",
+}
+"""Label -> how a window that speaks for it looks."""
+WINDOW = ("the {} window looks {} {} %", "the window {} looks {} {} %")
+WINDOW_READ = re.compile(
+    r"the (?:window )?((?:upper|middle|lower) (?:left|centre|right)) (?:window )?looks "
+    rf"({'|'.join(WINDOW_WORDS.values())}) (\d+) %"
+)
+UNSURE = ("little speaks for it", "there is little to go by", "the picture gives little to go by")
+UNSURE_READ = re.compile("|".join(UNSURE))
 
 _THAN = ("than around", "than the surroundings", "inside than outside", "than what is around it")
 _WORDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -12,7 +12,7 @@ A text tells only of what `Facts` holds.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ __all__ = [
     "Facts",
     "Parts",
     "Statement",
+    "WindowFact",
     "claims",
     "describe",
     "facts_of",
@@ -33,12 +34,24 @@ __all__ = [
     "is_complete",
     "parse",
     "sentences",
+    "some_windows",
     "statements",
     "supported",
+    "window_facts",
     "write",
 ]
 
 Mask = NDArray[np.bool_]
+
+NAMED_WINDOWS = 2
+"""Windows that a text names at most."""
+
+
+class WindowFact(NamedTuple):
+    """A window of the picture: where it lies, and how far it speaks for the label, in percent."""
+
+    position: str
+    percent: int
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,8 @@ class Facts:
         area: of all altered regions, as a fraction of the picture.
         directions: how cues compare, by name; a cue that was not measured is absent.
         content: what the region shows, or what was done to it, where that is known.
+        windows: of the picture, those that speak most for the label first.
+        unsure: whether the verdict is inconclusive.
     """
 
     label: str
@@ -58,6 +73,8 @@ class Facts:
     area: float | None = None
     directions: Mapping[str, str] = field(default_factory=dict)
     content: str | None = None
+    windows: tuple[WindowFact, ...] = ()
+    unsure: bool = False
 
 
 class Parts(TypedDict):
@@ -73,8 +90,9 @@ class Parts(TypedDict):
 class Statement:
     """One thing that a text states, in its own words.
 
-    `about` is "type" (`value` a label), "position", "area" (a word of `phrases.AREAS`) or a cue
-    (one of its two words, or "same").
+    `about` is "type" (`value` a label), "position", "area" (a word of `phrases.AREAS`), "window"
+    (its position, the word for a label, and a number), "certainty" ("unsure") or a cue (one of its
+    two words, or "same").
     """
 
     about: str
@@ -83,34 +101,52 @@ class Statement:
 
 
 def facts_of(
-    label: str, mask: Mask | None, cues: Sequence[Cue] = (), content: str | None = None
+    label: str,
+    mask: Mask | None,
+    cues: Sequence[Cue] = (),
+    content: str | None = None,
+    windows: Sequence[WindowFact] = (),
+    unsure: bool = False,
 ) -> Facts:
-    """What a label, a mask (height, width) bool and the cues measured in it say.
+    """The facts in a label, a mask (height, width) bool, cues measured in it, and windows.
 
     Only a tampered picture has a region; a mask of another class is passed over.
     """
     if label != "tampered" or mask is None or not mask.any():
-        return Facts(label, content=content)
+        return Facts(label, content=content, windows=tuple(windows), unsure=unsure)
     directions = {cue.name: cue.direction for cue in cues}
-    return Facts(label, position(mask), area(mask), directions, content)
+    return Facts(label, position(mask), area(mask), directions, content, tuple(windows), unsure)
 
 
-def facts_text(label: str, mask: Mask | None, cues: Sequence[Cue] = ()) -> str:
+def facts_text(facts: Facts) -> str:
     """The facts in a fixed, short form, for a model to write from.
 
-    For example "position lower right, area small, brightness same, noise lower".
+    For example "position lower right, area small, noise lower, window upper left 93, unsure".
     """
-    return _canonical(facts_of(label, mask, cues))
-
-
-def _canonical(facts: Facts) -> str:
-    if facts.label != "tampered":
-        return "no region" if facts.label == "real" else "whole picture"
-    if facts.position is None or facts.area is None:
-        return "position unknown"
-    told = [f"position {facts.position}", f"area {phrases.area_word(facts.area)}"]
-    told += [f"{cue} {facts.directions[cue]}" for cue in CUES if cue in facts.directions]
+    told = _region_text(facts)
+    told += [f"window {window.position} {window.percent}" for window in facts.windows]
+    if facts.unsure:
+        told.append("unsure")
     return ", ".join(told)
+
+
+def _region_text(facts: Facts) -> list[str]:
+    if facts.label != "tampered":
+        return ["no region" if facts.label == "real" else "whole picture"]
+    if facts.position is None or facts.area is None:
+        return ["position unknown"]
+    told = [f"position {facts.position}", f"area {phrases.area_word(facts.area)}"]
+    return told + [f"{cue} {facts.directions[cue]}" for cue in CUES if cue in facts.directions]
+
+
+def window_facts(label: str, windows: Sequence[tuple[str, float]]) -> tuple[WindowFact, ...]:
+    """The windows that speak for a label, the strongest first; none below one half, at most two.
+
+    Args:
+        windows: position and probability of the label in each window.
+    """
+    strongest = sorted(windows, key=lambda window: -window[1])[:NAMED_WINDOWS]
+    return tuple(WindowFact(p, min(99, round(100 * x))) for p, x in strongest if x >= 0.5)
 
 
 def describe(
@@ -142,13 +178,13 @@ def write(facts: Facts, rng: np.random.Generator) -> str:
     if facts.label != "tampered":
         said = phrases.REAL if facts.label == "real" else phrases.SYNTHETIC
         content = named or one_of(said["content"])
-        return _form(
-            one_of(said["type"]), one_of(said["areas"]), content, one_of(said["inconsistencies"])
-        )
+        areas = ", ".join([one_of(said["areas"]), *_windows(facts, one_of)])
+        return _form(one_of(said["type"]), areas, content, one_of(said["inconsistencies"]))
     areas = "not located"
     if facts.position is not None and facts.area is not None:
         where = one_of(phrases.POSITION).format(facts.position)
         areas = f"{where}, {one_of(phrases.AREA).format(phrases.area_word(facts.area))}"
+    areas = ", ".join([areas, *_windows(facts, one_of)])
     content = one_of(phrases.CONTENT).format(named) if named else one_of(phrases.UNNAMED)
     told = {}
     for heading, cues in phrases.HEADINGS.items():
@@ -158,6 +194,14 @@ def write(facts: Facts, rng: np.random.Generator) -> str:
         told[heading] = ", ".join(said_cues) or "not measured"
     headed = " ".join(f"<{heading}> {text}" for heading, text in told.items())
     return _form(one_of(phrases.TAMPERED), areas, content, headed)
+
+
+def _windows(facts: Facts, one_of: Callable[[Sequence[str]], str]) -> Iterator[str]:
+    word = phrases.WINDOW_WORDS[facts.label]
+    for window in facts.windows:
+        yield one_of(phrases.WINDOW).format(window.position, word, window.percent)
+    if facts.unsure:
+        yield one_of(phrases.UNSURE)
 
 
 def _form(type_: str, areas: str, content: str, inconsistencies: str) -> str:
@@ -242,9 +286,14 @@ def statements(text: str) -> tuple[Statement, ...]:
 
     What it says of the content is not looked at: a "dark blue car" is no statement on brightness.
     """
+    told = [
+        Statement("window", " ".join(m.groups()), m[0]) for m in phrases.WINDOW_READ.finditer(text)
+    ]
+    told += [Statement("certainty", "unsure", m[0]) for m in phrases.UNSURE_READ.finditer(text)]
+    text = phrases.UNSURE_READ.sub(" ", phrases.WINDOW_READ.sub(" ", text))
     found = _sections(text)
     free = "" if found else text
-    told = list(_type(found.get("type", "")))
+    told += _type(found.get("type", ""))
     told += _areas(found.get("areas", free))
     said = found.get("inconsistencies", free)
     for heading, part in (_tagged(said) or {"": said}).items():
@@ -284,6 +333,13 @@ def supported(statement: Statement, facts: Facts) -> bool | None:
         return None if facts.position is None else statement.value == facts.position
     if statement.about == "area":
         return None if facts.area is None else statement.value == phrases.area_word(facts.area)
+    if statement.about == "window":
+        if not facts.windows:
+            return None
+        word = phrases.WINDOW_WORDS[facts.label]
+        return statement.value in {f"{w.position} {word} {w.percent}" for w in facts.windows}
+    if statement.about == "certainty":
+        return facts.unsure
     known = facts.directions.get(statement.about)
     return None if known is None else statement.value == known
 
@@ -296,6 +352,14 @@ def claims(text: str, cues: Sequence[Cue]) -> tuple[Claim, ...]:
         for said in statements(text)
         if (cue := measured.get(said.about)) is not None
     )
+
+
+def some_windows(rng: np.random.Generator) -> tuple[WindowFact, ...]:
+    """Windows as a picture might have them: what a model learns to write from."""
+    count = int(rng.integers(NAMED_WINDOWS + 1))
+    positions = rng.choice(len(POSITIONS), count, replace=False)
+    percents = sorted(rng.integers(50, 100, count).tolist(), reverse=True)
+    return tuple(WindowFact(POSITIONS[p], n) for p, n in zip(positions, percents, strict=True))
 
 
 _CONTENTS = (
@@ -313,7 +377,7 @@ def sentences(count: int = 3000) -> Iterator[str]:
     for _ in range(count):
         facts = _some_facts(rng)
         yield write(facts, rng)
-        yield _canonical(facts)
+        yield facts_text(facts)
 
 
 def _some_facts(rng: np.random.Generator) -> Facts:

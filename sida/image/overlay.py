@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sida.files import write_bytes
+from sida.image.geometry import Box
 
-__all__ = ["heat_map", "overlay", "png_bytes", "save_png", "side_by_side"]
+__all__ = ["heat_map", "outlined", "overlay", "png_bytes", "save_png", "side_by_side"]
 
 Pixels = NDArray[np.uint8]
 
@@ -69,6 +70,25 @@ def heat_map(pixels: Pixels, probability: NDArray[Any], opacity: float = 0.65) -
     colours = Image.fromarray(_palette()[levels.round().astype(np.uint8)])
     grey = Image.fromarray(pixels).convert("L").convert("RGB")
     return np.array(Image.blend(grey, colours, opacity))
+
+
+def outlined(pixels: Pixels, boxes: Sequence[Box], texts: Sequence[str]) -> Pixels:
+    """The picture with a white line on a dark one around each box, and a text in its corner.
+
+    `pixels` (height, width, 3) uint8; returns the form of `pixels`.
+    """
+    picture = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(picture)
+    width = max(1, round(min(pixels.shape[:2]) / 200))
+    font = ImageFont.load_default(size=max(12, 8 * width))
+    for (left, top, right, bottom), text in zip(boxes, texts, strict=True):
+        for grey, inset in ((DARK, 0), (LIGHT, width)):
+            corners = (left + inset, top + inset, right - 1 - inset, bottom - 1 - inset)
+            if corners[0] < corners[2] and corners[1] < corners[3]:
+                draw.rectangle(corners, outline=(grey,) * 3, width=width)
+        place = (left + 3 * width, top + 3 * width)
+        draw.text(place, text, font=font, fill=(LIGHT,) * 3, stroke_width=width, stroke_fill=0)
+    return np.array(picture)
 
 
 def side_by_side(panels: Sequence[tuple[str, NDArray[Any]]], height: int = 320) -> Pixels:

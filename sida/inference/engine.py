@@ -12,12 +12,13 @@ from sida.errors import PictureError
 from sida.inference.attention import fuse
 from sida.inference.generate import generate_together
 from sida.inference.language import ROOM, Past, prefill
+from sida.model.clip_windows import ClipWindows
 from sida.model.inputs import Inputs
-from sida.model.processor import HasPixels, SidaProcessor
+from sida.model.processor import HasPixels, Seen, SidaProcessor
 from sida.model.prompt import IMAGE_TOKEN, conversation
 from sida.model.sida import Sida
 
-__all__ = ["Begun", "Engine", "Judged", "Looked", "Text", "WantsMask"]
+__all__ = ["Begun", "Engine", "Judged", "Looked", "Text", "WantsMask", "WindowLogits"]
 
 WantsMask = Callable[[np.ndarray], bool]
 
@@ -40,6 +41,7 @@ class Judged:
     Attributes:
         class_logits: (3,) float32, in the order of `LABELS`.
         mask_logits: (height, width) float32 in pixels of the original, or None where not wanted.
+        evidence: how windows of the picture spoke, where it was asked for and the model can say.
         past: keys and values of the question about this picture, from which an explanation goes on;
             None where none was asked for, or the model was not trained to.
     """
@@ -47,6 +49,23 @@ class Judged:
     class_logits: np.ndarray
     mask_logits: np.ndarray | None
     past: Past | None
+    evidence: "WindowLogits | None" = None
+
+
+class WindowLogits(NamedTuple):
+    """Class logits that a picture would have, were all of it like a part of it.
+
+    Attributes:
+        boxes: left, top, right, bottom of each window in the original.
+        windows: (windows, 3) float32.
+        whole: (side, side, 3) float32 of the patches of the picture as a whole.
+        patches: (windows, side, side, 3) float32 of those of each window.
+    """
+
+    boxes: tuple[tuple[int, int, int, int], ...]
+    windows: np.ndarray
+    whole: np.ndarray
+    patches: np.ndarray
 
 
 class Looked(NamedTuple):
@@ -130,6 +149,7 @@ class Engine:
         pictures: Sequence[HasPixels],
         wants_mask: Sequence[WantsMask],
         wants_text: Sequence[bool],
+        wants_evidence: Sequence[bool] = (),
     ) -> list[Judged | PictureError]:
         """Judge a micro-batch.
 
@@ -138,21 +158,29 @@ class Engine:
             wants_mask: for each picture, whether its class logits (3,) call for a mask.
             wants_text: for each picture, whether an explanation may be asked for. Keys and values
                 of the prefill are kept only if one may.
+            wants_evidence: for each picture, whether the evidence of its windows is wanted; of
+                none where it is empty.
 
         Returns:
             One result a picture, in their order. A picture whose class or mask logits are not
             finite, as can happen in float16, is a PictureError; the others are not touched by it.
         """
         device, dtype = self.model.device, self.model.dtype
-        inputs, frames = self.processor(pictures, masks=False)
+        prepared = [self.processor.see(picture) for picture in pictures]
+        inputs, frames = self.processor(prepared, masks=False)
         inputs = inputs.to(device, dtype)
         keep = self.explains and any(wants_text)
         looked = self.look(inputs, keep)
         scores = looked.class_logits.float().cpu().numpy()
         lost = set(np.flatnonzero(~np.isfinite(scores).all(1)).tolist())
         chosen = [i for i, want in enumerate(wants_mask) if i not in lost and want(scores[i])]
-        masks = self._masks(pictures, frames, inputs, looked, chosen)
+        masks = self._masks(prepared, frames, inputs, looked, chosen)
         lost |= set(chosen) - masks.keys()
+        evidence = {
+            i: self._evidence(prepared[i], inputs, looked, i)
+            for i, want in enumerate(wants_evidence)
+            if want and i not in lost
+        }
         return [
             _not_finite(dtype)
             if i in lost
@@ -160,6 +188,7 @@ class Engine:
                 class_logits=scores[i],
                 mask_logits=masks.get(i),
                 past=looked.past.part(i, self.prompt_length) if keep and wants_text[i] else None,
+                evidence=evidence.get(i),
             )
             for i in range(len(pictures))
         ]
@@ -192,6 +221,18 @@ class Engine:
         logits = self.model.classify(hidden[:, 0])
         return Looked(logits, self.model.mask_prompts(logits, hidden[:, 1:])[:, 0], state, past)
 
+    def _evidence(
+        self, picture: Seen, inputs: Inputs, looked: Looked, number: int
+    ) -> WindowLogits | None:
+        encoder = self.model.encoder
+        if not isinstance(encoder, ClipWindows):
+            return None
+        logits = looked.class_logits[number].float()
+        evidence = encoder.evidence_of(inputs, looked.state, number)
+        windows, whole, patches = ((logits + part.float()).cpu().numpy() for part in evidence)
+        boxes = tuple(view.window.box for view in picture.vision[1:])
+        return WindowLogits(boxes, windows, whole, patches)
+
     @torch.inference_mode()
     def begin(self, picture: HasPixels) -> Past:
         """Keys and values up to the end of the picture, for a conversation that goes on from it."""
@@ -222,6 +263,9 @@ class Engine:
         else:
             owner = torch.tensor(chosen)[own.owner].to(inputs.vision.owner.device)
             inputs = inputs._replace(mask=own.to(self.model.device, self.model.dtype))
+            frames = [
+                frame.on_canvas((own.pixels.shape[-2], own.pixels.shape[-1])) for frame in frames
+            ]
         # A CPU is busy with one picture; of several at once nothing would stay in its cache.
         together = [[i] for i in chosen] if owner.device.type == "cpu" else [chosen]
         restored: dict[int, np.ndarray] = {}

@@ -179,9 +179,9 @@ def split_name(name: str) -> tuple[str, Path | None]:
         if path.is_file():
             return base, path
     for base, path in cuts:
-        if base in (EMBEDDED.name, *HUB_NAMES) or Path(base).is_dir():
+        if base in (*EMBEDDED, *HUB_NAMES) or Path(base).is_dir():
             raise CheckpointError(
                 f"There is no adapter {str(path)!r}: expected the file that `sida train finetune "
-                "heads_only=true` wrote, such as tiny+runs/mine/adapter.safetensors."
+                "heads_only=true` wrote, such as small+runs/mine/adapter.safetensors."
             )
     return name, None

@@ -1,6 +1,7 @@
 """What turns class logits into probabilities that can be relied on; lies beside the weights."""
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,6 +12,7 @@ from sida.files import write_text
 __all__ = ["Calibration"]
 
 FILE = "calibration.json"
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Calibration(BaseModel):
@@ -21,7 +23,7 @@ class Calibration(BaseModel):
         bias: added to each scaled logit.
         mask_threshold: what the network says of a pixel, as a probability, where it is as likely
             altered as not; `pixels` makes 0.5 of it.
-        unsure_below: largest probability below which a verdict is inconclusive.
+        unsure_below: for each label, the probability of it below which a verdict is inconclusive.
         digest: of the weights that it was fitted to; None where nothing was fitted.
     """
 
@@ -30,7 +32,7 @@ class Calibration(BaseModel):
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
     bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
     mask_threshold: float = Field(0.5, gt=0, lt=1)
-    unsure_below: float = Field(0.0, ge=0, le=1)
+    unsure_below: tuple[Fraction, Fraction, Fraction] = (0.0, 0.0, 0.0)
     digest: str | None = None
 
     @property
@@ -50,8 +52,9 @@ class Calibration(BaseModel):
         return np.asarray(1 / (1 + np.exp(-shifted.clip(-60, 60))), np.float32)
 
     def inconclusive(self, probabilities: np.ndarray) -> bool:
-        """Whether the largest of these probabilities (3,) is too small to be relied on."""
-        return self.fitted and bool(probabilities.max() < self.unsure_below)
+        """True where the largest of these probabilities (3,) is too small to be relied on."""
+        label = int(probabilities.argmax())
+        return self.fitted and bool(probabilities[label] < self.unsure_below[label])
 
     def save(self, folder: Path) -> None:
         """Write `calibration.json`, whole or not at all."""

@@ -17,7 +17,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
-from sida.assets import EMBEDDED, HUB_NAMES
+from sida.assets import EMBEDDED, HUB_NAMES, TOKENIZER
 from sida.errors import CheckpointError, DownloadError
 from sida.model.adapter import apply_adapter, split_name
 from sida.model.calibration import Calibration
@@ -111,7 +111,7 @@ def load_random(sizes: str, device: torch.device | str, dtype: torch.dtype) -> L
     config = preset(sizes) if sizes in PRESETS else from_sizes(sizes)
     with _default_dtype(dtype), torch.device(device):
         model = Sida(config).eval()
-    processor = SidaProcessor(config, Tokenizer.load(EMBEDDED))
+    processor = SidaProcessor(config, Tokenizer.load(TOKENIZER))
     name = f"random {Path(sizes).stem}"
     return Loaded(model, processor, Calibration(), name, "0", "0" * 64)
 
@@ -123,8 +123,8 @@ def find(name: str) -> Path:
         CheckpointError: there is none.
         DownloadError: it may be a hub name, but could not be had.
     """
-    if name == EMBEDDED.name:
-        return EMBEDDED
+    if name in EMBEDDED:
+        return EMBEDDED[name]
     if Path(name).is_dir():
         return Path(name)
     if Path(name).exists():
@@ -140,7 +140,7 @@ def find(name: str) -> Path:
             raise DownloadError(
                 f"The folder {name!r} does not exist, and as a name on the hub: {error}"
             ) from error
-    known = ", ".join([EMBEDDED.name, *HUB_NAMES])
+    known = ", ".join([*EMBEDDED, *HUB_NAMES])
     what = "that folder does not exist; expected" if "/" in name or "\\" in name else "expected"
     raise CheckpointError(
         f"There is no model {name!r}: {what} one of {known}, a folder, or a hub name like "

@@ -16,7 +16,13 @@ from transformers import (
 
 from sida.verdict import LABELS
 
-__all__ = ["MaskConfig", "NativeMaskConfig", "NativeVisionConfig", "SidaConfig"]
+__all__ = [
+    "ClipWindowsConfig",
+    "MaskConfig",
+    "NativeMaskConfig",
+    "NativeVisionConfig",
+    "SidaConfig",
+]
 
 
 @strict
@@ -110,6 +116,10 @@ class NativeVisionConfig(PreTrainedConfig):
     max_windows: int = 24
     initializer_range: float = 0.02
 
+    def native(self) -> "NativeVisionConfig":
+        """Itself, as `ClipWindowsConfig.native` has its own."""
+        return self
+
 
 @strict
 class NativeMaskConfig(PreTrainedConfig):
@@ -121,8 +131,63 @@ class NativeMaskConfig(PreTrainedConfig):
     initializer_range: float = 0.02
 
 
+@strict
+class ClipWindowsConfig(PreTrainedConfig):
+    """The first layers of CLIP over the whole picture and over windows at native resolution.
+
+    The defaults are layers 1 to 9 of ViT-B/16. `layers` are those that are read. Beside the whole
+    picture, at `image_size` pixels a side, at most `max_windows` windows of that side are seen.
+    `dropout` is the share of features that a training step does not see.
+    The other fields are the sizes of the convolutions that masks are made of
+    (`NativeVisionConfig`), which run only where a mask is wanted.
+    """
+
+    model_type = "sida_clip_windows"
+
+    hidden_size: int = 768
+    intermediate_size: int = 3072
+    num_hidden_layers: int = 9
+    num_attention_heads: int = 12
+    image_size: int = 224
+    patch_size: int = 16
+    layers: list[int] | tuple[int, ...] = (6, 9)
+    max_windows: int = 2
+    dropout: float = 0.0
+    stem: int = 16
+    widths: list[int] | tuple[int, ...] = (32, 64, 128)
+    depths: list[int] | tuple[int, ...] = (2, 2, 2)
+    window: int = 256
+    overlap: int = 32
+    max_mask_windows: int = 24
+    initializer_range: float = 0.02
+
+    def clip(self) -> CLIPVisionConfig:
+        """Sizes of the CLIP part; the attention implementation is inherited."""
+        return CLIPVisionConfig(
+            hidden_size=self.hidden_size,
+            intermediate_size=self.intermediate_size,
+            num_hidden_layers=self.num_hidden_layers,
+            num_attention_heads=self.num_attention_heads,
+            image_size=self.image_size,
+            patch_size=self.patch_size,
+            attn_implementation=self._attn_implementation or "sdpa",
+        )
+
+    def native(self) -> NativeVisionConfig:
+        """Sizes of the convolutional part, and of the windows that it sees."""
+        return NativeVisionConfig(
+            stem=self.stem,
+            widths=self.widths,
+            depths=self.depths,
+            window=self.window,
+            overlap=self.overlap,
+            max_windows=self.max_mask_windows,
+        )
+
+
 KINDS = (
     (CLIPVisionConfig, LlamaConfig, MaskConfig),
+    (ClipWindowsConfig, LlamaConfig, NativeMaskConfig),
     (NativeVisionConfig, LlamaConfig, NativeMaskConfig),
 )
 """What may stand together as `vision`, `language` and `mask`."""
@@ -197,5 +262,5 @@ def _sub_config(value: Any, default: str) -> Any:
     return AutoConfig.for_model(str(fields.pop("model_type", default)), **fields)
 
 
-for _config in (MaskConfig, NativeVisionConfig, NativeMaskConfig, SidaConfig):
+for _config in (MaskConfig, ClipWindowsConfig, NativeVisionConfig, NativeMaskConfig, SidaConfig):
     AutoConfig.register(_config.model_type, _config)

@@ -13,6 +13,7 @@ from sida.model.checkpoint import fill, find, load_base, refuse_lisa
 from sida.model.keys import from_published
 from sida.model.processor import SidaProcessor
 from sida.model.published import write_published
+from sida.model.saving import save_model
 from sida.model.sida import Sida
 from sida.model.tokenizer import Tokenizer
 from sida.model.weights import digest_of
@@ -112,7 +113,7 @@ def _grown(tokenizer: Tokenizer, rows: int) -> Tokenizer:
 
 
 def _write_ours(folder: Path, model: Sida, processor: SidaProcessor) -> None:
-    model.save_pretrained(folder)
+    save_model(model, folder)
     model.config.dtype = model.lm_head.weight.dtype  # its vision tower may be of a wider type
     model.config.save_pretrained(folder)
     processor.save_pretrained(folder)

@@ -1,439 +1,47 @@
-"""What turns pixels into image tokens and mask embeddings: the published pair, and our own.
+"""The families of encoders: what turns pixels into image tokens and mask embeddings.
 
-`parts(config)` is the only place that looks at which of the two a configuration asks for.
-Both offer `tokens(inputs)`, `embed(inputs, windows, state)` and a decoder
-`(embedding, prompt) -> mask logits`; `initialize(module)` begins their own kinds of layers.
+`parts(config)` is the only place that looks at which of them a configuration asks for. All offer
+`tokens(inputs)`, `embed(inputs, windows, state)` and a decoder `(embedding, prompt) -> mask
+logits`; `initialize(module)` begins the layers that are their own.
 """
 
-from collections.abc import Iterable
-from itertools import pairwise
 from typing import NamedTuple
 
-import torch
-import torch.nn.functional as F
 from torch import nn
-from transformers import CLIPVisionModel
 from transformers import initialization as init
-from transformers.models.sam.modeling_sam import (
-    SamMaskDecoder,
-    SamPositionalEmbedding,
-    SamPromptEncoder,
-    SamVisionEncoder,
-)
+from transformers.models.sam.modeling_sam import SamPositionalEmbedding
 
-from sida.model.config import NativeVisionConfig, SidaConfig
-from sida.model.inputs import Inputs
-from sida.model.neck import Neck
-from sida.model.residuals import Residuals, valid_mask
-from sida.model.statistics import Statistics, pieces
-from sida.model.views import ClipSamViews, NativeViews
+from sida.model.clip_sam import ClipSam, SamDecoder
+from sida.model.clip_windows import ClipWindows
+from sida.model.config import ClipWindowsConfig, NativeVisionConfig, SidaConfig
+from sida.model.native import ChannelNorm, Conv, Native, NativeDecoder, Pool
+from sida.model.statistics import Statistics
+from sida.model.views import ClipSamViews, ClipWindowsViews, NativeViews
 
-__all__ = [
-    "ClipSam",
-    "Native",
-    "NativeDecoder",
-    "Parts",
-    "SamDecoder",
-    "build",
-    "initialize",
-    "parts",
-]
+__all__ = ["Decoder", "Encoder", "Parts", "build", "initialize", "parts"]
 
-
-class ClipSam(nn.Module):
-    """CLIP ViT-L/14 with a linear projector for the class, SAM's image encoder for masks."""
-
-    def __init__(self, config: SidaConfig) -> None:
-        super().__init__()
-        vision = type(config.vision).from_dict(config.vision.to_dict())
-        # Layers behind the one that is read would only cost time and memory.
-        vision.num_hidden_layers += config.select_layer + 1
-        vision._attn_implementation = config.vision._attn_implementation
-        self.clip = CLIPVisionModel(vision)
-        self.projector = nn.Linear(vision.hidden_size, config.language.hidden_size)
-        self.sam = SamVisionEncoder(config.mask.encoder())
-        self.sam.neck = Neck(config.mask.encoder())
-        self.image_tokens = (vision.image_size // vision.patch_size) ** 2
-
-    def features(self, pixels: torch.Tensor) -> torch.Tensor:
-        """CLIP's patch features (pictures, image_tokens, clip width), class token dropped."""
-        hidden: torch.Tensor = self.clip(pixel_values=pixels).last_hidden_state
-        return hidden[:, 1:]
-
-    def fit(self, batches: Iterable[Inputs]) -> None:
-        """Nothing: what goes in has fixed scales."""
-
-    def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, None]:
-        """Image tokens (pictures, image_tokens, language width); there is one window a picture."""
-        given = inputs.features
-        features = self.features(inputs.vision.pixels) if given is None else given.vision
-        tokens: torch.Tensor = self.projector(features)
-        return tokens, None
-
-    def embed(self, inputs: Inputs, windows: torch.Tensor, state: None) -> torch.Tensor:
-        """SAM's embedding (windows, channels, 64, 64) of the chosen windows of `inputs.mask`."""
-        if inputs.features is not None:
-            return inputs.features.mask
-        assert inputs.mask is not None
-        if not len(windows):  # transformers' attention cannot reshape an empty batch
-            grid = self.sam.config.image_size // self.sam.config.patch_size
-            return inputs.mask.pixels.new_zeros(0, self.sam.config.output_channels, grid, grid)
-        embedding: torch.Tensor = self.sam(inputs.mask.pixels[windows]).last_hidden_state
-        return embedding
-
-
-class SamDecoder(nn.Module):
-    """SAM's mask decoder, prompted by one vector a window."""
-
-    def __init__(self, config: SidaConfig) -> None:
-        super().__init__()
-        self.prompt_encoder = SamPromptEncoder(config.mask.prompt())
-        self.mask_decoder = SamMaskDecoder(config.mask.decoder())
-
-    def forward(self, embedding: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
-        """Mask logits (windows, 256, 256).
-
-        Args:
-            embedding: (windows, channels, 64, 64).
-            prompt: (windows, channels), the only sparse token.
-        """
-        if not len(embedding):
-            side = 4 * embedding.shape[-1]
-            return embedding.new_zeros(0, side, side)
-        _, dense = self.prompt_encoder(None, None, None, None)
-        positions = self._positions(embedding)
-        masks, _ = self.mask_decoder(
-            image_embeddings=embedding,
-            image_positional_embeddings=positions.expand(len(embedding), -1, -1, -1),
-            sparse_prompt_embeddings=prompt[:, None, None],
-            dense_prompt_embeddings=dense.expand(len(embedding), -1, -1, -1),
-            multimask_output=False,
-        )
-        logits: torch.Tensor = masks[:, 0, 0]
-        return logits
-
-    def _positions(self, embedding: torch.Tensor) -> torch.Tensor:
-        height, width = embedding.shape[-2:]
-        y = (torch.arange(height, device=embedding.device) + 0.5) / height
-        x = (torch.arange(width, device=embedding.device) + 0.5) / width
-        centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-        encoded: torch.Tensor = self.prompt_encoder.shared_embedding(centres[None])
-        return encoded.permute(0, 3, 1, 2)
-
-
-MEASURED_TOKENS = 2
-"""Image tokens that are made of `Statistics`; the others are pooled features."""
-
-
-class NativeState(NamedTuple):
-    """What the mask needs of every window: features compared with their picture's, at stride 4."""
-
-    compared: torch.Tensor
-    valid: torch.Tensor
-
-
-class Conv(nn.Conv2d):
-    """A convolution of the native parts, begun by He's rule for the ReLU behind it."""
-
-
-class Native(nn.Module):
-    """A small convolutional encoder over windows at the picture's own resolution.
-
-    Traces of editing are small and local, so nothing is resized: the input is colour beside
-    high-pass residuals. Norms act on one position at a time and padding is kept at zero before
-    every convolution that looks around; a picture's result therefore does not depend on
-    what it is batched with.
-    """
-
-    def __init__(self, config: SidaConfig) -> None:
-        super().__init__()
-        vision: NativeVisionConfig = config.vision
-        widths = list(vision.widths)
-        self.image_tokens = vision.image_tokens
-        self.residuals = Residuals()
-        self.stem = nn.Sequential(
-            Conv(3 + Residuals.filters, vision.stem, 4, stride=2, padding=1), nn.ReLU()
-        )
-        self.enter = Conv(vision.stem, widths[0], 4, stride=2, padding=1)
-        self.stages = nn.ModuleList(
-            nn.ModuleList(Block(width) for _ in range(depth))
-            for width, depth in zip(widths, vision.depths, strict=True)
-        )
-        self.downs = nn.ModuleList(
-            Conv(narrow, wide, 2, stride=2) for narrow, wide in pairwise(widths)
-        )
-        width = config.language.hidden_size
-        self.statistics = Statistics()
-        self.weigh = nn.Linear(Statistics.count, MEASURED_TOKENS * width)
-        channels = config.mask.output_channels
-        maps = Residuals.levels + channels
-        self.pool = Pool(widths[-1], maps, vision.image_tokens - MEASURED_TOKENS, width)
-        self.laterals = nn.ModuleList(
-            nn.Sequential(ChannelNorm(width), Conv(width, channels, 1)) for width in widths
-        )
-        self.compare = Conv(2 * channels + Residuals.levels, channels, 1)
-        self.smooth = Conv(channels, channels, 3, padding=1)
-
-    def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, NativeState]:
-        """Image tokens (pictures, image_tokens, language width), and the features for masks."""
-        pixels, valid, owner = inputs.vision
-        some = pieces(pixels)
-        parts = [
-            self._features(*part)
-            for part in zip(pixels.split(some), valid.split(some), strict=True)
-        ]
-        last, found, count, mean, squares = (torch.cat(each) for each in zip(*parts, strict=True))
-        with torch.autocast(pixels.device.type, enabled=False):  # differences of large numbers
-            weight, bias = self._comparison(*_over_pictures(count, mean, squares, owner))
-            every = (found, valid, weight[owner], bias[owner])
-            seen = [
-                self._compared(*part) for part in zip(*(x.split(some) for x in every), strict=True)
-            ]
-        compared, maps = (torch.cat(each) for each in zip(*seen, strict=True))
-        inside = valid_mask(valid, last.shape[-2:], 16)
-        pooled = self.pool(last, maps, inside, owner)
-        weighed = self.weigh(self.statistics(pixels, valid, owner))
-        tokens = torch.cat([weighed.unflatten(1, (MEASURED_TOKENS, -1)), pooled], dim=1)
-        return tokens, NativeState(compared, valid)
-
-    def _features(self, pixels: torch.Tensor, valid: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Of some windows (windows, 3, height, width).
-
-        Returns:
-            Features at stride 16; those of all strides merged at stride 4, with the levels of noise
-            behind them (windows, channels + 8, height / 4, width / 4); and of the latter
-            number, mean and sum of squares about it of each window (`_over_pictures`).
-        """
-        inside = valid_mask(valid, pixels.shape[-2:], 1)
-        residuals, noise = self.residuals(pixels, valid)
-        x = torch.cat([pixels * inside, residuals], dim=1)
-        x = self.stem(x.contiguous(memory_format=torch.channels_last))
-        x = self.enter(x * valid_mask(valid, x.shape[-2:], 2))
-        kept = []
-        for level, stage in enumerate(self.stages):
-            inside = valid_mask(valid, x.shape[-2:], 2 ** (level + 2)).to(x.dtype)
-            for block in stage.children():
-                x = block(x, inside)
-            x = x * inside
-            kept.append(x)
-            if level < len(self.downs):
-                x = self.downs[level](x)
-        merged = self.laterals[-1](x)
-        for lateral, feature in zip(self.laterals[-2::-1], kept[-2::-1], strict=True):
-            merged = F.interpolate(merged, feature.shape[-2:], mode="nearest") + lateral(feature)
-        found = torch.cat([merged, noise], dim=1)
-        inside = valid_mask(valid, found.shape[-2:], 4).float()
-        count = inside.sum((2, 3))
-        mean = (found.float() * inside).sum((2, 3)) / count
-        squares = ((found.float() - mean[..., None, None]).square() * inside).sum((2, 3))
-        return x, found, count, mean, squares
-
-    def fit(self, batches: Iterable[Inputs]) -> None:
-        """Fit the scales of what is measured, to pictures such as it will be trained on."""
-        measured = [self.statistics.measured(*batch.vision[:2]) for batch in batches]
-        self.statistics.fit(torch.cat(measured))
-
-    def _comparison(
-        self, mean: torch.Tensor, deviation: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weight (pictures, channels, found) and bias (pictures, channels) of `compare`.
-
-        An altered region shows by what sets it apart: beside each feature stands how far it, and
-        each level of noise, is from its mean over the whole picture, in standard deviations.
-        Both are linear in what was found, so they are weighed in one product.
-        """
-        kernel = self.compare.weight[:, :, 0, 0].float()
-        raw, apart = kernel.tensor_split([mean.shape[1] - Residuals.levels], 1)
-        scaled = apart / deviation[:, None]
-        bias = -(scaled @ mean[..., None])[..., 0]
-        if self.compare.bias is not None:
-            bias = bias + self.compare.bias.float()
-        return F.pad(raw, (0, Residuals.levels)) + scaled, bias
-
-    def _compared(
-        self, found: torch.Tensor, valid: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of some windows (windows, found, h, w): features compared with those of their picture
-        (windows, channels, h, w), and the noise with these at a fourth of the length."""
-        product = torch.baddbmm(bias[..., None], weight, found.flatten(2).float())
-        compared = F.gelu(product).to(found.dtype).unflatten(2, found.shape[-2:])
-        compared = compared * valid_mask(valid, found.shape[-2:], 4)
-        noise = found[:, -Residuals.levels :]
-        return compared, F.avg_pool2d(torch.cat([noise, compared], dim=1), 4)
-
-    def embed(self, inputs: Inputs, windows: torch.Tensor, state: NativeState) -> torch.Tensor:
-        """Mask embedding (windows, channels, height / 4, width / 4) of the chosen windows."""
-        return _extend(self.smooth(state.compared[windows]), state.valid[windows], 4)
-
-
-def _over_pictures(
-    count: torch.Tensor, mean: torch.Tensor, squares: torch.Tensor, owner: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation (pictures, channels) over all windows of each picture.
-
-    Args:
-        count: (windows, 1) positions.
-        mean, squares: (windows, channels) over a window's positions, and the sum of squares about
-            it; they are put together as Chan, Golub and LeVeque (1983) do.
-        owner: (windows,) the picture of each window.
-    """
-    pictures = int(owner[-1]) + 1
-
-    def summed(terms: torch.Tensor) -> torch.Tensor:
-        return terms.new_zeros(pictures, terms.shape[1]).index_add(0, owner, terms)
-
-    counts = summed(count)
-    means = summed(count * mean) / counts
-    squares = summed(squares + count * (mean - means[owner]).square())
-    return means, (squares / counts + 1e-4).sqrt()
-
-
-class Block(nn.Module):
-    """Residual block: norm, 3x3, ReLU, 1x1."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = ChannelNorm(width)
-        self.spatial = Conv(width, width, 3, padding=1)
-        self.mix = Conv(width, width, 1)
-
-    def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-        """(windows, width, h, w) -> the same; `inside` (windows, 1, h, w) is 0 in the padding."""
-        scaled = x * (self.norm.scale(x) * inside)
-        # The norm's weight goes into the kernel, which is smaller than what it is laid over.
-        kernel = self.spatial.weight * self.norm.weight[:, None, None]
-        found = F.conv2d(scaled, kernel, self.spatial.bias, padding=1)
-        change: torch.Tensor = self.mix(F.relu(found, inplace=True))
-        return x + change
-
-
-class ChannelNorm(nn.Module):
-    """Root mean square norm over the channels of each position."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(windows, width, h, w) -> the same."""
-        return x * self.scale(x) * self.weight[:, None, None]
-
-    def scale(self, x: torch.Tensor) -> torch.Tensor:
-        """(windows, 1, h, w): one over the root mean square of each position."""
-        return torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-6).to(x.dtype)
-
-
-class Pool(nn.Module):
-    """The positions of each window -> tokens, and of each picture's windows -> one set of tokens.
-
-    Token 0 is the mean, token 1 the standard deviation; each further one is a softmax-weighted mean
-    with a weighting of its own. A window is pooled by itself, as the crops of training are: over
-    more positions a softmax would always find something. Windows are then weighted by what
-    their tokens say, at first equally.
-    """
-
-    def __init__(self, width: int, maps: int, tokens: int, out: int) -> None:
-        super().__init__()
-        self.norm = ChannelNorm(width)
-        width += maps
-        self.scores = nn.Conv2d(width, tokens - 2, 1)
-        self.out = nn.Linear(width, out)
-        self.kinds = nn.Parameter(torch.zeros(tokens, out))
-        self.statistics = nn.ModuleList(nn.Linear(width, out) for _ in range(2))
-        self.windows = nn.Linear(out, 1, bias=False)
-
-    def forward(
-        self, x: torch.Tensor, maps: torch.Tensor, inside: torch.Tensor, owner: torch.Tensor
-    ) -> torch.Tensor:
-        """(windows, width, h, w) and (windows, maps, h, w) -> (pictures, tokens, out)."""
-        normed = torch.cat([self.norm(x), maps], dim=1)
-        inside = inside.flatten(2).float()
-        scores = self.scores(normed).flatten(2).float().masked_fill(inside == 0, -torch.inf)
-        values = normed.flatten(2).transpose(1, 2).float()
-        share = inside / inside.sum(2, keepdim=True)
-        mean = (share @ values)[:, 0]
-        deviation = ((share @ values.square())[:, 0] - mean.square()).clamp_min(1e-6).sqrt()
-        statistics = [
-            layer(value.to(x.dtype))
-            for layer, value in zip(self.statistics, (mean, deviation), strict=True)
-        ]
-        weighted = self.out((scores.softmax(2) @ values).to(x.dtype))
-        tokens = torch.cat([torch.stack(statistics, 1), weighted], dim=1) + self.kinds
-        return _weighted_by_owner(tokens, self.windows(tokens), owner)
-
-
-def _weighted_by_owner(
-    tokens: torch.Tensor, scores: torch.Tensor, owner: torch.Tensor
-) -> torch.Tensor:
-    """(windows, tokens, dim) -> (pictures, tokens, dim).
-
-    Args:
-        scores: (windows, tokens, 1); their softmax over each picture's windows is the weighting.
-        owner: (windows,) the picture of each window.
-    """
-    pictures = int(owner[-1]) + 1
-    scores = scores.float()
-    index = owner[:, None, None].expand_as(scores)
-    highest = scores.new_full((pictures, *scores.shape[1:]), -torch.inf)
-    highest = highest.scatter_reduce(0, index, scores.detach(), "amax")
-    powers = (scores - highest[owner]).exp()
-    sums = torch.zeros_like(highest).index_add(0, owner, powers)
-    weights = (powers / sums[owner]).to(tokens.dtype)
-    pooled = tokens.new_zeros(pictures, *tokens.shape[1:])
-    return pooled.index_add(0, owner, tokens * weights)
-
-
-class NativeDecoder(nn.Module):
-    """Mask logits from features and a prompt: modulated features, plus their product with it."""
-
-    def __init__(self, config: SidaConfig) -> None:
-        super().__init__()
-        channels = config.mask.output_channels
-        self.modulation = nn.Linear(config.out_dim, 2 * channels)
-        self.direction = nn.Linear(config.out_dim, channels)
-        self.mix = Conv(channels, channels, 1)
-        self.out = Conv(channels, 1, 1)
-
-    def forward(self, embedding: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
-        """(windows, channels, h, w) and (windows, out_dim) -> (windows, h, w)."""
-        scale, shift = self.modulation(prompt)[:, :, None, None].chunk(2, dim=1)
-        features = F.gelu(self.mix(embedding) * (1 + scale) + shift)
-        direction = self.direction(prompt)[:, :, None, None]
-        logits: torch.Tensor = self.out(features) + (features * direction).mean(1, keepdim=True)
-        return logits[:, 0]
-
-
-def _extend(x: torch.Tensor, valid: torch.Tensor, stride: int) -> torch.Tensor:
-    """Repeat the last row and column of the content into the padding.
-
-    What is interpolated across the border of a window then does not depend on its padding.
-    """
-    height, width = x.shape[-2:]
-    last = (valid + stride - 1) // stride - 1
-    rows = torch.minimum(torch.arange(height, device=x.device), last[:, :1])
-    columns = torch.minimum(torch.arange(width, device=x.device), last[:, 1:])
-    x = x.gather(2, rows[:, None, :, None].expand_as(x))
-    return x.gather(3, columns[:, None, None, :].expand_as(x))
+Encoder = ClipSam | ClipWindows | Native
+Decoder = SamDecoder | NativeDecoder
 
 
 class Parts(NamedTuple):
     """The classes that a configuration asks for; `views` cuts pictures into windows."""
 
-    encoder: type[ClipSam] | type[Native]
+    encoder: type[ClipSam] | type[ClipWindows] | type[Native]
     decoder: type[SamDecoder] | type[NativeDecoder]
-    views: type[ClipSamViews] | type[NativeViews]
+    views: type[ClipSamViews] | type[ClipWindowsViews] | type[NativeViews]
 
 
 def parts(config: SidaConfig) -> Parts:
     """Which classes make and read the windows of this configuration."""
     if config.vision.model_type == NativeVisionConfig.model_type:
         return Parts(Native, NativeDecoder, NativeViews)
+    if config.vision.model_type == ClipWindowsConfig.model_type:
+        return Parts(ClipWindows, NativeDecoder, ClipWindowsViews)
     return Parts(ClipSam, SamDecoder, ClipSamViews)
 
 
-def build(
-    config: SidaConfig,
-) -> tuple[ClipSam | Native, SamDecoder | NativeDecoder]:
+def build(config: SidaConfig) -> tuple[Encoder, Decoder]:
     """Encoder and mask decoder of a configuration."""
     chosen = parts(config)
     return chosen.encoder(config), chosen.decoder(config)
@@ -451,6 +59,8 @@ def initialize(module: nn.Module) -> None:
         init.zeros_(module.windows.weight)
     elif isinstance(module, NativeDecoder):
         init.zeros_(module.out.weight)
+    elif isinstance(module, ClipWindows):
+        init.zeros_(module.evidence.weight)
     elif isinstance(module, ChannelNorm):
         init.ones_(module.weight)
     elif isinstance(module, Statistics):

@@ -4,7 +4,7 @@ The published model sees one window, the whole picture at 1024 pixels; the nativ
 one or more at the picture's own resolution. Nothing here asks which.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -79,6 +79,11 @@ class Frame:
     def _to_box(logits: torch.Tensor, window: Window) -> torch.Tensor:
         content = to_canvas(logits[None], window.canvas)[:, : window.size[0], : window.size[1]]
         return _resize(content, window.box_size)[0]
+
+    def on_canvas(self, canvas: tuple[int, int]) -> "Frame":
+        """The same where the windows were padded to another canvas, as in a batch."""
+        windows = tuple(replace(window, canvas=canvas) for window in self.windows)
+        return Frame(self.height, self.width, windows)
 
     def project(self, mask: np.ndarray) -> torch.Tensor:
         """Bring a true mask into the windows, for training: the inverse of `restore`.

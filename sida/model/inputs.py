@@ -33,16 +33,18 @@ class Features(NamedTuple):
     """What frozen encoders made of pictures before.
 
     Attributes:
-        vision: (pictures, image_tokens, clip width).
-        mask: (windows, channels, h, w) of the windows that masks are made in, in their order.
+        vision: (pictures, ...) as the encoder's `vision_features` gives them.
+        mask: (windows, channels, h, w) of the windows that masks are made in, in their order;
+            None where these are not kept.
     """
 
     vision: torch.Tensor
-    mask: torch.Tensor
+    mask: torch.Tensor | None
 
     def to(self, device: torch.device | str) -> "Features":
         """The same on a device."""
-        return Features(*(tensor.to(device, non_blocking=True) for tensor in self))
+        mask = None if self.mask is None else self.mask.to(device, non_blocking=True)
+        return Features(self.vision.to(device, non_blocking=True), mask)
 
 
 class Inputs(NamedTuple):

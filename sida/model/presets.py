@@ -59,7 +59,17 @@ TINY_SPREAD = 0.08
 
 
 def tiny() -> SidaConfig:
-    """The embedded model: native windows, and a language model of a few layers."""
+    """The smallest size, for tests and examples of training: convolutions at native resolution."""
+    return _few_layers({"model_type": "sida_native"})
+
+
+def small() -> SidaConfig:
+    """The embedded model: CLIP ViT-B/16 over the picture and windows of it."""
+    return _few_layers({"model_type": "sida_clip_windows", "dropout": 0.3})
+
+
+def _few_layers(vision: dict[str, Any]) -> SidaConfig:
+    """An encoder with a language model of a few layers behind it, and the native mask decoder."""
     language = {
         "model_type": "llama",
         "vocab_size": 1005,
@@ -73,7 +83,7 @@ def tiny() -> SidaConfig:
     }
     return SidaConfig(
         initializer_range=TINY_SPREAD,
-        vision={"model_type": "sida_native"},
+        vision=vision,
         language=language,
         mask={"model_type": "sida_native_mask"},
         out_dim=64,
@@ -86,6 +96,7 @@ def tiny() -> SidaConfig:
 PRESETS: dict[str, Callable[[], SidaConfig]] = {
     "sida-7b": sida_7b,
     "sida-13b": sida_13b,
+    "small": small,
     "tiny": tiny,
 }
 

@@ -72,6 +72,9 @@ class SidaProcessor:
             frames.append(
                 Frame(height, width, tuple(own if mask_windows is None else mask_windows))
             )
+        if inputs.mask is not None:
+            canvas = (inputs.mask.pixels.shape[-2], inputs.mask.pixels.shape[-1])
+            frames = [frame.on_canvas(canvas) for frame in frames]
         return inputs, frames
 
     def see(self, picture: HasPixels | np.ndarray, masks: bool = False) -> Seen:

@@ -8,6 +8,7 @@ What is unusual about it:
 
 import inspect
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from sida.model.config import FUSION_HEADS, SidaConfig
 from sida.model.inputs import Inputs
 from sida.model.processor import SidaProcessor
 from sida.model.prompt import IMAGE_TOKEN
+from sida.model.weights import Shards, is_quantized
 
 __all__ = ["Fusion", "Sida", "SidaOutput"]
 
@@ -40,6 +42,7 @@ class SidaOutput(ModelOutput):
         mask_windows: (windows,) which windows these are.
         logits: (pictures, embedded tokens, vocabulary), or None where not asked for.
         image_tokens: (pictures, image_token_count, dim), as they enter the conversation.
+        evidence_logits: (pictures, 3) of the evidence head, of an encoder that has one.
     """
 
     class_logits: torch.Tensor | None = None
@@ -47,6 +50,7 @@ class SidaOutput(ModelOutput):
     mask_windows: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     image_tokens: torch.Tensor | None = None
+    evidence_logits: torch.Tensor | None = None
 
 
 class Attention(nn.MultiheadAttention):
@@ -101,8 +105,8 @@ class Sida(PreTrainedModel):
     """
 
     config: SidaConfig
-    encoder: encoders.ClipSam | encoders.Native
-    decoder: encoders.SamDecoder | encoders.NativeDecoder
+    encoder: encoders.Encoder
+    decoder: encoders.Decoder
     config_class = SidaConfig
     base_model_prefix = ""
     main_input_name = "input_ids"
@@ -129,6 +133,19 @@ class Sida(PreTrainedModel):
         )
         self.fusion = Fusion(config)
         self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, path: Any, *args: Any, **kwargs: Any) -> "Sida":
+        """As transformers', which does not know matrices that are stored as int8 with scales."""
+        if isinstance(path, str | Path) and is_quantized(Path(path)):
+            config = kwargs.pop("config", None) or SidaConfig.from_pretrained(path)
+            state = dict(Shards(Path(path)).tensors())
+            loaded: Sida = super().from_pretrained(
+                None, *args, config=config, state_dict=state, **kwargs
+            )
+            return loaded
+        loaded = super().from_pretrained(path, *args, **kwargs)
+        return loaded
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
@@ -271,6 +288,7 @@ class Sida(PreTrainedModel):
             mask_windows=windows,
             logits=self.lm_head(hidden) if text else None,
             image_tokens=tokens,
+            evidence_logits=getattr(state, "logits", None),
         )
 
 

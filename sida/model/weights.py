@@ -3,25 +3,30 @@
 import hashlib
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 
 from sida.errors import CheckpointError
 
-__all__ = ["Shards", "digest_of"]
+__all__ = ["SCALE", "SINGLE", "Shards", "digest_of", "is_quantized"]
 
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 ZIP, PICKLE, LFS = b"PK", b"\x80", b"version https://git-lfs"
 """How a `.bin` of today begins, one of torch before 1.6, and what git leaves in its place."""
+SCALE = ".scale"
+"""Ends the name of the float32 scales (out,) of an int8 matrix (out, in)."""
 WHOLE_DIGEST = 256 * 2**20
 """Bytes up to which a digest is over all of the weights."""
 
 
 class Shards:
     """The tensors of a folder by name.
+
+    A matrix stored as int8 with a scale per output channel (`SCALE`) is read as float32.
 
     Raises:
         CheckpointError: there are no weights, or a shard that the index names is missing.
@@ -30,13 +35,20 @@ class Shards:
     def __init__(self, folder: Path) -> None:
         self.files = weight_files(folder)
 
+    @classmethod
+    def of_files(cls, files: Sequence[Path]) -> "Shards":
+        """The tensors of these files."""
+        shards = cls.__new__(cls)
+        shards.files = list(files)
+        return shards
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of every tensor; nothing but headers is read."""
         found: dict[str, tuple[int, ...]] = {}
         for path in self.files:
             if path.suffix == ".safetensors":
                 with _opened(path) as file:
-                    names = file.keys()
+                    names = _without_scales(file)
                     found.update({name: tuple(file.get_slice(name).get_shape()) for name in names})
             else:
                 found.update({name: tuple(t.shape) for name, t in _read_bin(path).items()})
@@ -47,10 +59,22 @@ class Shards:
         for path in self.files:
             if path.suffix == ".safetensors":
                 with _opened(path) as file:
-                    for name in file.keys():  # noqa: SIM118
-                        yield name, file.get_tensor(name)
+                    for name in _without_scales(file):
+                        yield name, _dequantized(file, name)
             else:
                 yield from _read_bin(path).items()
+
+
+def is_quantized(folder: Path) -> bool:
+    """True for a folder with a matrix that is stored as int8 with scales."""
+    if not folder.is_dir():
+        return False
+    for path in weight_files(folder):
+        if path.suffix == ".safetensors":
+            with _opened(path) as file:
+                if any(name.endswith(SCALE) for name in file.keys()):  # noqa: SIM118
+                    return True
+    return False
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -89,6 +113,20 @@ def digest_of(folder: Path) -> str:
                     file.seek(max(0, size - 2**16) * part // 65)
                     digest.update(file.read(2**16))
     return digest.hexdigest()
+
+
+def _without_scales(file: Any) -> list[str]:
+    names = set(file.keys())
+    return [name for name in sorted(names) if name.removesuffix(SCALE) not in names - {name}]
+
+
+def _dequantized(file: Any, name: str) -> torch.Tensor:
+    """A tensor as it is used: int8 matrices times their scales."""
+    tensor: torch.Tensor = file.get_tensor(name)
+    if tensor.dtype != torch.int8 or f"{name}{SCALE}" not in set(file.keys()):
+        return tensor
+    scale: torch.Tensor = file.get_tensor(f"{name}{SCALE}")
+    return tensor.float() * scale[:, None]
 
 
 def _indexed(folder: Path, index: Path) -> list[Path]:

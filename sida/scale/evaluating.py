@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sida import evaluation
+from sida.assets import DEFAULT_MODEL
 from sida.data.sample import Sample
 from sida.detector import Detector
 from sida.evaluation.detecting import DetectorJudge
@@ -27,7 +28,7 @@ def evaluate(
     data: Sequence[str | Path],
     out: str | Path,
     *,
-    model: str = "tiny",
+    model: str = DEFAULT_MODEL,
     device: str = "auto",
     dtype: str = "auto",
     batch_size: int | Literal["auto"] = "auto",

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sida.assets import DEFAULT_MODEL
 from sida.detector import Detector, MaskWish
 from sida.errors import ConfigError, SidaError
 from sida.evaluation import Shard
@@ -55,7 +56,7 @@ def detect(
     paths: Iterable[str | Path],
     out: str | Path,
     *,
-    model: str = "tiny",
+    model: str = DEFAULT_MODEL,
     random_weights: str | None = None,
     masks: MaskWish = "tampered",
     explain: bool = False,

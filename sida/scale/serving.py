@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sida.assets import DEFAULT_MODEL
 from sida.errors import ConfigError, MissingExtra, SidaError
 from sida.evidence.credentials import read_trust
 from sida.scale.cluster import cluster, places_for, require_answer, require_ray
@@ -38,7 +39,7 @@ class Serving(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = "tiny"
+    model: str = DEFAULT_MODEL
     random_weights: str | None = None
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from torch import nn
 from sida.errors import ConfigError, SidaError
 from sida.files import write_whole
 from sida.model import Sida
-from sida.model.encoders import ClipSam
+from sida.model.clip_sam import ClipSam
+from sida.model.clip_windows import ClipWindows
 from sida.model.inputs import Features, Inputs
 from sida.train.config import TrainConfig
 
@@ -30,7 +31,7 @@ FORM = 1
 
 
 class FeatureCache:
-    """CLIP's features and SAM's embeddings, one file a picture and encoder.
+    """Features of frozen encoders, one file a picture and encoder.
 
     A file is named after the SHA-256 of the picture's pixels, and its folder after that of all
     else it depends on: weights, sizes, number type. Files appear whole, so several processes may
@@ -48,15 +49,13 @@ class FeatureCache:
 
     def __init__(self, model: Sida, config: TrainConfig, processes: int = 1) -> None:
         encoder = model.encoder
-        if config.cache is None or not isinstance(encoder, ClipSam):
+        if config.cache is None or not isinstance(encoder, ClipSam | ClipWindows):
             raise ConfigError(
                 "cache keeps what frozen CLIP and SAM encoders give, and this model has an encoder "
                 "of another kind: leave cache out."
             )
-        self.root = config.cache / _identity(encoder, config.precision)[:16]
-        sides = encoder.sam.config
-        grid = sides.image_size // sides.patch_size
-        self.nothing = torch.zeros(0, sides.output_channels, grid, grid)
+        self.encoder = encoder
+        self.root = config.cache / _identity(encoder, config)[:16]
         self.room = (config.cache_gb * 1e9 - _size(config.cache)) / processes
 
     @staticmethod
@@ -74,33 +73,51 @@ class FeatureCache:
         """
         vision: list[torch.Tensor] = []
         mask: list[torch.Tensor] = []
-        for key, part in _wanted(keys, masked):
-            found = self._get(key, part)
-            if found is None:
-                return None
-            (vision if part == VISION else mask).append(found)
+        for key, has_mask in zip(keys, masked, strict=True):
+            for part in self._parts(has_mask):
+                features = self._get(key, part)
+                if features is None:
+                    return None
+                (vision if part == VISION else mask).append(features)
         return self._stacked(vision, mask)
 
     @torch.no_grad()
-    def make(
-        self, encoder: ClipSam, inputs: Inputs, keys: Sequence[str], masked: Sequence[bool]
-    ) -> Features:
+    def make(self, inputs: Inputs, keys: Sequence[str], masked: Sequence[bool]) -> Features:
         """Features of pictures; what is missing is computed and kept."""
         vision: list[torch.Tensor] = []
         mask: list[torch.Tensor] = []
         device = inputs.vision.pixels.device
         for number, key in enumerate(keys):
-            for _, part in _wanted([key], [masked[number]]):
-                found = self._get(key, part)
-                if found is None:
-                    found = _compute(encoder, inputs, number, part)
-                    self._put(key, part, found)
-                (vision if part == VISION else mask).append(found.to(device))
+            for part in self._parts(masked[number]):
+                features = self._get(key, part)
+                if features is None:
+                    features = self._compute(inputs, number, part)
+                    self._put(key, part, features)
+                (vision if part == VISION else mask).append(features.to(device))
         return self._stacked(vision, mask)
 
     def _stacked(self, vision: list[torch.Tensor], mask: list[torch.Tensor]) -> Features:
-        masks = torch.stack(mask) if mask else self.nothing.to(vision[0])
-        return Features(torch.stack(vision), masks)
+        return Features(torch.stack(vision), self._masks(mask, vision[0]))
+
+    def _masks(self, mask: list[torch.Tensor], like: torch.Tensor) -> torch.Tensor | None:
+        if MASK not in self.encoder.cached:
+            return None
+        if mask:
+            return torch.stack(mask)
+        assert isinstance(self.encoder, ClipSam)
+        sides = self.encoder.sam.config
+        grid = sides.image_size // sides.patch_size
+        return like.new_zeros(0, sides.output_channels, grid, grid)
+
+    def _parts(self, has_mask: bool) -> list[str]:
+        """What is kept of a picture, with a mask or without."""
+        return [part for part in self.encoder.cached if part == VISION or has_mask]
+
+    def _compute(self, inputs: Inputs, number: int, part: str) -> torch.Tensor:
+        if part == VISION:
+            return self.encoder.vision_features(inputs, number)
+        window = torch.tensor([number], device=inputs.vision.pixels.device)
+        return self.encoder.embed(inputs, window, None)[0]
 
     def _path(self, key: str, part: str) -> Path:
         return self.root / key[:2] / f"{key}.{part}.safetensors"
@@ -129,26 +146,16 @@ class FeatureCache:
             self.room = 0
 
 
-def _wanted(keys: Sequence[str], masked: Sequence[bool]) -> Iterator[tuple[str, str]]:
-    """Picture and encoder of all that a batch needs, in the order of the pictures."""
-    for key, has_mask in zip(keys, masked, strict=True):
-        yield key, VISION
-        if has_mask:
-            yield key, MASK
-
-
-def _compute(encoder: ClipSam, inputs: Inputs, number: int, part: str) -> torch.Tensor:
-    if part == VISION:
-        return encoder.features(inputs.vision.pixels[number : number + 1])[0]
-    window = torch.tensor([number], device=inputs.vision.pixels.device)
-    return encoder.embed(inputs, window, None)[0]
-
-
-def _identity(encoder: ClipSam, precision: str) -> str:
+def _identity(encoder: ClipSam | ClipWindows, config: TrainConfig) -> str:
     """SHA-256 of all that features depend on, beside the picture."""
-    sizes = [module.config.to_dict() for module in (encoder.clip, encoder.sam)]
+    parts = [encoder.clip, encoder.sam] if isinstance(encoder, ClipSam) else [encoder.clip]
+    sizes = [module.config.to_dict() for module in parts]
+    if isinstance(encoder, ClipWindows):
+        windows = config.windows or encoder.max_windows
+        sizes.append({"layers": encoder.layers, "windows": windows})
+    precision = [config.precision, config.frozen_precision]
     digest = hashlib.sha256(json.dumps([FORM, precision, sizes], default=str).encode())
-    for part in (encoder.clip, encoder.sam):
+    for part in parts:
         _add_weights(digest, part)
     return digest.hexdigest()
 

@@ -12,8 +12,10 @@ __all__ = ["best_threshold", "fit_calibration", "fit_scaling", "unsure_below"]
 
 SLACK = 0.02
 """Mean F1 of masks that makes no difference."""
+STATED_RIGHT = 0.9
+"""Share of verdicts that are right among those that are not inconclusive."""
 FEWEST = 10
-"""Verdicts that a statement about the least confident ones needs."""
+"""Verdicts that a statement about their share needs."""
 
 
 def fit_calibration(result: Validation, digest: str) -> Calibration:
@@ -32,21 +34,29 @@ def fit_calibration(result: Validation, digest: str) -> Calibration:
         digest=digest,
     )
     probabilities = fitted.probabilities(result.class_logits)
-    right = probabilities.argmax(1) == labels
-    return fitted.model_copy(update={"unsure_below": unsure_below(probabilities.max(1), right)})
+    return fitted.model_copy(update={"unsure_below": unsure_below(probabilities, labels)})
 
 
-def unsure_below(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Confidence below which verdicts were more often wrong than right; 0 where there is none.
+def unsure_below(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
+    """For each label the probability from which on verdicts are right nine times in ten.
+
+    It is the lowest such that of the verdicts with this label and at least this probability a
+    share of `STATED_RIGHT` was right; 1 where there is none, or too few verdicts to say.
 
     Args:
-        confidence: (pictures,) largest probabilities.
-        right: (pictures,) bool, whether the verdict was.
+        probabilities: (pictures, 3).
+        labels: (pictures,) true class numbers.
     """
-    order = np.argsort(confidence, kind="stable")
-    share = np.cumsum(right[order]) / np.arange(1, len(right) + 1)
-    wrong = np.flatnonzero((share < 0.5) & (np.arange(len(right)) + 1 >= FEWEST))
-    return float(confidence[order[wrong[-1]]]) if len(wrong) else 0.0
+    predicted, confidence = probabilities.argmax(1), probabilities.max(1)
+    limits = []
+    for label in range(probabilities.shape[1]):
+        chosen = np.flatnonzero(predicted == label)
+        order = chosen[np.argsort(-confidence[chosen], kind="stable")]
+        count = np.arange(1, len(order) + 1)
+        share = np.cumsum(labels[order] == label) / count
+        good = np.flatnonzero((share >= STATED_RIGHT) & (count >= FEWEST))
+        limits.append(float(confidence[order[good[-1]]]) if len(good) else 1.0)
+    return limits[0], limits[1], limits[2]
 
 
 def best_threshold(mask_f1: np.ndarray) -> float:

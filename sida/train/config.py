@@ -23,8 +23,9 @@ class LossWeights(BaseModel):
     image_tokens: float = Field(
         0.0,
         ge=0,
-        description="cross-entropy of the class from the mean image token, through a head that is "
-        "dropped afterwards; teaches an image encoder that begins from scratch",
+        description="cross-entropy of the class from the image tokens alone: by the evidence head "
+        "of an encoder that has one, else from the mean token through a head that is dropped "
+        "afterwards, which teaches an encoder that begins from scratch",
     )
 
 
@@ -69,6 +70,11 @@ class TrainConfig(BaseModel):
     preset: str | None = Field(
         None, description="the architecture to begin with fresh weights, where no model is named"
     )
+    warm_start: str | None = Field(
+        None,
+        description="a model whose tensors a fresh preset begins with, where names and shapes are "
+        "the same",
+    )
     tokenizer: Path | None = Field(
         None, description="folder of the tokenizer of a preset; by default that embedded with tiny"
     )
@@ -77,7 +83,19 @@ class TrainConfig(BaseModel):
         description="labelled folders, parquets or manifests to learn from, one or a list; each "
         "gives the same share of every class",
     )
-    validation: Path | None = Field(None, description="labelled data that is only measured")
+    validation: tuple[Path, ...] = Field(
+        (), description="labelled data that is only measured, one or a list"
+    )
+    leave_out: tuple[str, ...] = Field(
+        (), description="sources and groups that are not learned from, such as those of a demo"
+    )
+    source_power: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="a source of n pictures is drawn in proportion to n to this power; below 1 "
+        "large sources dominate less",
+    )
     held_out: float = Field(
         0.0,
         ge=0,
@@ -100,10 +118,19 @@ class TrainConfig(BaseModel):
         "in seconds; the result is an adapter (docs/finetuning.md)",
     )
     views: int = Field(
-        0, ge=0, description="with heads_only, post-processed views beside each picture"
+        0,
+        ge=0,
+        description="with heads_only or cache, post-processed views beside each picture, always "
+        "the same ones",
     )
     lora: Lora | None = Field(
         None, description="low-rank additions to frozen layers; merged in the end"
+    )
+    evidence_penalty: float = Field(
+        0.5,
+        ge=0,
+        description="L2 penalty of the evidence head, which is fitted to all pictures before the "
+        "first step, of an encoder that has one",
     )
     texts: Literal["measured", "data"] = Field(
         "measured",
@@ -114,6 +141,12 @@ class TrainConfig(BaseModel):
     max_tokens: int = Field(512, ge=64, description="what is longer is cut off, in embedded tokens")
     empty_masks: bool = Field(
         False, description="whether real pictures teach an empty mask, where no text is taught"
+    )
+    windows: int | None = Field(
+        None,
+        ge=1,
+        description="native windows that training looks at in each picture, for an encoder with "
+        "such windows; by default as many as the model does",
     )
     crops: tuple[Side, ...] = Field(
         (), description="sides of training crops in pixels; whole pictures by default"
@@ -146,6 +179,10 @@ class TrainConfig(BaseModel):
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="number type of the arithmetic, and of weights that are not trained"
     )
+    frozen_precision: Literal["fp32", "bf16"] | None = Field(
+        None,
+        description="number type of an encoder that is never trained; by default `precision`",
+    )
     gradient_checkpointing: bool = Field(False, description="less memory for a second forward")
     compile: bool = Field(False, description="whether torch.compile is used")
 
@@ -177,7 +214,7 @@ class TrainConfig(BaseModel):
         "auto", description="where it runs; auto takes CUDA where there is one"
     )
 
-    @field_validator("data", mode="before")
+    @field_validator("data", "validation", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | Path) else value
@@ -193,8 +230,8 @@ class TrainConfig(BaseModel):
             raise ValueError("patience needs best, the metric that has to grow")
         if self.heads_only:
             _heads_alone(self)
-        elif self.views:
-            raise ValueError("views are for heads_only=true: other runs take post_process")
+        elif self.views and self.cache is None:
+            raise ValueError("views are for heads_only or cache: other runs take post_process")
         if self.lora is not None and "" in self.trained:
             raise ValueError("lora is for frozen layers: name in `trained` what else is trained")
         if self.cache is not None and (self.crops or self.post_process):

@@ -35,7 +35,7 @@ from sida.train.config import TrainConfig
 from sida.train.folds import Judged, assign_folds, compare
 from sida.train.loop import OnStep
 from sida.train.optimizer import parameter_groups, rate_factor
-from sida.train.pictures import require_classes, require_readable
+from sida.train.pictures import learned_from, require_classes, require_readable
 from sida.train.rows import teach_rows
 from sida.train.start import DTYPES
 from sida.train.step import LOSSES
@@ -77,11 +77,11 @@ def train_heads(config: TrainConfig, out: Path, resume: bool, on_step: OnStep | 
             f"{config.model} has an adapter already, and one stands on whole weights: give "
             f"model={split_name(config.model)[0]}."
         )
-    samples = [sample for path in config.data for sample in sida.data.open(path)]
+    samples = [sample for path in config.data for sample in learned_from(path, config)]
     require_classes(samples)
     held_back = None
-    if config.validation is not None:
-        held_back = list(sida.data.open(config.validation))
+    if config.validation:
+        held_back = [sample for path in config.validation for sample in sida.data.open(path)]
         require_readable(held_back)
     device, _ = resolve(config.device, "float32")
     if config.threads:

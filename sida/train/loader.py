@@ -6,8 +6,10 @@ see what one would.
 """
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -16,9 +18,9 @@ from torch.nn.utils.rnn import pad_sequence
 from sida.data.sample import Sample
 from sida.errors import ConfigError, DataError, PictureError, SidaError
 from sida.evidence.cues import measure
-from sida.evidence.wording import describe, facts_text
+from sida.evidence.wording import facts_of, facts_text, some_windows, write
 from sida.image.postprocess import random_chain
-from sida.model.config import SidaConfig
+from sida.model.config import ClipWindowsConfig, SidaConfig
 from sida.model.inputs import Features, Inputs
 from sida.model.processor import SidaProcessor
 from sida.model.prompt import IGNORED, Conversation, Embedded, conversation
@@ -29,6 +31,9 @@ from sida.verdict import LABELS
 __all__ = ["Batch", "Batches", "Collator", "Crop", "Guarded", "crop_sample"]
 
 log = logging.getLogger(__name__)
+
+UNSURE = 0.2
+"""Share of the texts that are taught which say that there is little to go by."""
 
 
 class Crop(NamedTuple):
@@ -72,8 +77,8 @@ class Batch(NamedTuple):
 class Batches(torch.utils.data.Dataset[Batch]):
     """Micro-batch number n of a run: a third of each batch a class, shared equally by the sets.
 
-    Each sample of a class and set comes once before any comes again; one that cannot be read is
-    logged, and the next takes its place.
+    Each sample of a class and set comes once before any comes again, unless `source_power` draws
+    them by source; one that cannot be read is logged, and the next takes its place.
     """
 
     def __init__(
@@ -97,6 +102,17 @@ class Batches(torch.utils.data.Dataset[Batch]):
         text = bool(self.config.loss.text) and step % self.config.text_every == 0
         return self.collator(crops, rngs, text)
 
+    def every_view(self) -> Iterator[tuple[Sample, Inputs, str]]:
+        """Each readable sample in each of its views, with its windows and its key in the cache."""
+        for sample in (x for pools in self.pools for pool in pools for x in pool):
+            for view in range(self.config.views + 1):
+                try:
+                    pixels = view_sample(sample, view).pixels
+                except PictureError:
+                    break
+                inputs, _ = self.collator.processor([pixels], masks=False)
+                yield sample, inputs, FeatureCache.key(pixels)
+
     def _side(self, step: int) -> int | None:
         if not self.config.crops:
             return None
@@ -108,17 +124,28 @@ class Batches(torch.utils.data.Dataset[Batch]):
         turn, pool = divmod(turn, len(self.pools[label]))
         members = self.pools[label][pool]
         epoch, place = divmod(turn, len(members))
-        shuffled = np.random.default_rng([self.config.seed, 2, epoch, label, pool])
-        order = shuffled.permutation(len(members))
+        order = self._order(epoch, label, pool)
         for offset in range(len(members)):
             sample = members[int(order[(place + offset) % len(members)])]
             try:
+                if self.config.views:
+                    return view_sample(sample, int(rng.integers(self.config.views + 1)))
                 return crop_sample(sample, side, self.config.post_process, rng)
             except PictureError as error:
                 if sample.name not in self.broken:  # it comes again every epoch
                     log.warning("%s is left out: %s", sample.name, error)
                 self.broken.add(sample.name)
         raise DataError(f"No {LABELS[label]} picture of the data can be read.")
+
+    def _order(self, epoch: int, label: int, pool: int) -> np.ndarray:
+        """Indices of an epoch's pictures, of one class and set."""
+        rng = np.random.default_rng([self.config.seed, 2, epoch, label, pool])
+        members = self.pools[label][pool]
+        if self.config.source_power == 1:
+            return rng.permutation(len(members))
+        sizes = Counter(sample.source for sample in members)
+        shares = np.array([sizes[x.source] ** (self.config.source_power - 1) for x in members])
+        return rng.choice(len(members), len(members), p=shares / shares.sum())
 
 
 class Guarded(torch.utils.data.Dataset[Batch | SidaError]):
@@ -168,6 +195,21 @@ def crop_sample(
     return Crop(pixels, mask, sample.label, sample.description)
 
 
+def view_sample(sample: Sample, view: int) -> Crop:
+    """A whole picture, or one of its views as it might come back from social media.
+
+    The same at every call, so that what is made of it can be kept.
+    """
+    pixels = sample.read().pixels
+    mask = sample.read_mask() if sample.label == "tampered" else None
+    if view:
+        rng = np.random.default_rng([view, crc32(sample.name.encode())])
+        pixels, mask = random_chain(pixels, mask, rng)
+    if mask is not None and not mask.any():
+        mask = None
+    return Crop(pixels, mask, sample.label, sample.description)
+
+
 def _cut(
     pixels: np.ndarray, mask: np.ndarray | None, side: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -211,6 +253,7 @@ class Collator:
         self.processor, self.image_tokens, self.config = processor, image_tokens, config
         self.cache = cache
         self.facts = model.facts
+        self.weighs_windows = isinstance(model.vision, ClipWindowsConfig)
         self.question = conversation(processor.tokenizer)
         self._require_room([self.question.embedded(image_tokens)])
 
@@ -227,7 +270,8 @@ class Collator:
         """
         truths = [self._truth(crop, text) for crop in crops]
         keys, features = self._kept(crops, truths)
-        inputs, frames = self.processor([crop.pixels for crop in crops], masks=features is None)
+        cut = features is None or (features.mask is None and any(t is not None for t in truths))
+        inputs, frames = self.processor([crop.pixels for crop in crops], masks=cut)
         rows = [
             self._answered(crop, rng) if text else self.question
             for crop, rng in zip(crops, rngs, strict=True)
@@ -280,6 +324,8 @@ class Collator:
 
     def _truth(self, crop: Crop, text: bool) -> np.ndarray | None:
         """The mask that a crop teaches; none in a row whose answer has no place for one."""
+        if not self.config.loss.mask_bce and not self.config.loss.mask_dice:
+            return None
         if self.config.empty_masks and not text and crop.label == "real":
             return np.zeros(crop.pixels.shape[:2], np.uint8)
         return crop.mask
@@ -290,10 +336,13 @@ class Collator:
         mask = None if crop.mask is None else crop.mask >= 128
         measured = self.facts or self.config.texts == "measured"
         cues = measure(crop.pixels, mask) if measured and mask is not None else ()
-        facts = facts_text(crop.label, mask, cues) if self.facts else None
-        if self.config.texts == "data":
-            return conversation(tokenizer, crop.label, facts, crop.description or "")
-        return conversation(tokenizer, crop.label, facts, describe(crop.label, mask, cues, rng))
+        # A text is written from its facts alone, so windows are as good made up as looked at.
+        windows = some_windows(rng) if self.weighs_windows else ()
+        unsure = self.weighs_windows and rng.random() < UNSURE
+        facts = facts_of(crop.label, mask, cues, None, windows, unsure)
+        told = facts_text(facts) if self.facts else None
+        text = (crop.description or "") if self.config.texts == "data" else write(facts, rng)
+        return conversation(tokenizer, crop.label, told, text)
 
 
 def _padded(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:

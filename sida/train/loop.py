@@ -4,6 +4,7 @@ How a run is spread over devices is accelerate's business (`accelerate launch`, 
 a batch, its loss and its gradient are the same however it is cut.
 """
 
+import copy
 import json
 import logging
 import math
@@ -24,9 +25,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sida.errors import ConfigError, SidaError
 from sida.files import write_folder, write_text
-from sida.model import Sida
+from sida.model import Sida, SidaProcessor
 from sida.model.calibration import Calibration
+from sida.model.clip_windows import ClipWindows
 from sida.model.inputs import Inputs
+from sida.model.saving import save_model
 from sida.model.weights import digest_of
 from sida.train.cache import FeatureCache
 from sida.train.calibrate import fit_calibration
@@ -39,6 +42,7 @@ from sida.train.devices import (
     set_random_state,
     to_device,
 )
+from sida.train.evidence import fit_evidence, source_weights
 from sida.train.loader import Batch, Batches, Collator, Guarded
 from sida.train.lora import merged
 from sida.train.optimizer import parameter_groups, rate_factor
@@ -57,6 +61,7 @@ from sida.train.state import (
 from sida.train.step import LOSSES, Trained, counts
 from sida.train.stop import StopRequest
 from sida.train.validation import Validation, validate
+from sida.verdict import LABELS
 
 __all__ = ["OnStep", "train"]
 
@@ -138,7 +143,7 @@ class Run:
         if self.accelerator.is_main_process:
             pictures.warn(config)
         if config.model is None and latest(out) is None:
-            self.model.encoder.fit(self._first_inputs())
+            self._fit_encoder()
         self.average = (
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
             if config.average
@@ -209,8 +214,13 @@ class Run:
         return held[0]
 
     def _collator(self) -> Collator:
+        processor = self.processor
+        if self.config.windows is not None:
+            sizes = copy.deepcopy(self.model.config)
+            sizes.vision.max_windows = self.config.windows
+            processor = SidaProcessor(sizes, processor.tokenizer)
         return Collator(
-            self.processor,
+            processor,
             self.model.config,
             self.model.image_token_count,
             self.config,
@@ -221,6 +231,29 @@ class Run:
         if self.config.cache is None:
             return None
         return FeatureCache(self.model, self.config, self.accelerator.num_processes)
+
+    def _fit_encoder(self) -> None:
+        """Fit what is not trained by steps: scales of features, and the evidence head."""
+        encoder = self.model.encoder
+        if not isinstance(encoder, ClipWindows):
+            encoder.fit(self._first_inputs())
+            return
+        samples, vectors = [], []
+        for sample, inputs, key in self.dataset.every_view():
+            samples.append(sample)
+            if self.cache is None:
+                vectors.append(encoder.vision_features(inputs, 0).float())
+            else:
+                vectors.append(self.cache.make(inputs, [key], [False]).vision[0].float())
+        labels = [sample.label for sample in samples]
+        left = fit_evidence(
+            encoder,
+            torch.stack(vectors),
+            torch.tensor([LABELS.index(label) for label in labels]),
+            source_weights(labels, [x.source for x in samples], self.config.source_power),
+            self.config.evidence_penalty,
+        )
+        log.info("evidence head fitted to %d views: cross-entropy %.4f", len(samples), left)
 
     def _first_inputs(self) -> Iterator[Inputs]:
         """Pictures of the first steps, the same whatever the run is spread over."""
@@ -403,7 +436,7 @@ class Run:
         if not self.accelerator.is_main_process:
             return
         with write_folder(folder) as unfinished:
-            model.save_pretrained(unfinished, state_dict=merged(model, weights))
+            save_model(model, unfinished, merged(model, weights))
             self.processor.save_pretrained(unfinished)
             if self.measured is not None:
                 calibration = fit_calibration(self.measured, digest_of(unfinished))

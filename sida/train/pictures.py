@@ -16,7 +16,7 @@ from sida.train.config import Metric, TrainConfig
 from sida.train.validation import measurable
 from sida.verdict import LABELS
 
-__all__ = ["Pictures", "require_classes", "require_readable"]
+__all__ = ["Pictures", "learned_from", "require_classes", "require_readable"]
 
 log = logging.getLogger(__name__)
 
@@ -41,15 +41,15 @@ class Pictures:
             DataError: they cannot be read, or lack a class.
             ConfigError: they cannot tell what `best` is.
         """
-        if config.best is not None and config.validation is None and not config.held_out:
+        if config.best is not None and not config.validation and not config.held_out:
             raise ConfigError(
                 f"best={config.best} is measured on other data: add validation=FOLDER, or "
                 "held_out=0.2 of what there is."
             )
-        sets = [list(sida.data.open(path)) for path in config.data]
+        sets = [learned_from(path, config) for path in config.data]
         held_back = None
-        if config.validation is not None:
-            held_back = list(sida.data.open(config.validation))
+        if config.validation:
+            held_back = [sample for path in config.validation for sample in sida.data.open(path)]
         elif config.held_out:
             sets, held_back = _held_out(sets, config)
         require_classes([sample for samples in sets for sample in samples])
@@ -58,7 +58,8 @@ class Pictures:
         if config.best is not None:
             known = measurable(held_back or ()) & set(get_args(Metric))
             if config.best not in known:
-                place = config.validation or "what is held out of the data"
+                named = ", ".join(map(str, config.validation))
+                place = named or "what is held out of the data"
                 raise ConfigError(
                     f"best={config.best} cannot be measured on {place}, only "
                     f"{', '.join(sorted(known)) or 'nothing'} can."
@@ -89,6 +90,19 @@ class Pictures:
             leakage = probe(list(survey([s for each in self.sets for s in each])), config.seed)
             if leakage.leaks:
                 log.warning("%s", " ".join(leakage.sentences()))
+
+
+def learned_from(path: Path, config: TrainConfig) -> list[Sample]:
+    """The samples of a labelled set that a run learns from.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return [
+        sample
+        for sample in sida.data.open(path)
+        if sample.source not in config.leave_out and sample.group not in config.leave_out
+    ]
 
 
 def require_classes(samples: Sequence[Sample]) -> None:

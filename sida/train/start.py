@@ -2,11 +2,13 @@
 
 import torch
 
-from sida.assets import EMBEDDED
+from sida.assets import TOKENIZER
 from sida.errors import ConfigError
 from sida.model import Sida, SidaProcessor
 from sida.model.checkpoint import load_base
+from sida.model.clip_windows import ClipWindows
 from sida.model.presets import preset
+from sida.model.saving import load_frozen
 from sida.model.tokenizer import Tokenizer
 from sida.train.config import TrainConfig
 from sida.train.lora import add_lora
@@ -36,11 +38,16 @@ def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
             raise ConfigError(f"trained={name!r} begins no parameter's name: they begin {parts}.")
     if config.lora is not None:
         add_lora(model, config.lora, DTYPES[config.precision])
+    frozen = ("encoder.clip.",) if isinstance(model.encoder, ClipWindows) else ()
     for name, parameter in model.named_parameters():
-        parameter.requires_grad = ".lora_" in name or name.startswith(config.trained)
+        chosen = name.startswith(config.trained) and not name.startswith(frozen)
+        parameter.requires_grad = ".lora_" in name or chosen
+        precision = config.precision
+        if name.startswith(frozen) and config.frozen_precision is not None:
+            precision = config.frozen_precision
         if parameter.is_floating_point():
-            kind = torch.float32 if parameter.requires_grad else DTYPES[config.precision]
-            parameter.data = parameter.data.to(kind)
+            dtype = torch.float32 if parameter.requires_grad else DTYPES[precision]
+            parameter.data = parameter.data.to(dtype)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.compile:
@@ -58,8 +65,22 @@ def _teach_end(model: Sida, processor: SidaProcessor) -> SidaProcessor:
 
 
 def _fresh(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
-    tokenizer = Tokenizer.load(config.tokenizer or EMBEDDED)
+    tokenizer = Tokenizer.load(config.tokenizer or TOKENIZER)
     assert config.preset is not None
     sizes = preset(config.preset)
     sizes.language.vocab_size = len(tokenizer)
-    return Sida(sizes), SidaProcessor(sizes, tokenizer)
+    model = Sida(sizes)
+    load_frozen(model)
+    if config.warm_start is not None:
+        _begin_with(model, config.warm_start)
+    return model, SidaProcessor(sizes, tokenizer)
+
+
+def _begin_with(model: Sida, name: str) -> None:
+    """Take over the tensors of another model that have a place here."""
+    ours = model.state_dict()
+    theirs = load_base(name)[0].state_dict()
+    shared = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}
+    if not shared:
+        raise ConfigError(f"warm_start={name} shares no tensor with this model: leave it out.")
+    model.load_state_dict(shared, strict=False)

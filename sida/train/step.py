@@ -4,9 +4,10 @@ import torch
 from torch import nn
 
 from sida.model import Sida
-from sida.model.encoders import ClipSam
+from sida.model.clip_windows import ClipWindows
 from sida.model.frame import to_canvas
 from sida.model.inputs import Inputs
+from sida.model.sida import SidaOutput
 from sida.train.cache import FeatureCache
 from sida.train.config import LossWeights
 from sida.train.loader import Batch
@@ -36,7 +37,9 @@ class Trained(nn.Module):
         super().__init__()
         self.model, self.weights, self.cache = model, weights, cache
         width = model.config.language.hidden_size
-        self.token_head = nn.Linear(width, len(LABELS)) if weights.image_tokens else None
+        weighs = isinstance(model.encoder, ClipWindows)
+        needed = bool(weights.image_tokens) and not weighs
+        self.token_head = nn.Linear(width, len(LABELS)) if needed else None
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Weighted sums (5,) of the losses of a micro-batch, in the order of `LOSSES`."""
@@ -58,7 +61,7 @@ class Trained(nn.Module):
             bce * weights.mask_bce,
             dice * weights.mask_dice,
             text_sum(output.logits, batch.text_labels) * weights.text if text else nothing,
-            self._token_sum(output.image_tokens, batch.labels, nothing),
+            self._token_sum(output, batch.labels, nothing),
         )
         return torch.stack(sums)
 
@@ -66,17 +69,20 @@ class Trained(nn.Module):
         inputs = batch.inputs
         if self.cache is None or inputs.features is not None:
             return inputs
-        encoder = self.model.encoder
-        assert isinstance(encoder, ClipSam)
         masked = (batch.mask_positions >= 0).tolist()
-        return inputs._replace(features=self.cache.make(encoder, inputs, batch.keys, masked))
+        return inputs._replace(features=self.cache.make(inputs, batch.keys, masked))
 
     def _token_sum(
-        self, tokens: torch.Tensor, labels: torch.Tensor, nothing: torch.Tensor
+        self, output: SidaOutput, labels: torch.Tensor, nothing: torch.Tensor
     ) -> torch.Tensor:
-        if self.token_head is None:
+        if not self.weights.image_tokens:
             return nothing
-        return class_sum(self.token_head(tokens.mean(1)), labels) * self.weights.image_tokens
+        logits = output.evidence_logits
+        if self.token_head is not None:
+            assert output.image_tokens is not None
+            logits = self.token_head(output.image_tokens.mean(1))
+        assert logits is not None
+        return class_sum(logits, labels) * self.weights.image_tokens
 
 
 def counts(batch: Batch) -> torch.Tensor:

@@ -54,8 +54,8 @@ def told(folder: Path, index: int = 0, truth: str = "tampered", **said: Any) -> 
 def test_what_is_so_agrees(tmp_path: Path) -> None:
     found = grounding(told(tmp_path))
     assert found is not None
-    assert found.agree == (1, 1, 1, 2)
-    assert found.disagree == (0, 0, 0, 0)
+    assert found.agree == (1, 1, 1, 2, 0)
+    assert found.disagree == (0, 0, 0, 0, 0)
     assert found.unchecked == 1  # shadows were not measured
 
 
@@ -74,7 +74,7 @@ def test_each_thing_that_is_not_so_disagrees(
 ) -> None:
     found = grounding(told(tmp_path, **said))
     assert found is not None
-    assert [int(i == kind) for i in range(4)] == list(found.disagree)
+    assert [int(i == kind) for i in range(5)] == list(found.disagree)
 
 
 def test_a_text_is_held_against_the_verdict_and_not_the_truth(tmp_path: Path) -> None:

@@ -28,9 +28,11 @@ from sida.evaluation.metrics import (
     iou,
     macro_f1,
     nll,
+    one_against_one,
     pixel_auc,
     precisions,
     recalls,
+    share,
     tpr_at_fpr,
 )
 from sida.verdict import LABELS
@@ -163,6 +165,56 @@ def test_auroc_is_the_share_of_pairs_in_order(pairs):
         return
     above = (hits[:, None] > others).mean() + 0.5 * (hits[:, None] == others).mean()
     assert found == pytest.approx(above)
+
+
+def test_one_class_against_real_by_hand():
+    probabilities = np.array([[0.6, 0.2, 0.2], [0.1, 0.3, 0.6], [0.0, 0.0, 1.0], [0.0, 0.5, 0.5]])
+    synthetic = one_against_one(probabilities, "full_synthetic")
+    assert synthetic == pytest.approx([0.25, 0.75, 0.5, 1])
+    assert one_against_one(probabilities, "tampered") == pytest.approx([0.25, 6 / 7, 1, 1])
+
+
+def test_a_share_is_of_some_pictures_alone():
+    values, among = np.array([True, True, False, True]), np.array([True, False, True, True])
+    assert share(values, among) == pytest.approx(2 / 3)
+    assert share(values, among, np.array([2.0, 5.0, 1.0, 1.0])) == pytest.approx(3 / 4)
+    assert share(values, np.zeros(4, bool)) is None
+
+
+REALS = [*np.arange(1, 10) / 100, 0.5]  # ten real pictures; the most suspicious has 0.5
+
+
+@pytest.mark.parametrize(
+    ("reals", "others", "recall"),
+    [
+        (REALS, [0.9, 0.5, 0.1, 0.09, 0.05], 3 / 5),  # one above 0.09 may be; 0.09 itself ties
+        ([*REALS[:8], 0.5, 0.5], [0.9, 0.5, 0.1], 1 / 3),  # two at 0.5 may not, so that none is
+        ([*REALS[:8], 0.9, 0.9], [0.9, 0.5, 0.1], 0),
+        (REALS[:9], [0.9, 0.05], 1 / 2),  # of nine none may be
+    ],
+)
+def test_recall_at_a_false_positive_rate_by_hand(reals, others, recall):
+    positive = np.arange(len(reals) + len(others)) >= len(reals)
+    order = Order(positive, np.array([*reals, *others]))
+    assert tpr_at_fpr(order, 0.1) == pytest.approx(recall)
+
+
+PAIRS = st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=2, max_size=60)
+
+
+@given(PAIRS, st.sampled_from([0.0, 0.05, 0.1, 0.25, 0.5, 1.0]))
+def test_recall_never_lets_more_negatives_pass_than_allowed(pairs, fpr):
+    positive = np.array([p for p, _ in pairs])
+    scores = np.array([s for _, s in pairs], float)
+    found = tpr_at_fpr(Order(positive, scores), fpr)
+    if positive.all() or not positive.any():
+        assert found is None
+        return
+    thresholds = [-1.0, *scores]
+    allowed = [t for t in thresholds if (scores[~positive] > t).mean() <= fpr + 1e-12]
+    assert found == pytest.approx((scores[positive] > min(allowed)).mean())
+    alarms, hits, _ = sk.roc_curve(positive, scores, drop_intermediate=False)
+    assert found == pytest.approx(hits[alarms <= fpr + 1e-12].max())
 
 
 @given(st.integers(0, 2**31), st.sampled_from([0.0, 0.2, 1.0]))

@@ -55,7 +55,8 @@ def test_the_files_and_the_keys_of_the_contract(evaluated: Path) -> None:
     assert found["count"] == 12
     names = {
         "detection": "accuracy balanced_accuracy macro_f1 auroc_real_vs_not average_precision ece "
-        "brier nll fpr_real",
+        "brier nll fpr_real auroc_real_vs_synthetic auroc_real_vs_tampered fpr_real_stated "
+        "stated_share stated_share_real_synthetic",
         "localization": "f1_fixed_mean_tampered iou_fixed_mean_tampered f1_best_mean_tampered "
         "pixel_auc_mean_tampered giou ciou",
     }

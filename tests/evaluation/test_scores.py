@@ -1,5 +1,6 @@
 """Figures of many predictions against scikit-learn's, by hand where it has none, and intervals."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import sklearn.metrics as sk
 
 from sida.evaluation.collect import Rows, collect
 from sida.evaluation.masks import Masks
+from sida.evaluation.predictions import Prediction
 from sida.evaluation.protocol import PROTOCOLS
 from sida.evaluation.result import Result, measure
 from sida.evaluation.scores import Detection, figures
+from sida.evaluation.tables import sheets
 from sida.verdict import LABELS
 from tests.evaluation.made import prediction, random_predictions
 
@@ -35,6 +38,7 @@ def many(count: int = 10_000) -> Rows:
         truth=truth,
         predicted=shares.argmax(1),
         probabilities=shares,
+        inconclusive=shares.max(1) < 0.5,
         sources=["even", "odd"] * (count // 2),
         generators=[None] * count,
         groups=np.arange(count) // 2,
@@ -70,6 +74,16 @@ def test_ten_thousand_predictions_as_scikit_learn_scores_them() -> None:
     for name, wanted in expected.items():
         assert value(result, "detection", name) == pytest.approx(wanted, **EXACT), name
     each = sk.precision_recall_fscore_support(truth, said)[:3]
+    for number, name in ((1, "auroc_real_vs_synthetic"), (2, "auroc_real_vs_tampered")):
+        two = (truth == 0) | (truth == number)
+        chosen, positive = shares[two, number], truth[two] == number
+        score = chosen / (shares[two, 0] + chosen)
+        expected = sk.roc_auc_score(positive, score)
+        assert value(result, "detection", name) == pytest.approx(expected, **EXACT)
+        alarms, hits, _ = sk.roc_curve(positive, score, drop_intermediate=False)
+        for recall, fpr in (("recall_at_fpr_10", 0.1), ("recall_at_fpr_5", 0.05)):
+            found = value(result, "per_class", LABELS[number], recall)
+            assert found == pytest.approx(hits[alarms <= fpr].max(), **EXACT)
     for number, label in enumerate(LABELS):
         names = {"precision": each[0], "recall": each[1], "accuracy": each[1], "f1": each[2]}
         for name, wanted in names.items():
@@ -150,6 +164,123 @@ def test_a_missed_detection_counts_what_the_contract_says(tmp_path: Path) -> Non
     assert why == "this protocol makes no masks of real pictures"
 
 
+SYNTHETIC = (0.1, 0.8, 0.1)
+UNSURE_REAL, UNSURE = (0.45, 0.35, 0.2), (0.2, 0.45, 0.35)
+
+
+def stated_and_not(folder: Path) -> list[Prediction]:
+    """Of each class a stated verdict that is right, and others; the last ones are inconclusive."""
+    shares = {
+        "real": [REAL, FOUND, UNSURE_REAL, UNSURE],
+        "full_synthetic": [SYNTHETIC, UNSURE],
+        "tampered": [FOUND, MISSED],
+    }
+    lines = [
+        prediction(folder, label, each, 10 * number + i, source=label)
+        for number, (label, several) in enumerate(shares.items())
+        for i, each in enumerate(several)
+    ]
+    unsure = {"inconclusive": True}
+    return [
+        line.model_copy(update=unsure) if line.probabilities[line.label] < 0.5 else line
+        for line in lines
+    ]
+
+
+def test_stated_verdicts_by_hand(tmp_path: Path) -> None:
+    rows = collect(stated_and_not(tmp_path))
+    result = measure(rows, "end_to_end", "made", samples=20)
+    wanted = {
+        "fpr_real": 2 / 4,
+        "fpr_real_stated": 1 / 4,
+        "stated_share": 5 / 8,
+        "stated_accuracy": 3 / 5,
+        "stated_share_real_synthetic": 3 / 6,
+        "stated_accuracy_real_synthetic": 2 / 3,
+    }
+    for name, expected in wanted.items():
+        assert value(result, "detection", name) == pytest.approx(expected), name
+    assert value(result, "by_source", "real", "stated_share") == 0.5
+    assert value(result, "by_source", "real", "stated_accuracy") == 0.5
+    published = measure(rows, "published", "made", samples=20)
+    for name in wanted:
+        assert published.get("detection", name) == result.get("detection", name)
+
+
+def test_where_nothing_is_inconclusive_all_is_stated(tmp_path: Path) -> None:
+    result = measure(collect(random_predictions(tmp_path, 12)), "end_to_end", "made", samples=20)
+    for stated, plain in (("stated_accuracy", "accuracy"), ("fpr_real_stated", "fpr_real")):
+        assert result.get("detection", stated) == result.get("detection", plain)
+    assert result.get("detection", "stated_share") == (1, 1, 1)
+
+
+def test_where_everything_is_inconclusive_nothing_is_right(tmp_path: Path) -> None:
+    lines = [
+        line.model_copy(update={"inconclusive": True}) for line in random_predictions(tmp_path, 6)
+    ]
+    result = measure(collect(lines), "end_to_end", "made", samples=20)
+    assert value(result, "detection", "stated_share") == 0
+    assert value(result, "detection", "fpr_real_stated") == 0
+    why = result.not_measured
+    assert why["detection", "stated_accuracy"] == "every verdict is inconclusive"
+    of_two = "every verdict on a real or full_synthetic picture is inconclusive"
+    assert why["detection", "stated_accuracy_real_synthetic"] == of_two
+
+
+def test_recall_against_real_needs_enough_real_pictures(tmp_path: Path) -> None:
+    """Of ten real pictures one may be mistaken: above the second highest, of scores up to 0.5."""
+    reals = [(1 - at / 20, at / 20, 0.0) for at in range(1, 11)]
+    others = [(0.1, 0.9, 0.0), (0.52, 0.48, 0.0), (0.55, 0.45, 0.0), (0.2, 0.0, 0.8)]
+    lines = [prediction(tmp_path, "real", shares, i) for i, shares in enumerate(reals)]
+    lines += [prediction(tmp_path, "full_synthetic", shares, 10 + i) for i, shares in
+              enumerate(others)]  # fmt: skip
+    result = measure(collect(lines), "end_to_end", "made", samples=50)
+    figure = result.get("per_class", "full_synthetic", "recall_at_fpr_10")
+    assert figure is not None
+    assert figure.value == 2 / 4  # 0.45 ties with the threshold
+    assert figure.low < figure.value < figure.high
+    why = result.not_measured
+    few = "only 10 of the pictures are real, and a false positive rate of 5% needs 20"
+    assert why["per_class", "full_synthetic", "recall_at_fpr_5"] == few
+    assert why["per_class", "tampered", "recall_at_fpr_10"] == "no picture is tampered"
+    assert why["detection", "auroc_real_vs_tampered"] == "no picture is tampered"
+    assert ("per_class", "real", "recall_at_fpr_10") not in why
+    fewer = measure(collect(lines[1:]), "end_to_end", "made", samples=0)
+    few = "only 9 of the pictures are real, and a false positive rate of 10% needs 10"
+    assert fewer.not_measured["per_class", "full_synthetic", "recall_at_fpr_10"] == few
+
+
+def test_a_judge_of_real_or_not_is_set_against_real_by_what_it_says(tmp_path: Path) -> None:
+    """Its probabilities have no tampered; what is not real is the one alternative."""
+    shares = {"real": (0.9, 0.1, 0.0), "full_synthetic": (0.2, 0.8, 0.0), "tampered": (0.3, 0.7, 0)}
+    lines = [
+        prediction(tmp_path, label, each, i).model_copy(update={"says": "real_or_not"})
+        for i, (label, each) in enumerate([*shares.items(), ("tampered", (0.95, 0.05, 0.0))])
+    ]
+    result = measure(collect(lines), "end_to_end", "made", samples=0)
+    assert value(result, "detection", "auroc_real_vs_synthetic") == 1
+    assert value(result, "detection", "auroc_real_vs_tampered") == 0.5
+    assert value(result, "detection", "stated_share_real_synthetic") == 1
+    why = result.not_measured["detection", "stated_accuracy"]
+    assert why == "the verdicts say real or not real, and no class"
+
+
+def test_the_tables_have_figures_against_real_and_of_stated_verdicts(tmp_path: Path) -> None:
+    result = measure(collect(stated_and_not(tmp_path)), "end_to_end", "made", samples=0)
+    made = {sheet.title: sheet for sheet in sheets(replace(result, robustness={"same": result}))}
+    stated = "0.500 [0.500, 0.500]", "0.667 [0.667, 0.667]"
+    assert made["Stated verdicts"].rows[1] == ("real and full synthetic", *stated)
+    assert [row[0] for row in made["Against real alone"].rows] == ["full synthetic", "tampered"]
+    further = made["Robustness against real alone, and of stated verdicts"].rows
+    assert [row[0] for row in further] == ["none", "same"]
+    assert further[0][1:] == further[1][1:]
+    listed = [row[0] for row in made["Real against not real, and calibration"].rows]
+    assert "fpr_real_stated" in listed
+    assert "stated_share" not in listed
+    short = replace(result, robustness={"same": result}).as_json()["robustness"]["same"]
+    assert {"auroc_real_vs_synthetic", "stated_accuracy", "fpr_real_stated"} <= set(short)
+
+
 def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     lines = [prediction(tmp_path, "real", REAL, 0), prediction(tmp_path, "real", MISSED, 1)]
     result = measure(collect(lines), "end_to_end", "made", samples=20)
@@ -191,6 +322,9 @@ def test_sets_that_know_real_and_fake_alone(tmp_path: Path) -> None:
     said = "of 2 pictures only real or not real is known, not the class"
     assert result.not_measured["detection", "accuracy"] == said
     assert result.not_measured["per_class", "tampered", "f1"] == said
+    assert result.not_measured["per_class", "tampered", "recall_at_fpr_5"] == said
+    assert result.not_measured["detection", "auroc_real_vs_synthetic"] == said
+    assert value(result, "detection", "stated_share") == 1
     assert not result.reliability
 
 

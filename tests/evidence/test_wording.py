@@ -110,12 +110,33 @@ def test_text_without_parts_is_searched_as_a_whole() -> None:
 
 
 def test_the_facts_are_short_and_fixed() -> None:
-    assert wording.facts_text("tampered", MASK, (NOISE,)) == (
-        "position lower right, area small, noise lower"
+    def short(*arguments, **named) -> str:
+        return wording.facts_text(facts_of(*arguments, **named))
+
+    assert short("tampered", MASK, (NOISE,)) == "position lower right, area small, noise lower"
+    assert short("real", MASK, (NOISE,)) == "no region"
+    assert short("full_synthetic", None) == "whole picture"
+    assert short("tampered", MASK & False) == "position unknown"
+    windows = wording.window_facts("real", [("upper left", 0.71), ("lower right", 0.998)])
+    assert short("real", None, windows=windows, unsure=True) == (
+        "no region, window lower right 99, window upper left 71, unsure"
     )
-    assert wording.facts_text("real", MASK, (NOISE,)) == "no region"
-    assert wording.facts_text("full_synthetic", None) == "whole picture"
-    assert wording.facts_text("tampered", MASK & False) == "position unknown"
+
+
+def test_windows_that_do_not_speak_for_the_label_are_not_named() -> None:
+    assert wording.window_facts("real", [("upper left", 0.49), ("lower left", 0.1)]) == ()
+
+
+@given(seed=st.integers(0, 2**32 - 1), label=st.sampled_from(LABELS), unsure=st.booleans())
+def test_what_is_written_of_windows_is_read_back(seed: int, label: str, unsure: bool) -> None:
+    rng = np.random.default_rng(seed)
+    facts = facts_of(label, MASK, (NOISE,), windows=wording.some_windows(rng), unsure=unsure)
+    stated = statements(wording.write(facts, rng))
+    assert sum(statement.about == "window" for statement in stated) == len(facts.windows)
+    assert any(statement.about == "certainty" for statement in stated) == unsure
+    assert all(supported(statement, facts) in (True, None) for statement in stated)
+    other = facts_of(label, None, windows=(wording.WindowFact("upper left", 12),))
+    assert not any(supported(x, other) for x in stated if x.about == "window")
 
 
 def test_the_position_is_that_of_the_largest_region() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sida.assets import EMBEDDED
+from sida.assets import TOKENIZER
 from sida.image.read import Picture
 from sida.inference.engine import Engine
 from sida.model import Sida, SidaProcessor
@@ -15,7 +15,7 @@ from tests.small import small_config
 
 def small_engine(kind: str) -> Engine:
     """The published structure, or the native one; the same weights at every call."""
-    tokenizer = Tokenizer.load(EMBEDDED)
+    tokenizer = Tokenizer.load(TOKENIZER)
     config = {"published": small_published, "native": small_config}[kind]()
     config.language.vocab_size = len(tokenizer)
     torch.manual_seed(0)

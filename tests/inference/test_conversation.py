@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from sida.assets import EMBEDDED
+from sida.assets import TOKENIZER
 from sida.detector import Detector
 from sida.errors import InputError, PictureError
 from sida.inference import conversation as room
@@ -31,7 +31,7 @@ def talker(label: str | None = None, explains: bool = True) -> Detector:
     engine = small_engine("published")
     if not explains:
         added = {k: v for k, v in engine.processor.tokenizer.added.items() if k != "[END]"}
-        tokenizer = Tokenizer((EMBEDDED / "tokenizer.model").read_bytes(), added)
+        tokenizer = Tokenizer((TOKENIZER / "tokenizer.model").read_bytes(), added)
         engine.processor = SidaProcessor(engine.model.config, tokenizer)
     bias = tuple(100.0 * (each == label) for each in LABELS)
     loaded = Loaded(engine.model, engine.processor, Calibration(bias=bias), "talker", "1", "0" * 64)

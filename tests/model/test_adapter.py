@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from sida import Detector
-from sida.assets import EMBEDDED
+from sida.assets import TOKENIZER
 from sida.errors import CheckpointError
 from sida.model import Sida
 from sida.model.adapter import Adapter, apply_adapter, read_adapter, save_adapter, split_name
@@ -28,7 +28,7 @@ def base(tmp_path_factory) -> Path:
     config = small_config()
     torch.manual_seed(0)
     Sida(config).save_pretrained(folder)
-    Tokenizer.load(EMBEDDED).save(folder)
+    Tokenizer.load(TOKENIZER).save(folder)
     return folder
 
 

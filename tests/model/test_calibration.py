@@ -24,9 +24,9 @@ def test_probabilities_sum_to_one_and_follow_the_scaled_logits(logits, scale, bi
 
 def test_only_what_was_fitted_is_inconclusive():
     unsure = np.array([0.4, 0.3, 0.3])
-    assert Calibration(unsure_below=0.5, digest="a").inconclusive(unsure)
-    assert not Calibration(unsure_below=0.4, digest="a").inconclusive(unsure)
-    assert not Calibration(unsure_below=0.5).inconclusive(unsure)
+    assert Calibration(unsure_below=(0.5,) * 3, digest="a").inconclusive(unsure)
+    assert not Calibration(unsure_below=(0.4, 1, 1), digest="a").inconclusive(unsure)
+    assert not Calibration(unsure_below=(0.5,) * 3).inconclusive(unsure)
 
 
 def test_a_write_that_fails_leaves_the_old_calibration(

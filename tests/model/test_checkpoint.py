@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from sida.assets import EMBEDDED
+from sida.assets import TOKENIZER
 from sida.cli import app
 from sida.errors import CheckpointError, ConfigError, DownloadError, SidaError
 from sida.model import Sida
@@ -199,7 +199,7 @@ def ours(tmp_path: Path) -> Path:
     folder = tmp_path / "ours"
     model = Sida(tiny())
     model.save_pretrained(folder)
-    SidaProcessor(model.config, Tokenizer.load(EMBEDDED)).save_pretrained(folder)
+    SidaProcessor(model.config, Tokenizer.load(TOKENIZER)).save_pretrained(folder)
     return folder
 
 
@@ -254,7 +254,7 @@ def test_weights_have_a_version(ours: Path, folder: Path, tmp_path: Path) -> Non
 
 
 def test_no_such_model_is_one_sentence(tmp_path: Path, elsewhere: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"There is no model 'nope': expected one of tiny, "):
+    with pytest.raises(CheckpointError, match=r"There is no model 'nope': expected one of small"):
         load("nope")
     with pytest.raises(CheckpointError, match=r"There is no model '\./no/where'"):
         load("./no/where")
@@ -402,7 +402,7 @@ def test_what_cannot_be_converted_leaves_nothing(folder: Path, tmp_path: Path) -
     embedded = tmp_path / "embedded"
     model = Sida(tiny())
     model.save_pretrained(embedded)
-    SidaProcessor(model.config, Tokenizer.load(EMBEDDED)).save_pretrained(embedded)
+    SidaProcessor(model.config, Tokenizer.load(TOKENIZER)).save_pretrained(embedded)
     with pytest.raises(ConfigError, match="not of the published structure"):
         convert(str(embedded), "published", out)
     edit(folder / "config.json", architectures=["LISAForCausalLM"])

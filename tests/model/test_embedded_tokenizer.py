@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sida.assets import EMBEDDED
+from sida.assets import TOKENIZER
 from sida.evidence.wording import sentences
 from sida.model.prompt import fixed_question, stem
 from sida.model.tokenizer import MARKERS, SPECIAL, Tokenizer
@@ -17,7 +17,7 @@ CUT = (*MARKERS, *SPECIAL)
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.load(EMBEDDED)
+    return Tokenizer.load(TOKENIZER)
 
 
 def test_markers_come_after_the_pieces_in_the_published_order(tokenizer):

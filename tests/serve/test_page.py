@@ -53,7 +53,7 @@ class Remembering:
 
     def __init__(self) -> None:
         self._detector = Detector.load("tiny")
-        unsure = self._detector.calibration.model_copy(update={"unsure_below": 1.0})
+        unsure = self._detector.calibration.model_copy(update={"unsure_below": (1.0,) * 3})
         self._detector.calibration = unsure
         self._known: dict[Request, Verdict | Failure] = {}
         self.model, self.batch_size = self._detector.model, self._detector.batch_size

@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sida.assets import EMBEDDED
+from sida.assets import TOKENIZER
 from sida.errors import ConfigError
 from sida.model import Sida, SidaProcessor
-from sida.model.encoders import ClipSam
+from sida.model.clip_sam import ClipSam
 from sida.model.tokenizer import Tokenizer
 from sida.train import train
 from tests.model.conftest import small_published
@@ -26,7 +26,7 @@ FILES = 8
 def base(tmp_path_factory):
     """The published structure at sizes that run in a blink."""
     folder = tmp_path_factory.mktemp("base") / "model"
-    tokenizer = Tokenizer.load(EMBEDDED)
+    tokenizer = Tokenizer.load(TOKENIZER)
     config = small_published()
     config.language.vocab_size = len(tokenizer)
     torch.manual_seed(0)

@@ -56,12 +56,14 @@ def test_masks_that_say_nothing_are_left_empty():
     assert best_threshold(np.zeros((0, len(THRESHOLDS)))) == 0.5
 
 
-def test_the_band_of_inconclusive_is_where_verdicts_are_mostly_wrong():
-    confidence = np.linspace(0.34, 1, 100)
-    right = np.arange(100) >= 30
-    assert unsure_below(confidence, right) == pytest.approx(confidence[58])
-    assert unsure_below(confidence, np.ones(100, bool)) == 0
-    assert unsure_below(confidence[:5], np.zeros(5, bool)) == 0  # too few to say
+def test_verdicts_are_stated_from_where_nine_in_ten_are_right():
+    confidence = np.linspace(0.4, 1, 100)
+    probabilities = np.stack([confidence, *[(1 - confidence) / 2] * 2], axis=1)
+    labels = np.where(np.arange(100) >= 30, 0, 1)  # the 30 least confident verdicts are wrong
+    limits = unsure_below(probabilities, labels)
+    assert limits == (pytest.approx(confidence[23]), 1, 1)  # 70 of 77 are right, 70 of 78 not
+    assert unsure_below(probabilities, np.zeros(100, int))[0] == pytest.approx(confidence[0])
+    assert unsure_below(probabilities[:9], np.zeros(9, int)) == (1, 1, 1)  # too few to say
 
 
 def test_a_missed_tampered_picture_counts_with_an_empty_mask():

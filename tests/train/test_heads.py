@@ -35,11 +35,11 @@ SHADES = {"real": (200, 60, 60), "full_synthetic": (60, 200, 60), "tampered": (6
 
 def save_model(config, folder: Path) -> str:
     """A folder of a model with random weights that says different things of pictures."""
-    from sida.assets import EMBEDDED
+    from sida.assets import TOKENIZER
     from sida.model import Sida
     from sida.model.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.load(EMBEDDED)
+    tokenizer = Tokenizer.load(TOKENIZER)
     config.language.vocab_size = len(tokenizer)
     torch.manual_seed(0)
     spread(Sida(config)).save_pretrained(folder)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import sida.data
-from sida.assets import EMBEDDED
+from sida.assets import TOKENIZER
 from sida.errors import DataError
 from sida.model.presets import tiny
 from sida.model.processor import SidaProcessor
@@ -22,7 +22,7 @@ from sida.verdict import LABELS
 
 @pytest.fixture(scope="module")
 def processor():
-    return SidaProcessor(tiny(), Tokenizer.load(EMBEDDED))
+    return SidaProcessor(tiny(), Tokenizer.load(TOKENIZER))
 
 
 def batches(sets, processor, micro=6, **changes):

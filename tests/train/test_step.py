@@ -3,7 +3,7 @@
 import torch
 
 import sida.data
-from sida.assets import EMBEDDED
+from sida.assets import TOKENIZER
 from sida.model import Sida
 from sida.model.presets import tiny
 from sida.model.processor import SidaProcessor
@@ -27,7 +27,7 @@ def gradients(labelled, micro):
     torch.manual_seed(0)
     model = Sida(tiny())
     trained = Trained(model, config.loss)
-    collator = Collator(SidaProcessor(tiny(), Tokenizer.load(EMBEDDED)), tiny(), 8, config)
+    collator = Collator(SidaProcessor(tiny(), Tokenizer.load(TOKENIZER)), tiny(), 8, config)
     made = Batches([list(sida.data.open(labelled))], collator, config, micro)
     parts = [made[i] for i in range(6 // micro)]
     items = torch.stack([counts(part) for part in parts]).sum(0).clamp_min(1)

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sida.model.encoders import Native
 from sida.model.inputs import Inputs, Windows
+from sida.model.native import Native
 from sida.model.presets import tiny
 from sida.model.residuals import Residuals
 

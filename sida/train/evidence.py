@@ -1,0 +1,74 @@
+"""The evidence head of an encoder, fitted before the first step: a convex problem with one answer.
+
+A linear probe of frozen features is hard to beat and easy to spoil by too many steps. So the head
+is not trained with the rest but fitted to its optimum, under a penalty that is as strong as the
+features are many; what is trained behind it begins at the probe's level.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from sida.model.clip_windows import ClipWindows
+
+__all__ = ["fit_evidence", "source_weights"]
+
+ITERATIONS = 100
+
+
+def source_weights(
+    labels: Sequence[str], sources: Sequence[str | None], power: float
+) -> torch.Tensor:
+    """Weights (pictures,) that sum to 1: classes alike, a source of n pictures as n to a power."""
+    sizes = Counter(zip(labels, sources, strict=True))
+    shares = {key: size ** (power - 1) for key, size in sizes.items()}
+    totals = Counter[str]()
+    for (label, source), size in sizes.items():
+        totals[label] += size * shares[label, source]
+    weights = [shares[x, s] / totals[x] for x, s in zip(labels, sources, strict=True)]
+    return torch.tensor(weights) / len(totals)
+
+
+def fit_evidence(
+    encoder: ClipWindows,
+    vectors: torch.Tensor,
+    labels: torch.Tensor,
+    weights: torch.Tensor,
+    penalty: float,
+) -> float:
+    """Fit scales and evidence head; returns the weighted cross-entropy that is left.
+
+    Multinomial logistic regression of standardised features with an L2 penalty on all weights but
+    the biases, by L-BFGS.
+
+    Args:
+        vectors: (pictures, feature_count), as `ClipWindows.features` gives them.
+        labels: (pictures,) class numbers.
+        weights: (pictures,), which sum to 1.
+        penalty: half of it times the sum of squared weights is added to the loss.
+    """
+    encoder.get_buffer("mean").copy_(vectors.mean(0))
+    encoder.get_buffer("deviation").copy_(vectors.std(0).clamp_min(1e-6))
+    scaled = encoder.standardized(vectors)
+    weight = torch.zeros(3, scaled.shape[1], requires_grad=True)
+    bias = torch.zeros(3, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=ITERATIONS, history_size=10, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> torch.Tensor:
+        return (weights * F.cross_entropy(scaled @ weight.T + bias, labels, reduction="none")).sum()
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        total = loss() + 0.5 * penalty * weight.square().sum()
+        total.backward()
+        return total
+
+    optimizer.step(closure)
+    with torch.no_grad():
+        encoder.evidence.weight.copy_(weight)
+        encoder.evidence.bias.copy_(bias)
+        return float(loss())

@@ -1,0 +1,35 @@
+"""The evidence head is fitted to its optimum, and sources weigh as they are told to."""
+
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from sida.model.clip_windows import ClipWindows
+from sida.train.evidence import fit_evidence, source_weights
+from tests.model.test_clip_windows import little_config
+
+
+def test_it_is_the_optimum_that_scikit_learn_finds() -> None:
+    torch.manual_seed(0)
+    encoder = ClipWindows(little_config())
+    labels = torch.arange(90) % 3
+    vectors = torch.randn(90, encoder.feature_count) + 0.3 * labels[:, None]
+    weights = torch.full((90,), 1 / 90)
+    fit_evidence(encoder, vectors, labels, weights, penalty=0.5)
+    scaled = encoder.standardized(vectors)
+    reference = LogisticRegression(C=1 / (0.5 * 90), max_iter=2000, tol=1e-8)
+    reference.fit(scaled.numpy(), labels.numpy())
+    with torch.no_grad():
+        ours = encoder.evidence(scaled).softmax(1)
+    torch.testing.assert_close(
+        ours, torch.tensor(reference.predict_proba(scaled), dtype=ours.dtype), atol=2e-3, rtol=0
+    )
+
+
+def test_classes_weigh_alike_and_sources_by_their_root() -> None:
+    labels = ["real"] * 5 + ["tampered"]
+    sources = ["a"] * 4 + ["b", "a"]
+    weights = source_weights(labels, sources, 0.5)
+    assert float(weights.sum()) == pytest.approx(1)
+    assert float(weights[5]) == pytest.approx(0.5)
+    assert float(weights[:4].sum()) == pytest.approx(2 * float(weights[4]))

@@ -1,0 +1,159 @@
+"""Training behind the frozen encoder of `small`, at little sizes."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import sida.data
+from sida.assets import TOKENIZER
+from sida.errors import SidaError
+from sida.model import Sida, SidaProcessor
+from sida.model.checkpoint import load
+from sida.model.clip_windows import ClipWindows
+from sida.model.tokenizer import Tokenizer
+from sida.train import train
+from sida.train.config import TrainConfig
+from sida.train.loader import Batches, Collator, view_sample
+from sida.train.pictures import learned_from
+from sida.train.start import start_model
+from tests.model.test_clip_windows import little_config
+
+FAST = (
+    *("batch_size=6", "warmup_steps=0", "workers=0", "threads=1", "trackers=[]", "max_steps=3"),
+    *(
+        "average=0",
+        "learning_rate=1e-2",
+        "source_power=1",
+        "warm_start=null",
+        "cache=null",
+        "views=0",
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base") / "model"
+    torch.manual_seed(0)
+    config = little_config()
+    Sida(config).save_pretrained(folder)
+    SidaProcessor(config, Tokenizer.load(TOKENIZER)).save_pretrained(folder)
+    return folder
+
+
+def losses(base, labelled, out, *more):
+    train("small", out, overrides=[*FAST, f"model={base}", f"data={labelled}", *more])
+    return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_cache_changes_no_loss_and_is_asked_instead_of_the_encoder(
+    base, labelled, tmp_path, monkeypatch
+):
+    counts = Counter()
+    encode = ClipWindows.encode
+
+    def counted(self, pixels, patches=False):
+        counts["views"] += len(pixels)
+        return encode(self, pixels, patches)
+
+    monkeypatch.setattr(ClipWindows, "encode", counted)
+    options = ("frozen_precision=fp32", "text_every=100")
+    plain = losses(base, labelled, tmp_path / "plain", *options)
+    assert counts["views"] == 3 * 6 * 2  # the whole picture and one window
+    counts.clear()
+    cache = f"cache={tmp_path / 'cache'}"
+    kept = losses(base, labelled, tmp_path / "kept", cache, *options)
+    assert kept == pytest.approx(plain, rel=1e-5)
+    assert counts["views"] == 6 * 2
+    counts.clear()
+    assert losses(base, labelled, tmp_path / "again", cache, *options) == pytest.approx(kept)
+    assert not counts
+
+
+def test_the_frozen_encoder_stays_and_the_rest_learns(base, labelled, tmp_path):
+    losses(base, labelled, tmp_path / "run", "frozen_precision=fp32", "trained=['']")
+    before, after = (load(str(f)).model.state_dict() for f in (base, tmp_path / "run/model"))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not any(name.startswith("encoder.clip.") for name in changed)
+    assert "encoder.evidence.weight" in changed
+    assert "class_head.0.weight" in changed
+
+
+def test_masks_are_taught_from_kept_features_as_well(base, labelled, tmp_path):
+    masks = ("loss.mask_bce=1", "loss.mask_dice=1", "trained=[decoder.]")
+    out = tmp_path / "run"
+    losses(base, labelled, out, f"cache={tmp_path / 'cache'}", *masks)
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["loss_mask_bce"] > 0 for line in lines)
+
+
+def test_views_are_the_same_at_every_call(labelled):
+    sample = next(iter(sida.data.open(labelled)))
+    first, again, other = (view_sample(sample, view).pixels for view in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert first.shape != other.shape or not np.array_equal(first, other)
+    assert np.array_equal(view_sample(sample, 0).pixels, sample.read().pixels)
+
+
+def test_large_sources_are_drawn_less_often(labelled):
+    samples = [x for x in sida.data.open(labelled) if x.label == "real"]
+    many = [replace(samples[0], source="large", name=f"l{i}") for i in range(900)]
+    some = [replace(samples[1], source="small", name=f"s{i}") for i in range(100)]
+    others = [x for x in sida.data.open(labelled) if x.label != "real"]
+    config = TrainConfig(preset="tiny", batch_size=6, source_power=0.5)
+    collator = Collator(
+        SidaProcessor(little_config(), Tokenizer.load(TOKENIZER)), little_config(), 8, config
+    )
+    dataset = Batches([many + some + others], collator, config, 6)
+    order = dataset._order(0, 0, 0)
+    drawn = Counter(dataset.pools[0][0][i].source for i in order)
+    assert drawn["small"] == pytest.approx(250, abs=50)  # 1 part in 1 + 3
+    assert np.array_equal(order, dataset._order(0, 0, 0))
+    assert not np.array_equal(order, dataset._order(1, 0, 0))
+
+
+def test_sources_and_groups_can_be_left_out(labelled, monkeypatch):
+    samples = [
+        replace(sample, source=f"s{i % 2}", group=f"g{i}")
+        for i, sample in enumerate(sida.data.open(labelled))
+    ]
+    monkeypatch.setattr(sida.data, "open", lambda _: iter(samples))
+    config = TrainConfig(preset="tiny", leave_out=("s0", "g1"))
+    assert [sample.group for sample in learned_from(labelled, config)] == ["g3", "g5"]
+
+
+def test_a_fresh_model_begins_with_the_packages_encoder_and_what_tiny_shares():
+    recipe = TrainConfig(preset="small", warm_start="tiny", loss={"text": 0})
+    model, _ = start_model(recipe)
+    tiny = load("tiny").model.state_dict()
+    ours = model.state_dict()
+    assert torch.equal(ours["encoder.stem.0.weight"], tiny["encoder.stem.0.weight"].float())
+    assert torch.equal(ours["language.norm.weight"], tiny["language.norm.weight"].float())
+    frozen = load_file(str(TOKENIZER.parent / "small" / "clip.safetensors"))
+    name = "encoder.clip.embeddings.position_embedding.weight"
+    assert torch.equal(ours[name], frozen[name])
+
+
+def test_a_warm_start_that_shares_nothing_is_refused(tmp_path):
+    model = Sida(little_config())
+    other = SidaProcessor(model.config, Tokenizer.load(TOKENIZER))
+    model.save_pretrained(tmp_path, state_dict={"nothing.weight": torch.zeros(1)})
+    other.save_pretrained(tmp_path)
+    with pytest.raises(SidaError):
+        start_model(TrainConfig(preset="small", warm_start=str(tmp_path), loss={"text": 0}))
+
+
+def test_windows_limit_what_training_looks_at(base, labelled, tmp_path, monkeypatch):
+    seen = []
+    encode = ClipWindows.encode
+    monkeypatch.setattr(
+        ClipWindows, "encode", lambda *a, **k: seen.append(len(a[1])) or encode(*a, **k)
+    )
+    losses(base, labelled, tmp_path / "one", "windows=1", "max_steps=1")
+    losses(base, labelled, tmp_path / "two", "windows=2", "max_steps=1")
+    assert seen == [12, 18]
