@@ -19,6 +19,7 @@ __all__ = [
     "jpeg_coding",
     "quality_tables",
     "scan_count",
+    "segments",
     "subsampling",
 ]
 
@@ -207,13 +208,13 @@ def _is_refined(data: bytes, start: int) -> bool:
 
 def _components(data: bytes, start: int) -> bytes:
     """Names of the components, a byte each, of the frame before the first scan."""
-    for at, marker in _segments(data):
+    for at, marker in segments(data):
         if marker in _FRAMES and at < start:
             return data[at + 10 : at + 10 + 3 * data[at + 9] : 3] if at + 9 < start else b""
     return b""
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+def segments(data: bytes) -> Iterator[tuple[int, int]]:
     """Where segments before the first scan begin, and their markers; the scan's comes last.
 
     Segments, which may hold thumbnails, are passed over.
@@ -233,7 +234,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int]]:
 def _first_scan(data: bytes) -> tuple[int, int, bool]:
     """Where the first scan begins, the marker of its frame, and whether it is the only one."""
     frame, components = 0, 0
-    for at, marker in _segments(data):
+    for at, marker in segments(data):
         if marker == _SCAN:
             is_all = components > 0 and data[at + 4 : at + 5] == bytes([components])
             return at, frame, is_all

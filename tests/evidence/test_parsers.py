@@ -19,7 +19,8 @@ from sida.evidence import credentials as credentials_module
 from sida.evidence import inspect, provenance, texts
 from sida.evidence.credentials import credentials
 from sida.evidence.exif import read_exif
-from sida.evidence.generators import generator_named, generator_settings
+from sida.evidence.generator_names import generator_named
+from sida.evidence.generators import generator_settings
 from sida.evidence.statement import without_thumbnails
 from sida.evidence.texts import png_texts
 from sida.evidence.xmp import MAX_BYTES, XmpError, read_xmp
