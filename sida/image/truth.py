@@ -191,8 +191,9 @@ def _two(samples: _Samples, distinct: Sequence[float]) -> str | None:
         return None
     low, high = samples.shown(distinct[0]), samples.shown(distinct[-1])
     if len(distinct) == 2:
-        return f"holds {low} and {high}, not 0 and 255: {high} counts as altered"
-    return None if not distinct[0] else f"holds {high} alone, which counts as altered"
+        return f"holds {low} and {high}: {high} counts as altered"
+    is_colour = samples.scale > 1  # of which nobody expects 255
+    return None if is_colour or not distinct[0] else f"holds {high} alone, which counts as altered"
 
 
 def _cut(samples: _Samples, distinct: Sequence[float], middle: float) -> str:
