@@ -105,8 +105,15 @@ def _by_index(image: Image.Image) -> TruthMask | None:
     background = _background(used, colours)
     marked = [index for index in used if index not in background]
     table = [0 if index in background else 255 for index in range(256)]
-    count = f"{_listed(marked)} {'counts' if len(marked) == 1 else 'count'} as altered"
-    words = f"is a palette, of which {count}" if marked else "is a palette without a marked index"
+    is_one = len(marked) == 1
+    count = (
+        f"{'index' if is_one else 'indices'} {_listed(marked)} {'counts' if is_one else 'count'}"
+    )
+    words = (
+        f"is a palette, of which {count} as altered"
+        if marked
+        else "is a palette without a marked index"
+    )
     if VOID in background:
         words += f", {VOID} (void) does not"
     levels = np.asarray(table, np.uint8)[np.asarray(image)]

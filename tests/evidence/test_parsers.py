@@ -217,3 +217,33 @@ def test_a_file_that_is_broken_anywhere_is_told_or_refused(data: st.DataObject) 
         broken[place] = value
     with contextlib.suppress(PictureError):
         inspect(bytes(broken)).model_dump_json()
+
+
+NAMES = st.sampled_from(
+    ["active_manifest", "manifests", "a", "assertions", "label", "data", "actions", "ingredients",
+     "claim_generator_info", "signature_info", "issuer", "validation_status", "code", "title",
+     "validation_results", "activeManifest", "failure", "digitalSourceType", "softwareAgent"]
+)  # fmt: skip
+SHAPES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=200)
+@given(manifest=st.dictionaries(NAMES, SHAPES), status=SHAPES, results=SHAPES)
+def test_credentials_of_any_shape_are_told_or_a_sentence(
+    manifest: object, status: object, results: object
+) -> None:
+    store = {
+        "active_manifest": "a",
+        "manifests": {"a": manifest},
+        "validation_status": status,
+        "validation_results": results,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        answer = {"store": store, "thumbnails": {}}
+        patch.setattr(credentials_module, "_ask", lambda *_: answer)
+        for told in credentials(b"jumb c2pa"):
+            told.model_dump_json()

@@ -1,5 +1,6 @@
 """Masks in every form that people save them in: altered is what is not background."""
 
+import contextlib
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -230,3 +231,19 @@ def test_palettes_mark_all_but_0_and_the_void(data: st.DataObject) -> None:
     expected = (indices != 0) & (indices != 255)
     mask = read_truth_mask(encoded(image, data.draw(st.sampled_from(["PNG", "BMP", "TIFF"]))))
     assert np.array_equal(mask.levels == 255, expected)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.sampled_from([*PLAIN, *UNUSUAL]),
+    st.dictionaries(st.floats(0, 1, exclude_max=True), st.integers(0, 255), max_size=6),
+)
+def test_a_mask_that_is_broken_anywhere_is_read_or_refused(
+    form: str, changes: dict[float, int]
+) -> None:
+    data = bytearray({**PLAIN, **UNUSUAL}[form]())
+    for place, value in changes.items():
+        data[int(place * len(data))] = value
+    with contextlib.suppress(PictureError):
+        mask = read_truth_mask(bytes(data))
+        assert set(np.unique(mask.levels)) <= {0, 255}
