@@ -35,7 +35,7 @@ WRITERS: Mapping[str, Callable[[Path, Columns], Writer]] = {
     "manifest": ManifestWriter,
 }
 SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "HEIF": ".heic"}
-REPAIRED = {"mask_size", "mask_turned", "mask_levels"}
+REPAIRED = {"mask_size", "mask_turned", "mask_levels", "mask_cut"}
 
 
 @dataclass(frozen=True)

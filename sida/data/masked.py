@@ -21,6 +21,7 @@ from sida.errors import DataError, InputError, PictureError
 from sida.files import Input, find_pictures, natural_key
 from sida.image.postprocess import encode
 from sida.image.read import read_mask, read_picture
+from sida.image.truth import read_truth_mask
 
 __all__ = [
     "MASKED",
@@ -52,7 +53,9 @@ class RemadeMask:
 
 def black_is_altered(path: Path) -> NDArray[np.uint8]:
     """(height, width) uint8 of a mask that is dark where its picture was altered."""
-    return 255 - read_mask(path)
+    mask = read_truth_mask(path)
+    # Grey levels go on as they are, so that whoever reads them says how they were cut.
+    return 255 - (read_mask(path) if mask.is_cut else mask.levels)
 
 
 def green_is_altered(path: Path) -> NDArray[np.uint8]:

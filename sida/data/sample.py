@@ -17,6 +17,7 @@ from PIL import Image
 from sida.data.report import Report
 from sida.errors import PictureError
 from sida.image.read import Picture, read_mask, read_picture
+from sida.image.truth import read_truth_mask
 
 __all__ = ["Labelled", "Sample", "Stored", "header_of", "stored_bytes"]
 
@@ -88,19 +89,18 @@ class Sample:
     def read_mask(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8] | None:
         """The mask at the picture's size (height, width) uint8, or None where there is none.
 
-        A mask of another size is resized (nearest), one of 0 and 1 is spread to 0 and 255, one that
-        cannot be read counts as none; each is noted in the report. `size` saves reading the
-        picture's header where the caller has read the picture. Raises PictureError where the size
-        of the picture cannot be had.
+        It holds 0 and 255, by the rule of `sida.image.truth`. A mask of another size is resized
+        (nearest), one that cannot be read counts as none; what is unusual is noted in the report.
+        `size` saves reading the picture's header where the caller has read the picture. Raises
+        PictureError where the size of the picture cannot be had.
         """
         if self.mask is None:
             return None
         try:
-            levels = read_mask(_source(self.mask))
+            levels = self._levels(_source(self.mask))
         except PictureError as error:
             self.report.add("unreadable_mask", self.name, str(error))
             return None
-        levels = self._levels(levels)
         upright = size or self.size()
         if levels.shape != upright:
             levels = self._fitted(levels, upright)
@@ -113,13 +113,14 @@ class Sample:
         picture = self.read()
         return Labelled(self, picture, self.read_mask((picture.height, picture.width)), self)
 
-    def _levels(self, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _levels(self, source: Path | bytes) -> NDArray[np.uint8]:
         if self.tau is not None:
-            return np.where(levels > 255 * self.tau, 255, 0).astype(np.uint8)
-        if levels.max() == 1:
-            self.report.add("mask_levels", self.name, "its mask holds 0 and 1, not 0 and 255")
-            return levels * np.uint8(255)
-        return levels
+            return np.where(read_mask(source) > 255 * self.tau, 255, 0).astype(np.uint8)
+        mask = read_truth_mask(source)
+        if mask.reading is not None:
+            kind = "mask_cut" if mask.is_cut else "mask_levels"
+            self.report.add(kind, self.name, f"its mask {mask.reading}")
+        return mask.levels
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the upright picture, by its header where that will do.

@@ -28,6 +28,7 @@ from pydantic import (
 from sida.data.sample import Sample
 from sida.errors import DataError, InputError, PictureError
 from sida.image.read import read_mask
+from sida.image.truth import read_truth_mask
 from sida.verdict import Failure, Label, ModelInfo, Verdict
 
 __all__ = [
@@ -129,8 +130,13 @@ class Prediction(Verdict):
 
     def truth_mask(self) -> NDArray[np.bool_] | None:
         """(height, width) bool, True = altered; None without one, and as `levels`."""
-        levels = _read(self._folder, self.truth.mask, (self.height, self.width))
-        return None if levels is None else levels >= 128
+        if self.truth.mask is None:
+            return None
+        levels = _plain_png(self._folder / self.truth.mask, (self.height, self.width))
+        if levels is None or not _is_binary(levels):
+            levels = read_truth_mask(self._folder / self.truth.mask).levels
+        _require_shape(levels, self.truth.mask, (self.height, self.width))
+        return levels >= 128
 
 
 class FailedPrediction(Failure):
@@ -197,11 +203,20 @@ def _read(folder: Path, file: str | None, size: tuple[int, int]) -> Pixels | Non
         return None
     levels = _plain_png(folder / file, size)
     levels = read_mask(folder / file) if levels is None else levels
+    _require_shape(levels, file, size)
+    return levels
+
+
+def _require_shape(levels: Pixels, file: str, size: tuple[int, int]) -> None:
     if levels.shape != size:
         raise PictureError(
             f"{file!r} is {levels.shape}, expected the picture's (height, width) = {size}"
         )
-    return levels
+
+
+def _is_binary(levels: Pixels) -> bool:
+    """Whether there is nothing but 0 and 255, so that no rule is needed."""
+    return bool((np.minimum(levels, 255 - levels) == 0).all())
 
 
 def _plain_png(path: Path, size: tuple[int, int]) -> Pixels | None:

@@ -1,5 +1,6 @@
 """Where what a file declares does not go together with itself or with what was measured."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from sida.verdict import Declared, Measured
@@ -9,6 +10,7 @@ __all__ = ["contradictions"]
 GENERATED = ("trainedAlgorithmicMedia", "algorithmicMedia", "compositeSynthetic")
 PARTLY = ("compositeWithTrainedAlgorithmicMedia",)
 CAPTURED = ("digitalCapture", "computationalCapture", "negativeFilm", "positiveFilm", "print")
+_TIME = re.compile(r"[12]\d{3}[:./-](0[1-9]|1[0-2])[:./-](0[1-9]|[12]\d|3[01])( [\d:.]*)?")
 ALIKE = 0.8  # correlation of a thumbnail with its picture below which it is of another one
 
 
@@ -31,6 +33,8 @@ def contradictions(
             yield f"The file declares a camera ({camera}) and the digital source type {kind}."
         if generators and kind in CAPTURED:
             yield f"The file declares {kind} and names a generator ({generators[0]})."
+    if camera and any(label.startswith("Label 1 ") for label in said.of("aigc_label")):
+        yield f"The file declares a camera ({camera}) and China's label of generated content."
     captured = [kind for kind in kinds if kind in CAPTURED]
     made = [kind for kind in kinds if kind in GENERATED + PARTLY]
     if captured and made:
@@ -67,14 +71,22 @@ def _camera(said: _Said) -> str:
 
 def _times(said: _Said) -> Iterator[str]:
     """EXIF writes times so that their order is that of the alphabet; other forms are left alone."""
-    taken, changed = said.of("taken"), [each for each in said.of("changed") if "T" not in each]
-    if taken and changed and changed[0][:4].isdigit() and changed[0] < taken[0]:
+    taken, changed = (
+        [each for each in said.of(name) if _TIME.fullmatch(each)] for name in ("taken", "changed")
+    )
+    if taken and changed and _plain(changed[0]) < _plain(taken[0]):
         yield f"The file says it was changed ({changed[0]}) before it was taken ({taken[0]})."
+
+
+def _plain(time: str) -> str:
+    """Digits alone, as many in every time."""
+    return re.sub(r"\D", "", time)[:14].ljust(14, "9")
 
 
 def _sizes(said: _Said, size: tuple[int, int]) -> Iterator[str]:
     for declared in said.of("size"):
-        if sorted(map(int, declared.split(" x "))) != sorted(size):
+        sides = sorted(map(int, declared.split(" x ")))
+        if sides[0] > 0 and sides != sorted(size):
             yield f"EXIF gives a size of {declared}; the picture is {size[0]} x {size[1]}."
 
 

@@ -8,13 +8,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sida.evidence.aigc import aigc_label
 from sida.evidence.credentials import credentials
-from sida.evidence.exif import PERSONAL, Exif, read_exif
-from sida.evidence.generators import generator_named, generator_settings
+from sida.evidence.exif import PERSONAL, Exif, is_unset, read_exif
+from sida.evidence.generator_names import Field, generator_named
+from sida.evidence.generators import generator_settings
+from sida.evidence.iptc import read_iptc
+from sida.evidence.packets import exif_profile, iptc_blocks, is_profile, profile_of, xmp_packets
 from sida.evidence.statement import statement
 from sida.evidence.texts import MAX_TEXT, Text, png_texts
 from sida.evidence.xmp import XmpError, read_xmp
 from sida.image.read import Picture
+from sida.image.tiff import first_tags
 from sida.verdict import Declared
 
 __all__ = ["declarations", "exif_of"]
@@ -24,8 +29,21 @@ NOT_READ = "not read"
 
 _XMP = "XML:com.adobe.xmp"
 _SIZES = ("width", "height")
-_FREE = ("description", "comment")
+_FREE = ("description", "comment", "windows_title", "windows_comment", "headline")
 """Fields that may hold anything, a generator's settings among it."""
+_MAKERS = ("camera_make", "camera_model")
+_GRAPHS = ("prompt", "workflow")
+_SOURCE_TYPES = {
+    term.casefold(): term
+    for term in (
+        "algorithmicMedia", "algorithmicallyEnhanced", "composite", "compositeCapture",
+        "compositeSynthetic", "compositeWithTrainedAlgorithmicMedia", "computationalCapture",
+        "dataDrivenMedia", "digitalArt", "digitalCapture", "digitalCreation", "humanEdits",
+        "minorHumanEdits", "multiFrameComputationalCapture", "negativeFilm", "positiveFilm",
+        "print", "screenCapture", "softwareImage", "trainedAlgorithmicMedia", "virtualRecording",
+    )
+}  # fmt: skip
+"""IPTC's terms by their small letters."""
 
 
 def declarations(
@@ -44,7 +62,8 @@ def declarations(
         *credentials(data, trust),
         *_exif(exif_of(data, picture)),
         *_png(texts),
-        *_xmp(texts, info),
+        *_xmp(data, texts, info),
+        *_iptc(data, texts, picture),
         *_comment(info),
     ]
     told = [each for each in told if personal or each.name not in PERSONAL]
@@ -52,54 +71,88 @@ def declarations(
 
 
 def exif_of(data: bytes, picture: Picture) -> Exif:
-    """The EXIF block; a TIFF is one itself."""
+    """The EXIF block; a TIFF is one itself, and a PNG may have it in a text."""
     raw = data if picture.format == "TIFF" else picture.metadata.get("exif")
+    raw = raw or exif_profile(list(png_texts(data)))
     return read_exif(raw) if isinstance(raw, bytes) and raw else Exif()
 
 
 def _exif(exif: Exif) -> Iterator[Declared]:
-    """Fields, and settings in the comment; ComfyUI writes its graphs as make and model."""
+    """Fields, and settings among them: ComfyUI writes its graphs as make, model or other fields."""
     if exif.problem is not None:
         yield _unread("EXIF", f"EXIF {exif.problem}.")
-    texts = {}
+    texts: dict[str, str] = {}
     for name, value in exif.fields.items():
         head, found, rest = str(value).partition(":")
-        if found and head in ("prompt", "workflow"):
-            texts[head] = rest
+        head = head.strip().casefold()
+        if found and head in _GRAPHS and rest.lstrip()[:1] == "{" and head not in texts:
+            texts[head] = rest.strip()
         elif name in _FREE:
             texts[name] = str(value)
         elif name not in _SIZES:
-            yield _said(name, value, "EXIF")
+            yield _field(name, value, "EXIF")
     if all(isinstance(exif.fields.get(name), int) for name in _SIZES):
         yield _said("size", " x ".join(str(exif.fields[name]) for name in _SIZES), "EXIF")
     yield from _settings(texts, "EXIF")
+
+
+def _field(name: str, value: str | int, source: str) -> Declared:
+    """A field in words of this package; a generator that poses as a camera is a program."""
+    if isinstance(value, int):
+        return _said(name, value, source)
+    if name == "digital_source_type":
+        value = _term(value)
+    elif name == "aigc_label":
+        value = aigc_label(value) or value
+    elif name in _MAKERS and generator_named(value, "make") is not None:
+        name = "software"
+    return _said(name, value, source)
+
+
+def _term(value: str) -> str:
+    """A term of a vocabulary, without the address or prefix that it stands under."""
+    term = re.split(r"[/:#]", value.partition("?")[0].strip().rstrip("/"))[-1]
+    return _SOURCE_TYPES.get(term.casefold(), term)
 
 
 def _png(texts: Sequence[Text]) -> Iterator[Declared]:
     for text in texts:
         if text.problem is not None:
             yield _unread("PNG text", f"The text {text.keyword!r} {text.problem}.")
+        elif is_profile(text) and profile_of(text) is None:
+            yield _unread("PNG text", f"The text {text.keyword!r} is no profile; it was not read.")
     whole = (text for text in texts if text.problem is None and text.keyword != _XMP)
-    yield from _settings({text.keyword: text.text for text in whole}, "PNG text")
+    yield from _settings(
+        {text.keyword: text.text for text in whole if not is_profile(text)}, "PNG text"
+    )
 
 
-def _xmp(texts: Sequence[Text], info: Mapping[str, Any]) -> Iterator[Declared]:
-    """The packet that Pillow found, or that of a PNG, where Pillow may have refused all texts."""
-    of_png = next((text.text for text in texts if text.keyword == _XMP), "")
-    packet = info.get("xmp") or of_png
-    if not packet:
-        return
-    try:
-        pairs = read_xmp(packet if isinstance(packet, bytes) else str(packet).encode())
-    except XmpError as error:
-        yield _unread("XMP", f"XMP {error}.")
-        return
-    for name, value in pairs:
-        if name not in _FREE:
-            # A term of a vocabulary, without the address that it stands under.
-            is_term = name == "digital_source_type"
-            yield _said(name, value.rstrip("/").rpartition("/")[2] if is_term else value, "XMP")
-    yield from _settings({name: value for name, value in pairs if name in _FREE}, "XMP")
+def _xmp(data: bytes, texts: Sequence[Text], info: Mapping[str, Any]) -> Iterator[Declared]:
+    """All packets, wherever the file's form keeps them."""
+    for packet in xmp_packets(data, texts, info):
+        try:
+            pairs = read_xmp(packet.data) if packet.problem is None else ()
+        except XmpError as error:
+            packet = packet._replace(problem=str(error))
+        if packet.problem is not None:
+            yield _unread("XMP", f"XMP {packet.problem}.")
+            continue
+        for name, value in pairs:
+            if name not in _FREE and not is_unset(value):
+                yield _field(name, value, "XMP")
+        yield from _settings({name: value for name, value in pairs if name in _FREE}, "XMP")
+
+
+def _iptc(data: bytes, texts: Sequence[Text], picture: Picture) -> Iterator[Declared]:
+    tags = first_tags(data) if picture.format == "TIFF" else {}
+    for block in iptc_blocks(data, texts, tags):
+        free = {}
+        for name, value in read_iptc(block):
+            if name in _FREE:
+                free[name] = value
+            else:
+                yield _field(name, value, "IPTC")
+        yield from _settings(free, "IPTC")
 
 
 def _comment(info: Mapping[str, Any]) -> Iterator[Declared]:
@@ -126,8 +179,11 @@ def _settings(texts: Mapping[str, str], source: str) -> Iterator[Declared]:
                 yield _said(name, value, source)
     taken = {each.keyword for each in found}
     for keyword, text in texts.items():
-        if keyword not in taken and text.strip():
-            yield _said(_name(keyword), text.strip(), source)
+        if keyword in taken or not text.strip():
+            continue
+        label = aigc_label(text)
+        name = _name(keyword) if label is None else "aigc_label"
+        yield _said(name, label or text.strip(), source)
 
 
 def _generators(told: list[Declared]) -> Iterator[Declared]:
@@ -138,13 +194,18 @@ def _generators(told: list[Declared]) -> Iterator[Declared]:
             continue
         values = each.value if isinstance(each.value, list) else [each.value]
         for value in values:
-            name = generator_named(_agent(value))
+            name = generator_named(_agent(value), _NAMING[each.name])
             if name is not None and not any(name in one or one in name for one in known):
                 known.add(name)
                 yield statement("generator", name, each.source, each.state)
 
 
-_NAMING = ("software", "creator_tool", "credit", "claim_generator", "actions", "software_of_a_step")
+_NAMING: Mapping[str, Field] = {
+    "software": "software", "creator_tool": "software", "claim_generator": "software",
+    "actions": "software", "software_of_a_step": "software", "ai_system": "software",
+    "credit": "credit", "source": "credit", "aigc_label": "credit", "author": "credit",
+}  # fmt: skip
+"""Fields that may name a generator, and the patterns that hold for them."""
 
 
 def _agent(value: object) -> str:

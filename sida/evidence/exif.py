@@ -1,5 +1,7 @@
 """EXIF: camera, software and times as fields; what leads to a person only where it is asked for."""
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -7,10 +9,14 @@ from typing import Any
 from PIL import Image
 from PIL.ExifTags import IFD
 
-__all__ = ["EXIF_NAMES", "PERSONAL", "Exif", "read_exif"]
+from sida.evidence.comment import decode_comment
+
+__all__ = ["EXIF_NAMES", "PERSONAL", "Exif", "is_unset", "read_exif"]
 
 MAX_LENGTH = 4 << 20  # of one value
 _HEAD = b"Exif\0\0"
+_UNSET = re.compile(r"[\s\0:./+-]*|0000[-:/. ]00[-:/. ]00([T ][0:.Z+-]*)?")
+_WINDOWS = (0x9C9B, 0x9C9C)  # UTF-16, as bytes
 
 EXIF_NAMES: Mapping[int, str] = MappingProxyType({
     0x010E: "description",
@@ -25,6 +31,8 @@ EXIF_NAMES: Mapping[int, str] = MappingProxyType({
     0xA433: "lens_make",
     0xA434: "lens_model",
     0x9286: "comment",
+    0x9C9B: "windows_title",
+    0x9C9C: "windows_comment",
     0x013B: "artist",
     0x8298: "copyright",
     0xA430: "owner",
@@ -34,7 +42,7 @@ EXIF_NAMES: Mapping[int, str] = MappingProxyType({
 })  # fmt: skip
 PERSONAL = frozenset({
     "artist", "copyright", "owner", "serial_number", "lens_serial_number", "unique_identifier",
-    "latitude", "longitude", "creator", "author",
+    "latitude", "longitude", "creator", "author", "copyright_notice", "writer",
 })  # fmt: skip
 """Fields that lead to a person or a place; of XMP as well."""
 
@@ -68,13 +76,26 @@ def read_exif(raw: bytes) -> Exif:
     return found
 
 
+def is_unset(value: object) -> bool:
+    """Whether a program left a field as it found it: blank, or a time or a size of zeros.
+
+    >>> is_unset("0000:00:00 00:00:00"), is_unset("    :  :     :  :  "), is_unset("2025:06:01")
+    (True, True, False)
+    """
+    return value is None or (isinstance(value, str) and _UNSET.fullmatch(value) is not None)
+
+
 def _fill(found: Exif, raw: bytes) -> None:
     exif = Image.Exif()
     exif.load(_HEAD + raw)
     tags: dict[int, Any] = {**dict(exif), **exif.get_ifd(IFD.Exif)}
     found.seen = bool(tags)
+    order = "big" if raw[:2] == b"MM" else "little"
     for tag, name in EXIF_NAMES.items():
-        if tag in tags and (value := _plain(tags[tag])) not in ("", None):
+        value = _plain(tags[tag], tag, order) if tag in tags else ""
+        if value is None and isinstance(tags[tag], bytes):
+            found.problem = f"has a {name} in an encoding that is not known; it was not read"
+        elif not is_unset(value) and not (value == 0 and name in ("width", "height")):
             found.fields[name] = value
     found.fields.update(_place(exif.get_ifd(IFD.GPSInfo)))
     second = exif.get_ifd(IFD.IFD1)
@@ -83,30 +104,36 @@ def _fill(found: Exif, raw: bytes) -> None:
         found.thumbnail = raw[start : start + size]
 
 
-def _plain(value: Any) -> str | int | None:
-    if isinstance(value, int):
-        return value
+def _plain(value: Any, tag: int, order: str) -> Any:
+    """As text or a whole number; None for anything else."""
+    if isinstance(value, tuple) and tag in _WINDOWS and all(isinstance(v, int) for v in value):
+        value = bytes(byte & 0xFF for byte in value)
     if isinstance(value, bytes):
-        value = _comment(value[:MAX_LENGTH])
+        value = value[:MAX_LENGTH]
+        is_wide = tag in _WINDOWS
+        value = value.decode("utf-16-le", "replace") if is_wide else decode_comment(value, order)
+    elif isinstance(value, str):
+        value = _as_utf8(value)
     if isinstance(value, str):
         return value.strip("\0 \r\n\t")[:MAX_LENGTH]
-    return None
+    return value if isinstance(value, int) else None
 
 
-def _comment(value: bytes) -> str:
-    """UserComment begins with eight bytes that name its encoding."""
-    code, text = value[:8], value[8:]
-    if code == b"UNICODE\0":  # in the byte order of the block, or as the program liked
-        little = text[1:2] == b"\0" and text[:1] != b"\0"
-        return text.decode("utf-16-le" if little else "utf-16-be", "replace")
-    if code in (b"ASCII\0\0\0", b"JIS\0\0\0\0\0", bytes(8)):
-        return text.decode("utf-8", "replace")
-    return value.decode("utf-8", "replace")
+def _as_utf8(value: str) -> str:
+    """EXIF's own texts are ASCII; programs write UTF-8, which Pillow takes for Latin-1."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value
 
 
 def _place(gps: Mapping[int, Any]) -> Iterator[tuple[str, str]]:
+    """Nothing of what is no place: fields that are missing, or divide by zero."""
     for name, side, tag in (("latitude", 1, 2), ("longitude", 3, 4)):
-        if tag in gps:
+        try:
             degrees, minutes, seconds = (float(part) for part in gps[tag])
-            value = degrees + minutes / 60 + seconds / 3600
-            yield name, f"{value:.5f} {gps.get(side, '')}".strip()
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):
+            continue
+        value = degrees + minutes / 60 + seconds / 3600
+        if math.isfinite(value):
+            yield name, f"{value:.5f} {str(gps.get(side, '')).strip(chr(0))}".strip()

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Settings", "generator_named", "generator_settings"]
+from sida.evidence.generator_names import generator_named, generator_of_key
+
+__all__ = ["Settings", "generator_settings"]
 
 MAX_NODES = 2_000
 MAX_LINE = 10_000  # characters
@@ -35,33 +37,6 @@ class Settings:
     model: str | None = None
 
 
-NAMES = (
-    (r"dall[·\-. ]?e\b", "DALL·E"),
-    (r"\bchatgpt\b|\bgpt-?4o\b|\bgpt-image\b", "ChatGPT"),
-    (r"\bopenai\b", "OpenAI"),
-    (r"\bfirefly\b", "Adobe Firefly"),
-    (r"\bmidjourney\b", "Midjourney"),
-    (r"\bnovelai\b", "NovelAI"),
-    (r"\binvokeai\b", "InvokeAI"),
-    (r"\bcomfyui\b", "ComfyUI"),
-    (r"\bstable[ _-]?diffusion\b|\bautomatic1111\b|\bdreamstudio\b", "Stable Diffusion"),
-    (r"\bmade with google ai\b|\bimagen\b|\bgemini\b|\bgoogle generative ai\b", "Google AI"),
-    (r"\bimage creator from (microsoft )?designer\b|\bbing image creator\b", "Bing Image Creator"),
-    (r"\bimagined with ai\b|\bmeta ai\b", "Meta AI"),
-    (r"\bflux\.?1\b|\bblack forest labs\b", "FLUX"),
-    (r"\bleonardo\.?ai\b", "Leonardo"),
-    (r"\bideogram\b", "Ideogram"),
-)
-
-
-def generator_named(text: str) -> str | None:
-    """The generator that a field such as "software" or "credit" names; None for other programs."""
-    for pattern, name in NAMES:
-        if re.search(pattern, text[:1000], re.IGNORECASE):
-            return name
-    return None
-
-
 def generator_settings(texts: Mapping[str, str]) -> Iterator[Settings]:
     """Settings in a file's texts, by keyword; each text belongs to one generator at most."""
     for keyword, text in texts.items():
@@ -74,46 +49,75 @@ def generator_settings(texts: Mapping[str, str]) -> Iterator[Settings]:
 Form = Callable[[str, str, Mapping[str, str]], Settings | None]
 
 
+_STEPS = re.compile(r"(?:^|[\s,.;>)\]])(Steps:\s*\d+\s*,\s*[A-Z][^\r\n]*)")
+_KNOWN_FIELD = re.compile(
+    r",\s*(Sampler|Schedule type|Scheduler|(Distilled )?CFG [Ss]cale|Guidance [Ss]cale|Seed|Size|"
+    r"Model|Model hash|Clip skip|Denoising strength|Version):",
+)
+_NEGATIVE = re.compile(r"(?:^|\s)Negative prompt:", re.IGNORECASE)
+
+
 def _web_ui(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
-    """Stable Diffusion web UI and its kin: prompt, "Negative prompt: …", "Steps: 20, …"."""
-    match = re.search(r"(?:^|\n)Steps: \d+, .*\Z", text[-MAX_LINE:])
-    if match is None:
+    """Stable Diffusion web UI and its kin: prompt, "Negative prompt: …", "Steps: 20, …".
+
+    In three parts or on one line; further lines, such as a template, may follow.
+    """
+    matches = [each for each in _STEPS.finditer(text) if _KNOWN_FIELD.search(each[1][:MAX_LINE])]
+    if not matches:
         return None
-    line = match.group().strip()
-    before, _, negative = text[: len(text) - len(match.group())].partition("Negative prompt: ")
-    version = _field(line, "Version") or ""
-    name = "ComfyUI" if "ComfyUI" in version else "Stable Diffusion web UI"
-    return _settings(name, keyword, text, before, negative, _field(line, "Model"))
+    match = matches[-1]
+    line, before = match[1][:MAX_LINE], text[: match.start(1)]
+    if _field(line, "Seed Mode") or _field(line, "Guidance Scale"):
+        prompt, _, negative = before.rstrip().partition("\n-")
+        return _settings("Draw Things", keyword, text, prompt, negative, _field(line, "Model"))
+    parts = _NEGATIVE.split(before, maxsplit=1)
+    below = parts[1] if len(parts) > 1 else None
+    return _settings(_kin(line), keyword, text, parts[0], below, _field(line, "Model"))
+
+
+def _kin(line: str) -> str:
+    """Other programs that write the same form name themselves as its version or app."""
+    stated = f"{_field(line, 'Version')} {_field(line, 'App')}"
+    return generator_named(stated) or "Stable Diffusion web UI"
 
 
 def _field(line: str, name: str) -> str | None:
-    match = re.search(rf'(?:^|, ){name}: (?:"([^"]*)"|([^,]*))', line)
-    return None if match is None else (match[1] or match[2])
+    match = re.search(rf'(?:^|,\s*){name}:\s*(?:"([^"]*)"|([^,]*))', line)
+    return None if match is None else (match[1] or match[2]).strip()
 
 
 def _comfy(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
-    """ComfyUI: `prompt`, nodes by number; `workflow`, the graph as it is drawn."""
-    if keyword not in ("prompt", "workflow"):
-        return None
-    graph = _json(text)
-    if keyword == "workflow" and isinstance(graph, dict) and isinstance(graph.get("nodes"), list):
+    """ComfyUI: `prompt`, nodes by number; `workflow`, the graph as it is drawn; or both in one."""
+    graph = _folded(_json(text))
+    for inner in (graph, *(_folded(_json(graph.get(key))) for key in ("prompt", "workflow"))):
+        nodes = list(inner.values())[:MAX_NODES]
+        nodes = [each for each in nodes if isinstance(each, dict) and "class_type" in each]
+        if nodes:
+            return _of_nodes(keyword, text, nodes)
+    graphs = (graph, _folded(_json(graph.get("workflow"))))
+    if any(isinstance(each.get("nodes"), list) and _is_drawn(each) for each in graphs):
         return _settings("ComfyUI", keyword, text)
-    nodes = list(graph.values())[:MAX_NODES] if isinstance(graph, dict) else []
-    nodes = [each for each in nodes if isinstance(each, dict) and "class_type" in each]
-    if not nodes:
-        return None
+    return None
+
+
+def _is_drawn(graph: Mapping[str, Any]) -> bool:
+    """Whether a graph with nodes is one of ComfyUI's, which has links, too, or numbers its last."""
+    return bool({"links", "last_node_id", "extra"} & graph.keys())
+
+
+def _of_nodes(keyword: str, text: str, nodes: list[dict[str, Any]]) -> Settings:
     inputs = [(str(each["class_type"]), _dictionary(each.get("inputs"))) for each in nodes]
     prompts = [
         value
-        for kind, given in inputs
-        for name, value in given.items()
-        if "TextEncode" in kind and name.startswith(("text", "clip_l", "t5")) and value
+        for name, fields in inputs
+        for field, value in fields.items()
+        if "TextEncode" in name and field.startswith(("text", "clip_l", "t5")) and value
     ]
     models = [
-        given[name]
-        for _, given in inputs
+        fields[name]
+        for _, fields in inputs
         for name in ("ckpt_name", "unet_name", "model_name")
-        if name in given
+        if name in fields
     ]
     texts_ = [value for value in dict.fromkeys(map(str, prompts)) if not value.startswith("[")]
     return _settings("ComfyUI", keyword, text, " | ".join(texts_), None, _joined(models))
@@ -121,12 +125,12 @@ def _comfy(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None
 
 def _invoke(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
     """InvokeAI of each of its three forms."""
-    if keyword == "Dream":
+    if generator_of_key(keyword) != "InvokeAI":
+        return None
+    if keyword.casefold() == "dream":
         match = re.match(r'\s*"([^"]*)"', text)
         return _settings("InvokeAI", keyword, text, match[1] if match else None)
-    if keyword not in ("invokeai_metadata", "invokeai_graph", "sd-metadata"):
-        return None
-    fields = _dictionary(_json(text))
+    fields = _folded(_json(text))
     model = fields.get("model", fields.get("model_weights"))
     if isinstance(model, dict):
         model = model.get("name", model.get("model_name"))
@@ -138,12 +142,16 @@ def _invoke(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | Non
 
 
 def _novel(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
-    """NovelAI: the settings in `Comment`, the model in `Source`."""
-    if keyword != "Comment" or "NovelAI" not in texts.get("Software", ""):
+    """NovelAI: the settings in `Comment`, the model in `Source`; or all of these in one object."""
+    whole = _folded(_json(text))
+    beside = whole if "comment" in whole else _folded(dict(texts))
+    fields = _folded(_json(beside.get("comment")))
+    is_here = beside is whole or keyword.casefold() == "comment"
+    if not is_here or not fields or "novelai" not in str(beside.get("software")).casefold():
         return None
-    fields = _dictionary(_json(text))
-    prompt = fields.get("prompt", texts.get("Description"))
-    return _settings("NovelAI", keyword, text, prompt, fields.get("uc"), texts.get("Source"))
+    caption = _dictionary(_dictionary(fields.get("v4_prompt")).get("caption"))
+    prompt = fields.get("prompt") or caption.get("base_caption") or beside.get("description")
+    return _settings("NovelAI", keyword, text, prompt, fields.get("uc"), beside.get("source"))
 
 
 def _journey(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
@@ -156,22 +164,79 @@ def _journey(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | No
     return _settings("Midjourney", keyword, text, prompt, None, version[2] if version else None)
 
 
-def _json_parameters(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
-    """SwarmUI and Fooocus: an object in `parameters`."""
-    if keyword not in ("parameters", "comment"):
+def _swarm(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+    """SwarmUI: an object in an object, in `parameters` of a PNG or the comment of others."""
+    whole = _folded(_json(text))
+    if "sui_image_params" not in whole:
         return None
-    fields = _dictionary(_json(text))
-    if "sui_image_params" in fields:
-        name, fields = "SwarmUI", _dictionary(fields["sui_image_params"])
-        keys = ("prompt", "negativeprompt", "model")
-    elif "base_model" in fields or "fooocus_scheme" in texts:
-        name, keys = "Fooocus", ("prompt", "negative_prompt", "base_model")
-    else:
-        return None
-    return _settings(name, keyword, text, *(fields.get(key) for key in keys))
+    fields = _folded(_json(whole["sui_image_params"]))
+    keys = ("prompt", "negativeprompt", "model")
+    return _settings("SwarmUI", keyword, text, *(fields.get(key) for key in keys))
 
 
-_FORMS: tuple[Form, ...] = (_comfy, _invoke, _novel, _journey, _json_parameters, _web_ui)
+def _draw_things(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+    """Draw Things: an object with short names."""
+    fields = _folded(_json(text))
+    if not {"c", "model", "sampler"} <= fields.keys():
+        return None
+    return _settings(
+        "Draw Things", keyword, text, *(fields.get(key) for key in ("c", "uc", "model"))
+    )
+
+
+def _fooocus(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+    """Fooocus: an object in a text or the comment, with names as they are written or as shown."""
+    fields = _folded(_json(text))
+    if not {"prompt", "negative_prompt"} <= fields.keys():
+        return None
+    stated = " ".join(
+        str(fields.get(key, "")) for key in ("version", "software", "metadata_scheme")
+    )
+    is_ours = "base_model" in fields or "fooocus_scheme" in texts or "fooocus" in stated.casefold()
+    keys = ("prompt", "negative_prompt", "base_model")
+    return (
+        _settings("Fooocus", keyword, text, *(fields.get(key) for key in keys)) if is_ours else None
+    )
+
+
+def _easy(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+    """Easy Diffusion: an object, or a text for each of its fields."""
+    fields = _folded(_json(text))
+    if "use_stable_diffusion_model" in fields and "prompt" in fields:
+        keys = ("prompt", "negative_prompt", "use_stable_diffusion_model")
+        return _settings("Easy Diffusion", keyword, text, *(fields.get(key) for key in keys))
+    if keyword.casefold() != "use_stable_diffusion_model":
+        return None
+    return _settings(
+        "Easy Diffusion", keyword, text, texts.get("prompt"), texts.get("negative_prompt"), text
+    )
+
+
+def _named_object(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+    """Any object that has a prompt and names a generator as the program that wrote it."""
+    fields = _folded(_json(text))
+    if "prompt" not in fields:
+        return None
+    for key in ("software", "app", "generator", "source", "engine", "version"):
+        name = generator_named(str(fields.get(key, "")))
+        if name is not None:
+            negative = fields.get("negative_prompt", fields.get("negative"))
+            return _settings(name, keyword, text, fields["prompt"], negative, fields.get("model"))
+    return None
+
+
+def _keyed(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+    """A keyword that one generator alone uses, whatever stands there."""
+    name = generator_of_key(keyword)
+    is_told = any(form(other, words, texts) for other, words in texts.items() for form in _OBJECTS)
+    return None if name is None or is_told else _settings(name, keyword, text)
+
+
+_OBJECTS: tuple[Form, ...] = (_swarm, _fooocus, _draw_things, _easy)
+_FORMS: tuple[Form, ...] = (
+    _swarm, _comfy, _invoke, _novel, _journey, _fooocus, _draw_things, _easy, _web_ui,
+    _named_object, _keyed,
+)  # fmt: skip
 
 
 def _settings(
@@ -190,12 +255,21 @@ def _joined(values: list[Any]) -> str:
     return ", ".join(dict.fromkeys(map(str, values)))
 
 
-def _json(text: str) -> Any:
-    """None for what is no JSON, or nests too deep for Python's reader."""
+def _json(text: object) -> Any:
+    """What a text says, or what is an object already; None for what is no JSON, or too deep."""
+    if not isinstance(text, str):
+        return text
     try:
-        return json.loads(text)
+        return json.loads(text) if text.lstrip()[:1] == "{" else None
     except (ValueError, RecursionError):
         return None
+
+
+def _folded(value: Any) -> dict[str, Any]:
+    """An object with its names in small letters and underscores; {} for anything else."""
+    if not isinstance(value, dict):
+        return {}
+    return {str(name).casefold().replace(" ", "_"): inner for name, inner in value.items()}
 
 
 def _dictionary(value: Any) -> dict[str, Any]:

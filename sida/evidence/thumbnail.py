@@ -18,13 +18,15 @@ def thumbnail_likeness(thumbnail: bytes, pixels: NDArray[np.uint8]) -> float | N
     """Correlation of luma, -1 to 1, of a thumbnail and its picture; None where it is no picture.
 
     Bars that fill a thumbnail of another shape are left out. `pixels` (height, width, 3) may be
-    turned against the thumbnail, as EXIF's orientation does; the best of the turns counts.
+    turned and mirrored against the thumbnail, as EXIF's orientations do; the best of the eight
+    counts.
     """
     try:
         small = read_picture(thumbnail, max_pixels=MOST).pixels
     except PictureError:
         return None
-    found = [_correlation(small, np.rot90(pixels, turns)) for turns in range(4)]
+    sides = (pixels, pixels[:, ::-1])
+    found = [_correlation(small, np.rot90(side, turns)) for side in sides for turns in range(4)]
     known = [each for each in found if each is not None]
     return round(max(known), 3) if known else None
 

@@ -13,22 +13,32 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from sida.errors import MissingExtra, PictureError
-from sida.image.jpeg import jpeg_coding, scan_count
+from sida.image import tiff
+from sida.image.jpeg import END_IS_MISSING, complete_variants, jpeg_coding, scan_count
+from sida.image.png import TEXTS_LEFT_OUT, without_broken_parts, without_texts
+from sida.image.signatures import looks_like, raw_name
 
-__all__ = ["Decoded", "decode", "decode_pillow", "require_size"]
+__all__ = ["Decoded", "decode", "decode_pillow", "read_image", "require_size", "upright"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "PPM")  # MPO comes as JPEG
 READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF or HEIC"
+PICTURES = frozenset({
+    "JPEG XL", "JPEG 2000", "JPEG XR", "OpenEXR", "Radiance HDR", "BPG", "a Photoshop document",
+    "a GIMP document", "an SVG drawing",
+})  # fmt: skip
+"""What is a picture, and is not read."""
 MAX_SCANS = 100  # progressive JPEGs have about ten; each scan costs a pass over all pixels
 
 Mode = Literal["RGB", "L"]
+Result = TypeVar("Result")
 
 _ORIENTATION = 0x0112
 _NEW_SUBFILE_TYPE = 0x00FE
@@ -42,7 +52,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _PPM_HEADER = 64  # bytes, at most
-_PNG = b"\x89PNG\r\n\x1a\n"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 _filters = threading.Lock()
@@ -64,18 +73,8 @@ def decode(data: bytes, what: str, max_pixels: int, mode: Mode = "RGB") -> Decod
     Raises PictureError: `too_large` by the header, before decoding, or `unreadable_image`.
     """
 
-    def work() -> Decoded:
-        try:
-            return _decode(data, what, max_pixels, mode)
-        except PictureError as error:
-            plain = _without_texts(data)
-            if error.code == "too_large" or plain == data:
-                raise
-        decoded = _decode(plain, what, max_pixels, mode)
-        said = "the file's texts were left out: they are broken or too long"
-        return replace(decoded, warnings=(*decoded.warnings, said))
-
-    return _despite_strict_warnings(work)
+    decoded, said = read_image(data, what, max_pixels, partial(_whole, mode=mode))
+    return replace(decoded, warnings=(*decoded.warnings, *said))
 
 
 def decode_pillow(image: Image.Image, what: str, max_pixels: int, mode: Mode = "RGB") -> Decoded:
@@ -84,36 +83,79 @@ def decode_pillow(image: Image.Image, what: str, max_pixels: int, mode: Mode = "
     def work() -> Decoded:
         with _refused(what, image.format):
             require_size(image.size, what, max_pixels)
+            tiff.prepare(image, what)
             image.load()
             return _finish(image, mode)
 
     return _despite_strict_warnings(work)
 
 
-def _decode(data: bytes, what: str, max_pixels: int, mode: Mode) -> Decoded:
+def read_image(
+    data: bytes,
+    what: str,
+    max_pixels: int,
+    finish: Callable[[Image.Image], Result],
+    rawmodes: Mapping[str, str] | None = None,
+) -> tuple[Result, tuple[str, ...]]:
+    """What `finish` makes of the decoded Pillow image, and sentences on what had to be mended.
+
+    `rawmodes` are Pillow's names for arrangements of samples, and those to be taken instead.
+    Raises as `decode`.
+    """
+
+    def read(mended: bytes, said: tuple[str, ...]) -> tuple[Result, tuple[str, ...]]:
+        image, more = _loaded(mended, what, max_pixels, rawmodes or {})
+        with _refused(what, image.format):
+            return finish(image), (*said, *more)
+
+    def work() -> tuple[Result, tuple[str, ...]]:
+        mended, said = without_broken_parts(data)
+        try:
+            return read(mended, said)
+        except PictureError as error:
+            plain = without_texts(mended)
+            if error.code == "too_large" or plain == mended:
+                raise
+        return read(plain, (*said, TEXTS_LEFT_OUT))
+
+    return _despite_strict_warnings(work)
+
+
+def _loaded(
+    data: bytes, what: str, max_pixels: int, rawmodes: Mapping[str, str]
+) -> tuple[Image.Image, tuple[str, ...]]:
+    """The decoded image, and a sentence where its file is not quite whole."""
+    variants, has_end = complete_variants(data)
+    image, *others = (_decoded(each, what, max_pixels, rawmodes) for each in variants)
+    for other in others:
+        with _refused(what, image.format):
+            if other.tobytes() != image.tobytes():
+                raise OSError("image file is truncated")
+    return image, () if has_end else (END_IS_MISSING,)
+
+
+def _decoded(data: bytes, what: str, max_pixels: int, rawmodes: Mapping[str, str]) -> Image.Image:
     stream = _Stream(data)
     image = _open(stream, data, what, max_pixels)
     with _refused(what, image.format):
         if isinstance(image, ImageFile.ImageFile):
+            tiff.prepare(image, what)
+            image.tile = [_arranged(tile, rawmodes) for tile in image.tile]
             image.decodermaxblock = len(data)  # at once; by and by, decoders stop and look around
         image.load()
         if stream.starved and ImageFile.LOAD_TRUNCATED_IMAGES:  # a switch of the whole program
             raise OSError("the file ends too early")
-        decoded = _finish(image, mode)  # before its frames are counted, which moves it on
-        return replace(decoded, warnings=_more_frames(image) + decoded.warnings)
+    return image
 
 
-def _without_texts(data: bytes) -> bytes:
-    """A PNG without texts and profile, which Pillow bounds and checks; other data as they are."""
-    if not data.startswith(_PNG):
-        return data
-    kept, at = [_PNG], len(_PNG)
-    while at < len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4])
-        if data[at + 4 : at + 8] not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
-            kept.append(data[at:end])
-        at = end
-    return b"".join(kept)
+def _arranged(tile: Any, rawmodes: Mapping[str, str]) -> Any:
+    """A tile of Pillow's whose samples are arranged as another of its names says."""
+    args = tile.args
+    if isinstance(args, str):
+        return tile._replace(args=rawmodes.get(args, args))
+    if args and isinstance(args, tuple):
+        return tile._replace(args=(rawmodes.get(args[0], args[0]), *args[1:]))
+    return tile
 
 
 class _Stream(io.BytesIO):
@@ -144,7 +186,7 @@ def _refused(what: str, format: str | None) -> Iterator[None]:
         ) from error
 
 
-def _despite_strict_warnings(work: Callable[[], Decoded]) -> Decoded:
+def _despite_strict_warnings(work: Callable[[], Result]) -> Result:
     """Read again if the program turns warnings into errors: Pillow's are about metadata only.
 
     Filters belong to the whole program, so they are touched in this case alone, one at a time.
@@ -169,12 +211,13 @@ def _open(stream: io.BytesIO, data: bytes, what: str, max_pixels: int) -> Image.
             raise PictureError(f"{what} is {name}, which this Pillow was built without: update it")
         if factory is not None and accepted:
             with _refused(what, name):
+                _require_no_raw(data, name, what)
                 image = factory(stream, "")
                 require_size(image.size, what, max_pixels)
                 _require_few_scans(image, data, what)
                 _require_no_preview(image, what)
                 return image
-    raise PictureError(f"{what} is {_looks_like(data)}, no picture: expected {READABLE}")
+    raise _unreadable(what, looks_like(data))
 
 
 def _open_heif(stream: io.BytesIO, what: str, max_pixels: int) -> Image.Image:
@@ -214,6 +257,19 @@ def _require_few_scans(image: Image.Image, data: bytes, what: str) -> None:
         )
 
 
+def _unreadable(what: str, name: str) -> PictureError:
+    """Pictures of forms that are not read are told how to become readable."""
+    if name in PICTURES or name.startswith("a camera raw"):
+        return PictureError(f"{what} is {name}, which is not read: export it as JPEG or PNG")
+    return PictureError(f"{what} is {name}, no picture: expected {READABLE}")
+
+
+def _require_no_raw(data: bytes, format: str, what: str) -> None:
+    raw = raw_name(data, tiff.first_tags(data)) if format == "TIFF" else None
+    if raw is not None:
+        raise _unreadable(what, f"a camera raw ({raw})")
+
+
 def _require_no_preview(image: Image.Image, what: str) -> None:
     """Camera raws are TIFFs that begin with a small preview; a verdict on that would mislead."""
     kind = getattr(image, "tag_v2", {}).get(_NEW_SUBFILE_TYPE, 0)
@@ -222,19 +278,6 @@ def _require_no_preview(image: Image.Image, what: str) -> None:
             f"{what} begins with a reduced preview, as camera raws do, and its full picture cannot "
             "be read: export it as JPEG or TIFF"
         )
-
-
-def _looks_like(data: bytes) -> str:
-    """What a file that is no picture seems to be, in a word or two."""
-    start = data[:512]
-    if not start.strip(b"\0"):
-        return "only zeros"
-    if start.startswith(b"%PDF"):
-        return "a PDF"
-    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "a web page"
-    printable = sum(byte in b"\t\n\r" or byte >= 32 for byte in start)
-    return "text" if b"\0" not in start and printable == len(start) else "data of another kind"
 
 
 def _more_frames(image: Image.Image) -> tuple[str, ...]:
@@ -249,11 +292,21 @@ def _more_frames(image: Image.Image) -> tuple[str, ...]:
     return (f"first of {count} {noun}",) if count > 1 else ()
 
 
+def _whole(image: Image.Image, mode: Mode) -> Decoded:
+    """As `_finish`, with a word on further frames; they are counted last, for that moves it on."""
+    decoded = _finish(image, mode)
+    return replace(decoded, warnings=_more_frames(image) + decoded.warnings)
+
+
 def _finish(image: Image.Image, mode: Mode) -> Decoded:
     flat, said = _eight_bit(image, mode)
+    return Decoded(_pixels(upright(flat, image)), image.format, _metadata(image), said)
+
+
+def upright(flat: Image.Image, image: Image.Image) -> Image.Image:
+    """What was made of an image, turned as the image's EXIF orientation asks for."""
     turn = _turn(image)
-    upright = flat if turn is None else flat.transpose(turn)
-    return Decoded(_pixels(upright), image.format, _metadata(image), said)
+    return flat if turn is None else flat.transpose(turn)
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:
@@ -288,10 +341,11 @@ def _eight_bit(image: Image.Image, mode: Mode) -> tuple[Image.Image, tuple[str, 
         image = image.copy()
         del image.info["transparency"]
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image = Image.fromarray((tiff.samples(image) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
-        levels, said = _scaled(np.asarray(image))
+        levels, said = _scaled(tiff.samples(image))
         image = Image.fromarray(levels)
+    image = tiff.with_alpha_applied(image)
     return image if image.mode == mode else image.convert(mode), said
 
 

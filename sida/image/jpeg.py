@@ -3,7 +3,7 @@
 Tables are in natural (row by row) order, as Pillow's `quantization` gives them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 __all__ = [
+    "END_IS_MISSING",
     "JpegCoding",
+    "complete_variants",
     "estimate_quality",
     "jpeg_coding",
     "quality_tables",
     "scan_count",
+    "segments",
     "subsampling",
 ]
 
@@ -43,6 +46,13 @@ CHROMINANCE = np.array(
 _SCAN = 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
+_HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})
+_BEGINNING, _END = b"\xff\xd8\xff", b"\xff\xd9"
+# As many bits as libjpeg reads ahead. No code consists of ones alone, so they are read as nothing;
+# the others make coefficients by any table, and each is the other's inverse.
+_ONES = b"\xff\0" * 9
+_FILLINGS = (_ONES, bytes.fromhex("59b366cd5a972d6bb4"), bytes.fromhex("a64c9932a568d2944b"))
+END_IS_MISSING = "the end of the JPEG is missing, though no row of the picture is"
 _BARE = frozenset({0x01, *range(0xD0, 0xD8)})  # without a length
 
 
@@ -142,25 +152,93 @@ def scan_count(data: bytes) -> int:
     Where the first scan of a sequential file holds all components, decoders stop after it, and the
     coded data are not looked through, which would take as long as a tenth of a decode.
     """
-    start, is_all = _first_scan(data)
+    start, _, is_all = _first_scan(data)
     if is_all:
         return 1
-    end = data.find(b"\xff\xd9", start)  # coded data never hold this pair
+    end = data.find(_END, start)  # coded data never hold this pair
     return data.count(b"\xff\xda", start, None if end < 0 else end)
 
 
-def _first_scan(data: bytes) -> tuple[int, bool]:
-    """Where the first scan begins, and whether it is the only one.
+def complete_variants(data: bytes) -> tuple[tuple[bytes, ...], bool]:
+    """The same JPEG in forms that all decode to one picture if no row is missing; and whether the
+    end marker was there. Other files come back alone, as they are.
+
+    libjpeg fills rows that are missing with grey and says so to nobody but its caller, which Pillow
+    keeps to itself. So the end marker, which is what it falls back to, is taken away: then missing
+    rows are an error. A few bits follow in its place, for it reads ahead. Where the marker is
+    missing, it must make no difference which. Files of several scans are
+    read as a whole first, and cannot do without a marker.
+    """
+    if not data.startswith(_BEGINNING):
+        return (data,), True
+    start, frame, is_all = _first_scan(data)
+    end = data.find(_END, start)
+    has_end = end >= 0
+    if start >= len(data) or frame not in _HUFFMAN:
+        return (data,), True
+    coded = data[:end] if has_end else _without_zeros(data).removesuffix(b"\xff")
+    if is_all:
+        return tuple(coded + bits for bits in _FILLINGS[: 1 if has_end else None]), has_end
+    is_refined = _is_refined(data, start)
+    if has_end == is_refined:  # whole, or neither end nor all scans: then it is refused
+        return (data if has_end else coded,), has_end
+    return tuple(coded + bits + _END for bits in _FILLINGS), has_end
+
+
+def _without_zeros(data: bytes) -> bytes:
+    """Without the empty rest of a file whose room was taken before its content came."""
+    stripped = data.rstrip(b"\0")
+    return stripped if len(data) - len(stripped) >= len(_ONES) else data
+
+
+def _is_refined(data: bytes, start: int) -> bool:
+    """Whether scans give all bits of all coefficients of all components of the first picture."""
+    end = data.find(_END, start)
+    missing = {(name, index) for name in _components(data, start) for index in range(64)}
+    at = start
+    while at >= 0 and missing:
+        count = int.from_bytes(data[at + 4 : at + 5])
+        names = data[at + 5 : at + 5 + 2 * count : 2]
+        first, last, bits = (data[at + 5 + 2 * count :][:3] + bytes(3))[:3]
+        if not bits & 0x0F:
+            missing -= {(name, index) for name in names for index in range(first, last + 1)}
+        at = data.find(b"\xff\xda", at + 2, None if end < 0 else end)
+    return not missing
+
+
+def _components(data: bytes, start: int) -> bytes:
+    """Names of the components, a byte each, of the frame before the first scan."""
+    for at, marker in segments(data):
+        if marker in _FRAMES and at < start:
+            return data[at + 10 : at + 10 + 3 * data[at + 9] : 3] if at + 9 < start else b""
+    return b""
+
+
+def segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where segments before the first scan begin, and their markers; the scan's comes last.
 
     Segments, which may hold thumbnails, are passed over.
     """
-    at, components = 2, 0
-    while at + 4 <= len(data) and data[at + 1] != _SCAN:
+    at = 2
+    while at + 4 <= len(data):
         marker = data[at + 1]
         if data[at] != 0xFF or marker in (0x00, 0xFF):  # filler
             at += 1
             continue
-        if marker in _FRAMES:
-            components = data[at + 9] if marker in _SEQUENTIAL and at + 9 < len(data) else 0
+        yield at, marker
+        if marker == _SCAN:
+            return
         at += 2 if marker in _BARE else 2 + int.from_bytes(data[at + 2 : at + 4])
-    return at, components > 0 and data[at + 4 : at + 5] == bytes([components])
+
+
+def _first_scan(data: bytes) -> tuple[int, int, bool]:
+    """Where the first scan begins, the marker of its frame, and whether it is the only one."""
+    frame, components = 0, 0
+    for at, marker in segments(data):
+        if marker == _SCAN:
+            is_all = components > 0 and data[at + 4 : at + 5] == bytes([components])
+            return at, frame, is_all
+        if marker in _FRAMES:
+            frame = marker
+            components = data[at + 9] if marker in _SEQUENTIAL and at + 9 < len(data) else 0
+    return len(data), frame, False

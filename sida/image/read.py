@@ -16,7 +16,15 @@ from sida.errors import PictureError
 from sida.files import Input
 from sida.image.decode import Decoded, decode, decode_pillow, require_size
 
-__all__ = ["MAX_PIXELS", "Picture", "Source", "read_mask", "read_picture", "read_with_bytes"]
+__all__ = [
+    "MAX_PIXELS",
+    "Picture",
+    "Source",
+    "file_bytes",
+    "read_mask",
+    "read_picture",
+    "read_with_bytes",
+]
 
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 2 << 30  # twice what 100 megapixels of 16-bit RGBA take uncompressed
@@ -86,7 +94,7 @@ def read_with_bytes(
         return _allowed(Picture(_checked_array(source, what), name=name), what, max_pixels), None
     if isinstance(source, Image.Image):
         return _picture(decode_pillow(source, what, max_pixels), name, None), None
-    data = _file_bytes(source, what)
+    data = file_bytes(source, what)
     digest = hashlib.sha256(data).hexdigest()
     return _picture(decode(data, what, max_pixels), name, digest), data
 
@@ -100,7 +108,7 @@ def read_mask(source: str | Path | bytes, size: tuple[int, int] | None = None) -
         PictureError: the file cannot be read, or its size is another one.
     """
     what = "the mask" if isinstance(source, bytes) else repr(str(source))
-    levels = decode(_file_bytes(source, what), what, MAX_PIXELS, "L").pixels
+    levels = decode(file_bytes(source, what), what, MAX_PIXELS, "L").pixels
     if size is not None and levels.shape != size:
         (height, width), (needed_height, needed_width) = levels.shape, size
         raise PictureError(
@@ -128,7 +136,7 @@ def _allowed(picture: Picture, what: str, max_pixels: int) -> Picture:
     return picture
 
 
-def _file_bytes(source: object, what: str) -> bytes:
+def file_bytes(source: object, what: str) -> bytes:
     """The whole file: it is hashed, and looked through before it is decoded."""
     if isinstance(source, str | Path):
         data = _read_file(Path(source), what)

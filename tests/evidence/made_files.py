@@ -63,7 +63,8 @@ def saved(format: str, **options: Any) -> bytes:
 
 
 QUALITY: Mapping[str, Mapping[str, Any]] = {
-    "JPEG": {"quality": 90}, "PNG": {}, "WEBP": {"lossless": True}, "TIFF": {}, "AVIF": {},
+    "JPEG": {"quality": 90}, "WEBP": {"lossless": True}, "PNG": {}, "TIFF": {}, "AVIF": {},
+    "GIF": {},
 }  # fmt: skip
 """How files of a format are saved here."""
 
@@ -126,6 +127,45 @@ def source_type(term: str) -> str:
     return f'Iptc4xmpExt:DigitalSourceType="{address}"'
 
 
+def iptc(*fields: tuple[int, str]) -> bytes:
+    """Photoshop's segment with IPTC-IIM fields of record 2, in UTF-8."""
+    block = b"\x1c\1\x5a\0\3\x1b%G"
+    for number, text in fields:
+        value = text.encode()
+        block += bytes([0x1C, 2, number]) + struct.pack(">H", len(value)) + value
+    resource = b"8BIM\4\4\0\0" + struct.pack(">I", len(block)) + block + bytes(len(block) % 2)
+    return b"Photoshop 3.0\0" + b"8BIM\3\xed\0\0\0\0\0\2\0\1" + resource
+
+
+def extended(packet: bytes, size: int = 200, guid: bytes = b"0123456789ABCDEF" * 2) -> bytes:
+    """A JPEG with a small packet, and this one in segments of `size` bytes, the last one first."""
+    data = jpeg()
+    for offset in range(0, len(packet), size):
+        head = guid + struct.pack(">II", len(packet), offset)
+        part = b"http://ns.adobe.com/xmp/extension/\0" + head + packet[offset : offset + size]
+        data = with_segment(data, 0xE1, part)
+    note = f'xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="{guid.decode()}"'
+    return with_segment(data, 0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp(note))
+
+
+def gif(packet: bytes, is_in_blocks: bool = False) -> bytes:
+    """A GIF with XMP as Adobe puts it there, or in blocks as GIF has them."""
+    data = saved("GIF")
+    at = 13 + 3 * 2 ** ((data[10] & 7) + 1)
+    trailer = b"\1" + bytes(range(255, -1, -1)) + b"\0"
+    if is_in_blocks:
+        pieces = [packet[start : start + 255] for start in range(0, len(packet), 255)]
+        packet, trailer = b"".join(bytes([len(piece)]) + piece for piece in pieces), b"\0"
+    return data[:at] + b"\x21\xff\x0bXMP DataXMP" + packet + trailer + data[at:]
+
+
+def profile(name: str, content: bytes) -> tuple[str, str]:
+    """A PNG's text as ImageMagick writes blocks of other forms."""
+    digits = content.hex()
+    lines = "\n".join(digits[start : start + 72] for start in range(0, len(digits), 72))
+    return f"Raw profile type {name}", f"\n{name}\n{len(content):8}\n{lines}\n"
+
+
 def with_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
     """A PNG with one more chunk after its header."""
     check = struct.pack(">I", zlib.crc32(kind + body))
@@ -137,12 +177,13 @@ def with_segment(data: bytes, marker: int, body: bytes) -> bytes:
     return data[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body + data[2:]
 
 
-def with_thumbnail(of: Image.Image) -> bytes:
-    """A JPEG whose EXIF holds a small picture; Pillow writes none."""
+def with_thumbnail(of: Image.Image, orientation: int = 1) -> bytes:
+    """A JPEG whose EXIF holds a small picture; Pillow writes none. An orientation turns the
+    picture, and not the small one, which is what many phones write."""
     stream = io.BytesIO()
     of.resize((48, 32)).save(stream, "JPEG", quality=80)
     small = stream.getvalue()
-    first = struct.pack("<HHHI4sI", 1, 0x010F, 2, 4, b"Cam\0", 26)
+    first = struct.pack("<HHHIII", 1, 0x0112, 3, 1, orientation, 26)
     entries = ((0x0201, 56), (0x0202, len(small)))
     second = struct.pack("<H", 2) + b"".join(struct.pack("<HHII", t, 4, 1, v) for t, v in entries)
     block = b"II*\0" + struct.pack("<I", 8) + first + second + struct.pack("<I", 0) + small
@@ -191,6 +232,23 @@ NOVEL = (
 JOURNEY = "a city of glass --ar 16:9 --v 6.1 Job ID: 1c5b5ce2-1f1c-4f7e-9d3b-2a8b6d4f9e10"
 SWARM = {"sui_image_params": {"prompt": "a teapot", "negativeprompt": "", "model": "flux1-dev"}}
 FOOOCUS = {"prompt": "a barn owl", "negative_prompt": "", "base_model": "juggernautXL_v8"}
+
+ONE_LINE = WEB_UI.replace("\n", " ")
+DRAW_THINGS = {
+    "c": "a walled garden", "uc": "fog", "model": "flux_1_dev_q8p.ckpt", "sampler": "Euler A",
+    "steps": 20, "seed": 3, "v2": {},
+}  # fmt: skip
+NOVEL_WEBP = {
+    "Software": "NovelAI", "Source": "NovelAI Diffusion V4 7ABFFA2A", "Description": "1girl",
+    "Comment": json.dumps({"v4_prompt": {"caption": {"base_caption": "1girl"}}, "uc": "lowres"}),
+}  # fmt: skip
+LABEL = json.dumps({"Label": "1", "ContentProducer": "Doubao", "ProduceID": "7"})
+LABEL_XMP = f"<TC260:AIGC xmlns:TC260='http://www.tc260.org.cn/ns/AIGC/1.0/'>{LABEL}</TC260:AIGC>"
+RESOURCE = (
+    '<Iptc4xmpExt:DigitalSourceType rdf:resource="http://cv.iptc.org/newscodes/digitalsourcetype/'
+    'trainedAlgorithmicMedia"/>'
+)
+TRAINED = (("digital_source_type", "trainedAlgorithmicMedia", UNSIGNED),)
 
 GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 CAPTURED = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
@@ -411,6 +469,135 @@ CASES: tuple[Case, ...] = (
         untold=("camera_make", "camera_model"),
     ),
     Case(
+        "web UI, a template behind",
+        lambda: png(("parameters", f"{WEB_UI}\nTemplate: a {{fox}}")),
+        WEB_UI_TOLD,
+    ),
+    Case("web UI, on one line", lambda: png(("parameters", ONE_LINE)), WEB_UI_TOLD),
+    Case(
+        "web UI, UTF-16 of the other order",
+        lambda: jpeg(exif=exif({}, {0x9286: b"UNICODE\0" + WEB_UI.encode("utf-16-le")})),
+        WEB_UI_TOLD,
+    ),
+    Case(
+        "web UI, UTF-8 behind UNICODE",
+        lambda: jpeg(exif=exif({}, {0x9286: b"UNICODE\0" + WEB_UI.encode()})),
+        WEB_UI_TOLD,
+    ),
+    Case(
+        "ComfyUI, with capitals",
+        lambda: webp(
+            exif=exif(
+                {0x010F: f"Prompt:{json.dumps(COMFY)}", 0x010E: f"Workflow:{json.dumps(GRAPH)}"}
+            )
+        ),
+        COMFY_TOLD,
+        untold=("camera_make", "description"),
+    ),
+    Case(
+        "SwarmUI, JPEG",
+        lambda: jpeg(exif=exif({}, comment(json.dumps(SWARM)))),
+        (
+            ("generator", "SwarmUI", UNSIGNED),
+            ("prompt", "a teapot", UNSIGNED),
+            ("model", "flux1-dev", UNSIGNED),
+        ),
+    ),
+    Case(
+        "Fooocus, JPEG",
+        lambda: jpeg(exif=exif({0x0131: "Fooocus v2.5.5"}, comment(json.dumps(FOOOCUS)))),
+        (("generator", "Fooocus", UNSIGNED), ("model", "juggernautXL_v8", UNSIGNED)),
+    ),
+    Case(
+        "Draw Things, XMP",
+        lambda: png(
+            (
+                "XML:com.adobe.xmp",
+                xmp(
+                    'xmp:CreatorTool="Draw Things" xmlns:exif="http://ns.adobe.com/exif/1.0/"',
+                    "<exif:UserComment><rdf:Alt><rdf:li xml:lang='x-default'>"
+                    f"{json.dumps(DRAW_THINGS)}</rdf:li></rdf:Alt></exif:UserComment>",
+                ).decode(),
+            ),
+            kind="iTXt",
+        ),
+        (
+            ("generator", "Draw Things", UNSIGNED),
+            ("prompt", "a walled garden", UNSIGNED),
+            ("negative_prompt", "fog", UNSIGNED),
+            ("model", "flux_1_dev_q8p.ckpt", UNSIGNED),
+        ),
+    ),
+    Case(
+        "NovelAI, WebP",
+        lambda: webp(exif=exif({}, comment(json.dumps(NOVEL_WEBP)))),
+        (
+            ("generator", "NovelAI", UNSIGNED),
+            ("prompt", "1girl", UNSIGNED),
+            ("negative_prompt", "lowres", UNSIGNED),
+            ("model", "NovelAI Diffusion V4", UNSIGNED),
+        ),
+    ),
+    Case(
+        "FLUX.2, software",
+        lambda: jpeg(exif=exif({0x0131: "FLUX.2 [pro]"})),
+        (("generator", "FLUX", UNSIGNED), ("software", "FLUX.2 [pro]", UNSIGNED)),
+    ),
+    Case(
+        "Ideogram, as a camera's make",
+        lambda: jpeg(exif=exif({0x010F: "Ideogram AI"})),
+        (("generator", "Ideogram", UNSIGNED), ("software", "Ideogram AI", UNSIGNED)),
+        untold=("camera_make",),
+    ),
+    Case(
+        "IPTC-IIM, credit",
+        lambda: with_segment(jpeg(), 0xED, iptc((110, "Made with Google AI"))),
+        (
+            ("credit", "Made with Google AI", UNSIGNED),
+            ("generator", "Google AI", UNSIGNED),
+        ),
+    ),
+    Case(
+        "AIGC label, XMP",
+        lambda: jpeg(xmp=xmp(inside=LABEL_XMP)),
+        (
+            ("aigc_label", "Label 1 (generated); ContentProducer: Doubao", UNSIGNED),
+            ("generator", "Seedream", UNSIGNED),
+        ),
+    ),
+    Case(
+        "AIGC label, PNG text",
+        lambda: png(("AIGC", LABEL)),
+        (("aigc_label", "Label 1 (generated)", UNSIGNED),),
+    ),
+    Case(
+        "AIGC label and a camera",
+        lambda: jpeg(exif=camera(), xmp=xmp(inside=LABEL_XMP)),
+        contradictions=("declares a camera (Canon EOS R6) and names", "China's label"),
+    ),
+    Case("XMP, source type as a resource", lambda: jpeg(xmp=xmp(inside=RESOURCE)), TRAINED),
+    Case("XMP, extended", lambda: extended(xmp(inside=RESOURCE)), TRAINED),
+    Case(
+        "XMP, half of its extension",
+        lambda: extended(xmp(inside=RESOURCE)).replace(b"xmp/extension/", b"xmp/something/", 1),
+        (("XMP", "has an extension that is not whole", "not read"),),
+    ),
+    Case("XMP, GIF", lambda: gif(xmp(inside=RESOURCE)), TRAINED),
+    Case(
+        "ImageMagick's profiles, PNG",
+        lambda: png(
+            profile("exif", b"Exif\0\0" + camera().tobytes()[6:]),
+            profile("xmp", xmp(source_type("digitalCapture"))),
+            profile("iptc", iptc((110, "A. Agency"))[14:]),
+        ),
+        (
+            ("camera_model", "Canon EOS R6", UNSIGNED),
+            ("digital_source_type", "digitalCapture", UNSIGNED),
+            ("credit", "A. Agency", UNSIGNED),
+        ),
+        untold=("raw_profile_type_exif", "raw_profile_type_xmp", "raw_profile_type_iptc"),
+    ),
+    Case(
         "InvokeAI 3",
         lambda: png(("invokeai_metadata", json.dumps(INVOKE))),
         (
@@ -586,6 +773,22 @@ CASES: tuple[Case, ...] = (
         "changed before it was taken",
         lambda: jpeg(exif=camera(inner={0x9003: "2025:07:01 12:00:00"})),
         contradictions=("changed (2025:06:02 10:00:00) before it was taken",),
+    ),
+    Case(
+        "times and sizes that were never set",
+        lambda: jpeg(
+            exif=exif(
+                {**CANON, 0x0132: "0000:00:00 00:00:00"},
+                {
+                    0x9003: "2025:07:01 12:00:00",
+                    0x9004: "    :  :     :  :  ",
+                    0xA002: 0,
+                    0xA003: 0,
+                },
+            )
+        ),
+        (("taken", "2025:07:01", UNSIGNED),),
+        untold=("changed", "digitised", "size"),
     ),
     Case(
         "another size in EXIF",

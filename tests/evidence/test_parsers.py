@@ -19,7 +19,8 @@ from sida.evidence import credentials as credentials_module
 from sida.evidence import inspect, provenance, texts
 from sida.evidence.credentials import credentials
 from sida.evidence.exif import read_exif
-from sida.evidence.generators import generator_named, generator_settings
+from sida.evidence.generator_names import generator_named
+from sida.evidence.generators import generator_settings
 from sida.evidence.statement import without_thumbnails
 from sida.evidence.texts import png_texts
 from sida.evidence.xmp import MAX_BYTES, XmpError, read_xmp
@@ -216,3 +217,33 @@ def test_a_file_that_is_broken_anywhere_is_told_or_refused(data: st.DataObject) 
         broken[place] = value
     with contextlib.suppress(PictureError):
         inspect(bytes(broken)).model_dump_json()
+
+
+NAMES = st.sampled_from(
+    ["active_manifest", "manifests", "a", "assertions", "label", "data", "actions", "ingredients",
+     "claim_generator_info", "signature_info", "issuer", "validation_status", "code", "title",
+     "validation_results", "activeManifest", "failure", "digitalSourceType", "softwareAgent"]
+)  # fmt: skip
+SHAPES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=200)
+@given(manifest=st.dictionaries(NAMES, SHAPES), status=SHAPES, results=SHAPES)
+def test_credentials_of_any_shape_are_told_or_a_sentence(
+    manifest: object, status: object, results: object
+) -> None:
+    store = {
+        "active_manifest": "a",
+        "manifests": {"a": manifest},
+        "validation_status": status,
+        "validation_results": results,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        answer = {"store": store, "thumbnails": {}}
+        patch.setattr(credentials_module, "_ask", lambda *_: answer)
+        for told in credentials(b"jumb c2pa"):
+            told.model_dump_json()
