@@ -233,7 +233,7 @@ def trusted_by(file: Path | None, provenance: bool) -> str | None:
         return None
     if not provenance:
         raise typer.BadParameter("--trust needs --provenance, which reads content credentials")
-    from sida.evidence.credentials import read_trust
+    from sida.evidence.trust import read_trust
 
     return read_trust(file)
 

@@ -79,7 +79,7 @@ def serve(
     if random_weights is not None and model is not None:
         raise typer.BadParameter("--model and --random-weights exclude each other: give one")
     room = _room()
-    from sida.evidence.credentials import read_trust
+    from sida.evidence.trust import read_trust
 
     if engine is not None:
         serve_with_ray(ctx, address, replicas, config)

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sida.errors import ConfigError, MissingExtra, SidaError
-from sida.evidence.credentials import read_trust
+from sida.evidence.trust import read_trust
 from sida.scale.cluster import cluster, places_for, require_answer, require_ray
 from sida.scale.weights import load, locate
 from sida.serve import Options, bind, read_keys
