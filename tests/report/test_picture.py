@@ -193,11 +193,18 @@ def test_no_estimate_is_rounded_up(share: float, percent: int) -> None:
 def test_a_valid_signature_does_not_hide_a_generated_origin(made: Verdict) -> None:
     """The origin stands above the table, and the state says by whose list."""
     declared = [
-        Declared(name="origin", value="An earlier state is declared as generated.",
-                 source='C2PA, parent "a"', state="signed, valid", trusted_by="the list of --trust"),
-        Declared(name="signer", value="A CDN", source="C2PA", state="signed, valid",
-                 trusted_by="the list of --trust"),
-    ]  # fmt: skip
+        Declared(
+            name=name,
+            value=value,
+            source="C2PA",
+            state="signed, valid",
+            trusted_by="the list of --trust",
+        )
+        for name, value in (
+            ("origin", "An earlier state is declared as generated."),
+            ("signer", "A CDN"),
+        )
+    ]
     found = Provenance(declared=tuple(declared), left_out=("latitude", "serial_number"))
     said = words(picture_report(made.model_copy(update={"provenance": found}), None))
     origin = "An earlier state is declared as generated. (signed, valid, by the list of --trust)"
