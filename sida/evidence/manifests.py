@@ -136,7 +136,8 @@ def chain(store: Mapping[str, Any], has_list: bool) -> list[Manifest]:
     """
     contents, changes = fields(store.get("manifests")), _changes(store)
     active = str(store.get("active_manifest"))
-    waiting = deque([(active, (), "", _active_codes(store, active, has_list))])
+    waiting: deque[tuple[str, tuple[str, ...], str, tuple[str, ...]]] = deque()
+    waiting.append((active, (), "", _active_codes(store, active, has_list)))
     manifests: dict[str, Manifest] = {}
     while waiting:
         label, relations, title, codes = waiting.popleft()
