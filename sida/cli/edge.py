@@ -80,7 +80,10 @@ def _report(error: Exception, ctx: typer.Context) -> int:
     """Print the sentence for an error and return its exit status."""
     if ctx.meta.get(_DEBUG):
         typer.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    say(f"Error: {sentence(error)}")
+    text = sentence(error)
+    for note in getattr(error, "__notes__", []):  # such as how a run can be gone on with
+        text = f"{text.removesuffix('.')}. {note}"
+    say(f"Error: {text}")
     return int(ctx.meta.get(REACHED, 2))
 
 
