@@ -106,6 +106,12 @@ def detect(
 ) -> None:
     """Judge pictures: real, full_synthetic or tampered; where; and why.
 
+    With --json FILE each line is written as it comes. What was stopped (Ctrl-C, a full disk, a
+    kill) goes on where the same command is given again; --device and --batch-size may change.
+    Until it has ended, FILE.unfinished lies beside it. Other options or weights are refused:
+    remove FILE to begin anew. A finished FILE is made anew; a file that holds something else is
+    replaced at the end only.
+
     Exit status: 0 every picture was judged, 1 some could not be judged or drawn, 2 none
     was reached, 10 a picture has a label of --fail-on.
 

@@ -41,11 +41,19 @@ class ResultFile:
         self._path, self._target = path, Path(os.path.realpath(path))
         self._note = self._target.with_name(f"{self._target.name}{SUFFIX}")
         self._settings = dict(settings)
-        begun = self._begun() if self._target.is_file() else None
         self._is_new = not self._target.exists()
         self._target.parent.mkdir(parents=True, exist_ok=True)
         self._stream = self._target.open("ab", buffering=0)
-        _lock(self._stream.fileno(), path)
+        try:
+            _lock(self._stream.fileno(), path)
+            self._read()
+        except BaseException:
+            self._stream.close()
+            raise
+
+    def _read(self) -> None:
+        """Take up what a run that was broken off has left."""
+        begun = None if self._is_new else self._begun()
         self._is_begun = begun is not None
         self.earlier = [] if begun is None else self._whole_lines()
         self.count = len(self.earlier)
