@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sida.cli.edge import say, sentence
 from sida.cli.provenance import provenance_text
+from sida.cli.quiet import error_stream
 from sida.cli.result_file import (
     ResultFile,
     Settings,
@@ -190,5 +191,5 @@ def _standard_output() -> Iterator[Callable[[str], None]]:
         output.write(line.encode() + b"\n")
         output.flush()
 
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(error_stream()):
         yield write_line
