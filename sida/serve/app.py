@@ -32,7 +32,8 @@ def create_app(detector: Detector, options: Options | None = None) -> FastAPI:
     Its shutdown waits until all that was accepted is judged.
     """
     options = options or Options()
-    detector.max_pixels, detector.trust = options.pixels, options.trust
+    detector.max_pixels = options.pixels
+    detector.trust = options.trust or detector.trust
     return app_around(ModelThread(detector, options.max_wait), options)
 
 
