@@ -246,12 +246,18 @@ class Detector:
             if number % TIDIED == 0 and self.engine.model.device.type == "cpu":
                 give_back()
 
-    def chat(self, picture: Source, history: Sequence[tuple[str, str]] = ()) -> Conversation:
+    def chat(
+        self,
+        picture: Source,
+        history: Sequence[tuple[str, str]] = (),
+        verdict: Verdict | None = None,
+    ) -> Conversation:
         """Judge one picture and be ready to be asked about it.
 
         Args:
             picture: as `detect` takes it.
             history: questions with their answers that came before.
+            verdict: of the same picture, from a conversation about it; it is not judged again.
 
         Raises:
             PictureError: it cannot be read or judged; its text says why.
@@ -260,8 +266,10 @@ class Detector:
         ready = self._read(Request(picture, explain=explain))
         if isinstance(ready, _Broken):
             raise ready.picture
-        (result,) = self._judge([ready])
-        return Conversation(self.engine, _or_raise(result), ready.seen, history)
+        if verdict is None:
+            (result,) = self._judge([ready])
+            verdict = _or_raise(result)
+        return Conversation(self.engine, verdict, ready.seen, history)
 
     def _read(self, request: Request) -> _Ready | _Broken:
         """Decode a picture and cut it into windows; threads do this while others are judged."""

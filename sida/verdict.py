@@ -153,12 +153,13 @@ class Explanation(_Part):
 
 
 class Declared(_Part):
-    """What the file says of itself."""
+    """What the file says of itself; `trusted_by` is the list on which its signer's issuer is."""
 
     name: str
     value: JsonValue
     source: str
     state: str
+    trusted_by: str | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class Measured(_Part):
@@ -173,11 +174,15 @@ class Measured(_Part):
 
 
 class Provenance(_Part):
-    """What a file says and shows of its origin; never part of how a verdict is reached."""
+    """What a file says and shows of its origin; never part of how a verdict is reached.
+
+    `left_out` names the statements that are there and were not told, as they lead to a person.
+    """
 
     declared: tuple[Declared, ...] = ()
     measured: tuple[Measured, ...] = ()
     contradictions: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = Field((), exclude_if=lambda value: not value)
 
 
 def _from_text(value: Any) -> Any:
@@ -194,6 +199,7 @@ class Inspection(_Part):
     declared: tuple[Declared, ...] = ()
     measured: tuple[Measured, ...] = ()
     contradictions: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = Field((), exclude_if=lambda value: not value)
 
 
 class ModelInfo(_Part):

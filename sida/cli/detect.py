@@ -1,7 +1,9 @@
 """`sida detect`: pictures in; a table, JSON lines, masks and overlays out."""
 
+import hashlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -109,6 +111,12 @@ def detect(
 ) -> None:
     """Judge pictures: real, full_synthetic or tampered; where; and why.
 
+    With --json FILE each line is written as it comes. What was stopped (Ctrl-C, a full disk, a
+    kill) goes on where the same command is given again; --device and --batch-size may change.
+    Until it has ended, FILE.unfinished lies beside it. Other options or weights are refused:
+    remove FILE to begin anew. A finished FILE is made anew; a file that holds something else is
+    replaced at the end only.
+
     Exit status: 0 every picture was judged, 1 some could not be judged or drawn, 2 none
     was reached, 10 a picture has a label of --fail-on.
 
@@ -143,29 +151,72 @@ def detect(
         raise typer.Exit(status)
     refuse(far, "needs --engine ray")
     inputs = inputs_of(paths or [], recursive, from_list)
-    outputs = Outputs(inputs, json, masks, overlays, evidence)
+    settings = {
+        "PATHS": [str(path) if path == "-" else os.path.abspath(path) for path in paths or []],
+        "--from-list": from_list and os.path.abspath(from_list),
+        "--recursive": recursive,
+        "--model": model or DEFAULT_MODEL,
+        "--random-weights": random_weights,
+        "--dtype": dtype,
+        "--quantize": quantize,
+        "--mask-for": mask_for,
+        "--masks": masks and os.path.abspath(masks),
+        "--overlays": overlays and os.path.abspath(overlays),
+        "--evidence": evidence and os.path.abspath(evidence),
+        "--explain": explain,
+        "--provenance": provenance,
+        "--trust": trusted and hashlib.sha256(trusted.encode()).hexdigest(),
+    }
+    outputs = Outputs(inputs, json, masks, overlays, evidence, settings)
     tally = _Tally(watched)
     with outputs.open() as emit, progress_bar("Judging") as show:
-        show(0, len(inputs))
-        detector = load(model, random_weights, (device, dtype, quantize, batch_size or "auto"))
-        detector.trust = trusted
+        earlier = outputs.earlier()
+        for result in earlier:
+            tally.count(result)
+        if earlier:
+            ctx.meta[REACHED] = tally.status or 1
+            say(f"{json} has {len(earlier)} of {len(inputs)} pictures already; it is gone on with.")
+        left = _without(inputs, earlier)
+        show(tally.seen, len(inputs))
         try:
-            wanted = (mask_for, explain, provenance, evidence is not None)
-            for given, result in _judge(detector, inputs, wanted):
-                tally.count(result)
-                ctx.meta[REACHED] = tally.status or 1
-                tally.undrawn += not emit(given, result)
-                show(tally.seen, len(inputs))
+            if left or not earlier:
+                options = (device, dtype, quantize, batch_size or "auto")
+                detector = load(model, random_weights, options)
+                detector.trust = trusted
+                outputs.use(detector.model.digest)
+                wanted = (mask_for, explain, provenance, evidence is not None)
+                for given, result in _judge(detector, left, wanted):
+                    tally.count(result)
+                    ctx.meta[REACHED] = tally.status or 1
+                    tally.undrawn += not emit(given, result)
+                    show(tally.seen, len(inputs))
         except KeyboardInterrupt:
-            unwritten = f"; {json} was not written" if json not in (None, "-") else ""
-            say(f"Stopped after {tally.seen} of {len(inputs)} pictures{unwritten}.")
+            say(f"Stopped after {tally.seen} of {len(inputs)} pictures{outputs.remark()}.")
             raise typer.Exit(130) from None
+        except Exception as error:
+            if outputs.file is not None and outputs.file.count:
+                count = f"{outputs.file.count} of {len(inputs)}"
+                error.add_note(f"{count} pictures are in {json}; the same command goes on.")
+            raise
     if (table := outputs.table()) is not None:
         typer.echo(table, nl=False)
     for count, what in ((tally.failed, "judged"), (tally.undrawn, "drawn")):
         if count:
             say(f"{count} of {tally.seen} pictures could not be {what}.")
     raise typer.Exit(tally.status)
+
+
+def _without(inputs: list[Input], earlier: "list[Verdict | Failure]") -> list[Input]:
+    """The inputs that have no result yet; of those of one name as many as are missing."""
+    done = Counter(result.image for result in earlier)
+    left = []
+    for given in inputs:
+        name = given.name.encode(errors="replace").decode()  # as JSON has it
+        if done[name]:
+            done[name] -= 1
+        else:
+            left.append(given)
+    return left
 
 
 @dataclass
@@ -240,7 +291,7 @@ def trusted_by(file: Path | None, provenance: bool) -> str | None:
         return None
     if not provenance:
         raise typer.BadParameter("--trust needs --provenance, which reads content credentials")
-    from sida.evidence.credentials import read_trust
+    from sida.evidence.trust import read_trust
 
     return read_trust(file)
 

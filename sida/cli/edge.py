@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from sida.cli.quiet import error_stream, lift, quiet
 from sida.errors import SidaError
 
 __all__ = ["REACHED", "Verbs", "messages", "say", "sentence"]
@@ -32,13 +33,13 @@ _DEBUG = "sida.debug"
 def say(message: str) -> None:
     """One line for a person, on standard error."""
     # Not typer's echo, which writes past a progress bar that is being drawn.
-    print(" ".join(message.split()), file=sys.stderr, flush=True)
+    print(" ".join(message.split()), file=error_stream(), flush=True)
 
 
 @contextlib.contextmanager
 def messages() -> Iterator[None]:
     """Show what the library logs of its progress, on standard error; for verbs that take long."""
-    logger, handler = logging.getLogger("sida"), logging.StreamHandler()
+    logger, handler = logging.getLogger("sida"), logging.StreamHandler(error_stream())
     level, logger.propagate = logger.level, False  # --debug would show each message twice
     logger.addHandler(handler)
     logger.setLevel(min(logging.INFO, logger.getEffectiveLevel()))
@@ -58,9 +59,8 @@ class Verbs(TyperGroup):
         _add_debug(self)
 
     def invoke(self, ctx: Any) -> Any:
-        with warnings.catch_warnings():
+        with quiet():
             try:
-                _quiet()
                 return super().invoke(ctx)
             except (typer.Exit, typer.Abort):
                 raise
@@ -79,8 +79,11 @@ class Verbs(TyperGroup):
 def _report(error: Exception, ctx: typer.Context) -> int:
     """Print the sentence for an error and return its exit status."""
     if ctx.meta.get(_DEBUG):
-        typer.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    say(f"Error: {sentence(error)}")
+        print("".join(traceback.format_exception(error)), end="", file=error_stream())
+    text = sentence(error)
+    for note in getattr(error, "__notes__", []):  # such as how a run can be gone on with
+        text = f"{text.removesuffix('.')}. {note}"
+    say(f"Error: {text}")
     return int(ctx.meta.get(REACHED, 2))
 
 
@@ -127,6 +130,7 @@ def _add_debug(command: Any) -> None:
 def _start_debugging(ctx: typer.Context, wanted: bool) -> None:
     if wanted:
         ctx.meta[_DEBUG] = True
+        lift()
         warnings.simplefilter("default")
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
         logging.getLogger("sida").setLevel(logging.DEBUG)
@@ -149,12 +153,6 @@ def _debug(
     ] = False,
 ) -> None:
     """Holds the option that every verb gets, so that no verb has to repeat it."""
-
-
-def _quiet() -> None:
-    """Other libraries' warnings and chatter are for developers; `--debug` brings them back."""
-    warnings.simplefilter("ignore")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 def _drop_output() -> None:

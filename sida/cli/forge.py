@@ -1,7 +1,6 @@
 """`sida forge` and `sida forge-autoencoder`: labelled pictures out of photographs."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 from sida.cli.edge import say
 from sida.cli.options import Address, Engine
 from sida.cli.progress import progress_bars
+from sida.cli.quiet import error_stream
 from sida.cli.scale import refuse
 
 __all__ = ["register"]
@@ -94,7 +94,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     with progress_bars() as show:
 
         def advance(what: str, done: int, total: int) -> None:
-            if sys.stderr.isatty():
+            if error_stream().isatty():
                 show(_STAGES[what], done, total)
             else:
                 _say_that_it_takes_long(what, done, total)

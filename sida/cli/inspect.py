@@ -43,6 +43,10 @@ def inspect(
         typer.Option("--personal", help="Also tell places, serial numbers and names of people."),
     ] = False,
     trust: Trust = None,
+    credentials: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Content credentials of the one file, beside it or not."),
+    ] = None,
 ) -> None:
     """Say what a file declares of itself and what can be measured in it. Judges nothing.
 
@@ -59,16 +63,23 @@ def inspect(
     """
     from sida.cli.output import json_lines
     from sida.cli.table import plain
-    from sida.evidence.credentials import read_trust
     from sida.evidence.provenance import require_provenance
+    from sida.evidence.trust import read_trust
     from sida.verdict import Failure
 
     require_provenance()
-    inputs = inputs_of(files or [], True, None)
+    if not files:
+        raise typer.BadParameter("found no path: give files, folders, globs or -")
+    inputs = inputs_of(files, True, None)
+    if credentials is not None and len(inputs) != 1:
+        raise typer.BadParameter(
+            f"--credentials belongs to one file, found {len(inputs)}: without it NAME.c2pa beside "
+            "each is read"
+        )
     trusted = None if trust is None else read_trust(trust)
     seen = failed = undrawn = 0
     with json_lines(json) as write_line, progress_bar("Inspecting") as show:
-        for given, result, drawn in _results(inputs, maps, personal, trusted):
+        for given, result, drawn in _results(inputs, maps, personal, trusted, credentials):
             seen, failed = seen + 1, failed + isinstance(result, Failure)
             undrawn += not drawn
             ctx.meta[REACHED] = 1
@@ -83,7 +94,11 @@ def inspect(
 
 
 def _results(
-    inputs: list[Input], maps: Path | None, personal: bool, trust: str | None
+    inputs: list[Input],
+    maps: Path | None,
+    personal: bool,
+    trust: str | None,
+    sidecar: Path | None,
 ) -> "Iterator[tuple[Input, Inspection | Failure, bool]]":
     """What is found in each file, and whether all its maps were written."""
     from sida.cli.output import places, write_or_say
@@ -104,7 +119,7 @@ def _results(
 
         source = sys.stdin.buffer.read() if given is STDIN else given
         try:
-            picture, found = examine(source, personal, trust, draw if maps else None)
+            picture, found = examine(source, personal, trust, draw if maps else None, sidecar)
         except PictureError as error:
             yield given, Failure(image=given.name, error=error.code, message=str(error)), True
             continue

@@ -8,10 +8,18 @@ from pathlib import Path
 
 from sida.cli.edge import say, sentence
 from sida.cli.provenance import provenance_text
+from sida.cli.quiet import error_stream
+from sida.cli.result_file import (
+    ResultFile,
+    Settings,
+    holds_something_else,
+    lacks_space,
+    result_file,
+)
 from sida.cli.table import Row, plain, render
 from sida.errors import InputError, SidaError
 from sida.files import Input, output_paths, write_whole
-from sida.verdict import Failure, Verdict
+from sida.verdict import Failure, Verdict, parse_line
 
 __all__ = ["Emit", "Outputs", "json_lines", "places", "write_or_say"]
 
@@ -20,7 +28,13 @@ Emit = Callable[[Input, Verdict | Failure], bool]
 
 
 class Outputs:
-    """`json` is a file, or `-` for standard output; the others are folders."""
+    """`json` is a file, or `-` for standard output; the others are folders.
+
+    `settings` are what the results depend on: a file that others began is refused.
+
+    Attributes:
+        file: the file of lines while it is open, where it is one that can be gone on with.
+    """
 
     def __init__(
         self,
@@ -29,8 +43,11 @@ class Outputs:
         masks: Path | None = None,
         overlays: Path | None = None,
         evidence: Path | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.json = json
+        self.file: ResultFile | None = None
+        self._settings = settings or {}
         self._masks = places(masks, "--masks", inputs, "_mask.png")
         self._overlays = places(overlays, "--overlays", inputs, "_overlay.png")
         self._evidence = places(evidence, "--evidence", inputs, "_evidence.png")
@@ -39,22 +56,56 @@ class Outputs:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Emit]:
-        """Take results one by one; the JSON file is written when all went well, else not at all."""
-        with json_lines(self.json) as write_line:
+        """Take results one by one."""
+        with self._lines() as write_line:
 
             def emit(given: Input, result: Verdict | Failure) -> bool:
                 drawn = True
                 if isinstance(result, Verdict):
                     result, drawn = self._draw(given, result)
                 write_line(result.model_dump_json())
-                if self.json != "-":
-                    self._rows.append(Row.of(given.name, result))
-                    if isinstance(result, Verdict) and result.provenance is not None:
-                        said = provenance_text(result.provenance)
-                        self._origins.append(f"\n{plain(given.name)}\n{said}")
+                self._add(given.name, result)
                 return drawn
 
             yield emit
+
+    def earlier(self) -> list[Verdict | Failure]:
+        """Results of a run that was broken off, now rows of the table."""
+        lines = [] if self.file is None else self.file.earlier
+        results = [parse_line(line) for line in lines]
+        for result in results:
+            self._add(result.image or "", result)
+        return results
+
+    def use(self, digest: str) -> None:
+        """Note the weights. Raises ConfigError where earlier results are of others."""
+        if self.file is not None:
+            self.file.use(digest)
+
+    def remark(self) -> str:
+        """Behind a sentence about an interrupt: what became of the file."""
+        if self.json in (None, "-"):
+            return ""
+        if self.file is None or not self.file.count:
+            return f"; {self.json} was not written"
+        return f"; they are in {self.json}, and the same command goes on"
+
+    @contextlib.contextmanager
+    def _lines(self) -> Iterator[Callable[[str], None]]:
+        if self.json in (None, "-") or holds_something_else(Path(str(self.json))):
+            with json_lines(self.json) as write_line:
+                yield write_line
+            return
+        with result_file(_file(str(self.json)), self._settings) as self.file:
+            yield self.file.write
+
+    def _add(self, name: str, result: Verdict | Failure) -> None:
+        """A row of the table; where lines go to standard output there is none."""
+        if self.json == "-":
+            return
+        self._rows.append(Row.of(name, result))
+        if isinstance(result, Verdict) and result.provenance is not None:
+            self._origins.append(f"\n{plain(name)}\n{provenance_text(result.provenance)}")
 
     def table(self) -> str | None:
         """What a person is shown; None where standard output belongs to the JSON lines."""
@@ -63,32 +114,41 @@ class Outputs:
     def _draw(self, given: Input, verdict: Verdict) -> tuple[Verdict, bool]:
         """Write mask, overlay and evidence, and note the files in the verdict.
 
-        What cannot be drawn or written is said in a line, and costs nothing but itself.
+        What cannot be drawn or written is said in a line, and costs nothing but itself. A full disk
+        ends a run that can be gone on with: later pictures would lack theirs, too.
         """
-        drawn = True
+        drawn, stops = True, self.file is not None
         masked = verdict.mask is not None
         if masked and given in self._overlays:
-            drawn = write_or_say(given, "overlay", verdict.save_overlay, self._overlays[given])
+            path = self._overlays[given]
+            drawn = write_or_say(given, "overlay", verdict.save_overlay, path, stops)
         if masked and given in self._masks:
             path = self._masks[given]
-            if write_or_say(given, "mask", verdict.save_mask, path):
+            if write_or_say(given, "mask", verdict.save_mask, path, stops):
                 verdict = verdict.with_mask_file(path.as_posix())
             else:
                 drawn = False
         if verdict.evidence_map is not None and given in self._evidence:
             path = self._evidence[given]
-            if write_or_say(given, "evidence", verdict.save_evidence, path):
+            if write_or_say(given, "evidence", verdict.save_evidence, path, stops):
                 verdict = verdict.with_evidence_file(path.as_posix())
             else:
                 drawn = False
         return verdict, drawn
 
 
-def write_or_say(given: Input, what: str, write: Callable[[Path], None], place: Path) -> bool:
-    """Let one file of a picture be written; whether it could be."""
+def write_or_say(
+    given: Input, what: str, write: Callable[[Path], None], place: Path, stops: bool = False
+) -> bool:
+    """Let one file of a picture be written; whether it could be.
+
+    Where a full disk `stops` the run, that is an error instead.
+    """
     try:
         write(place)
     except (SidaError, OSError, MemoryError) as error:
+        if stops and lacks_space(error):
+            raise
         say(plain(f"{given.name}: no {what} was written: {sentence(error)}"))
         return False
     return True
@@ -121,11 +181,15 @@ def json_lines(target: str | None) -> Iterator[Callable[[str], None]]:
         with _standard_output() as write_line:
             yield write_line
     else:
-        path = Path(target)
-        if path.is_dir():
-            raise InputError(f"--json {target!r} is a folder, expected a file: add a file name")
-        with write_whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        with write_whole(_file(target)) as temporary, temporary.open("w", encoding="utf-8") as file:
             yield lambda line: print(line, file=file)
+
+
+def _file(target: str) -> Path:
+    path = Path(target)
+    if path.is_dir():
+        raise InputError(f"--json {target!r} is a folder, expected a file: add a file name")
+    return path
 
 
 @contextlib.contextmanager
@@ -137,5 +201,5 @@ def _standard_output() -> Iterator[Callable[[str], None]]:
         output.write(line.encode() + b"\n")
         output.flush()
 
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(error_stream()):
         yield write_line

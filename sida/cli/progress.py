@@ -1,8 +1,9 @@
 """Progress bars on standard error, where that is a terminal; nothing elsewhere."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
+
+from sida.cli.quiet import error_stream
 
 __all__ = ["progress_bar", "progress_bars"]
 
@@ -17,7 +18,8 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
 @contextlib.contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int | None], None]]:
     """The same for work of several stages: what is done comes first, and each gets a bar."""
-    if not sys.stderr.isatty():
+    stream = error_stream()
+    if not stream.isatty():
         yield lambda what, done, total: None
         return
     from rich.console import Console
@@ -32,7 +34,7 @@ def progress_bars() -> Iterator[Callable[[str, int, int | None], None]]:
 
     text = TextColumn("{task.description}")
     columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=Console(file=stream), transient=True) as bars:
         stages: dict[str, TaskID] = {}
 
         def show(what: str, done: int, total: int | None) -> None:

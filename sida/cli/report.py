@@ -32,7 +32,7 @@ def report(
         list[str] | None,
         typer.Argument(
             metavar="PICTURES|PREDICTIONS",
-            help="Files, folders, globs; or one .jsonl that `sida detect --json` has written.",
+            help="Files, folders, globs; or results: a .jsonl, or --out of a Ray run.",
         ),
     ] = None,
     *,
@@ -72,10 +72,11 @@ def report(
       sida report verdicts.jsonl --out verdicts.html
     """
     from sida.report import batch_report, read_results, require_format
+    from sida.report.results import holds_results
 
     require_format(out)
     files = paths or []
-    earlier = [each for each in files if Path(each).suffix.lower() == ".jsonl"]
+    earlier = [each for each in files if holds_results(each)]
     if not files and from_list is None:
         raise typer.BadParameter("found no path: give pictures or a file of verdicts")
     if earlier and (len(files) > 1 or from_list):
@@ -85,6 +86,8 @@ def report(
         raise typer.BadParameter(
             f"{earlier[0]} holds verdicts already: leave out --model and --provenance"
         )
+    if personal and not (earlier or provenance):
+        raise typer.BadParameter("--personal needs --provenance, which reads metadata")
     with progress_bar("Reporting") as show:
         if earlier:
             results = read_results(earlier[0])

@@ -7,6 +7,7 @@ import typer
 
 from sida.cli.detect import load
 from sida.cli.options import BatchSize, Device, Dtype, ModelName, Quantize, RandomWeights, Trust
+from sida.cli.quiet import lift_streams
 from sida.cli.scale import refuse, say_where, serve_with_ray
 from sida.errors import MissingExtra
 
@@ -78,8 +79,9 @@ def serve(
     """
     if random_weights is not None and model is not None:
         raise typer.BadParameter("--model and --random-weights exclude each other: give one")
+    lift_streams()  # a server's log is there to be read
     room = _room()
-    from sida.evidence.credentials import read_trust
+    from sida.evidence.trust import read_trust
 
     if engine is not None:
         serve_with_ray(ctx, address, replicas, config)

@@ -15,10 +15,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +37,8 @@ __all__ = ["Baseline", "CommandJudge", "HubJudge", "ScoresJudge", "load", "parse
 
 TIMEOUT = 120.0
 """Seconds that a command may take for one picture."""
+PRINTED, ERRORS = 64 << 20, 64 << 10
+"""Bytes that are read of what a command prints, and kept of what it says to standard error."""
 BATCH = 8
 
 Given = Path | bytes | Pixels
@@ -316,11 +321,9 @@ class CommandJudge:
             raise InputError(f"it cannot be run: {error.strerror or error}") from error
         with process:
             try:
-                printed, errors = process.communicate(timeout=self._timeout)
-            except BaseException as error:
+                printed, errors = _communicate(process, self._timeout)
+            except BaseException:
                 _end(process)
-                if isinstance(error, subprocess.TimeoutExpired):
-                    raise InputError(f"it took longer than {self._timeout:g} seconds") from error
                 raise
         if process.returncode:
             said = errors.decode(errors="replace").strip().splitlines()[-1:]
@@ -349,6 +352,46 @@ class CommandJudge:
         fields = {name: getattr(found, name) for name in Verdict.model_fields}
         fields |= {"model": self._info, "localization": where}
         return Said(**fields, says=says).with_arrays(mask=mask)
+
+
+def _communicate(process: subprocess.Popen[bytes], timeout: float) -> tuple[bytes, bytes]:
+    """The line that a command prints, and the end of standard error, in bounded memory.
+
+    Raises InputError where it takes too long or prints too much.
+    """
+    assert process.stdout is not None
+    assert process.stderr is not None
+    until = time.monotonic() + timeout
+    printed, errors = bytearray(), bytearray()
+
+    def read_errors(stream: IO[bytes]) -> None:
+        with suppress(ValueError, OSError):  # closed, as nobody waits any more
+            while piece := os.read(stream.fileno(), 1 << 16):
+                errors.extend(piece)
+                del errors[:-ERRORS]
+
+    def read_printed(stream: IO[bytes]) -> None:
+        with suppress(ValueError, OSError):
+            while len(printed) <= PRINTED and (piece := os.read(stream.fileno(), 1 << 16)):
+                printed.extend(piece)
+
+    readers = [
+        threading.Thread(target=read, args=(stream,), daemon=True)
+        for read, stream in ((read_printed, process.stdout), (read_errors, process.stderr))
+    ]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(max(0.0, until - time.monotonic()))
+        if len(printed) > PRINTED:
+            raise InputError(f"it printed more than {PRINTED:,} bytes, expected one line")
+    try:
+        process.wait(max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"it took longer than {timeout:g} seconds") from error
+    if any(reader.is_alive() for reader in readers):  # what it has started holds its output open
+        raise InputError(f"it took longer than {timeout:g} seconds")
+    return bytes(printed), bytes(errors)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,8 @@
 """Reads content credentials in a process of its own: `python c2pa_process.py`, used by no person.
 
 Standard input: a line of JSON (`trust`: PEM or null; `limits`: bytes of memory, seconds of
-processor time, bytes of the answer), then the picture's bytes. Standard output: one JSON object,
+processor time, bytes of the answer; `sidecar`: its length, 0 without one), then the bytes of a
+sidecar, then the picture's. Standard output: one JSON object,
 `{"store": …, "thumbnails": {index of an ingredient: data URI}}`, `{"none": true}` or
 `{"error": …}`. Nothing is fetched from anywhere.
 
@@ -29,20 +30,22 @@ def main() -> None:
     asked = json.loads(sys.stdin.buffer.readline())
     memory, seconds, length = asked["limits"]
     _limit(memory, seconds)
-    answer = json.dumps(_answer(sys.stdin.buffer.read(), asked["trust"]))
+    sidecar = sys.stdin.buffer.read(asked["sidecar"])
+    answer = json.dumps(_answer(sys.stdin.buffer.read(), sidecar, asked["trust"]))
     if len(answer) > length:
         answer = json.dumps({"error": f"hold more than {length:,} bytes of statements"})
     sys.stdout.write(answer)
 
 
-def _answer(data: bytes, trust: str | None) -> dict[str, object]:
+def _answer(data: bytes, sidecar: bytes, trust: str | None) -> dict[str, object]:
     from c2pa import C2paError, Context, Reader
 
     settings: dict[str, object] = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
     if trust:
         settings["trust"] = {"user_anchors": trust}
     try:
-        with Reader(io.BytesIO(data), context=Context.from_dict(settings)) as reader:
+        context = Context.from_dict(settings)
+        with Reader(None, io.BytesIO(data), sidecar or None, context) as reader:
             store = json.loads(reader.json())
             return {"store": store, "thumbnails": dict(_thumbnails(reader, store))}
     except C2paError.ManifestNotFound:

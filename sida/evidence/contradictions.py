@@ -3,14 +3,15 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from sida.evidence.manifests import ALTERED
+from sida.evidence.source_types import GENERATED, PARTLY
 from sida.verdict import Declared, Measured
 
 __all__ = ["contradictions"]
 
-GENERATED = ("trainedAlgorithmicMedia", "algorithmicMedia", "compositeSynthetic")
-PARTLY = ("compositeWithTrainedAlgorithmicMedia",)
 CAPTURED = ("digitalCapture", "computationalCapture", "negativeFilm", "positiveFilm", "print")
 _TIME = re.compile(r"[12]\d{3}[:./-](0[1-9]|1[0-2])[:./-](0[1-9]|[12]\d|3[01])( [\d:.]*)?")
+SIDECAR = "C2PA sidecar"
 ALIKE = 0.8  # correlation of a thumbnail with its picture below which it is of another one
 
 
@@ -21,7 +22,7 @@ def contradictions(
 
     `size` is the picture's (width, height), upright.
     """
-    said = _Said(declared)
+    said = _Said([each for each in declared if _is_own(each)])
     camera = _camera(said)
     generators = said.of("generator")
     kinds = said.of("digital_source_type")
@@ -39,8 +40,14 @@ def contradictions(
     made = [kind for kind in kinds if kind in GENERATED + PARTLY]
     if captured and made:
         yield f"The file declares two digital source types: {captured[0]} and {made[0]}."
-    if "signed, altered after signing" in said.states:
+    if ("C2PA", ALTERED) in said.states:
         yield "The file carries a signature, and was altered after it was signed."
+    if (SIDECAR, ALTERED) in said.states:
+        yield (
+            "The content credentials beside the file are of another picture, or it was altered "
+            "after it was signed."
+        )
+    yield from _earlier(said, [each for each in declared if not _is_own(each)], camera)
     models = {name.casefold() for name in said.of("camera_model")}
     if len(models) > 1:
         yield f"The file declares two cameras: {' and '.join(said.of('camera_model')[:2])}."
@@ -49,11 +56,30 @@ def contradictions(
     yield from _pixels(said, measured, camera)
 
 
+def _is_own(declared: Declared) -> bool:
+    """True of all but ingredients, which may be of another origin than what was made of them."""
+    return not declared.source.startswith(("C2PA, ", f"{SIDECAR}, "))
+
+
+def _earlier(said: "_Said", of_ingredients: Sequence[Declared], camera: str) -> Iterator[str]:
+    """Where what the file says of itself does not go with what it says of its earlier states."""
+    captured = [kind for kind in said.of("digital_source_type") if kind in CAPTURED]
+    told = f"a camera ({camera})" if camera else captured[0] if captured else ""
+    for each in of_ingredients:
+        way = each.source.partition(", ")[2].partition(' "')[0].split(" of a ")
+        made = each.name == "digital_source_type" and each.value in GENERATED
+        if told and made and set(way) == {"parent"}:
+            yield f"The file declares {told}, and that an earlier state of it was {each.value}."
+    altered = (each.source for each in of_ingredients if each.state == ALTERED)
+    for source in dict.fromkeys(altered):
+        yield f"A picture that this one was made of was altered after it was signed ({source})."
+
+
 class _Said:
     """Declared values by name."""
 
     def __init__(self, declared: Sequence[Declared]) -> None:
-        self.states = {each.state for each in declared}
+        self.states = {(each.source, each.state) for each in declared}
         self._values: dict[str, list[str]] = {}
         for each in declared:
             self._values.setdefault(each.name, []).append(str(each.value))

@@ -10,11 +10,12 @@ from typing import Any
 
 from sida.evidence.aigc import aigc_label
 from sida.evidence.credentials import credentials
-from sida.evidence.exif import PERSONAL, Exif, is_unset, read_exif
+from sida.evidence.exif import Exif, is_unset, read_exif
 from sida.evidence.generator_names import Field, generator_named
 from sida.evidence.generators import generator_settings
 from sida.evidence.iptc import read_iptc
 from sida.evidence.packets import exif_profile, iptc_blocks, is_profile, profile_of, xmp_packets
+from sida.evidence.sidecar import Sidecar
 from sida.evidence.statement import statement
 from sida.evidence.texts import MAX_TEXT, Text, png_texts
 from sida.evidence.xmp import XmpError, read_xmp
@@ -47,26 +48,25 @@ _SOURCE_TYPES = {
 
 
 def declarations(
-    data: bytes, picture: Picture, personal: bool = False, trust: str | None = None
+    data: bytes, picture: Picture, trust: str | None = None, sidecar: Sidecar | None = None
 ) -> list[Declared]:
-    """All that the file says, credentials first.
+    """All that the file says, credentials first; also places, serial numbers and names of people.
 
     Args:
         data: the file's bytes, whose decoding is `picture`.
-        personal: whether places, serial numbers and names of people are told, too.
         trust: certificates of trusted issuers in PEM.
+        sidecar: content credentials in a file of their own.
     """
     info: Mapping[str, Any] = picture.metadata.get("info", {})
     texts = list(png_texts(data))
     told = [
-        *credentials(data, trust),
+        *credentials(data, trust, sidecar),
         *_exif(exif_of(data, picture)),
         *_png(texts),
         *_xmp(data, texts, info),
         *_iptc(data, texts, picture),
         *_comment(info),
     ]
-    told = [each for each in told if personal or each.name not in PERSONAL]
     return [*told, *_generators(told)]
 
 

@@ -87,19 +87,19 @@ MEASURES: Mapping[str, Measure] = MappingProxyType({
     ),
     "noise": Measure(
         "90th over 10th percentile",
-        "How unevenly noise is spread over the picture; the map shows where.",
+        "How unevenly noise is spread over the picture.",
         "Focus, light and compression make it uneven in untouched pictures, too.",
         "J. Immerkær, 1996",
     ),
     "sharpness": Measure(
         "90th over 10th percentile",
-        "How unevenly sharpness is spread over the picture; the map shows where.",
+        "How unevenly sharpness is spread over the picture.",
         "A lens does the same: background and foreground differ in every photograph.",
         "second over first differences",
     ),
     "error_level": Measure(
         "90th over 10th percentile",
-        "How unevenly one more compression changes the picture; the map shows where.",
+        "How unevenly one more compression changes the picture.",
         "Edges and textures always stand out. Bright parts are no sign of a change by themselves.",
         "N. Krawetz, 2007",
     ),
@@ -123,10 +123,13 @@ def measurements(
         thumbnail: the embedded one, where there is one.
         draw: called for each of `MAPS`.
     """
-    return [
-        Measured(name=name, value=value, **vars(MEASURES[name]))
-        for name, value in _values(data, picture, thumbnail, draw)
-    ]
+    measured = []
+    for name, value in _values(data, picture, thumbnail, draw):
+        texts = vars(MEASURES[name])
+        if draw is not None and name in _HEATS:
+            texts = {**texts, "meaning": f"{MEASURES[name].meaning} The map shows where."}
+        measured.append(Measured(name=name, value=value, **texts))
+    return measured
 
 
 def _values(

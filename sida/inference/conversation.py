@@ -176,7 +176,7 @@ class Conversation:
             known, gap = text, " "
 
     def _mask_words(self) -> str:
-        if self.verdict.mask is not None:
+        if self.verdict.localization is not None:
             return "see the mask"
         return f"no mask: judged {self.verdict.label.replace('_', ' ')}"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import JsonValue
 
-from sida.evidence.statement import without_thumbnails
+from sida.evidence.statement import ORIGIN, state_in_words, without_thumbnails
 from sida.page import Gallery, Heading, Note, Table, Text, Thumb
 from sida.page.elements import Element
 from sida.report.wording import shortened
@@ -42,19 +42,30 @@ def provenance(found: Provenance | None, personal: bool) -> Iterator[Element]:
         yield Text("What the file says of its origin was not asked for.")
         return
     yield Text(INTRO)
+    for origin in [one for one in found.declared if one.name == ORIGIN][:ROWS]:
+        yield Note(
+            shortened(f"{_plain(origin.value, personal)} ({state_in_words(origin)})"), "warn"
+        )
     for sentence in found.contradictions[:ROWS]:
         yield Note(shortened(sentence), "warn")
-    yield from _declared(found.declared, personal)
+    yield from _declared(found.declared, found.left_out, personal)
     yield from _measured(found.measured, personal)
-    if not (found.declared or found.measured or found.contradictions):
+    if not (found.declared or found.left_out or found.measured or found.contradictions):
         yield Text("The file says nothing of its origin.")
 
 
-def _declared(found: Sequence[Declared], personal: bool) -> Iterator[Element]:
+def _declared(
+    found: Sequence[Declared], left_out: Sequence[str], personal: bool
+) -> Iterator[Element]:
     told = [one for one in found if personal or not is_personal(one.name)]
     apart = [(one, without_thumbnails(one)) for one in told[:ROWS]]
     rows = [
-        (_words(one.name), _value(value, personal), shortened(one.state), shortened(one.source))
+        (
+            _words(one.name),
+            _value(value, personal),
+            shortened(state_in_words(one)),
+            shortened(one.source),
+        )
         for one, (value, _) in apart
     ]
     if rows:
@@ -64,7 +75,8 @@ def _declared(found: Sequence[Declared], personal: bool) -> Iterator[Element]:
         yield Gallery(
             thumbs[:ROWS], "What the credentials show of the pictures that it was made of."
         )
-    if hidden := [one.name for one in found if not personal and is_personal(one.name)]:
+    hidden = [one.name for one in found if not personal and is_personal(one.name)]
+    if hidden := [*hidden, *left_out]:
         yield Text(f"Left out, as it can lead to a person or a place: {_listed(hidden)}.")
 
 

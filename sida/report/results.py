@@ -1,17 +1,20 @@
 """Results to report on: verdicts or failures with their pictures, also from earlier runs."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sida.errors import InputError, PictureError
+from sida.errors import InputError, MissingExtra, PictureError
 from sida.image.read import Picture, read_picture
 from sida.verdict import Failure, Verdict, parse_line
 
-__all__ = ["Result", "picture_of", "read_results"]
+__all__ = ["Result", "holds_results", "picture_of", "read_results"]
 
 LINE = 4 << 20  # bytes of a line that is read
+BATCH = 64  # rows that are in memory at once
+RUN = "run.json"  # of a Ray run
 
 
 class Result(NamedTuple):
@@ -21,8 +24,17 @@ class Result(NamedTuple):
     source: Path | None = None
 
 
+def holds_results(path: str | Path) -> bool:
+    """True of a name that `read_results` takes: .jsonl, .parquet, or the folder of a Ray run."""
+    return Path(path).suffix.lower() in (".jsonl", ".parquet") or os.path.isfile(
+        os.path.join(path, RUN)
+    )
+
+
 def read_results(path: str | Path) -> Iterator[Result]:
     """Results of `sida detect --json FILE` or `predictions.jsonl`, in their order.
+
+    Also of `sida detect --engine ray`: the folder of its run, or one of its parquet files.
 
     A picture is looked for where its line says, from the folder of the file, then from the current
     one. A line that cannot be read is a Failure that says so.
@@ -30,28 +42,59 @@ def read_results(path: str | Path) -> Iterator[Result]:
     Raises:
         InputError: the file cannot be read, or holds no line to the contract.
     """
-    file, read, number = Path(path), 0, 0
+    read = 0
     first: InputError | None = None
     try:
-        with file.open("rb") as stream:
-            while line := stream.readline(LINE):
-                number += 1
-                if not line.strip():
-                    continue
-                try:
-                    found = _parsed(line, file.parent)
-                    read += 1
-                except InputError as error:
-                    first = first or error
-                    place, text = f"{file.name}, line {number}", str(error)
-                    yield Result(Failure(image=place, error="unreadable_image", message=text))
-                    continue
-                yield Result(found, _place(found.image, file.parent))
+        for name, line, folder in _lines(Path(path)):
+            try:
+                found = _parsed(line, folder)
+                read += 1
+            except InputError as error:
+                first = first or error
+                yield Result(Failure(image=name, error="unreadable_image", message=str(error)))
+                continue
+            yield Result(found, _place(found.image, folder))
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
     if not read:
         why = f": {first}" if first else ", expected a line a picture"
         raise InputError(f"{str(path)!r} holds no verdict{why}")
+
+
+def _lines(path: Path) -> Iterator[tuple[str, bytes, Path]]:
+    """The name of a line, the line, and the folder that the names in it are relative to."""
+    if path.is_dir() or path.suffix.lower() == ".parquet":
+        yield from _rows(path)
+        return
+    with path.open("rb") as stream:
+        number = 0
+        while line := stream.readline(LINE):
+            number += 1
+            if line.strip():
+                yield f"{path.name}, line {number}", line, path.parent
+
+
+def _rows(path: Path) -> Iterator[tuple[str, bytes, Path]]:
+    """Rows of a Ray run as lines; its masks lie beside the folder of its rows."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtra("pyarrow", "data", "A report of parquet files") from error
+    folder = path if path.is_dir() else path.absolute().parent.parent
+    files = sorted((path / "verdicts").glob("*.parquet")) if path.is_dir() else [path]
+    for file in files:
+        try:
+            with pyarrow.parquet.ParquetFile(file) as rows:
+                number = 0
+                for batch in rows.iter_batches(batch_size=BATCH):
+                    for row in batch.to_pylist():
+                        number += 1
+                        line = json.dumps(row, default=str).encode()
+                        yield f"{file.name}, row {number}", line, folder
+        except (pyarrow.ArrowException, OSError) as error:
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+            raise InputError(f"{str(file)!r} cannot be read: {reason}") from error
 
 
 def _parsed(line: bytes, folder: Path) -> Verdict | Failure:

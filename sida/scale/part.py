@@ -9,6 +9,7 @@ twice, alone, is reported as a failure and left out.
 import json
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -17,19 +18,30 @@ from sida.errors import PictureError
 from sida.files import Input, output_paths
 from sida.image.ahead import work_ahead
 from sida.image.overlay import png_bytes
+from sida.image.read import read_picture
 from sida.scale.listing import Item
 from sida.scale.plan import Place, read_part
 from sida.scale.reading import fetch
-from sida.scale.rows import Row, encode, row_of
+from sida.scale.rows import Row, encode, read_rows, row_of
 from sida.scale.store import Store
 from sida.verdict import Failure, Verdict
 
-__all__ = ["VERDICTS", "Wish", "judge_part", "verdicts_name"]
+__all__ = [
+    "MENDABLE",
+    "VERDICTS",
+    "Wish",
+    "is_mended",
+    "judge_failed",
+    "judge_part",
+    "verdicts_name",
+]
 
 VERDICTS = "verdicts"
 DEATHS = 2
 """That a part, and then a picture, may cause before it is dealt with. More than one, as a worker
 may also be killed for reasons of its machine."""
+MENDABLE = ("unreadable_image", "too_large", "not_found")
+"""Failures that are tried again where the picture can be read by then."""
 FETCHERS = 8
 """Threads that fetch from a store while others are judged."""
 
@@ -54,19 +66,43 @@ def _stem(part: int) -> str:
 
 def judge_part(detector: Detector, store: Store, place: Place, wish: Wish) -> list[Row]:
     """Judge the pictures of a part and write what comes of it; returns its rows."""
-    items = read_part(store, place)
-    below = [Input(Path(), each.name, _below(each.relative)) for each in items]
-    masks = output_paths(f"masks/{_stem(place.part)}", below, "_mask.png")
-    work = _Work(detector, store, wish, items, [mask.as_posix() for mask in masks])
+    work = _work(detector, store, place, wish)
     notes = _Notes.read(store, place.part)
     if notes.whole < DEATHS:
         notes.begin()
-        rows = work.judge(range(len(items)))
+        rows = work.judge(range(len(work.items)))
     else:
-        rows = [row for index in range(len(items)) for row in _alone(work, notes, index)]
+        rows = [row for index in range(len(work.items)) for row in _alone(work, notes, index)]
     store.write(verdicts_name(place.part), encode(rows))
     notes.forget()
     return rows
+
+
+def judge_failed(detector: Detector, store: Store, place: Place, wish: Wish) -> list[Row]:
+    """Judge the pictures of a part again that could not be, and write the part anew."""
+    name = verdicts_name(place.part)
+    rows = read_rows(store, name)
+    work = _work(detector, store, place, wish)
+    notes = _Notes.read(store, place.part)
+    for index, row in enumerate(rows):
+        if row["error"] in MENDABLE:
+            (rows[index],) = _alone(work, notes, index)
+    store.write(name, encode(rows))
+    notes.forget()
+    return rows
+
+
+def is_mended(store: Store, place: Place, failures: Sequence[int]) -> bool:
+    """True where one of the pictures that failed, by their rows, can be read now."""
+    items = read_part(store, place)
+    for index in failures:
+        found = fetch(items[index])
+        if isinstance(found, PictureError):
+            continue
+        with suppress(PictureError, MemoryError):
+            read_picture(found)
+            return True
+    return False
 
 
 def _below(relative: str) -> PurePosixPath:
@@ -74,6 +110,13 @@ def _below(relative: str) -> PurePosixPath:
     place = PurePosixPath(relative.replace("\0", "_"))
     long = len(relative.encode()) > 600 or any(len(part.encode()) > 200 for part in place.parts)
     return PurePosixPath("long-name") if long else place
+
+
+def _work(detector: Detector, store: Store, place: Place, wish: Wish) -> "_Work":
+    items = read_part(store, place)
+    below = [Input(Path(), each.name, _below(each.relative)) for each in items]
+    masks = output_paths(f"masks/{_stem(place.part)}", below, "_mask.png")
+    return _Work(detector, store, wish, items, [mask.as_posix() for mask in masks])
 
 
 def _alone(work: "_Work", notes: "_Notes", index: int) -> list[Row]:

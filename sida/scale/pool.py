@@ -3,11 +3,12 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from itertools import islice
 from typing import Any, Self, TypeVar
 
-from sida.errors import SidaError
+from sida import errors
+from sida.errors import PictureError, SidaError
 from sida.scale.cluster import cluster, places_for, require_answer, require_ray, stopped
 
 __all__ = ["Pool"]
@@ -50,7 +51,7 @@ class Pool:
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """The results in the order in which they are done; items are taken as there is room.
 
-        Raises SidaError with what the function says when it raises one, or where workers stop.
+        Raises what the function raises where that is a SidaError, and SidaError where workers stop.
         """
         ray = self._begun()
         sent = [ray.put(function)]
@@ -73,7 +74,7 @@ class Pool:
                 free.append(calls.pop(ready))
                 result, error = answer
                 if error is not None:
-                    raise SidaError(error)
+                    raise _error(*error)
                 yield result
         except ray.exceptions.RayError as error:
             raise stopped(error) from error
@@ -89,23 +90,35 @@ class Pool:
         return self._ray
 
 
+def _error(name: str, text: str) -> SidaError:
+    """An error of this family by its name; constructors want more than a sentence."""
+    found = getattr(errors, name, SidaError)
+    error: SidaError = found.__new__(found, text)
+    if isinstance(error, PictureError):
+        error.code = "unreadable_image"
+    return error
+
+
 class _Worker:
     """One process. Errors of the function's own are results: what Ray raises says more."""
 
     def __init__(self, folder: str) -> None:
-        with suppress(OSError):  # relative paths mean the same as in the driver
+        self.missing = ""
+        try:  # relative paths mean the same as in the driver
             os.chdir(folder)
+        except OSError:
+            self.missing = f" (the worker does not see the folder {folder!r}, where this was begun)"
         self.reference: Any = None
         self.function: Callable[[Any], Any]
 
     def begin(self) -> None:
         """Answers when the process is there."""
 
-    def call(self, sent: list[Any], item: object) -> tuple[Any, str | None]:
-        """The result, or a sentence; the function is fetched once."""
+    def call(self, sent: list[Any], item: object) -> tuple[Any, tuple[str, str] | None]:
+        """The result, or an error's name and sentence; the function is fetched once."""
         if self.reference != sent[0]:
             self.function, self.reference = require_ray().get(sent[0]), sent[0]
         try:
             return self.function(item), None
         except SidaError as error:
-            return None, str(error)
+            return None, (type(error).__name__, f"{error}{self.missing}")

@@ -53,11 +53,15 @@ class Model:
         return result
 
     async def talk(
-        self, picture: bytes, history: list[tuple[str, str]], question: str
+        self,
+        picture: bytes,
+        history: list[tuple[str, str]],
+        question: str,
+        verdict: Verdict | None,
     ) -> AsyncIterator[tuple[Any, bool]]:
         """What a `Talk` says, each thing with whether the answer was cut short."""
         said: list[Any] = []
-        talk = Talk(picture, history, question, said.append)
+        talk = Talk(picture, history, question, said.append, verdict)
         async with self._talks:
             more = True
             while more:
@@ -137,7 +141,7 @@ class Replicas:
     async def _talk(self, talk: Talk) -> None:
         from ray.exceptions import RayActorError
 
-        asked = (talk.picture, talk.history, talk.question)
+        asked = (talk.picture, talk.history, talk.question, talk.verdict)
         said = self._handle.options(stream=True).talk.remote(*asked)
         try:
             async for thing, talk.cut in said:

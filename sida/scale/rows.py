@@ -6,13 +6,13 @@ reads it back.
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sida.scale.store import Store
 from sida.verdict import LABELS, Failure, Verdict
 
-__all__ = ["FAILED", "Row", "count_labels", "encode", "row_of"]
+__all__ = ["FAILED", "Row", "count_labels", "encode", "read_rows", "row_of"]
 
 Row = dict[str, Any]
 
@@ -38,16 +38,18 @@ def encode(rows: Sequence[Row]) -> bytes:
     return file.getvalue()
 
 
-def count_labels(store: Store, names: Iterable[str]) -> Counter[str]:
-    """How many rows of some files have each label, or `FAILED`."""
+def count_labels(rows: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """How many rows have each label, or `FAILED`."""
+    return Counter(row.get("label") or FAILED for row in rows)
+
+
+def read_rows(store: Store, name: str, columns: Sequence[str] | None = None) -> list[Row]:
+    """Rows of a file, or some columns of them."""
     import pyarrow.parquet
 
-    counts: Counter[str] = Counter()
-    for name in names:
-        with store.open(name) as stream:
-            table = pyarrow.parquet.read_table(stream, columns=["label"])
-        counts.update(label or FAILED for label in table.column("label").to_pylist())
-    return counts
+    with store.open(name) as stream:
+        rows: list[Row] = pyarrow.parquet.read_table(stream, columns=columns).to_pylist()
+    return rows
 
 
 def _schema() -> Any:

@@ -10,8 +10,9 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,30 +23,60 @@ from sida.evaluation import Shard
 from sida.evidence.provenance import require_provenance
 from sida.scale.cluster import cluster, places_for, require_answer, require_ray, run
 from sida.scale.listing import find
-from sida.scale.part import VERDICTS, Wish, judge_part, verdicts_name
+from sida.scale.part import (
+    MENDABLE,
+    VERDICTS,
+    Wish,
+    is_mended,
+    judge_failed,
+    judge_part,
+    verdicts_name,
+)
 from sida.scale.plan import Place, chosen, places, write_plan
-from sida.scale.rows import FAILED, count_labels
+from sida.scale.rows import FAILED, Row, count_labels, read_rows
 from sida.scale.store import Store, exclusive, reaching
 from sida.scale.weights import load, locate
+from sida.verdict import Failure
 
-__all__ = ["Judged", "detect"]
+__all__ = ["AnotherRun", "Judged", "detect"]
 
 log = logging.getLogger(__name__)
 
 RUN = "run.json"
+LATER = ("trust",)
+"""Options that runs of earlier versions did not have; they were left out."""
 EVERY = 10.0
 """Seconds between two lines on progress."""
+
+NAMED = 20
+"""Failures that are told by name."""
 
 Progress = Callable[[int, int], None]
 
 
+class AnotherRun(ConfigError):
+    """The folder was begun with other options; `changes` has name, value and the value before."""
+
+    def __init__(self, out: str, changes: Sequence[tuple[str, object, object]]) -> None:
+        listed = ", ".join(f"{name}={value} (was {before})" for name, value, before in changes[:3])
+        super().__init__(
+            f"{out!r} was begun as another run: {listed}. Go on with the same, or choose another "
+            "--out."
+        )
+        self.out, self.changes = out, changes
+
+
 @dataclass(frozen=True)
 class Judged:
-    """What a run has come to: pictures by label; `failed` could not be judged."""
+    """What a run has come to: pictures by label; `failed` could not be judged.
+
+    `failures` are the first few of these, each with its sentence.
+    """
 
     out: str
     labels: Mapping[str, int]
     failed: int
+    failures: tuple[Failure, ...] = ()
 
     @property
     def pictures(self) -> int:
@@ -129,6 +160,8 @@ def detect(
     store = Store(out)
     with exclusive(store):
         begun = _begun(store, identity)
+        if trust is not None and not provenance:
+            raise ConfigError("trust needs provenance, which reads content credentials")
         if begun is None:
             items = chosen(find(given, recursive, from_list), sample, limit)
             pictures, parts = write_plan(store, items, shard)
@@ -137,9 +170,10 @@ def detect(
         how = (device, dtype, quantize, batch_size)
         wish = Wish(masks, explain, provenance)
         job = _Job(store, model, random_weights, how, digest, wish, trust)
-        counts = _judge_missing(job, begun, shard, (address, workers), progress)
-    failed = counts.pop(FAILED, 0)
-    return Judged(store.out, counts, failed)
+        tally = _judge_missing(job, begun, shard, (address, workers), progress)
+    failed = tally.counts.pop(FAILED, 0)
+    failures = sorted(tally.failures, key=lambda failure: failure.image or "")
+    return Judged(store.out, tally.counts, failed, tuple(failures))
 
 
 def _absolute(path: str) -> str:
@@ -170,21 +204,16 @@ def _begun(store: Store, identity: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         begun: dict[str, Any] = json.loads(found)
-        before = {key: begun[key] for key in identity}
+        before = {key: begun.get(key) if key in LATER else begun[key] for key in identity}
     except (ValueError, KeyError, TypeError):
         raise ConfigError(
             f"{store.out!r} holds a {RUN} of something else: choose another"
         ) from None
-    changed = [
-        f"{key}={identity[key]} (was {before[key]})"
-        for key in identity
-        if identity[key] != before[key]
+    changes = [
+        (key, identity[key], before[key]) for key in identity if identity[key] != before[key]
     ]
-    if changed:
-        raise ConfigError(
-            f"{store.out!r} was begun as another run: {', '.join(changed[:3])}. Go on with the "
-            "same, or choose another --out."
-        )
+    if changes:
+        raise AnotherRun(store.out, changes)
     return begun
 
 
@@ -221,18 +250,43 @@ class _Worker:
         """Judge one part; gives its labels, or a sentence."""
         place = Place(*(int(batch[name][0]) for name in Place._fields))
         try:
-            return {"labels": [json.dumps(self._labels(place))], "error": [""]}
+            rows = self._rows(place, again=bool(batch.get("again", [0])[0]))
+            summary = json.dumps([{key: row.get(key) for key in SUMMARY} for row in rows])
+            return {"rows": [summary], "error": [""]}
         except SidaError as error:
-            return {"labels": [""], "error": [str(error)]}
+            return {"rows": [""], "error": [str(error)]}
 
-    def _labels(self, place: Place) -> Counter[str]:
+    def _rows(self, place: Place, again: bool) -> list[Row]:
         if isinstance(self.detector, SidaError):
             raise self.detector
-        name = verdicts_name(place.part)
-        if self.job.store.has(name):  # by a worker that was killed before it could say so
-            return count_labels(self.job.store, [name])
-        rows = judge_part(self.detector, self.job.store, place, self.job.wish)
-        return Counter(row.get("label", FAILED) for row in rows)
+        store, name = self.job.store, verdicts_name(place.part)
+        if again:
+            return judge_failed(self.detector, store, place, self.job.wish)
+        if store.has(name):  # by a worker that was killed before it could say so
+            return read_rows(store, name, SUMMARY)
+        return judge_part(self.detector, store, place, self.job.wish)
+
+
+SUMMARY = ("label", "image", "error", "message")
+"""Columns that a run's last lines are made of."""
+
+
+class _Tally:
+    """Labels, and the first failures."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.failures: list[Failure] = []
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Count the rows of a part."""
+        rows = list(rows)
+        self.counts.update(count_labels(rows))
+        failed = (row for row in rows if row.get("error"))
+        for row in islice(failed, NAMED - len(self.failures)):
+            self.failures.append(
+                Failure(image=row["image"], error=row["error"], message=row["message"])
+            )
 
 
 def _judge_missing(
@@ -241,26 +295,37 @@ def _judge_missing(
     shard: Shard,
     where: tuple[str | None, int | None],
     progress: Progress | None,
-) -> Counter[str]:
-    """Judge the parts that have no file yet; returns the labels of all parts."""
+) -> _Tally:
+    """Judge parts that have no file yet, and pictures that failed and can be read by now."""
     address, workers = where
     there = job.store.names(VERDICTS)
     own = places(begun["parts"], shard)
     names = {place: verdicts_name(place.part) for place in own}
     done = {place for place in own if names[place].rsplit("/", 1)[-1] in there}
-    counts = count_labels(job.store, (names[place] for place in sorted(done)))
-    if len(done) == len(own):
-        return counts
+    tally, again = _Tally(), set()
+    for place in sorted(done):
+        rows = read_rows(job.store, names[place], SUMMARY)
+        failed = [index for index, row in enumerate(rows) if row["error"] in MENDABLE]
+        if failed and is_mended(job.store, place, failed):
+            again.add(place)
+        else:
+            tally.add(rows)
+    if len(done) == len(own) and not again:
+        return tally
     with cluster(address, workers) as ray:
         room, needs = places_for(ray, job.how[0])
-        missing = [place._asdict() for place in own if place not in done]
-        watch = _Watch(begun["pictures"], counts.total(), progress)
+        missing = [
+            {**place._asdict(), "again": int(place in again)}
+            for place in own
+            if place not in done or place in again
+        ]
+        watch = _Watch(begun["pictures"], tally.counts.total(), progress)
         for row in run(ray, _Worker, job, missing, workers or room, needs):
             if row["error"]:
                 raise SidaError(row["error"])
-            counts.update(json.loads(row["labels"]))
-            watch.show(counts.total())
-    return counts
+            tally.add(json.loads(row["rows"]))
+            watch.show(tally.counts.total())
+    return tally
 
 
 class _Watch:

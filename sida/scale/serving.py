@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sida.assets import DEFAULT_MODEL
-from sida.errors import ConfigError, MissingExtra, SidaError
-from sida.evidence.credentials import read_trust
+from sida.detector import Detector
+from sida.errors import ConfigError, InputError, MissingExtra, SidaError
+from sida.evidence.trust import read_trust
 from sida.scale.cluster import cluster, places_for, require_answer, require_ray
 from sida.scale.weights import load, locate
 from sida.serve import Options, bind, read_keys
@@ -55,6 +56,12 @@ class Serving(BaseModel):
     trust: Path | None = None
     keep: Path | None = None
 
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        if self.random_weights is not None and "model" in self.model_fields_set:
+            raise ValueError("model and random_weights exclude each other: give one")
+        return self
+
     def options(self) -> Options:
         """The same for the service.
 
@@ -78,33 +85,51 @@ def app(args: Serving) -> Any:
 
     Where it is built the model's digest is taken; replicas with other weights do not start.
     """
-    return _application(args, {})
+    _require_serve()
+    ray = require_ray()
+    needs = places_for(ray, args.device)[1] if ray.is_initialized() else {"num_cpus": 1}
+    return _application(args, {"Model": {"ray_actor_options": needs}})
+
+
+class _Prepared(NamedTuple):
+    """All that is read from files of the machine where the service is started."""
+
+    options: Options
+    loading: Callable[[], Detector]
+
+
+def _prepared(serving: Serving) -> _Prepared:
+    """Keys, trust and the model's digest. Raises SidaError where one of them is none."""
+    options = serving.options()
+    name, digest = locate(serving.model, serving.random_weights)
+    how = (serving.device, serving.dtype, serving.quantize, serving.batch_size or "auto")
+    return _Prepared(options, partial(load, name, serving.random_weights, how, digest))
 
 
 def _application(
-    serving: Serving, changes: Mapping[str, Mapping[str, Any]], tries: int = 20
+    serving: Serving,
+    changes: Mapping[str, Mapping[str, Any]],
+    tries: int = 20,
+    prepared: _Prepared | None = None,
 ) -> Any:
     """Both deployments, with changes by their names; `tries` to start a replica."""
     serve = _require_serve()
     from sida.scale.replicas import Front, Model
 
-    options = serving.options()
-    name, digest = locate(serving.model, serving.random_weights)
-    how = (serving.device, serving.dtype, serving.quantize, serving.batch_size or "auto")
-    loading = partial(load, name, serving.random_weights, how, digest)
+    options, loading = prepared or _prepared(serving)
     model = serve.deployment(
         Model,
         num_replicas=1,
         max_ongoing_requests=32,
         max_constructor_retry_count=tries,
-        graceful_shutdown_timeout_s=serving.time_limit,
+        graceful_shutdown_timeout_s=options.seconds,
     )
     front = serve.deployment(
         serve.ingress()(Front),
         num_replicas=1,
         max_ongoing_requests=100_000,  # it refuses by itself what is too much
         max_constructor_retry_count=tries,
-        graceful_shutdown_timeout_s=serving.time_limit,
+        graceful_shutdown_timeout_s=options.seconds,
         ray_actor_options={"num_cpus": 0},
     )
     try:
@@ -129,12 +154,14 @@ class Plan:
 
     Attributes:
         host, port: where to listen; without a cluster's address port 0 takes a free one.
+        name: of the application.
         changes: options of the deployments, by their names `Model` and `Front`.
     """
 
     serving: Serving
     host: str = "127.0.0.1"
     port: int = 8000
+    name: str = NAME
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -168,11 +195,18 @@ class _Change(BaseModel):
 class _Application(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: str = NAME
+    name: Annotated[str, Field(min_length=1)] = NAME
     route_prefix: Literal["/"] = "/"
     import_path: Literal["sida.scale.serving:app"]
     args: Serving = Serving()
     deployments: list[_Change] = []
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        names = [change.name for change in self.deployments]
+        if len(set(names)) < len(names):
+            raise ValueError("a deployment is there twice: put its options into one entry")
+        return self
 
 
 class _File(BaseModel):
@@ -193,7 +227,8 @@ def read_plan(path: str | Path) -> Plan:
     changes: dict[str, Any] = {
         each.name: each.model_extra or {} for each in application.deployments
     }
-    return Plan(application.args, file.http_options.host, file.http_options.port, changes)
+    http = file.http_options
+    return Plan(application.args, http.host, http.port, application.name, changes)
 
 
 def serve(
@@ -213,10 +248,11 @@ def serve(
 
     Raises:
         MissingExtra: Ray Serve is not installed.
-        ConfigError: Ray Serve runs there already, or has no room; an option is impossible.
+        ConfigError: Ray Serve runs there already, or has less room than replicas need; an option
+            is impossible.
         InputError: no cluster at the address; the port is taken.
         CheckpointError, DownloadError: the model cannot be had.
-        SidaError: replicas cannot load it.
+        SidaError: replicas cannot load it; Ray Serve does not start, or stops.
         KeyboardInterrupt: it was SIGINT.
     """
     ray = require_ray()
@@ -229,30 +265,71 @@ def serve(
             port = bound.getsockname()[1]
     elif port == 0:
         raise ConfigError("the port of a cluster is 0, expected one that clients can know")
+    prepared = _prepared(plan.serving)  # before Ray, which takes seconds to start
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     own = address is None and not ray.is_initialized()
-    with cluster(address, replicas):
-        changes = plan.changes or _as_there_is_room(ray, plan.serving.device, replicas)
-        target = _application(plan.serving, changes, tries=1)
-        with _started(target, host, port, own) as front:
+    with cluster(address, replicas or _fewest(plan.changes.get("Model", {}))):
+        changes = _as_there_is_room(ray, plan, replicas)
+        target = _application(plan.serving, changes, tries=1, prepared=prepared)
+        with _started(target, plan.name, host, port, own) as front, _signals() as told:
             place = f"[{host}]" if ":" in host else host
-            ready(front.about.remote().result().name, f"http://{place}:{port}")
-            number = _until_told()
-            front.finish.remote().result()
+            ready(_asked(front.about).name, f"http://{place}:{port}")
+            number = told.get()
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a second does not wait
+            _asked(front.finish)
             if number == signal.SIGINT:
                 raise KeyboardInterrupt
 
 
-def _as_there_is_room(ray: Any, device: str, replicas: int | None) -> dict[str, dict[str, Any]]:
-    room, needs = places_for(ray, device)
-    if (replicas or room) > room:
-        raise ConfigError(f"found room for {room} replicas, {replicas} were asked for")
-    return {"Model": {"num_replicas": replicas or room, "ray_actor_options": needs}}
+def _fewest(change: Mapping[str, Any]) -> int | None:
+    """The replicas that a file asks for at least; None where it leaves that to us."""
+    scaling = change.get("autoscaling_config")
+    if isinstance(scaling, Mapping):
+        return max(int(scaling.get(key, 1)) for key in ("min_replicas", "initial_replicas"))
+    number = change.get("num_replicas")
+    return number if isinstance(number, int) else None
+
+
+def _as_there_is_room(ray: Any, plan: Plan, replicas: int | None) -> dict[str, Mapping[str, Any]]:
+    """Options of the deployments. Raises ConfigError where replicas would be waited for in vain."""
+    change = dict(plan.changes.get("Model", {}))
+    room, needs = places_for(ray, plan.serving.device)
+    change.setdefault("ray_actor_options", needs)
+    count = replicas or _fewest(change) or (None if "autoscaling_config" in change else room)
+    if not plan.changes:
+        change["num_replicas"] = count
+    room = _room_for(ray.cluster_resources(), change["ray_actor_options"])
+    if (count or 1) > room:
+        raise ConfigError(
+            f"found room for {room} replicas, {count or 1} were asked for: ask for fewer, or give "
+            "each less"
+        )
+    return {**plan.changes, "Model": change}
+
+
+def _room_for(has: Mapping[str, float], needs: Mapping[str, Any]) -> int:
+    """How many replicas with such needs a cluster has room for, others aside."""
+    wanted = {"CPU": needs.get("num_cpus", 1), "GPU": needs.get("num_gpus", 0)}
+    wanted |= dict(needs.get("resources") or {})
+    counts = [int(has.get(key, 0) // need) for key, need in wanted.items() if need]
+    return min(counts, default=1_000_000)
+
+
+def _asked(method: Any) -> Any:
+    """What the front answers. Raises SidaError where it, or Ray, has stopped."""
+    try:
+        return method.remote().result()
+    except SidaError:
+        raise
+    except Exception as error:  # of many kinds, most of them Ray's own
+        raise SidaError(f"the service stopped: {_sentence(str(error))}") from error
 
 
 @contextmanager
-def _started(target: Any, host: str, port: int, own: bool) -> Iterator[Any]:
-    """The handle of the front while the application runs. Raises ConfigError, SidaError.
+def _started(target: Any, name: str, host: str, port: int, own: bool) -> Iterator[Any]:
+    """The handle of the front while the application runs.
+
+    Raises ConfigError, InputError where the port is taken, SidaError.
 
     Args:
         own: the cluster ends afterwards anyway.
@@ -264,10 +341,18 @@ def _started(target: Any, host: str, port: int, own: bool) -> Iterator[Any]:
             "`serve shutdown` ends it"
         )
     try:
+        yield _running(serve, target, name, host, port)
+    finally:
+        if not own:
+            serve.shutdown()
+
+
+def _running(serve: Any, target: Any, name: str, host: str, port: int) -> Any:
+    try:
         serve.start(http_options={"host": host, "port": port})
-        serve.run_many([serve.RunTarget(target, name=NAME)], wait_for_applications_running=False)
+        serve.run_many([serve.RunTarget(target, name=name)], wait_for_applications_running=False)
         said = ""
-        while (status := serve.status().applications[NAME]).status != "RUNNING":
+        while (status := serve.status().applications[name]).status != "RUNNING":
             messages = [each.message for each in status.deployments.values() if each.message]
             message = (messages or [status.message])[0]
             if status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
@@ -276,10 +361,16 @@ def _started(target: Any, host: str, port: int, own: bool) -> Iterator[Any]:
                 said = message
                 log.info("%s", " ".join(said.split()))  # mostly what is waited for
             time.sleep(0.2)
-        yield serve.get_app_handle(NAME)
-    finally:
-        if not own:
-            serve.shutdown()
+        return serve.get_app_handle(name)
+    except SidaError:
+        raise
+    except Exception as error:  # of many kinds, most of them Ray's own
+        text = str(error)
+        if re.search(r"address already in use|failed to (bind|listen)|Errno 98", text, re.I):
+            raise InputError(
+                f"port {port} of {host} is taken on the cluster: give another --port"
+            ) from error
+        raise SidaError(f"Ray Serve does not start: {_sentence(text)}") from error
 
 
 def _sentence(message: str) -> str:
@@ -288,11 +379,14 @@ def _sentence(message: str) -> str:
     return re.sub(r"^sida\.errors\.\w+: ", "", last.strip())
 
 
-def _until_told() -> int:
-    """Wait for SIGTERM or SIGINT; which it was. A second SIGINT does not wait."""
+@contextmanager
+def _signals() -> Iterator["SimpleQueue[int]"]:
+    """SIGTERM and SIGINT as they come; afterwards they do what they did before."""
     told: SimpleQueue[int] = SimpleQueue()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda number, _: told.put(number))
-    number = told.get()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    return number
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(each, lambda number, _: told.put(number)) for each in numbers]
+    try:
+        yield told
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -123,6 +123,7 @@ def _file_lock(store: Store) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     place = Path(store.root, ".lock")
+    is_new = not place.parent.exists()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(place, timeout=0)
@@ -134,6 +135,11 @@ def _file_lock(store: Store) -> Iterator[None]:
     try:
         yield
     finally:
+        if is_new:
+            with suppress(OSError):  # a run that was refused leaves nothing behind
+                if [path.name for path in place.parent.iterdir()] == [place.name]:
+                    place.unlink()
+                    place.parent.rmdir()
         lock.release()
 
 

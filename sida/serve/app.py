@@ -14,6 +14,7 @@ import sida
 from sida.detector import Detector
 from sida.serve import chat, detect, documentation, jobs, refusal, report
 from sida.serve.headers import Guarded
+from sida.serve.heads import Headed
 from sida.serve.metrics import Counted
 from sida.serve.options import Options
 from sida.serve.queue import Judge, ModelThread
@@ -31,7 +32,8 @@ def create_app(detector: Detector, options: Options | None = None) -> FastAPI:
     Its shutdown waits until all that was accepted is judged.
     """
     options = options or Options()
-    detector.max_pixels, detector.trust = options.pixels, options.trust
+    detector.max_pixels = options.pixels
+    detector.trust = options.trust or detector.trust
     return app_around(ModelThread(detector, options.max_wait), options)
 
 
@@ -81,6 +83,7 @@ def app_around(judge: Judge, options: Options) -> FastAPI:
         )
     app.add_middleware(Guarded)
     app.add_middleware(Counted, metrics=service.metrics)
+    app.add_middleware(Headed)
     return app
 
 
@@ -108,7 +111,7 @@ def _probes(service: Service) -> APIRouter:
     @router.get("/v1/models")
     async def models(http: Request) -> Model:
         """The model that is served, in OpenAI's form."""
-        service.keys.owner(http.headers)
+        service.owner(http)
         return Model(data=[Listed(id=service.model.name, sida=service.model)])
 
     return router
@@ -120,7 +123,7 @@ def _page(app: FastAPI) -> APIRouter:
     if PAGE.is_dir():
         app.mount("/page", StaticFiles(directory=PAGE), name="page")
 
-    @router.api_route("/", methods=["GET", "HEAD"])
+    @router.get("/")
     async def index() -> Response:
         if PAGE.is_dir():
             return FileResponse(PAGE / "index.html")

@@ -6,6 +6,7 @@ wording changes it.
 """
 
 import asyncio
+import hashlib
 import json
 import logging
 import secrets
@@ -35,6 +36,8 @@ WHY = "What do you see in this picture, and why?"
 """Asked for a user who sends a picture without a word."""
 
 
+REMEMBERED = 256
+"""Pictures whose verdicts are kept for the next question about them."""
 TEXT = 50_000
 """Most characters of a conversation: more than models have positions for."""
 
@@ -113,10 +116,12 @@ def routes(service: Service) -> APIRouter:
             def say(thing: Any) -> None:
                 loop.call_soon_threadsafe(said.put_nowait, thing)
 
-            talk = Talk(data, history, question, say)
+            known = hashlib.sha256(data).hexdigest()
+            talk = Talk(data, history, question, say, service.talked_about.get(known))
             held.callback(talk.stop)
             service.thread.talk(talk)
             verdict = await service.in_time(_next(said), http)
+            _remember(service.talked_about, known, verdict)
             head = _Head(service.model.name, verdict)
             if asked.stream:
                 return _Held(_chunks(head, talk, said), held.pop_all().close)
@@ -126,6 +131,14 @@ def routes(service: Service) -> APIRouter:
             return JSONResponse(whole)
 
     return router
+
+
+def _remember(verdicts: dict[str, Verdict], digest: str, verdict: Verdict) -> None:
+    """Keep a verdict for the next question about its picture, without its arrays."""
+    verdicts.pop(digest, None)
+    verdicts[digest] = verdict.with_arrays()
+    while len(verdicts) > REMEMBERED:
+        del verdicts[next(iter(verdicts))]  # the one that was talked about least lately
 
 
 def _conversation(

@@ -194,7 +194,7 @@ def routes(service: Service, jobs: Jobs) -> APIRouter:
         last_event_id: Annotated[str, Header()] = "",
     ) -> Response:
         """How far a job has come; with `Accept: text/event-stream`, its answers as they come."""
-        found = jobs.find(id, service.keys.owner(http.headers))
+        found = jobs.find(id, service.owner(http))
         if "text/event-stream" in accept:
             seen = int(last_event_id[:9]) if last_event_id.isdecimal() else 0
             return StreamingResponse(found.events(seen), media_type="text/event-stream")

@@ -43,6 +43,7 @@ class Talk:
     Args:
         picture: its file.
         history: questions and answers so far.
+        verdict: of an earlier question about the same picture, which is not judged again then.
 
     Attributes:
         cut: whether the answer was cut short; known when it has ended.
@@ -54,8 +55,10 @@ class Talk:
         history: list[tuple[str, str]],
         question: str,
         say: Callable[[Verdict | str | Exception | None], None],
+        verdict: Verdict | None = None,
     ) -> None:
         self.picture, self.history, self.question, self.say = picture, history, question, say
+        self.verdict = verdict
         self.stopped = False
         self.cut = False
         self._conversation: Conversation | None = None
@@ -71,7 +74,7 @@ class Talk:
             return False
         try:
             if self._conversation is None:
-                self._conversation = detector.chat(self.picture, self.history)
+                self._conversation = detector.chat(self.picture, self.history, self.verdict)
                 self._pieces = self._conversation.ask(self.question)
                 self.say(self._conversation.verdict)
                 return True

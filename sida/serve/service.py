@@ -22,7 +22,7 @@ from sida.serve.keys import KeyRing
 from sida.serve.metrics import Metrics
 from sida.serve.options import Options
 from sida.serve.queue import Judge
-from sida.serve.refusal import Refusal
+from sida.serve.refusal import CHAT, Refusal
 from sida.serve.schemas import Wishes
 from sida.serve.uploads import Upload
 from sida.verdict import Failure, Verdict
@@ -47,7 +47,26 @@ class Service:
         self.keys = KeyRing(options.keys)
         self.metrics = Metrics()
         self.taken = 0
+        self.talked_about: dict[str, Verdict] = {}
         self.metrics.watch(lambda: self.taken, lambda: self.thread.waiting)
+
+    def owner(self, http: Http) -> str:
+        """The owner of the request's key; "" where no keys are asked for.
+
+        Raises Refusal with 401, and with 422 for a query, which no route reads: what was asked
+        for there would be missing from the answer without a word. A conversation passes over
+        fields that it does not know, and so over queries.
+        """
+        owner = self.keys.owner(http.headers)
+        unknown = next(iter(http.query_params), None)
+        if unknown is not None and http.url.path != CHAT:
+            raise Refusal(
+                422,
+                "bad_request",
+                f"found {unknown[:100]!r} in the address behind ?, where nothing is read: send it "
+                "as a field of the form or of the JSON",
+            )
+        return owner
 
     @contextmanager
     def place(self, http: Http) -> Iterator[str]:
@@ -55,7 +74,7 @@ class Service:
 
         Raises Refusal with 401, 429 or 503; nothing of the body is read before.
         """
-        owner = self.keys.owner(http.headers)
+        owner = self.owner(http)
         self.keys.require_left(owner)
         if not self.thread.alive:
             raise Refusal(503, "over_capacity", "the service is ending: ask another")

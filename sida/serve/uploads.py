@@ -3,12 +3,17 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncGenerator, Sequence
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from email.message import Message
+from email.utils import collapse_rfc2231_value
 from typing import TypeVar
+from urllib.parse import unquote
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -24,6 +29,8 @@ HasImage = OnePicture | OneReport
 
 BESIDE = 100_000
 """Bytes that a body may have beside its pictures."""
+ENCODED = 3 / 2
+"""Characters of base64 a byte, with line breaks as JSON writes them."""
 NAME = 255
 """Most characters of a file's name that come back in a verdict."""
 
@@ -47,7 +54,9 @@ async def read_one(
     """
     if _kind(http) == "application/json":
         asked = await read_json(http, whole, options, options.upload_bytes)
-        return Upload(from_base64(asked.image)), _wishes(asked, wished)
+        upload = Upload(from_base64(asked.image))
+        _require_size([upload], options.upload_bytes)
+        return upload, _wishes(asked, wished)
     (upload, *others), wishes = await _read_form(http, options, options.upload_bytes, wished)
     if others:
         raise Refusal(
@@ -63,13 +72,15 @@ async def read_several(http: Request, options: Options) -> tuple[list[Upload], W
     limit = 4 * options.upload_bytes
     if _kind(http) == "application/json":
         asked = await read_json(http, SeveralPictures, options, limit)
-        return [Upload(from_base64(each)) for each in asked.images], _wishes(asked, Wishes)
+        uploads = [Upload(from_base64(each)) for each in asked.images]
+        _require_size(uploads, limit)
+        return uploads, _wishes(asked, Wishes)
     return await _read_form(http, options, limit, Wishes)
 
 
 async def read_json(http: Request, model: type[M], options: Options, limit: int) -> M:
     """A JSON body; `limit` is that of the pictures in it, before they became base64."""
-    body = b"".join([piece async for piece in _body(http, options, limit * 4 // 3)])
+    body = b"".join([piece async for piece in _body(http, options, int(limit * ENCODED))])
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -77,14 +88,19 @@ async def read_json(http: Request, model: type[M], options: Options, limit: int)
 
 
 def from_base64(text: str) -> bytes:
-    """The bytes of base64, bare or as a data: URI; nothing is fetched. Raises Refusal."""
+    """The bytes of base64, bare or as a data: URI; nothing is fetched. Raises Refusal.
+
+    Takes it as programs write it: with line breaks, in the alphabet for addresses, without its
+    padding, and with the escapes of a URI.
+    """
+    text = text.lstrip("\ufeff \t\r\n")
     head, comma, data = text.partition(",")
     if text[:5].lower() == "data:":
-        if not comma or not head.lower().endswith(";base64"):
+        if not comma or not re.search(r";\s*base64\s*$", head, re.IGNORECASE):
             raise Refusal(
                 422, "unreadable_image", "found a data: URI without ;base64, expected one with it"
             )
-        text = data
+        text = unquote(data, "ascii") if "%" in data else data
     elif "://" in text[:20]:
         raise Refusal(
             422,
@@ -92,18 +108,41 @@ def from_base64(text: str) -> bytes:
             "found a picture's address: nothing is fetched here; send the picture in base64, "
             "such as data:image/jpeg;base64,...",
         )
+    text = "".join(text.split()).rstrip("=")
     try:
-        return base64.b64decode(text, validate=True)
+        padded = (text + "=" * (-len(text) % 4)).translate(_STANDARD)
+        return base64.b64decode(padded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise Refusal(
             422, "unreadable_image", f"the picture is not base64 ({error}): encode its file anew"
         ) from error
 
 
+_STANDARD = str.maketrans("-_", "+/")
+"""From the alphabet for addresses."""
+
+
+def _require_size(uploads: Sequence[Upload], limit: int) -> None:
+    """Raises Refusal where pictures are larger than the body's limit lets a form's be."""
+    if sum(len(upload.data) for upload in uploads) > limit + BESIDE:
+        message = f"the pictures are larger than {limit:,} bytes: send smaller files"
+        raise Refusal(413, "too_large", message)
+
+
 class _InMemory(MultiPartParser):
-    """Starlette's, which would put larger files on the disk."""
+    """Starlette's, which would put larger files on the disk, and takes a file for a text where
+    its name stands in `filename*` alone, or nowhere beside the type of a picture.
+    """
 
     spool_max_size = 1 << 62
+
+    def on_headers_finished(self) -> None:
+        part = self._current_part
+        name = _file_name(part.content_disposition or b"", dict(part.item_headers))
+        if name is not None and part.content_disposition is not None:
+            quoted = re.sub(r'(["\\])', r"\\\1", name).encode(errors="replace")
+            part.content_disposition += b'; filename="%s"' % quoted
+        super().on_headers_finished()
 
     async def parse(self) -> FormData:
         form = await super().parse()
@@ -113,6 +152,24 @@ class _InMemory(MultiPartParser):
                 file.close()
             raise MultiPartException("it ends before its file does")
         return form
+
+
+def _file_name(disposition: bytes, headers: Mapping[bytes, bytes]) -> str | None:
+    """A file's name that the parser does not see; "" for a file without one, None for others."""
+    is_seen = b"filename" in parse_options_header(disposition)[1]
+    message = Message()
+    message["content-disposition"] = " ".join(disposition.decode("latin-1").split())
+    names = [
+        value
+        for key, value in message.get_params([], "content-disposition")
+        if key.lower() == "filename"
+    ]
+    if (extended := next((name for name in names if isinstance(name, tuple)), None)) is not None:
+        return collapse_rfc2231_value(extended)
+    if names and not is_seen:
+        return str(names[0]).encode("latin-1", "replace").decode("utf-8", "replace")
+    media = headers.get(b"content-type", b"text/plain").strip().lower()
+    return None if is_seen or media.startswith(b"text/plain") else ""
 
 
 async def _read_form(
@@ -132,7 +189,12 @@ async def _read_form(
         for each in files
         if isinstance(each, UploadFile)
     ]
-    wishes = {name: value for name, value in form.items() if name != "file"}
+    # A field of a form that was left empty is the default; a name that nobody knows is still one.
+    wishes = {
+        name: value
+        for name, value in form.items()
+        if name != "file" and not (value == "" and name in wished.model_fields)
+    }
     await form.close()
     if not uploads or len(uploads) < len(files):
         message = 'expected a file in each field "file", such as `-F file=@photo.jpg`'

@@ -9,6 +9,8 @@ from sida.cli import app
 from sida.errors import ConfigError
 from sida.evaluation import Shard
 from sida.forge import Forged
+from sida.scale.run import AnotherRun
+from sida.verdict import Failure
 
 
 def sida(*arguments: str, verb: str = "detect") -> Result:
@@ -129,3 +131,34 @@ def test_a_forged_set_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     refused = sida("tiny", "--out", "o", "--address", "auto", verb="forge")
     assert refused.exit_code == 2
     assert "--address needs --engine ray" in refused.stderr
+
+
+def test_failures_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Failure(image="a\x1b.jpg", error="unreadable_image", message="it is torn")
+
+    def detect(*_: Any, **__: Any) -> scale.Judged:
+        return scale.Judged("o", {"real": 1}, failed=3, failures=(broken, broken))
+
+    monkeypatch.setattr(scale, "detect", detect)
+    result = sida("in", "--engine", "ray", "--out", "o")
+    assert result.stderr.splitlines() == [
+        *2 * ["a\\x1b.jpg: it is torn"],
+        "... and 1 more; their rows have `message`.",
+        "3 of 4 pictures could not be judged.",
+    ]
+
+
+def test_changed_options_have_the_names_that_were_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def detect(*_: Any, **__: Any) -> None:
+        changes = [("masks", "all", "tampered"), ("trust", "ab", None), ("explain", True, False)]
+        raise AnotherRun("o", changes)
+
+    monkeypatch.setattr(scale, "detect", detect)
+    result = sida("in", "--engine", "ray", "--out", "o")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "Error: 'o' was begun with other options: --mask-for all (was tampered), --trust ab (was "
+        "left out), --explain yes (was no). Go on with the same, or choose another --out.\n"
+    )
+    with pytest.raises(ConfigError, match=r"another run: masks=all \(was tampered\)"):
+        detect()

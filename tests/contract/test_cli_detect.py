@@ -1,5 +1,6 @@
 """What users rely on in `sida detect`: streams, files, exit statuses, sentences."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -266,7 +267,7 @@ def test_a_defect_is_said_to_be_one(sida: Run, detector: Any, pictures: Path) ->
     assert len(lines(later.stdout)) == 1
     assert later.stderr.startswith(sentence)
     sida("detect", "real.jpg", "tampered.jpg", "--json", "v.jsonl")
-    assert not Path("v.jsonl").exists()
+    assert len(lines(Path("v.jsonl").read_text())) == 1
 
 
 @pytest.mark.parametrize(
@@ -318,6 +319,198 @@ def test_an_interruption_is_one_sentence(sida: Run, detector: Any, pictures: Pat
     assert result.stderr == "Stopped after 1 of 2 pictures; v.jsonl was not written.\n"
     assert Path("v.jsonl").read_text() == "old"
     assert [path.name for path in pictures.iterdir() if path.name.startswith(".")] == []
+
+
+def stop(detector: Any, at: str, error: BaseException) -> None:
+    """Let judging break off at the picture whose name has this in it."""
+
+    def before(request: Any) -> None:
+        if at in str(request.picture):
+            raise error
+
+    detector.before = before
+
+
+def images(file: str = "v.jsonl") -> list[str]:
+    return [json.loads(line)["image"] for line in Path(file).read_text().splitlines()]
+
+
+COMMAND = ("detect", "real.jpg", "below/broken.jpg", "tampered.jpg", "synthetic.png")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "sentence"),
+    [
+        (KeyboardInterrupt(), 130,
+         "Stopped after 2 of 4 pictures; they are in v.jsonl, and the same command goes on.\n"),
+        (CheckpointError("no weights."), 1,
+         "Error: no weights. 2 of 4 pictures are in v.jsonl; the same command goes on.\n"),
+        (OSError(5, "Input/output error"), 1,
+         "Error: reading or writing failed: Input/output error. 2 of 4 pictures are in v.jsonl; "
+         "the same command goes on.\n"),
+    ],
+)  # fmt: skip
+def test_the_same_command_goes_on(
+    sida: Run, detector: Any, pictures: Path, error: BaseException, status: int, sentence: str
+) -> None:
+    command = (*COMMAND, "--json", "v.jsonl", "--masks", "m")
+    stop(detector, "tampered", error)
+    broken_off = sida(*command)
+    assert (broken_off.exit_code, broken_off.stderr) == (status, sentence)
+    assert images() == ["real.jpg", "below/broken.jpg"]
+    judged = []
+    detector.before = lambda request: judged.append(str(request.picture))
+    result = sida(*command)
+    assert result.exit_code == 1
+    assert images() == list(COMMAND[1:])
+    assert judged == ["tampered.jpg", "synthetic.png"]
+    assert result.stderr.splitlines() == [
+        "v.jsonl has 2 of 4 pictures already; it is gone on with.",
+        "1 of 4 pictures could not be judged.",
+    ]
+    Path("v.jsonl").unlink()
+    whole = sida(*command)
+    assert result.stdout == whole.stdout  # the table has all, also those of before
+    assert sorted(path.name for path in pictures.iterdir()) == [
+        "below", "m", "real.jpg", "synthetic.png", "tampered.jpg", "v.jsonl",
+    ]  # fmt: skip
+
+
+def test_a_label_of_before_counts_for_the_exit_status(
+    sida: Run, detector: Any, pictures: Path
+) -> None:
+    stop(detector, "real", KeyboardInterrupt())
+    command = ("detect", "tampered.jpg", "real.jpg", "--json", "v.jsonl", "--fail-on", "tampered")
+    assert sida(*command).exit_code == 130
+    detector.before = lambda request: None
+    assert sida(*command).exit_code == 10
+
+
+def test_a_finished_file_is_made_anew(sida: Run, detector: Any, pictures: Path) -> None:
+    judged = []
+    detector.before = lambda request: judged.append(str(request.picture))
+    for _ in range(2):
+        assert sida("detect", "real.jpg", "--json", "v.jsonl").stderr == ""
+    assert judged == ["real.jpg", "real.jpg"]
+    stop(detector, "real", KeyboardInterrupt())
+    before = Path("v.jsonl").read_bytes()
+    broken_off = sida("detect", "real.jpg", "--json", "v.jsonl")
+    assert broken_off.stderr == "Stopped after 0 of 1 pictures; v.jsonl was not written.\n"
+    assert Path("v.jsonl").read_bytes() == before  # nothing is lost before there is something new
+
+
+def test_pictures_that_came_and_went_meanwhile(sida: Run, detector: Any, pictures: Path) -> None:
+    """One that was judged and is gone stays in the file."""
+    Path("more").mkdir()
+    for name in ("a_real.jpg", "b_tampered.jpg"):
+        Path("more", name).write_bytes(Path("real.jpg").read_bytes())
+    command = ("detect", "more", "real.jpg", "--json", "v.jsonl")
+    stop(detector, "b_tampered", KeyboardInterrupt())
+    sida(*command)
+    detector.before = lambda request: None
+    Path("more", "a_real.jpg").rename(Path("more", "c_real.jpg"))
+    assert sida(*command).exit_code == 0
+    assert images() == [
+        "more/a_real.jpg", "more/b_tampered.jpg", "more/c_real.jpg", "real.jpg",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (["--model", "other"], "--model other (was tiny)"),
+        (["--explain"], "--explain yes (was no)"),
+        (["--mask-for", "all"], "--mask-for all (was tampered)"),
+        (["--dtype", "float16"], "--dtype float16 (was auto)"),
+        (["--masks", "m"], "(was left out)"),
+        (["below"], "PATHS "),
+    ],
+)
+def test_other_options_are_refused(
+    sida: Run, detector: Any, pictures: Path, changes: list[str], sentence: str
+) -> None:
+    stop(detector, "tampered", KeyboardInterrupt())
+    command = (*COMMAND, "--json", "v.jsonl")
+    sida(*command)
+    before, loaded = Path("v.jsonl").read_bytes(), len(detector.loaded)
+    result = sida(*command, *changes)
+    assert result.exit_code == 2
+    assert "'v.jsonl' was begun with other options: " in result.stderr
+    assert sentence in result.stderr
+    assert "Go on with the same, give another FILE, or remove it to begin anew." in result.stderr
+    assert Path("v.jsonl").read_bytes() == before
+    assert len(detector.loaded) == loaded
+    # What results do not depend on may change, and whoever removes the file begins anew.
+    detector.before = lambda request: None
+    assert sida(*command, "--device", "cpu", "--batch-size", "2").exit_code == 1
+    assert len(images()) == 4
+
+
+def test_other_weights_of_the_same_name_are_refused(
+    sida: Run, detector: Any, pictures: Path
+) -> None:
+    stop(detector, "tampered", KeyboardInterrupt())
+    sida(*COMMAND, "--json", "v.jsonl")
+    detector.before = lambda request: None
+    detector.model = detector.model.model_copy(update={"digest": "other"})
+    result = sida(*COMMAND, "--json", "v.jsonl")
+    assert "digest of the weights other (was none)" in result.stderr
+    assert images() == ["real.jpg", "below/broken.jpg"]
+    Path("v.jsonl").unlink()
+    assert sida(*COMMAND, "--json", "v.jsonl").exit_code == 1
+    assert len(images()) == 4
+
+
+@pytest.mark.parametrize("torn", ['{"schema":"sida.verd', '{"schema":"sida.verdict/1"}'])
+def test_a_line_that_a_kill_has_torn_is_judged_again(
+    sida: Run, detector: Any, pictures: Path, torn: str
+) -> None:
+    stop(detector, "tampered", KeyboardInterrupt())
+    sida(*COMMAND, "--json", "v.jsonl")
+    with Path("v.jsonl").open("a") as file:
+        file.write(torn)
+    detector.before = lambda request: None
+    sida(*COMMAND, "--json", "v.jsonl")
+    assert images() == list(COMMAND[1:])
+
+
+@pytest.mark.parametrize("damage", ["a line", "the note"])
+def test_what_cannot_be_gone_on_with_is_a_sentence(
+    sida: Run, detector: Any, pictures: Path, damage: str
+) -> None:
+    stop(detector, "tampered", KeyboardInterrupt())
+    sida(*COMMAND, "--json", "v.jsonl")
+    if damage == "a line":
+        Path("v.jsonl").write_text("none\n" + Path("v.jsonl").read_text())
+    else:
+        Path("v.jsonl.unfinished").write_text("{}")
+    result = sida(*COMMAND, "--json", "v.jsonl")
+    assert result.exit_code == 2
+    assert "remove" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_full_disk_under_masks_ends_the_run(
+    sida: Run, detector: Any, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the rest would be judged without masks, and be called done."""
+
+    def full(path: Path) -> None:
+        if path.suffix == ".png":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    command = (*COMMAND, "--json", "v.jsonl", "--masks", "m")
+    with monkeypatch.context() as patch:
+        patch.setattr("sida.files._force_to_disk", full)
+        result = sida(*command)
+    assert result.exit_code == 1
+    assert result.stderr.endswith(
+        "cannot be written: No space left on device. 2 of 4 pictures are in v.jsonl; the same "
+        "command goes on.\n"
+    )
+    assert sida(*command).exit_code == 1
+    assert images() == list(COMMAND[1:])
+    assert Path("m/tampered_mask.png").exists()
 
 
 def test_names_cannot_steer_the_terminal_or_break_json(sida: Run, pictures: Path) -> None:

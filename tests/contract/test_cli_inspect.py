@@ -107,3 +107,60 @@ def test_detect_asks_for_provenance_where_it_is_wanted(
     sida("detect", "real.jpg", "--provenance")
     sida("detect", "real.jpg")
     assert asked == [True, False]
+
+
+def test_what_was_left_out_is_named(sida: Run, files: Path) -> None:
+    shown = sida("inspect", "phone.jpg").stdout
+    assert "Left out, as it can lead to a person or a place: " in " ".join(shown.split())
+    assert "serial number, place (GPS)." in " ".join(shown.split())
+    line = json.loads(sida("inspect", "phone.jpg", "--json", "-").stdout)
+    assert {"latitude", "longitude", "serial_number"} <= set(line["left_out"])
+    for options in (("phone.jpg", "--personal"), ("settings.png",)):
+        assert "left_out" not in json.loads(sida("inspect", *options, "--json", "-").stdout)
+
+
+def test_a_map_is_spoken_of_where_there_is_one(sida: Run, files: Path) -> None:
+    assert "The map shows where" not in " ".join(sida("inspect", "phone.jpg").stdout.split())
+    drawn = sida("inspect", "phone.jpg", "--maps", "maps").stdout
+    assert "The map shows where" in " ".join(drawn.split())
+
+
+def test_a_generated_picture_says_so_in_the_first_line(sida: Run, files: Path) -> None:
+    """Though the last signature is valid, and though the camera contradicts it."""
+    Path("resized.jpg").write_bytes(made.resized_by_a_service())
+    data = signing.signed(
+        made.jpeg(exif=made.camera()),
+        ingredient=made.resized_by_a_service(),
+        relationship="parentOf",
+    )
+    Path("camera.jpg").write_bytes(data)
+    for name in ("resized.jpg", "camera.jpg"):
+        shown = sida("inspect", name, "--trust", "trusted.pem").stdout
+        first = shown.splitlines()[1]
+        assert first.startswith("  ! origin: "), shown
+        assert "declared as generated" in first
+        assert "[C2PA: signed, valid, by the list of --trust]" in " ".join(shown.split())
+
+
+def test_credentials_in_a_file_of_their_own(sida: Run, files: Path) -> None:
+    data, manifest = signing.with_sidecar(made.jpeg())
+    Path("photo.jpg").write_bytes(data)
+    Path("elsewhere.bin").write_bytes(manifest)
+    assert "content_credentials" not in sida("inspect", "photo.jpg").stdout
+    options = ("--trust", "trusted.pem", "--credentials", "elsewhere.bin")
+    assert "[C2PA sidecar: signed, valid" in sida("inspect", "photo.jpg", *options).stdout
+    Path("photo.c2pa").write_bytes(manifest)
+    found = sida("inspect", "photo.jpg", *options[:2]).stdout
+    assert "in photo.c2pa" in found
+    result = sida("inspect", ".", "--json", "-", *options)
+    assert result.exit_code == 2
+    assert "--credentials belongs to one file, found" in " ".join(result.stderr.split())
+    lines = sida("inspect", ".", "--json", "-").stdout.splitlines()
+    assert "photo.c2pa" not in {json.loads(line)["image"] for line in lines}
+
+
+def test_no_file_is_a_sentence_about_options_that_there_are(sida: Run, elsewhere: Path) -> None:
+    result = sida("inspect")
+    assert result.exit_code == 2
+    assert "--from-list" not in result.stderr
+    assert "give files, folders, globs or -" in " ".join(result.stderr.split())

@@ -1,9 +1,11 @@
 """The command `sida` as a process of its own: streams, pipes, signals, completion."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +132,76 @@ def test_standard_output_that_cannot_be_written_is_status_1(folder: Path) -> Non
         assert result.returncode == 1
         assert result.stderr.startswith("Error: reading or writing failed: No space left")
         assert "Traceback" not in result.stderr
+
+
+def test_an_interrupted_file_is_gone_on_with(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "v.jsonl"
+    command = ("detect", str(folder), "--json", str(file))
+    with subprocess.Popen(
+        fake(*command, pause=0.05),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        assert process.stderr is not None
+        wait_for_lines(file, 10)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait() == 130
+    assert said.startswith("Stopped after ")
+    assert said.endswith(f"they are in {file}, and the same command goes on.\n")
+    check_whole(file, command)
+
+
+def test_a_killed_run_is_gone_on_with(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "v.jsonl"
+    command = ("detect", str(folder), "--json", str(file))
+    with subprocess.Popen(fake(*command, pause=1)) as process:
+        wait_for_lines(file, 2)
+        beside = subprocess.run(fake(*command), capture_output=True, text=True)
+        assert beside.returncode == 2
+        assert "is being written by another run" in beside.stderr
+        process.kill()
+    check_whole(file, command)
+
+
+@pytest.mark.parametrize("limit", [1_000, 5_000])
+def test_a_full_disk_leaves_whole_lines(folder: Path, tmp_path: Path, limit: int) -> None:
+    """A limit for files stands in for the disk: writing takes a part, then none."""
+    resource = pytest.importorskip("resource")
+    file = tmp_path / "v.jsonl"
+    command = ("detect", str(folder), "--json", str(file))
+    full = subprocess.run(
+        fake(*command),
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    if limit > 1_000:
+        assert full.returncode == 1
+        assert "cannot be written: File too large. " in full.stderr
+        assert "of 40 pictures are in " in full.stderr
+        assert full.stderr.endswith("; the same command goes on.\n")
+    assert "Traceback" not in full.stderr
+    check_whole(file, command)
+
+
+def wait_for_lines(file: Path, count: int) -> None:
+    until = time.monotonic() + 60
+    while not file.exists() or file.read_bytes().count(b"\n") < count:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def check_whole(file: Path, command: tuple[str, ...]) -> None:
+    """The lines so far are whole, and the same command makes it one for each picture."""
+    before = file.read_bytes() if file.exists() else b""
+    assert not before or before.endswith(b"\n") or before.count(b"\n") >= 2
+    whole = before[: before.rfind(b"\n") + 1]
+    assert whole.count(b"\n") < 40
+    again = subprocess.run(fake(*command), capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert file.read_bytes().startswith(whole)
+    images = [json.loads(line)["image"] for line in file.read_text().splitlines()]
+    assert len(images) == len(set(images)) == 40
+    assert not file.with_name("v.jsonl.unfinished").exists()

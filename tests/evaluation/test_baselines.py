@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 from sida.data.sample import Sample
 from sida.errors import CheckpointError, ConfigError, DataError, InputError
-from sida.evaluation import Options, evaluate
+from sida.evaluation import Options, baselines, evaluate
 from sida.evaluation.baselines import CommandJudge, ScoresJudge, load, parse_labels
 from sida.evaluation.comparison import McNemar, mcnemar
 from sida.evaluation.detecting import DetectorJudge
@@ -208,6 +209,26 @@ def test_a_command_that_fails(tmp_path: Path, body: str, said: str) -> None:
     assert isinstance(failure, Failure)
     assert said in failure.message
     assert "bad" in failure.message
+
+
+def test_what_a_command_prints_is_read_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its time is up it could fill the memory."""
+    monkeypatch.setattr(baselines, "PRINTED", 1 << 20)
+    endless = "while True: sys.stdout.write('x' * 65536)"
+    judge = CommandJudge(script(tmp_path, endless), "bad", timeout=60)
+    start = time.monotonic()
+    (failure,) = judged(judge, np.zeros((4, 6, 3), np.uint8))
+    assert "it printed more than 1,048,576 bytes, expected one line" in failure.message
+    assert time.monotonic() - start < 30
+
+
+def test_what_a_command_says_of_an_error_is_its_end(tmp_path: Path) -> None:
+    loud = "sys.stderr.write('x' * 1_000_000 + '\\nno memory'); sys.exit(3)"
+    judge = CommandJudge(script(tmp_path, loud), "bad", timeout=60)
+    (failure,) = judged(judge, np.zeros((4, 6, 3), np.uint8))
+    assert failure.message.endswith("it ended with status 3: no memory")
 
 
 def test_a_command_that_is_not_there() -> None:

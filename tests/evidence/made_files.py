@@ -276,6 +276,12 @@ def dall_e() -> bytes:
     )
 
 
+def resized_by_a_service() -> bytes:
+    actions = created(GENERATED, "DALL·E")
+    made = signing.signed(jpeg(), actions=actions, generator="OpenAI-API 1.0")
+    return signing.signed(jpeg(), ingredient=made, relationship="parentOf")
+
+
 def firefly() -> bytes:
     actions = created(GENERATED, "Adobe Firefly")
     return signing.signed(jpeg(), actions=actions, generator="Adobe_Firefly 1.0")
@@ -426,6 +432,28 @@ CASES: tuple[Case, ...] = (
         "signed with an ingredient that has a thumbnail",
         lambda: signing.signed(jpeg(), ingredient=jpeg(), thumbnail=jpeg()),
         (("ingredients", "'thumbnail': 'data:image/jpeg;base64,", VALID),),
+        options=TRUST,
+    ),
+    Case(
+        "generated, then opened and signed by a program that resizes",
+        resized_by_a_service,
+        (
+            ("origin", "declared as generated: trainedAlgorithmicMedia with DALL·E", VALID),
+            ("content_credentials", "2 manifests", VALID),
+            ("digital_source_type", "trainedAlgorithmicMedia", VALID),
+            ("generator", "DALL·E", VALID),
+        ),
+        options=TRUST,
+    ),
+    Case(
+        "signed, its parent altered after it was signed",
+        lambda: signing.signed(jpeg(), ingredient=altered(), relationship="parentOf"),
+        (
+            ("content_credentials", "2 manifests", VALID),
+            ("ingredients", "'state': 'signed, altered after signing'", VALID),
+            ("signer", "Signer of the test", "signed, altered after signing"),
+        ),
+        contradictions=("was altered after it was signed",),
         options=TRUST,
     ),
     Case(

@@ -4,7 +4,7 @@ import datetime
 import io
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -57,40 +57,72 @@ def trusted() -> str:
     return _pem(root().certificate)
 
 
-def signed(
+@cache
+def trusted_by_strangers() -> str:
+    """The certificates on a stranger's list, as PEM."""
+    return _pem(stranger().issuer)
+
+
+def signed(data: Picture, media: str = "image/jpeg", **options: Any) -> Picture:
+    """The picture with a manifest; the options are those of `_signed`."""
+    return _signed(data, media, **options)[0]
+
+
+def with_sidecar(data: Picture, media: str = "image/jpeg", **options: Any) -> tuple[Picture, bytes]:
+    """The picture as it is, and credentials to be laid beside it."""
+    return _signed(data, media, embed=False, **options)
+
+
+def _signed(
     data: Picture,
-    media: str = "image/jpeg",
+    media: str,
+    *,
     by: Signer | None = None,
     actions: list[Mapping[str, Any]] | None = None,
     generator: str = "test 1.0",
     ingredient: Picture | None = None,
     thumbnail: bytes | None = None,
-) -> Picture:
-    """The picture with a manifest of these actions; the thumbnail is the ingredient's."""
+    relationship: str = "componentOf",
+    assertions: Sequence[Mapping[str, Any]] = (),
+    claim: int = 2,
+    trust: str | None = None,
+    embed: bool = True,
+) -> tuple[Picture, bytes]:
+    """The picture with a manifest of these actions, and the manifest; the thumbnail is the
+    ingredient's.
+
+    `trust` is the list that the signing program has, by which it records what it thinks of an
+    ingredient; `claim` is the version of the claim.
+    """
     by = by or signer()
     name, _, version = generator.rpartition(" ")
+    acted = {"label": "c2pa.actions", "data": {"actions": actions or [DRAWN]}}
     manifest = {
+        "claim_version": claim,
         "claim_generator_info": [{"name": name, "version": version}],
-        "assertions": [{"label": "c2pa.actions", "data": {"actions": actions or [DRAWN]}}],
+        "assertions": [acted, *assertions],
     }
     settings = {
         "verify": {"verify_after_sign": False},
         "builder": {"thumbnail": {"enabled": False}},
+        **({"trust": {"user_anchors": trust}} if trust else {}),
     }
     key = by.key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     builder = c2pa.Builder(manifest, context=c2pa.Context.from_dict(settings))
+    if not embed:
+        builder.set_no_embed()
     if ingredient is not None:
-        about: dict[str, Any] = {"title": "the original", "relationship": "componentOf"}
+        about: dict[str, Any] = {"title": "the original", "relationship": relationship}
         if thumbnail is not None:
             builder.add_resource("thumbnail", io.BytesIO(thumbnail))
             about["thumbnail"] = {"format": "image/jpeg", "identifier": "thumbnail"}
         builder.add_ingredient(json.dumps(about), "image/jpeg", io.BytesIO(ingredient))
     how = c2pa.C2paSignerInfo(b"es256", by.chain.encode(), key, None)
     target = io.BytesIO()
-    builder.sign(c2pa.Signer.from_info(how), media, io.BytesIO(data), target)
-    return target.getvalue()
+    made = builder.sign(c2pa.Signer.from_info(how), media, io.BytesIO(data), target)
+    return target.getvalue(), bytes(made)
 
 
 @cache

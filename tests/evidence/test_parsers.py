@@ -172,10 +172,24 @@ def test_statements_of_any_shape_are_a_sentence(
     actions: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assertion = {"label": "c2pa.actions", "data": {"actions": actions}}
-    store = {"active_manifest": "a", "manifests": {"a": {"assertions": [assertion]}}}
+    manifest = {"assertions": [assertion], "claim_generator": "a program"}
+    store = {"active_manifest": "a", "manifests": {"a": manifest}}
+    monkeypatch.setattr(credentials_module, "_ask", lambda *_: {"store": store, "thumbnails": {}})
+    told = {each.name: (each.value, each.state) for each in credentials(made.signed())}
+    assert told["actions"] == ("Some actions have a form that is not known here.", "not read")
+    assert told["claim_generator"] == ("a program", "signed, issuer not trusted")
+
+
+@pytest.mark.parametrize(
+    "store", [{}, {"manifests": {}}, {"manifests": []}, {"manifests": {"a": 1}}]
+)
+def test_credentials_without_a_manifest_are_a_sentence(
+    store: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(credentials_module, "_ask", lambda *_: {"store": store, "thumbnails": {}})
     (found,) = credentials(made.signed())
     assert "have a form that is not known here" in str(found.value)
+    assert found.state == "not read"
 
 
 def test_a_file_without_credentials_starts_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:

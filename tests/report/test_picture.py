@@ -188,3 +188,26 @@ def test_how_sure_is_said_as_the_calibration_allows(elsewhere: Path) -> None:
 @pytest.mark.parametrize(("share", "percent"), [(0.9999, 99), (1.0, 100), (0.29, 29), (0.5, 50)])
 def test_no_estimate_is_rounded_up(share: float, percent: int) -> None:
     assert whole_percent(share) == percent
+
+
+def test_a_valid_signature_does_not_hide_a_generated_origin(made: Verdict) -> None:
+    """The origin stands above the table, and the state says by whose list."""
+    declared = [
+        Declared(
+            name=name,
+            value=value,
+            source="C2PA",
+            state="signed, valid",
+            trusted_by="the list of --trust",
+        )
+        for name, value in (
+            ("origin", "An earlier state is declared as generated."),
+            ("signer", "A CDN"),
+        )
+    ]
+    found = Provenance(declared=tuple(declared), left_out=("latitude", "serial_number"))
+    said = words(picture_report(made.model_copy(update={"provenance": found}), None))
+    origin = "An earlier state is declared as generated. (signed, valid, by the list of --trust)"
+    assert origin in said
+    assert said.index(origin) < said.index("A CDN signed, valid, by the list of --trust")
+    assert "Left out, as it can lead to a person or a place: latitude, serial number." in said

@@ -6,7 +6,9 @@ import pytest
 
 from sida.errors import InputError
 from sida.report import Written, batch_report, read_results
-from sida.verdict import Failure, Verdict
+from sida.scale.rows import encode, row_of
+from sida.scale.store import Store
+from sida.verdict import Failure, Provenance, Verdict
 from tests.report.made import photo, result
 
 
@@ -83,3 +85,43 @@ def test_files_without_a_result_are_refused(
         (elsewhere / "v.jsonl").write_text(content, encoding="latin-1")
     with pytest.raises(InputError, match=message):
         list(read_results("v.jsonl"))
+
+
+def ray_run(folder: Path) -> Path:
+    """What `sida detect --engine ray` leaves: rows of verdicts and failures, and a mask."""
+    store = Store(folder / "out")
+    picture = photo(folder / "a.png")
+    made = result(picture).found
+    assert isinstance(made, Verdict)
+    made.save_mask(folder / "out/masks/part-00000000/a_mask.png")
+    verdict = made.with_mask_file("masks/part-00000000/a_mask.png")
+    provenance = Provenance(contradictions=("it says two things",))
+    verdict = verdict.model_copy(update={"image": str(picture), "provenance": provenance})
+    failure = Failure(image="b.png", error="not_found", message="it is gone")
+    for part, rows in enumerate(([verdict, failure], [failure])):
+        store.write(f"verdicts/part-{part:08}.parquet", encode([row_of(each) for each in rows]))
+    store.write("run.json", b"{}")
+    return folder / "out"
+
+
+def test_rows_of_a_ray_run_are_results(tmp_path: Path) -> None:
+    out = ray_run(tmp_path)
+    for path, count in ((out, 3), (out / "verdicts/part-00000000.parquet", 2)):
+        first, *others = list(read_results(path))
+        assert isinstance(first.found, Verdict)
+        assert first.source == tmp_path / "a.png"
+        assert first.found.mask is not None
+        assert first.found.provenance is not None
+        assert [each.found.image for each in others] == ["b.png"] * (count - 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"no parquet", b"PAR1" + bytes(40) + b"PAR1"])
+def test_broken_rows_are_a_sentence(tmp_path: Path, content: bytes) -> None:
+    out = ray_run(tmp_path)
+    (out / "verdicts/part-00000001.parquet").write_bytes(content)
+    with pytest.raises(InputError, match=r"part-00000001.parquet' cannot be read"):
+        list(read_results(out))
+    for file in (out / "verdicts").iterdir():
+        file.unlink()
+    with pytest.raises(InputError, match="holds no verdict"):
+        list(read_results(out))

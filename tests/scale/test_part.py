@@ -8,7 +8,7 @@ import pytest
 
 from sida.evaluation import Shard
 from sida.scale.listing import find
-from sida.scale.part import Wish, judge_part
+from sida.scale.part import DEATHS, Wish, is_mended, judge_failed, judge_part
 from sida.scale.plan import Place, write_plan
 from sida.scale.store import Store
 from sida.verdict import Failure, Verdict, parse_line
@@ -132,3 +132,46 @@ def dies_of(name: str, times: int) -> Any:
             raise Killed
 
     return before
+
+
+def test_a_mended_picture_is_judged_and_the_rest_stays(store: Store, pictures: Path) -> None:
+    first = FakeDetector()
+    judge(store, first)
+    before = written(store)
+    failed = [index for index, each in enumerate(before) if isinstance(each, Failure)]
+    assert not is_mended(store, PLACE, failed)
+    (pictures / "broken.jpg").write_bytes(png(8))
+    assert is_mended(store, PLACE, failed)
+    judged = []
+    detector = FakeDetector()
+    detector.before = lambda request: judged.append(request.picture)
+    rows = judge_failed(detector, store, PLACE, Wish())  # type: ignore[arg-type]
+    assert judged == [pictures / "broken.jpg"]
+    after = written(store)
+    assert [row.get("label") for row in rows] == [getattr(each, "label", None) for each in after]
+    changed = [index for index in range(len(after)) if after[index] != before[index]]
+    (index,) = changed
+    mended = after[index]
+    assert isinstance(mended, Verdict)
+    assert mended.image == before[index].image
+    assert mended.mask is not None
+    assert store.names("begun") == set()
+
+
+def test_a_mended_picture_that_kills_workers_is_given_up(store: Store, pictures: Path) -> None:
+    judge(store, FakeDetector())
+    (pictures / "broken.jpg").write_bytes(png(8))
+
+    def die(request: Any) -> None:
+        raise Killed
+
+    for _ in range(DEATHS):
+        detector = FakeDetector()
+        detector.before = die
+        with pytest.raises(Killed):
+            judge_failed(detector, store, PLACE, Wish())  # type: ignore[arg-type]
+    judge_failed(FakeDetector(), store, PLACE, Wish())  # type: ignore[arg-type]
+    (given_up,) = [
+        each for each in written(store) if isinstance(each, Failure) and "broken" in str(each.image)
+    ]
+    assert given_up.error == "out_of_memory"

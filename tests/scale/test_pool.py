@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from sida import evaluation, scale
-from sida.errors import ConfigError, InputError, MissingExtra, SidaError
+from sida.errors import ConfigError, InputError, MissingExtra, PictureError, SidaError
 from sida.evaluation import Options
 from sida.forge import forge
 from sida.forge.config import read_config
 from sida.scale import cluster, forging
+from sida.scale import pool as pool_module
 from sida.scale.pool import Pool
 from tests.forge.conftest import photo
 from tests.small import labelled_folder
@@ -48,8 +49,33 @@ def test_a_worker_that_dies_loses_nothing_and_an_error_is_a_sentence(
         assert sorted(pool.map(double, range(9))) == list(range(0, 18, 2))
         assert died.exists()
         assert list(pool.map(double, [])) == []
-        with pytest.raises(SidaError, match=r"pip install 'sida\[extra\]'"):
+        with pytest.raises(MissingExtra, match=r"pip install 'sida\[extra\]'"):
             list(pool.map(double, [1, 100]))
+
+
+def test_an_error_of_a_worker_keeps_its_type() -> None:
+    def fail(error: SidaError) -> None:
+        raise error
+
+    worker = pool_module._Worker(os.getcwd())
+    worker.function, worker.reference = fail, 1
+    for error in (InputError("a"), MissingExtra("it", "extra", "This"), PictureError("b")):
+        _, said = worker.call([1], error)
+        assert said is not None
+        again = pool_module._error(*said)
+        assert (type(again), str(again)) == (type(error), str(error))
+
+
+def test_a_folder_that_a_worker_does_not_see_is_named(tmp_path: Path) -> None:
+    def fail(_: object) -> None:
+        raise InputError("'data' does not exist")
+
+    worker = pool_module._Worker(str(tmp_path / "gone"))
+    worker.function, worker.reference = fail, 1
+    _, said = worker.call([1], None)
+    assert said is not None
+    assert "does not see the folder" in said[1]
+    assert str(tmp_path / "gone") in said[1]
 
 
 @pytest.mark.slow

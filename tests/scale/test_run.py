@@ -195,3 +195,53 @@ def test_without_ray_a_sentence_names_the_extra(
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"pip install 'sida\[ray\]'"):
         detect([tmp_path], tmp_path / "out")
+
+
+def test_a_run_that_began_before_there_was_trust_goes_on(
+    no_ray: None, pictures: Path, tmp_path: Path
+) -> None:
+    begin([pictures], tmp_path / "out")
+    file = tmp_path / "out/run.json"
+    begun = json.loads(file.read_text())
+    del begun["trust"]
+    file.write_text(json.dumps(begun))
+    begin([pictures], tmp_path / "out")
+    with pytest.raises(ConfigError, match="another run: trust="):
+        detect([pictures], tmp_path / "out", trust="a certificate")
+
+
+def test_trust_without_provenance_is_refused_and_leaves_nothing(
+    no_ray: None, pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="trust needs provenance"):
+        detect([pictures], tmp_path / "out", trust="a certificate")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ConfigError, match="trust needs provenance"):
+        detect([pictures], tmp_path / "mine", trust="a certificate")
+    assert (tmp_path / "mine").exists()
+
+
+def test_trust_reaches_the_detector_of_a_worker(tmp_path: Path) -> None:
+    how = ("cpu", "auto", None, 1)
+    digest = Detector.load("tiny").model.digest
+    job = run._Job(
+        Store(tmp_path), "tiny", None, how, digest, Wish(provenance=True), "certificates"
+    )
+    assert job.detector().trust == "certificates"
+
+
+@pytest.mark.slow
+def test_failures_are_named_and_tried_again_once_mended(
+    ray: Any, planned: None, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = detect([pictures], out, workers=1)
+    assert first.failed == 2
+    assert [Path(str(each.image)).name for each in first.failures] == ["broken.jpg", "torn.tar"]
+    assert all(each.message for each in first.failures)
+    (pictures / "broken.jpg").write_bytes(png(8))
+    second = detect([pictures], out, workers=1)
+    assert [Path(str(each.image)).name for each in second.failures] == ["torn.tar"]
+    assert second.pictures == first.pictures == len(results(out)) == 9
+    assert detect([pictures], out, workers=1) == second

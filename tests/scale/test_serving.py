@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,15 +22,17 @@ from typer.testing import CliRunner, Result
 
 from sida.cli import app
 from sida.detector import Detector, Request
-from sida.errors import ConfigError
-from sida.scale import serving
+from sida.errors import ConfigError, InputError, SidaError
+from sida.scale import replicas, serving
 from sida.scale.replicas import DEATHS, Replicas
 from sida.scale.serving import Plan, Serving, read_plan
 from sida.serve import create_app
 from sida.serve.queue import Talk
 from sida.verdict import Failure, ModelInfo
+from tests.evidence import signing
 from tests.scale.processes import below
 from tests.serve.conftest import picture, sha256
+from tests.small import small_detector
 
 ROOT = Path(__file__).parents[2]
 RAY = ROOT / "deploy/ray"
@@ -69,6 +72,9 @@ def test_the_file_for_serve_deploy_is_one_for_sida_serve_too(tmp_path: Path) -> 
         ({"args": {"places": 0}}, "places"),
         ({"deployments": [{"name": "Modell"}]}, "deployments"),
         ({"deployments": [{"name": "Front", "num_replicas": 2}]}, "the one Front: give replicas"),
+        ({"deployments": 2 * [{"name": "Model"}]}, "a deployment is there twice"),
+        ({"args": {"model": "tiny", "random_weights": "tiny"}}, "exclude each other"),
+        ({"name": ""}, "name"),
     ],
 )
 def test_a_file_that_says_something_else_is_refused(
@@ -183,6 +189,132 @@ def test_what_ray_says_becomes_a_sentence() -> None:
     said = "The deployment failed.\n  File x\nsida.errors.DeviceError: There is no device 'a'.\n"
     assert serving._sentence(said) == "There is no device 'a'."
     assert serving._sentence("") == "nothing said"
+
+
+class Room:
+    """Stands for Ray, with these resources."""
+
+    def __init__(self, **resources: float) -> None:
+        self.resources = resources
+
+    def cluster_resources(self) -> dict[str, float]:
+        return self.resources
+
+
+AUTO = {"autoscaling_config": {"min_replicas": 3, "max_replicas": 9}}
+
+
+@pytest.mark.parametrize(
+    ("resources", "change", "count", "room"),
+    [
+        ({"CPU": 2}, {}, 3, 2),
+        ({"CPU": 2}, {"num_replicas": 3}, None, 2),
+        ({"CPU": 8}, {"num_replicas": 3, "ray_actor_options": {"num_cpus": 4}}, None, 2),
+        ({"CPU": 8, "GPU": 2}, {"num_replicas": 3}, None, 2),
+        ({"CPU": 8}, {"ray_actor_options": {"num_gpus": 1}}, None, 0),
+        ({"CPU": 2}, AUTO, None, 2),
+        ({"CPU": 9}, {"ray_actor_options": {"resources": {"big": 2}}}, None, 0),
+    ],
+)
+def test_replicas_without_room_are_refused_instead_of_waited_for(
+    resources: dict[str, float], change: dict[str, Any], count: int | None, room: int
+) -> None:
+    plan = Plan(Serving(), changes={"Model": change} if change else {})
+    with pytest.raises(ConfigError, match=f"found room for {room} replicas"):
+        serving._as_there_is_room(Room(**resources), plan, count)
+
+
+@pytest.mark.parametrize(
+    ("resources", "change", "expected"),
+    [
+        ({"CPU": 4}, {}, {"num_replicas": 4, "ray_actor_options": {"num_cpus": 1}}),
+        ({"CPU": 4}, AUTO, {**AUTO, "ray_actor_options": {"num_cpus": 1}}),
+        ({"CPU": 4, "GPU": 2}, {"num_replicas": 2},
+         {"num_replicas": 2, "ray_actor_options": {"num_cpus": 1, "num_gpus": 1}}),
+        ({"CPU": 4, "GPU": 2}, {"num_replicas": 4, "ray_actor_options": {"num_gpus": 0.5}},
+         {"num_replicas": 4, "ray_actor_options": {"num_gpus": 0.5}}),
+    ],
+)  # fmt: skip
+def test_a_file_without_needs_gets_graphics_cards_where_there_are_some(
+    resources: dict[str, float], change: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    plan = Plan(Serving(), changes={"Model": change} if change else {})
+    assert serving._as_there_is_room(Room(**resources), plan, None)["Model"] == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "sentence"), [("keys", "there is no file"), ("trust", "cannot be read")]
+)
+def test_keys_and_trust_are_read_before_ray_starts(
+    file: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "require_ray", lambda: types.SimpleNamespace(is_initialized=bool))
+    monkeypatch.setattr(serving, "_require_serve", lambda: None)
+    monkeypatch.setattr(serving, "cluster", lambda *_: pytest.fail("Ray was started"))
+    result = sida("--engine", "ray", "--port", 0, f"--{file}", "absent")
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert "'absent'" in result.stderr
+
+
+def test_trust_of_a_file_reaches_replicas(tmp_path: Path) -> None:
+    trust = tmp_path / "trust.pem"
+    trust.write_text(signing.trusted())
+    application = {
+        "import_path": "sida.scale.serving:app",
+        "name": "mine",
+        "args": {"trust": str(trust)},
+    }
+    file = tmp_path / "serve.yaml"
+    file.write_text(yaml.safe_dump({"applications": [application]}))
+    plan = read_plan(file)
+    assert plan.name == "mine"
+    options = plan.serving.options()
+    assert options.trust == signing.trusted()
+    pytest.importorskip("ray.serve", reason="needs Ray: pip install 'sida[ray]'")
+    model = replicas.Model(small_detector, options)
+    assert model._detector.trust == signing.trusted()
+
+
+def test_an_app_keeps_the_trust_that_its_detector_has() -> None:
+    detector = small_detector()
+    detector.trust = "certificates"
+    with TestClient(create_app(detector)):
+        assert detector.trust == "certificates"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "sentence"),
+    [
+        ("x\nOSError: [Errno 98] Address already in use", InputError, "port 8000 of h is taken"),
+        ("Failed to bind to address '0.0.0.0:8000'", InputError, "port 8000 of h is taken"),
+        ("a\nRayActorError: it died", SidaError, "does not start: RayActorError: it died"),
+    ],
+)
+def test_what_ray_raises_at_the_start_is_a_sentence(
+    said: str, kind: type[Exception], sentence: str
+) -> None:
+    def start(**_: Any) -> None:
+        raise RuntimeError(said)
+
+    with pytest.raises(kind, match=re.escape(sentence)):
+        serving._running(types.SimpleNamespace(start=start), None, "sida", "h", 8000)
+
+
+def test_what_ray_raises_later_is_a_sentence() -> None:
+    def remote() -> Any:
+        raise RuntimeError("long\nthe front is gone")
+
+    with pytest.raises(SidaError, match=r"^the service stopped: the front is gone$"):
+        serving._asked(types.SimpleNamespace(remote=remote))
+
+
+def test_signals_do_afterwards_what_they_did_before() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    with serving._signals() as told:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert told.get(timeout=10) == signal.SIGTERM
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
 # The front's side of a replica

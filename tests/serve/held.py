@@ -46,8 +46,8 @@ class Held:
             seconds=0.0,
         )
 
-    def chat(self, picture: Any, history: Any = ()) -> "Said":
-        verdict = self.verdict(picture)
+    def chat(self, picture: Any, history: Any = (), verdict: Verdict | None = None) -> "Said":
+        verdict = verdict or self.verdict(picture)
         if isinstance(verdict, Failure):
             raise PictureError(verdict.message, verdict.error)
         return Said(verdict, list(history))

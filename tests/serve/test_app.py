@@ -5,8 +5,10 @@ import re
 import pytest
 
 from sida.serve import Options, create_app
+from sida.serve.keys import Key
 from tests.serve.conftest import picture, serving
 from tests.serve.held import Held
+from tests.small import small_detector
 
 
 def test_probes_and_models() -> None:
@@ -110,3 +112,82 @@ def test_the_page_is_served_where_there_is_one(monkeypatch, tmp_path) -> None:
 def test_an_app_needs_no_options() -> None:
     assert create_app(Held()).title == "sida"  # type: ignore[arg-type]
     assert Options().places == 64
+
+
+PATHS = (
+    "/",
+    "/docs",
+    "/docs/start.js",
+    "/docs/swagger-ui.css",
+    "/docs/swagger-ui-bundle.js",
+    "/openapi.json",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/v1/models",
+    "/page/index.html",
+    "/v1/jobs/none",
+    "/v1/detect",
+    "/nowhere",
+)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_head_is_answered_as_get_without_a_body(path: str) -> None:
+    with serving(Held()) as client:
+        got, headed = client.get(path), client.head(path)
+        assert headed.status_code == got.status_code
+        assert headed.content == b""
+        for name in ("content-type", "content-security-policy", "x-content-type-options", "allow"):
+            assert headed.headers.get(name) == got.headers.get(name)
+        if path not in ("/metrics", "/readyz"):
+            assert headed.headers["content-length"] == got.headers["content-length"]
+
+
+def test_every_get_route_is_among_those_paths() -> None:
+    app = create_app(small_detector())
+    gets = {route.path for route in app.routes if "GET" in getattr(route, "methods", ())}
+    assert {path.replace("{id}", "none") for path in gets} <= set(PATHS)
+
+
+def test_head_of_events_does_not_wait_for_their_end() -> None:
+    detector = Held(held=True)
+    with serving(detector) as client:
+        job = client.post("/v1/detect/batch", files={"file": picture()}).json()["id"]
+        headed = client.head(f"/v1/jobs/{job}", headers={"accept": "text/event-stream"})
+        assert headed.status_code == 200
+        assert headed.headers["content-type"].startswith("text/event-stream")
+        detector.turns.release(9)
+
+
+def test_head_counts_under_its_route() -> None:
+    with serving(Held()) as client:
+        client.head("/healthz")
+        assert 'route="/healthz",status="200"' in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/detect"),
+        ("POST", "/v1/detect/batch"),
+        ("POST", "/v1/report"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1/jobs/none"),
+    ],
+)
+def test_an_unknown_query_parameter_is_refused(method: str, path: str) -> None:
+    """It would be missing from the answer without a word, as in `/v1/detect?masks=true`."""
+    with serving(Held()) as client:
+        files = {"file": picture()} if method == "POST" else None
+        answer = client.request(method, f"{path}?masks=true", files=files)
+        assert answer.status_code == 422
+        assert answer.json()["error"] == "bad_request"
+        assert "found 'masks' in the address" in answer.json()["message"]
+        assert client.get("/?from=mail").status_code == 200
+
+
+def test_without_a_key_a_query_is_not_looked_at() -> None:
+    key = Key(name="desk", sha256="0" * 64)
+    with serving(Held(), keys=(key,)) as client:
+        assert client.get("/v1/models?a=b").status_code == 401

@@ -6,8 +6,10 @@ import json
 import pytest
 
 from sida.detector import Detector
+from sida.serve import chat
 from tests.serve.conftest import picture, serving, sha256
 from tests.serve.held import Held
+from tests.small import small_detector
 
 URI = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
 PICTURE = {"type": "image_url", "image_url": {"url": URI, "detail": "auto"}}
@@ -121,3 +123,45 @@ def test_a_defect_in_the_midst_ends_the_stream_and_frees_the_place() -> None:
         assert "the answer broke off" in broken.text
         assert "[DONE]" not in broken.text
         assert ask(client, user(PICTURE, text("why"))).status_code == 200
+
+
+def test_a_picture_is_judged_once_for_a_conversation() -> None:
+    detector = Held()
+    answered = {"role": "assistant", "content": "something"}
+    with serving(detector) as client:
+        turns = [[user(PICTURE, text("first"))]]
+        turns.append([*turns[0], answered, user(text("second"))])
+        turns.append([*turns[1], answered, user(text("third"))])
+        answers = [ask(client, *turn).json() for turn in turns]
+        assert ask(client, *turns[2], stream=True).status_code == 200
+    assert detector.judged == [sha256(picture())]
+    assert answers[2]["choices"][0]["message"]["content"] == "After 2 turns you ask: third"
+    assert answers[0]["sida"] == answers[1]["sida"] == answers[2]["sida"]
+
+
+def test_another_picture_is_judged_anew_and_few_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chat, "REMEMBERED", 2)
+    detector = Held()
+    uris = [f"data:image/png;base64,{base64.b64encode(picture(n)).decode()}" for n in range(3)]
+    pictures = [{"type": "image_url", "image_url": {"url": uri}} for uri in uris]
+    with serving(detector) as client:
+        for number in (0, 1, 0, 2, 0, 1):
+            verdict = ask(client, user(pictures[number])).json()["sida"]["verdict"]
+            assert verdict["sha256"] == sha256(picture(number))
+    # The second was talked about least lately when the third came.
+    assert detector.judged == [sha256(picture(n)) for n in (0, 1, 2, 1)]
+
+
+def test_the_real_detector_answers_from_the_same_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = small_detector()
+    judged = []
+    judge = Detector._judge
+    monkeypatch.setattr(Detector, "_judge", lambda *a: judged.append(1) or judge(*a))
+    with serving(detector) as client:
+        first = ask(client, user(PICTURE, text("why?"))).json()
+        answered = {"role": "assistant", "content": first["choices"][0]["message"]["content"]}
+        second = ask(client, user(PICTURE, text("why?")), answered, user(text("where?"))).json()
+    assert len(judged) == 1
+    assert first["sida"] == second["sida"]

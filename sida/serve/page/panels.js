@@ -115,16 +115,25 @@ function lightClaim(i, on) {
 export function showProvenance(provenance) {
   find("provenance").hidden = provenance === null;
   if (provenance === null) return;
-  list("contradictions", provenance.contradictions);
-  table("declared", provenance.declared, (each) => [spaced(each.name), declaredValue(each), each.source, each.state]);
+  const origins = provenance.declared.filter((each) => each.name === "origin").map((each) => `${each.value} (${stateOf(each)})`);
+  list("contradictions", [...origins, ...provenance.contradictions]);
+  table("declared", provenance.declared, (each) => [spaced(each.name), declaredValue(each), each.source, stateOf(each)]);
+  const leftOut = [...new Set((provenance.left_out ?? []).map((name) => ["latitude", "longitude"].includes(name) ? "place (GPS)" : spaced(name)))];
+  find("left-out").hidden = leftOut.length === 0;
+  find("left-out").textContent = `Left out, as it can lead to a person or a place: ${leftOut.join(", ")}.`;
   table("measured", provenance.measured, (each) => [
     spaced(each.name), ...(each.value === null ? ["none found", ""] : [measured(each), each.meaning]), each.limits,
   ]);
 }
 
+/** The state, with the list that makes an issuer trusted. */
+function stateOf(each) {
+  return each.trusted_by ? `${each.state}, by ${each.trusted_by}` : each.state;
+}
+
 /** A value; of ingredients, with their thumbnails. */
 function declaredValue(each) {
-  if (each.name !== "ingredients" || each.source !== "C2PA") return words(each.value);
+  if (each.name !== "ingredients" || !each.source.startsWith("C2PA") || !Array.isArray(each.value)) return words(each.value);
   const cell = make("div");
   cell.append(...each.value.map(({ thumbnail, ...said }) => {
     const entry = make("p", words(said));

@@ -1,0 +1,223 @@
+"""A file of JSON lines that grows with its run, and that the same command goes on with.
+
+Until the run has ended, a note lies beside it (`v.jsonl.unfinished`) and says what the lines were
+made with. So an interrupt, a full disk or a kill costs what was being judged and no more.
+"""
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from sida.errors import ConfigError, SidaError
+from sida.files import write_text
+
+__all__ = ["ResultFile", "Settings", "holds_something_else", "lacks_space", "result_file"]
+
+Settings = Mapping[str, object]
+"""What results depend on, by the names of options."""
+
+SCHEMAS = ("sida.verdict/1", "sida.failure/1")
+UNFINISHED = "sida.unfinished/1"
+WEIGHTS = "digest of the weights"
+SUFFIX = ".unfinished"
+MAX_LINE = 64 << 20  # bytes
+SHOWN, SHOWN_LENGTH = 3, 60
+"""Differences that a sentence names, and characters of each."""
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class ResultFile:
+    """Lines that are written one by one, each whole or not at all.
+
+    Attributes:
+        earlier: lines of the run that was broken off.
+        count: lines that are in the file.
+    """
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self._path, self._target = path, Path(os.path.realpath(path))
+        self._note = self._target.with_name(f"{self._target.name}{SUFFIX}")
+        self._settings = dict(settings)
+        self._is_new = not self._target.exists()
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = self._target.open("ab", buffering=0)
+        try:
+            _lock(self._stream.fileno(), path)
+            self._read()
+        except BaseException:
+            self._stream.close()
+            raise
+
+    def _read(self) -> None:
+        """Take up what a run that was broken off has left."""
+        begun = None if self._is_new else self._begun()
+        self._is_begun = begun is not None
+        self.earlier = [] if begun is None else self._whole_lines()
+        self.count = len(self.earlier)
+        self._size = sum(map(len, self.earlier))
+        if begun is not None:
+            self._settings[WEIGHTS] = begun.get(WEIGHTS)
+            self._stream.truncate(self._size)  # a line that a kill has torn
+
+    def use(self, digest: str) -> None:
+        """Note the weights. Raises ConfigError where the lines that are there are of others."""
+        if self._is_begun and self._settings[WEIGHTS] != digest:
+            raise self._other({WEIGHTS: digest}, self._settings)
+        self._settings[WEIGHTS] = digest
+
+    def write(self, line: str) -> None:
+        """Add a line. Raises SidaError where the disk refuses; what was there stays whole."""
+        data = line.encode() + b"\n"
+        try:
+            if not self._is_begun:
+                self._stream.truncate(0)
+                note = {"schema": UNFINISHED, "settings": self._settings}
+                write_text(self._note, json.dumps(note, indent=1) + "\n")
+                self._is_begun = True
+            left = memoryview(data)
+            while left:  # a disk that fills up takes a part
+                left = left[self._stream.write(left) :]
+        except (OSError, KeyboardInterrupt) as error:
+            with contextlib.suppress(OSError):
+                self._stream.truncate(self._size)
+            if isinstance(error, OSError):
+                raise _unwritable(self._path, error) from error
+            raise
+        self._size += len(data)
+        self.count += 1
+
+    def finish(self) -> None:
+        """Force all to the disk; the file is whole."""
+        if not self._is_begun:
+            self._stream.truncate(0)
+        os.fsync(self._stream.fileno())
+        self._note.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Leave the file as it is; one without a line is removed where there was none before."""
+        self._stream.close()
+        if self._is_new and not self.count:
+            self._target.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
+
+    def _begun(self) -> dict[str, object] | None:
+        """Settings of the run that was broken off; None where the file is of none.
+
+        Raises ConfigError where they are others.
+        """
+        try:
+            note = json.loads(self._note.read_text(encoding="utf-8"))
+            begun = dict(note["settings"]) if note["schema"] == UNFINISHED else None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            begun = None
+        if begun is None:
+            raise ConfigError(
+                f"{str(self._note)!r} is damaged, so {str(self._path)!r} cannot be gone on with: "
+                "remove both, or give another FILE"
+            )
+        if any(begun.get(name) != value for name, value in self._settings.items()):
+            raise self._other(self._settings, begun)
+        return begun
+
+    def _other(self, settings: Settings, begun: Settings) -> ConfigError:
+        changes = [
+            f"{name} {_shown(value)} (was {_shown(begun.get(name))})"
+            for name, value in settings.items()
+            if begun.get(name) != value
+        ]
+        more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+        return ConfigError(
+            f"{str(self._path)!r} was begun with other options: {', '.join(changes[:SHOWN])}"
+            f"{more}. Go on with the same, give another FILE, or remove it to begin anew."
+        )
+
+    def _whole_lines(self) -> list[bytes]:
+        """Lines up to the last that is whole. Raises ConfigError where an earlier one is not."""
+        *whole, _ = self._target.read_bytes().split(b"\n")
+        lines = [line + b"\n" for line in whole]
+        for number, line in enumerate(lines, 1):
+            if not _is_result(line):
+                raise ConfigError(
+                    f"line {number} of {str(self._path)!r} is no result, so it cannot be gone on "
+                    "with: remove it to begin anew, or give another FILE"
+                )
+        return lines
+
+
+@contextlib.contextmanager
+def result_file(path: Path, settings: Settings) -> Iterator[ResultFile]:
+    """The file for a run's lines, which keeps what it holds where the block breaks off.
+
+    Raises SidaError where it cannot be written, ConfigError where other settings began it.
+    """
+    try:
+        lines = ResultFile(path, settings)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        yield lines
+        try:
+            lines.finish()
+        except OSError as error:
+            raise _unwritable(path, error) from error
+    finally:
+        lines.close()
+
+
+def holds_something_else(path: Path) -> bool:
+    """True of a file without results, such as a picture that was named by mistake, and of pipes."""
+    if not path.is_file():
+        return path.exists()
+    if path.with_name(f"{path.name}{SUFFIX}").exists():
+        return False
+    with path.open("rb") as stream:
+        first = stream.readline(MAX_LINE)
+    return bool(first) and not _is_result(first)
+
+
+def lacks_space(error: BaseException | None) -> bool:
+    """True where a disk was full, also where another error tells of it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NO_SPACE:
+            return True
+        error = error.__cause__
+    return False
+
+
+def _is_result(line: bytes) -> bool:
+    try:
+        return bool(json.loads(line)["schema"] in SCHEMAS)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = " ".join(map(str, value)) if isinstance(value, list) else str(value or "left out")
+    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]} …"
+
+
+def _unwritable(path: Path, error: OSError) -> SidaError:
+    return SidaError(f"{str(path)!r} cannot be written: {error.strerror or error}")
+
+
+def _lock(file: int, path: Path) -> None:
+    """Two runs would mix their lines. The lock goes with its process; some disks have none."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigError(
+            f"{str(path)!r} is being written by another run: wait for it, or give another FILE"
+        ) from error
+    except OSError:
+        return
