@@ -20,6 +20,7 @@ from sida.assets import DEFAULT_MODEL
 from sida.errors import ConfigError, PictureError
 from sida.evidence.cues import Cue, measure
 from sida.evidence.provenance import inspect
+from sida.evidence.suitability import unsuitable
 from sida.evidence.wording import claims, facts_of, facts_text, parse, window_facts
 from sida.image.ahead import read_or_error, work_ahead
 from sida.image.geometry import position_of
@@ -37,6 +38,7 @@ from sida.inference.memory import (
 from sida.inference.quantize import check as check_quantization
 from sida.inference.quantize import quantize as quantize_model
 from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
+from sida.model.clip_windows import ClipWindows
 from sida.model.presets import PRESETS
 from sida.model.processor import Seen
 from sida.verdict import (
@@ -129,6 +131,11 @@ class Detector:
         if batch_size == "auto":
             batch_size = fitting_batch(self.engine.model.device, self._try_out)
         self.batch_size = batch_size
+
+    @property
+    def weighs_windows(self) -> bool:
+        """True for a model that can say and draw how parts of a picture spoke for its verdict."""
+        return isinstance(self.engine.model.encoder, ClipWindows)
 
     @classmethod
     def load(
@@ -429,6 +436,9 @@ class Detector:
     ) -> Verdict:
         picture, found = draft.picture, draft.found
         warnings = list(picture.warnings)
+        unfit = unsuitable(picture.pixels) if self.weighs_windows else None
+        if unfit is not None:
+            warnings.append(f"Do not rely on this verdict: {unfit}.")
         if draft.request.evidence and draft.evidence is None:
             warnings.append(f"{self.model.name} does not weigh windows: no evidence can be drawn.")
         if draft.request.explain and written is None:
@@ -444,7 +454,8 @@ class Detector:
             label=draft.label,
             probabilities=_probabilities(draft.probabilities),
             calibrated=self.calibration.fitted,
-            inconclusive=self.calibration.inconclusive(draft.probabilities),
+            inconclusive=self.calibration.inconclusive(draft.probabilities)
+            or (self.calibration.fitted and unfit is not None),
             localization=None if found is None else found.localization,
             explanation=None if written is None else _explanation(written, draft.cues),
             evidence=draft.evidence if draft.request.evidence or draft.request.explain else None,

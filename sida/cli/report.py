@@ -125,7 +125,8 @@ def _judged(
     explain, provenance, personal = asked
     detector = load_detector()
     detector.trust = trust
-    requests = (Request(given.path, "tampered", explain, provenance) for given in inputs)
+    weighs = detector.weighs_windows
+    requests = (Request(given.path, "tampered", explain, provenance, weighs) for given in inputs)
     for given, found in zip(inputs, detector.run(requests), strict=True):
         told: dict[str, object] = {"image": given.name}
         if provenance and personal and isinstance(found, Verdict):

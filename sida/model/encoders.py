@@ -61,6 +61,9 @@ def initialize(module: nn.Module) -> None:
         init.zeros_(module.out.weight)
     elif isinstance(module, ClipWindows):
         init.zeros_(module.evidence.weight)
+        # Small beside the token that carries the evidence, which is to be heard first.
+        for layer in module.projectors:
+            init.normal_(layer.weight, std=0.008)
     elif isinstance(module, ChannelNorm):
         init.ones_(module.weight)
     elif isinstance(module, Statistics):

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from sida.errors import PictureError
 from sida.evidence.cues import CUES, Cue
 from sida.evidence.phrases import read_cue
+from sida.image.overlay import heat_map
 from sida.image.read import Picture
 from sida.page import Gallery, Heading, Note, Table, Text, Thumb, thumbnail
 from sida.page.elements import Element
 from sida.report.wording import PART_NAMES, shortened
-from sida.verdict import Claim, Explanation, Localization, Verdict
+from sida.verdict import LABELS, Claim, Evidence, Explanation, Localization, Verdict
 
 __all__ = ["CUE_NAMES", "drawn_mask", "explanation", "shown"]
 
@@ -37,12 +38,18 @@ SIDE = 900  # pixels of a shown picture's longer side
 def shown(verdict: Verdict, picture: Picture | None) -> Iterator[Element]:
     """The picture, its overlay, and the regions in numbers; without a picture, the numbers."""
     found = verdict.localization
+    generated = verdict.evidence_map
     if picture is not None:
         thumbs = [Thumb(thumbnail(picture.pixels, side=SIDE), "the picture")]
         if found is not None and found.regions:
             mask, caption = drawn_mask(verdict, found)
             thumbs.append(Thumb(thumbnail(picture.pixels, mask, side=SIDE), caption))
+        if generated is not None:
+            drawn = thumbnail(heat_map(picture.pixels, generated), side=SIDE)
+            thumbs.append(Thumb(drawn, "bright: what looks generated to the model"))
         yield Gallery(thumbs, wide=True)
+    if verdict.evidence is not None and verdict.evidence.windows:
+        yield _windows(verdict.evidence)
     if found is None:
         if verdict.label == "tampered":
             yield Text("Where it was altered was not asked for.")
@@ -57,6 +64,15 @@ def shown(verdict: Verdict, picture: Picture | None) -> Iterator[Element]:
         more = len(found.regions) - len(largest)
         caption = f"the largest regions; {more} smaller ones are left out" if more else ""
         yield Table(("region", "share of the picture", "the model's figure"), rows, caption)
+
+
+def _windows(evidence: Evidence) -> Table:
+    rows = [
+        (window.position, *(f"{100 * window.probabilities[label]:.0f} %" for label in LABELS))
+        for window in evidence.windows
+    ]
+    caption = "what the verdict would be, were all of the picture like a part of it"
+    return Table(("part looked at closely", "real", "fully synthetic", "tampered"), rows, caption)
 
 
 def drawn_mask(verdict: Verdict, found: Localization) -> tuple[NDArray[np.bool_], str]:

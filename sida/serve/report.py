@@ -18,7 +18,7 @@ from sida.verdict import Failure, Verdict
 __all__ = ["routes"]
 
 KINDS = {"html": "text/html; charset=utf-8", "pdf": "application/pdf"}
-SAID = Wishes(explain=True, provenance=True)
+SAID = Wishes(explain=True, evidence=True, provenance=True)
 
 
 def routes(service: Service) -> APIRouter:

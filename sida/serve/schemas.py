@@ -50,6 +50,9 @@ class Wishes(BaseModel):
     explain: bool = Field(False, description="Let the model write why.")
     masks: bool = Field(False, description="Send the mask, 0 or 255, and its probabilities as PNG.")
     overlays: bool = Field(False, description="Send the picture with its mask drawn over it.")
+    evidence: bool = Field(
+        False, description="Add how windows spoke for the verdict, and where it looks generated."
+    )
     provenance: bool = Field(False, description="Add what the file says of itself, and shows.")
 
 
@@ -80,11 +83,12 @@ class SeveralPictures(Wishes):
 
 
 class Answer(Verdict):
-    """A verdict; PNGs are in base64, there where asked for, null where there is no mask."""
+    """A verdict; PNGs are in base64, there where asked for, null where there is nothing to draw."""
 
     mask_png: str | None = None
     probability_png: str | None = None
     overlay_png: str | None = None
+    evidence_png: str | None = None
 
 
 class JobState(BaseModel):

@@ -106,7 +106,12 @@ class Service:
         """
         if wishes.provenance:
             require_provenance()
-        request = Request(upload.data, explain=wishes.explain, provenance=wishes.provenance)
+        request = Request(
+            upload.data,
+            explain=wishes.explain,
+            provenance=wishes.provenance,
+            evidence=wishes.evidence,
+        )
         future = asyncio.wrap_future(self.thread.judge(request))
         result = await (future if http is None else self.in_time(future, http))
         self.metrics.pictures(result)
@@ -120,7 +125,7 @@ class Service:
         """A verdict with what is drawn of it, or a failure, as JSON holds them; see `judge`."""
         result = await self.judge(upload, wishes, http)
         answer = result.model_dump(mode="json")
-        if isinstance(result, Verdict) and (wishes.masks or wishes.overlays):
+        if isinstance(result, Verdict) and (wishes.masks or wishes.overlays or wishes.evidence):
             answer |= await asyncio.to_thread(_drawn, result, upload, wishes)
         return answer
 
@@ -159,19 +164,25 @@ async def _gone(http: Http) -> None:
 
 
 def _drawn(verdict: Verdict, upload: Upload, wishes: Wishes) -> dict[str, str | None]:
-    """What is wanted of mask and overlay in base64; None where there is no mask."""
+    """Mask, overlay and evidence in base64, as wanted; None where there is nothing to draw."""
     mask, probability = verdict.mask, verdict.probability_map
     drawn: dict[str, str | None] = {}
     if wishes.masks:
         drawn["mask_png"] = None if mask is None else _text(png_bytes(mask))
-        levels = None if probability is None else np.rint(255 * probability).astype(np.uint8)
-        drawn["probability_png"] = None if levels is None else _text(png_bytes(levels))
+        drawn["probability_png"] = _levels(probability)
+    if wishes.evidence:
+        drawn["evidence_png"] = _levels(verdict.evidence_map)
     if wishes.overlays:
         drawn["overlay_png"] = None
         if mask is not None:
             pixels = read_picture(upload.data).pixels
             drawn["overlay_png"] = _text(png_bytes(overlay(pixels, mask)))
     return drawn
+
+
+def _levels(values: np.ndarray | None) -> str | None:
+    """Values (height, width) in 0-1 as a PNG of 256 levels."""
+    return None if values is None else _text(png_bytes(np.rint(255 * values).astype(np.uint8)))
 
 
 def _keep(folder: Path, verdict: Verdict, upload: Upload) -> None:

@@ -94,7 +94,7 @@ class TrainConfig(BaseModel):
         ge=0,
         le=1,
         description="a source of n pictures is drawn in proportion to n to this power; below 1 "
-        "large sources dominate less",
+        "large sources dominate less, and all data are one set",
     )
     held_out: float = Field(
         0.0,
@@ -125,6 +125,13 @@ class TrainConfig(BaseModel):
     )
     lora: Lora | None = Field(
         None, description="low-rank additions to frozen layers; merged in the end"
+    )
+    distillation: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the class target that is the evidence head's own probability (Hinton "
+        "et al., 2015), so that what is trained behind it does not learn pictures by heart",
     )
     evidence_penalty: float = Field(
         0.5,

@@ -88,6 +88,8 @@ class Batches(torch.utils.data.Dataset[Batch]):
         config: TrainConfig,
         micro_batch_size: int,
     ) -> None:
+        if config.source_power < 1:
+            sets = [[sample for samples in sets for sample in samples]]
         self.pools = [_pools(sets, label) for label in LABELS]
         self.collator, self.config, self.micro = collator, config, micro_batch_size
         self.broken: set[str] = set()

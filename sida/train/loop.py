@@ -136,7 +136,7 @@ class Run:
             self.model.to(self.accelerator.device)  # before the average is made of it
             self.model.to(memory_format=torch.channels_last)
         self.cache = self._cache()
-        self.trained = Trained(self.model, config.loss, self.cache)
+        self.trained = Trained(self.model, config.loss, self.cache, config.distillation)
         self.model.train()
         self.dataset = Batches(pictures.sets, self._collator(), config, self.micro)
         self._claim(resume)

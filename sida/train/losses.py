@@ -13,9 +13,22 @@ from sida.model.prompt import IGNORED
 __all__ = ["class_sum", "mask_sums", "supervised", "text_sum"]
 
 
-def class_sum(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of class logits (pictures, 3) with labels (pictures,), summed."""
-    return F.cross_entropy(logits.float(), labels, reduction="sum")
+def class_sum(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    teacher: torch.Tensor | None = None,
+    share: float = 0.0,
+) -> torch.Tensor:
+    """Cross-entropy of class logits (pictures, 3) with labels (pictures,), summed.
+
+    Args:
+        teacher: logits (pictures, 3) of another head; a `share` of the target is its softmax.
+    """
+    if teacher is None or not share:
+        return F.cross_entropy(logits.float(), labels, reduction="sum")
+    target = (1 - share) * F.one_hot(labels, logits.shape[1]).float()
+    target = target + share * teacher.detach().float().softmax(1)
+    return F.cross_entropy(logits.float(), target, reduction="sum")
 
 
 def mask_sums(

@@ -24,6 +24,7 @@ class Trained(nn.Module):
 
     Attributes:
         cache: gives what frozen encoders make of a picture, where the recipe asks for it.
+        distillation: share of the class target that the evidence head says.
         token_head: says the class from the mean image token alone. Through the language model the
             gradient of an encoder that begins from scratch is faint at first.
     """
@@ -32,10 +33,15 @@ class Trained(nn.Module):
     """What FSDP gathers one by one. Not SAM's layers, which only pictures with masks pass."""
 
     def __init__(
-        self, model: Sida, weights: LossWeights, cache: FeatureCache | None = None
+        self,
+        model: Sida,
+        weights: LossWeights,
+        cache: FeatureCache | None = None,
+        distillation: float = 0.0,
     ) -> None:
         super().__init__()
         self.model, self.weights, self.cache = model, weights, cache
+        self.distillation = distillation
         width = model.config.language.hidden_size
         weighs = isinstance(model.encoder, ClipWindows)
         needed = bool(weights.image_tokens) and not weighs
@@ -57,7 +63,8 @@ class Trained(nn.Module):
         nothing = bce.new_zeros(())
         weights = self.weights
         sums = (
-            class_sum(output.class_logits, batch.labels) * weights.classes,
+            class_sum(output.class_logits, batch.labels, output.evidence_logits, self.distillation)
+            * weights.classes,
             bce * weights.mask_bce,
             dice * weights.mask_dice,
             text_sum(output.logits, batch.text_labels) * weights.text if text else nothing,

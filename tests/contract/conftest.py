@@ -34,6 +34,7 @@ class Request:
     masks: str = "tampered"
     explain: bool = False
     provenance: bool = False
+    evidence: bool = False
 
 
 @dataclass
@@ -55,6 +56,7 @@ class FakeConversation:
 class FakeDetector:
     """Says what the file's name says, `synthetic` or `tampered`, else real; notes its loading."""
 
+    weighs_windows = False
     loaded: list[tuple[Any, ...]] = field(default_factory=list)
     before: Callable[[Request], None] = lambda request: None
     model: ModelInfo = field(

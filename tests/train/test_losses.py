@@ -56,3 +56,13 @@ def test_a_batch_with_nothing_to_learn_has_no_loss_and_a_gradient_of_zero():
     assert not logits.grad.any()
     empty = torch.zeros(0, 4, 4)
     assert [total.item() for total in mask_sums(empty, empty, empty.bool())] == [0, 0]
+
+
+def test_a_teacher_is_a_share_of_the_target():
+    logits, labels = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([0])
+    teacher = torch.tensor([[0.0, 1.0, 0.0]])
+    plain = class_sum(logits, labels)
+    whole = -(teacher.softmax(1) * logits.log_softmax(1)).sum()
+    mixed = class_sum(logits, labels, teacher, 0.3)
+    assert float(mixed) == pytest.approx(float(0.7 * plain + 0.3 * whole), rel=1e-6)
+    assert float(class_sum(logits, labels, teacher, 0.0)) == float(plain)

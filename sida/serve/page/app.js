@@ -189,7 +189,7 @@ function open(entry) {
 
 /** The contract's verdict, without the pictures that came beside it. */
 function verdictOf(answer) {
-  const { mask_png, overlay_png, probability_png, ...verdict } = answer;
+  const { mask_png, overlay_png, probability_png, evidence_png, ...verdict } = answer;
   return verdict;
 }
 

@@ -17,6 +17,7 @@ const WEAK = [
   "It does not know people, places or events: a genuine photograph in a wrong context is real to it.",
 ];
 const WEAK_BY_MODEL = {
+  small: "small is right about nine times in ten where it states a verdict on a photograph or a fully synthetic picture of a source that it does not know; its masks of altered parts are often wrong, and many altered photographs pass as real.",
   tiny: "tiny is a small model for trying things out: on sources that it never saw it is hardly better than chance, and its masks find little more than marking everything would. Do not decide anything by it.",
 };
 const PARTS = [["type", "Type"], ["areas", "Areas"], ["content", "Tampered content"]];

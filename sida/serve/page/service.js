@@ -72,7 +72,7 @@ export function detect(file, explain, progress) {
         reject(new Refused("The service's answer was cut short: try again."));
       }
     };
-    request.send(form(file, { explain, masks: true, overlays: true, provenance: true }));
+    request.send(form(file, { explain, masks: true, overlays: true, evidence: true, provenance: true }));
   });
 }
 

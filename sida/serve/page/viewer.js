@@ -12,7 +12,7 @@ let zoom = 1;
 
 const png = (base64) => `data:image/png;base64,${base64}`;
 
-const sourcesOf = (answer) => ({ mask: answer.mask_png, overlay: answer.overlay_png, heat: answer.probability_png });
+const sourcesOf = (answer) => ({ mask: answer.mask_png, overlay: answer.overlay_png, heat: answer.probability_png, generated: answer.evidence_png });
 
 function load(source) {
   return new Promise((resolve, reject) => {
@@ -34,7 +34,7 @@ export async function show(answer, address) {
     input.parentElement.hidden = !has;
   }
   find("over").hidden = !Object.values(sources).some(Boolean);
-  const first = ["mask", "overlay", "heat", "none"].find((name) => name === "none" || sources[name]);
+  const first = ["mask", "overlay", "heat", "generated", "none"].find((name) => name === "none" || sources[name]);
   find("layers").querySelector(`[value=${first}]`).checked = true;
   find("viewer").hidden = address === null;
   find("unshown").hidden = true;
@@ -59,7 +59,8 @@ export async function show(answer, address) {
 async function draw() {
   const mine = shown;
   const wanted = find("layers").querySelector("input:checked").value;
-  find("scale").hidden = wanted !== "heat";
+  find("scale").hidden = wanted !== "heat" && wanted !== "generated";
+  find("scale-of").textContent = wanted === "generated" ? "to be generated" : "to be altered";
   const source = sourcesOf(mine.answer)[wanted];
   const image = source ? await load(png(source)) : null;
   if (shown !== mine) return;
