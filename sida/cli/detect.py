@@ -195,8 +195,8 @@ def detect(
             raise typer.Exit(130) from None
         except Exception as error:
             if outputs.file is not None and outputs.file.count:
-                count = f"{outputs.file.count} of {len(inputs)}"
-                error.add_note(f"{count} pictures are in {json}; the same command goes on.")
+                kept = f"{outputs.file.count} of {len(inputs)} pictures are in {json}"
+                error.add_note(f"{kept}; the same command goes on.")
             raise
     if (table := outputs.table()) is not None:
         typer.echo(table, nl=False)

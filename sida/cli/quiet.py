@@ -72,7 +72,7 @@ def _quiet_logging() -> Iterator[None]:
         if is_lost and record.levelno >= logging.WARNING:  # written to the silenced stream
             print(record.getMessage(), file=_own, flush=True)
 
-    logging.Logger.callHandlers = call_own  # type: ignore[method-assign]
+    logging.Logger.callHandlers = call_own  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
@@ -86,11 +86,11 @@ def _quiet_standard_error() -> Iterator[None]:
     before = sys.stderr
     with contextlib.ExitStack() as stack:
         null = stack.enter_context(open(os.devnull, "w"))
-        own = before
-        if before is sys.__stderr__ and _number(before) == 2:
-            before.flush()
+        own: TextIO = before
+        if before is sys.__stderr__ and _number(own) == 2:
+            own.flush()
             kept = os.dup(2)
-            own = open(kept, "w", 1, before.encoding, before.errors, closefd=True)  # noqa: SIM115
+            own = open(kept, "w", 1, own.encoding, own.errors)  # noqa: SIM115
             os.dup2(null.fileno(), 2)
             stack.callback(_restore, own, kept)
         sys.stderr, _own = null, own

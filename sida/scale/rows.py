@@ -48,7 +48,9 @@ def read_rows(store: Store, name: str, columns: Sequence[str] | None = None) -> 
     import pyarrow.parquet
 
     with store.open(name) as stream:
-        rows: list[Row] = pyarrow.parquet.read_table(stream, columns=columns).to_pylist()
+        rows: list[Row] = pyarrow.parquet.read_table(
+            stream, columns=None if columns is None else list(columns)
+        ).to_pylist()
     return rows
 
 

@@ -33,7 +33,8 @@ def create_app(detector: Detector, options: Options | None = None) -> FastAPI:
     """
     options = options or Options()
     detector.max_pixels = options.pixels
-    detector.trust = options.trust or detector.trust
+    if options.trust is not None:
+        detector.trust = options.trust
     return app_around(ModelThread(detector, options.max_wait), options)
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from email.utils import collapse_rfc2231_value
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from fastapi import Request
@@ -159,11 +159,9 @@ def _file_name(disposition: bytes, headers: Mapping[bytes, bytes]) -> str | None
     is_seen = b"filename" in parse_options_header(disposition)[1]
     message = Message()
     message["content-disposition"] = " ".join(disposition.decode("latin-1").split())
-    names = [
-        value
-        for key, value in message.get_params([], "content-disposition")
-        if key.lower() == "filename"
-    ]
+    # Text, or for `filename*` a tuple of charset, language and text.
+    parameters: list[tuple[str, Any]] = message.get_params([], "content-disposition")
+    names = [value for key, value in parameters if key.lower() == "filename"]
     if (extended := next((name for name in names if isinstance(name, tuple)), None)) is not None:
         return collapse_rfc2231_value(extended)
     if names and not is_seen:

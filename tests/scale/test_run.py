@@ -1,5 +1,6 @@
 """Whole runs, with Ray where it is installed."""
 
+import contextlib
 import json
 import os
 import signal
@@ -231,9 +232,24 @@ def test_trust_reaches_the_detector_of_a_worker(tmp_path: Path) -> None:
     assert job.detector().trust == "certificates"
 
 
-@pytest.mark.slow
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker in this process in the place of Ray's."""
+
+    def work(ray: Any, worker: Any, job: Any, rows: Any, *_: Any) -> Iterator[dict[str, Any]]:
+        made = worker(job)
+        for row in rows:
+            found = made({name: [value] for name, value in row.items()})
+            yield {name: values[0] for name, values in found.items()}
+
+    monkeypatch.setattr(run, "require_ray", lambda: None)
+    monkeypatch.setattr(run, "cluster", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(run, "places_for", lambda *_: (1, {}))
+    monkeypatch.setattr(run, "run", work)
+
+
 def test_failures_are_named_and_tried_again_once_mended(
-    ray: Any, planned: None, pictures: Path, tmp_path: Path
+    here: None, planned: None, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     first = detect([pictures], out, workers=1)
@@ -244,4 +260,5 @@ def test_failures_are_named_and_tried_again_once_mended(
     second = detect([pictures], out, workers=1)
     assert [Path(str(each.image)).name for each in second.failures] == ["torn.tar"]
     assert second.pictures == first.pictures == len(results(out)) == 9
+    monkeypatch.setattr(run, "cluster", lambda *_: pytest.fail("there was nothing to do"))
     assert detect([pictures], out, workers=1) == second
