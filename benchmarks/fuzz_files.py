@@ -144,13 +144,13 @@ def credentials(data: bytes) -> None:
 def parsers() -> list[Parser]:
     """Every one, with files of each form that the tests make."""
     cases = [case.make() for case in made.CASES if "hostile" not in case.name and not case.options]
-    pictures = [file_bytes(kind) for kind in KINDS] + [make() for make in UNUSUAL.values()]
+    pictures = [file_bytes(form) for form in KINDS] + [make() for make in UNUSUAL.values()]
     small = tuple(data for data in dict.fromkeys(cases + pictures) if len(data) <= AT_MOST)
     packets = (made.xmp(made.source_type("digitalCapture"), made.RESOURCE + made.LABEL_XMP),)
     blocks = [made.camera(gps=made.PLACE), made.exif({}, made.comment(made.WEB_UI))]
-    raw = tuple(each.tobytes() for each in blocks)
+    raw = tuple(block.tobytes() for block in blocks)
     graphs = (made.COMFY, made.GRAPH, made.INVOKE, made.SWARM, made.FOOOCUS, made.DRAW_THINGS)
-    objects = [json.dumps(each).encode() for each in graphs]
+    objects = [json.dumps(graph).encode() for graph in graphs]
     texts = (made.WEB_UI, made.ONE_LINE, made.JOURNEY, made.LABEL, json.dumps(made.NOVEL_WEBP))
     store = {
         "active_manifest": "a",
@@ -181,36 +181,36 @@ def parsers() -> list[Parser]:
 
 def mutated(data: bytes, others: tuple[bytes, ...], rng: random.Random) -> bytes:
     """A few changes of bytes, lengths, order and place; often several of them."""
-    changed = bytearray(data)
+    content = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 3, 5, 9))):
-        at, size = rng.randrange(len(changed) + 1), rng.choice((1, 1, 2, 4, 8, 40, 300))
+        at, size = rng.randrange(len(content) + 1), rng.choice((1, 1, 2, 4, 8, 40, 300))
         operation = rng.randrange(8)
         if operation <= 1:
-            changed[at : at + 1] = bytes([rng.randrange(256)])
+            content[at : at + 1] = bytes([rng.randrange(256)])
         elif operation == 2:
-            changed[at : at + 1] = bytes(
-                [(changed[at] if at < len(changed) else 0) ^ 1 << rng.randrange(8)]
+            content[at : at + 1] = bytes(
+                [(content[at] if at < len(content) else 0) ^ 1 << rng.randrange(8)]
             )
         elif operation == 3:
             token = rng.choice(TOKENS)
-            changed[at : at + (len(token) if rng.random() < 0.5 else 0)] = token
+            content[at : at + (len(token) if rng.random() < 0.5 else 0)] = token
         elif operation == 4:
-            del changed[at : at + size]
+            del content[at : at + size]
         elif operation == 5:
-            changed[at:at] = changed[at : at + size] * rng.choice((1, 1, 2, 20))
+            content[at:at] = content[at : at + size] * rng.choice((1, 1, 2, 20))
         elif operation == 6:
-            changed[at : at + 4] = rng.randrange(2**32).to_bytes(4, "big") if size > 2 else bytes(4)
+            content[at : at + 4] = rng.randrange(2**32).to_bytes(4, "big") if size > 2 else bytes(4)
         else:
             other = rng.choice(others)
             start = rng.randrange(len(other))
-            changed[at : at + size] = other[start : start + size]
-    return bytes(changed)
+            content[at : at + size] = other[start : start + size]
+    return bytes(content)
 
 
-def file_of(number: int, seed: int, every: list[Parser]) -> tuple[Parser, bytes]:
+def file_of(number: int, seed: int, targets: list[Parser]) -> tuple[Parser, bytes]:
     """File `number` of a seed, and the parser that it goes through."""
     rng = random.Random(f"{seed}/{number}")
-    parser = every[number % len(every)]
+    parser = targets[number % len(targets)]
     return parser, mutated(rng.choice(parser.seeds), parser.seeds, rng)
 
 
@@ -224,14 +224,14 @@ def work(numbers: range, seed: int, seconds: int, at: "Synchronized[int]", resul
     warnings.simplefilter("ignore")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries in C complain there
 
-    def late(*_: object) -> None:
+    def on_alarm(*_: object) -> None:
         raise Slow(f"more than {seconds} seconds")
 
-    signal.signal(signal.SIGALRM, late)
-    every, tried, slowest = parsers(), Counter[str](), (0.0, 0)
+    signal.signal(signal.SIGALRM, on_alarm)
+    targets, counts, slowest = parsers(), Counter[str](), (0.0, 0)
     for number in numbers:
         at.value = number
-        parser, data = file_of(number, seed, every)
+        parser, data = file_of(number, seed, targets)
         start = time.perf_counter()
         signal.alarm(seconds)
         try:
@@ -241,12 +241,12 @@ def work(numbers: range, seed: int, seconds: int, at: "Synchronized[int]", resul
         finally:
             signal.alarm(0)
         slowest = max(slowest, (time.perf_counter() - start, number))
-        tried[parser.name] += 1
-        if sum(tried.values()) % 5000 == 0:
-            results.put(("part", number, dict(tried), slowest))
-            tried.clear()
+        counts[parser.name] += 1
+        if sum(counts.values()) % 5000 == 0:
+            results.put(("part", number, dict(counts), slowest))
+            counts.clear()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    results.put(("done", peak, dict(tried), slowest))
+    results.put(("done", peak, dict(counts), slowest))
 
 
 def attack(options: argparse.Namespace) -> int:
@@ -255,53 +255,53 @@ def attack(options: argparse.Namespace) -> int:
     results: Any = context.Queue()
     step = options.processes
     ranges = [range(first, options.count, step) for first in range(step)]
-    at = [context.Value("q", each.start) for each in ranges]
+    at = [context.Value("q", numbers.start) for numbers in ranges]
 
-    def started(index: int, numbers: range) -> Any:
+    def start_process(index: int, numbers: range) -> Any:
         arguments = (numbers, options.seed, options.seconds, at[index], results)
         process = context.Process(target=work, args=arguments, daemon=True)
         process.start()
         return process
 
-    processes = [started(index, numbers) for index, numbers in enumerate(ranges)]
-    tried, slowest, peak, crashes = Counter[str](), (0.0, 0), 0, Counter[str]()
-    for kind, number, name, more in answers(results, processes, at, ranges, started):
-        if kind == "crash":
-            crashes[more] += 1
-            if crashes[more] == 1:
-                print(f"file {number}, {name}:\n{more}", flush=True)
+    processes = [start_process(index, numbers) for index, numbers in enumerate(ranges)]
+    counts, slowest, peak, crashes = Counter[str](), (0.0, 0), 0, Counter[str]()
+    for event, number, name, detail in events(results, processes, at, ranges, start_process):
+        if event == "crash":
+            crashes[detail] += 1
+            if crashes[detail] == 1:
+                print(f"file {number}, {name}:\n{detail}", flush=True)
                 keep(options, number)
         else:
-            tried.update(name)
-            slowest = max(slowest, more)
-            peak = max(peak, number) if kind == "done" else peak
-    for name, count in sorted(tried.items()):
+            counts.update(name)
+            slowest = max(slowest, detail)
+            peak = max(peak, number) if event == "done" else peak
+    for name, count in sorted(counts.items()):
         print(f"{name:20}{count:10,}")
-    print(f"{'all':20}{sum(tried.values()):10,}")
+    print(f"{'all':20}{sum(counts.values()):10,}")
     print(f"crashes: {sum(crashes.values())}, of {len(crashes)} forms")
     print(f"longest: {slowest[0]:.2f} s (file {slowest[1]})")
     print(f"peak memory of a process: {peak / 1024:,.0f} MB")
     return sum(crashes.values())
 
 
-def answers(
-    results: Any, processes: list[Any], at: list[Any], ranges: list[range], started: Callable
+def events(
+    results: Any, processes: list[Any], at: list[Any], ranges: list[range], start_process: Callable
 ) -> Iterator[tuple[str, Any, Any, Any]]:
     """What the processes report until all are done; a dead one is reported and started anew."""
-    left = len(processes)
-    while left:
+    running = len(processes)
+    while running:
         try:
-            answer = results.get(timeout=1)
+            event_row = results.get(timeout=1)
         except Exception:  # nothing yet: look whether somebody died
             for index, process in enumerate(processes):
                 if process.exitcode not in (None, 0):
                     dead = at[index].value
                     yield "crash", dead, "a signal", f"the process ended with {process.exitcode}"
                     rest = range(dead + ranges[index].step, ranges[index].stop, ranges[index].step)
-                    processes[index] = started(index, rest)
+                    processes[index] = start_process(index, rest)
             continue
-        left -= answer[0] == "done"
-        yield answer
+        running -= event_row[0] == "done"
+        yield event_row
 
 
 def keep(options: argparse.Namespace, number: int) -> None:

@@ -32,7 +32,7 @@ def _object(value: Any) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return (
-        {str(name).casefold(): inner for name, inner in value.items()}
+        {str(name).casefold(): field for name, field in value.items()}
         if isinstance(value, dict)
         else {}
     )

@@ -34,11 +34,11 @@ def decode_comment(value: bytes, order: str = "big") -> str | None:
         return _jis(text.rstrip(b"\0"))
     if name not in (b"ASCII", b""):
         text = value
-    marked = _marked(text)
-    return _narrow(text) if marked is None else marked
+    by_mark = _by_mark(text)
+    return _narrow(text) if by_mark is None else by_mark
 
 
-def _marked(text: bytes) -> str | None:
+def _by_mark(text: bytes) -> str | None:
     """By the mark in front of it."""
     for mark, encoding in _MARKS:
         if text.startswith(mark):
@@ -47,22 +47,22 @@ def _marked(text: bytes) -> str | None:
 
 
 def _unicode(text: bytes, order: str) -> str:
-    if (marked := _marked(text)) is not None:
-        return marked
+    if (by_mark := _by_mark(text)) is not None:
+        return by_mark
     candidates = ["utf-16-le", "utf-16-be"] if order == "little" else ["utf-16-be", "utf-16-le"]
-    stripped = text.rstrip(b"\0")
-    if b"\0" not in stripped and _is_utf8(stripped):
+    content = text.rstrip(b"\0")
+    if b"\0" not in content and _is_utf8(content):
         candidates.append("utf-8")
     decoded = [text.decode(encoding, "replace") for encoding in candidates]
-    return max(decoded, key=lambda each: _likelihood(each.rstrip("\0")))
+    return max(decoded, key=lambda candidate: _likelihood(candidate.rstrip("\0")))
 
 
 def _narrow(text: bytes) -> str:
     """UTF-8, or what older programs wrote; UTF-16 where every second byte is zero."""
-    stripped = text.rstrip(b"\0")
-    if b"\0" in stripped:
+    content = text.rstrip(b"\0")
+    if b"\0" in content:
         return _unicode(text, "big")
-    return stripped.decode("utf-8" if _is_utf8(stripped) else "latin-1", "replace")
+    return content.decode("utf-8" if _is_utf8(content) else "latin-1", "replace")
 
 
 def _jis(text: bytes) -> str | None:
@@ -71,7 +71,7 @@ def _jis(text: bytes) -> str | None:
         is_plain = len(text) % 2 or any(byte <= 0x20 for byte in text)
         return text.decode("ascii") if is_plain else _strict(_TO_KANJI + text, _JIS[0])
     candidates = (_strict(text, encoding) for encoding in ("utf-8", *_JIS))
-    return next((each for each in candidates if each is not None), None)
+    return next((candidate for candidate in candidates if candidate is not None), None)
 
 
 def _strict(text: bytes, encoding: str) -> str | None:
@@ -88,8 +88,8 @@ def _is_utf8(text: bytes) -> bool:
 
 def _likelihood(text: str) -> float:
     """How much a text looks like one that somebody wrote, a character on average."""
-    judged = text[:MAX_JUDGED]
-    return sum(map(_worth, judged)) / len(judged) if judged else 0.0
+    sample = text[:MAX_JUDGED]
+    return sum(map(_worth, sample)) / len(sample) if sample else 0.0
 
 
 def _worth(character: str) -> float:

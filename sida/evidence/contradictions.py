@@ -98,7 +98,7 @@ def _camera(said: _Said) -> str:
 def _times(said: _Said) -> Iterator[str]:
     """EXIF writes times so that their order is that of the alphabet; other forms are left alone."""
     taken, changed = (
-        [each for each in said.of(name) if _TIME.fullmatch(each)] for name in ("taken", "changed")
+        [time for time in said.of(name) if _TIME.fullmatch(time)] for name in ("taken", "changed")
     )
     if taken and changed and _plain(changed[0]) < _plain(taken[0]):
         yield f"The file says it was changed ({changed[0]}) before it was taken ({taken[0]})."

@@ -35,8 +35,8 @@ def generator_named(text: str, field: Field = "software") -> str | None:
 
 def generator_of_key(keyword: str) -> str | None:
     """The generator that alone writes a text of that keyword."""
-    folded = keyword.casefold()
-    return next((entry.name for entry in _entries() if folded in entry.keys), None)
+    lower_case = keyword.casefold()
+    return next((entry.name for entry in _entries() if lower_case in entry.keys), None)
 
 
 @cache
@@ -48,9 +48,9 @@ def _entries() -> tuple[_Entry, ...]:
 def _entry(row: Mapping[str, object]) -> _Entry:
     patterns = {}
     for field in ("software", "credit", "make"):
-        stated = row["software"] if row.get(field) is True else row.get(field)
-        if isinstance(stated, str):
-            patterns[field] = re.compile(stated, re.IGNORECASE)
+        pattern = row["software"] if row.get(field) is True else row.get(field)
+        if isinstance(pattern, str):
+            patterns[field] = re.compile(pattern, re.IGNORECASE)
     keys = row.get("keys")
-    folded = frozenset(map(str, keys)) if isinstance(keys, list) else frozenset()
-    return _Entry(str(row["name"]), MappingProxyType(patterns), folded)
+    lower_case = frozenset(map(str, keys)) if isinstance(keys, list) else frozenset()
+    return _Entry(str(row["name"]), MappingProxyType(patterns), lower_case)

@@ -62,7 +62,7 @@ def _web_ui(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | Non
 
     In three parts or on one line; further lines, such as a template, may follow.
     """
-    matches = [each for each in _STEPS.finditer(text) if _KNOWN_FIELD.search(each[1][:MAX_LINE])]
+    matches = [match for match in _STEPS.finditer(text) if _KNOWN_FIELD.search(match[1][:MAX_LINE])]
     if not matches:
         return None
     match = matches[-1]
@@ -77,25 +77,25 @@ def _web_ui(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | Non
 
 def _kin(line: str) -> str:
     """Other programs that write the same form name themselves as its version or app."""
-    stated = f"{_field(line, 'Version')} {_field(line, 'App')}"
-    return generator_named(stated) or "Stable Diffusion web UI"
+    names = f"{_field(line, 'Version')} {_field(line, 'App')}"
+    return generator_named(names) or "Stable Diffusion web UI"
 
 
 def _field(line: str, name: str) -> str | None:
     match = re.search(rf'(?:^|,\s*){name}:\s*(?:"([^"]*)"|([^,]*))', line)
-    return None if match is None else (match[1] or match[2]).strip()
+    return None if match is None else (match[1] or match[2] or "").strip() or None
 
 
 def _comfy(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
     """ComfyUI: `prompt`, nodes by number; `workflow`, the graph as it is drawn; or both in one."""
     graph = _folded(_json(text))
-    for inner in (graph, *(_folded(_json(graph.get(key))) for key in ("prompt", "workflow"))):
-        nodes = list(inner.values())[:MAX_NODES]
-        nodes = [each for each in nodes if isinstance(each, dict) and "class_type" in each]
+    for subgraph in (graph, *(_folded(_json(graph.get(key))) for key in ("prompt", "workflow"))):
+        nodes = list(subgraph.values())[:MAX_NODES]
+        nodes = [node for node in nodes if isinstance(node, dict) and "class_type" in node]
         if nodes:
             return _of_nodes(keyword, text, nodes)
     graphs = (graph, _folded(_json(graph.get("workflow"))))
-    if any(isinstance(each.get("nodes"), list) and _is_drawn(each) for each in graphs):
+    if any(isinstance(drawn.get("nodes"), list) and _is_drawn(drawn) for drawn in graphs):
         return _settings("ComfyUI", keyword, text)
     return None
 
@@ -106,7 +106,7 @@ def _is_drawn(graph: Mapping[str, Any]) -> bool:
 
 
 def _of_nodes(keyword: str, text: str, nodes: list[dict[str, Any]]) -> Settings:
-    inputs = [(str(each["class_type"]), _dictionary(each.get("inputs"))) for each in nodes]
+    inputs = [(str(node["class_type"]), _dictionary(node.get("inputs"))) for node in nodes]
     prompts = [
         value
         for name, fields in inputs
@@ -143,15 +143,15 @@ def _invoke(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | Non
 
 def _novel(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
     """NovelAI: the settings in `Comment`, the model in `Source`; or all of these in one object."""
-    whole = _folded(_json(text))
-    beside = whole if "comment" in whole else _folded(dict(texts))
-    fields = _folded(_json(beside.get("comment")))
-    is_here = beside is whole or keyword.casefold() == "comment"
-    if not is_here or not fields or "novelai" not in str(beside.get("software")).casefold():
+    record = _folded(_json(text))
+    texts_beside = record if "comment" in record else _folded(dict(texts))
+    fields = _folded(_json(texts_beside.get("comment")))
+    is_here = texts_beside is record or keyword.casefold() == "comment"
+    if not is_here or not fields or "novelai" not in str(texts_beside.get("software")).casefold():
         return None
     caption = _dictionary(_dictionary(fields.get("v4_prompt")).get("caption"))
-    prompt = fields.get("prompt") or caption.get("base_caption") or beside.get("description")
-    return _settings("NovelAI", keyword, text, prompt, fields.get("uc"), beside.get("source"))
+    prompt = fields.get("prompt") or caption.get("base_caption") or texts_beside.get("description")
+    return _settings("NovelAI", keyword, text, prompt, fields.get("uc"), texts_beside.get("source"))
 
 
 def _journey(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
@@ -166,10 +166,10 @@ def _journey(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | No
 
 def _swarm(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
     """SwarmUI: an object in an object, in `parameters` of a PNG or the comment of others."""
-    whole = _folded(_json(text))
-    if "sui_image_params" not in whole:
+    record = _folded(_json(text))
+    if "sui_image_params" not in record:
         return None
-    fields = _folded(_json(whole["sui_image_params"]))
+    fields = _folded(_json(record["sui_image_params"]))
     keys = ("prompt", "negativeprompt", "model")
     return _settings("SwarmUI", keyword, text, *(fields.get(key) for key in keys))
 
@@ -189,10 +189,8 @@ def _fooocus(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | No
     fields = _folded(_json(text))
     if not {"prompt", "negative_prompt"} <= fields.keys():
         return None
-    stated = " ".join(
-        str(fields.get(key, "")) for key in ("version", "software", "metadata_scheme")
-    )
-    is_ours = "base_model" in fields or "fooocus_scheme" in texts or "fooocus" in stated.casefold()
+    program = f"{fields.get('version')} {fields.get('software')}".casefold()
+    is_ours = "base_model" in fields or "fooocus_scheme" in texts or "fooocus" in program
     keys = ("prompt", "negative_prompt", "base_model")
     return (
         _settings("Fooocus", keyword, text, *(fields.get(key) for key in keys)) if is_ours else None

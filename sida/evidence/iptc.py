@@ -40,8 +40,8 @@ def read_iptc(block: bytes) -> Iterator[tuple[str, str]]:
         if (record, number) == (1, 90) and value.startswith(_ESCAPE_UTF8):
             encoding = "utf-8"
         elif record == 2 and number in IIM_NAMES:
-            stated = value.decode(encoding, "replace") if encoding else None
-            text = (stated or decode_comment(bytes(8) + value) or "").strip("\0 \r\n\t")
+            decoded = value.decode(encoding, "replace") if encoding else None
+            text = (decoded or decode_comment(bytes(8) + value) or "").strip("\0 \r\n\t")
             if text:
                 yield IIM_NAMES[number], text
         at, count = start + size, count + 1
@@ -51,11 +51,11 @@ def photoshop_iptc(resources: bytes) -> bytes:
     """The IPTC block among Photoshop's image resources; b"" where there is none."""
     at = resources.find(_RESOURCE)
     while at >= 0 and at + 12 <= len(resources):
-        kind = int.from_bytes(resources[at + 4 : at + 6])
+        resource = int.from_bytes(resources[at + 4 : at + 6])
         name = 1 + resources[at + 6]  # a string behind its length, filled up to an even size
         start = at + 6 + name + name % 2
         size = int.from_bytes(resources[start : start + 4])
-        if kind == _IPTC:
+        if resource == _IPTC:
             return resources[start + 4 : start + 4 + size]
         after = start + 4 + size
         at = resources.find(_RESOURCE, after)

@@ -38,11 +38,11 @@ class Packet(NamedTuple):
 def xmp_packets(data: bytes, texts: Sequence[Text], info: Mapping[str, Any]) -> Iterator[Packet]:
     """Every XMP packet of a file, each once: what Pillow read, then what it does not look for."""
     packets: list[Packet] = []
-    plain = info.get("xmp")
-    if isinstance(plain, str):
-        plain = plain.encode()
-    if isinstance(plain, bytes) and plain:
-        packets.append(Packet(plain))
+    packet = info.get("xmp")
+    if isinstance(packet, str):
+        packet = packet.encode()
+    if isinstance(packet, bytes) and packet:
+        packets.append(Packet(packet))
     packets += [Packet(text.text.encode()) for text in texts if text.keyword == _XMP_KEYWORD]
     for name, profile in _profiles(texts):
         if name in ("xmp", "app1") and not profile.startswith(_EXIF_HEAD):
@@ -54,10 +54,10 @@ def xmp_packets(data: bytes, texts: Sequence[Text], info: Mapping[str, Any]) -> 
 
 def _jpeg_packets(data: bytes) -> Iterator[Packet]:
     extensions: dict[bytes, tuple[int, dict[int, bytes]]] = {}
-    named: list[bytes] = []
+    guids: list[bytes] = []
     for body in _bodies(data, _APP1):
         if body.startswith(_XMP_HEAD):
-            named += _EXTENDED.findall(body)
+            guids += _EXTENDED.findall(body)
             yield Packet(body[len(_XMP_HEAD) :])
         elif body.startswith(_MORE_HEAD):
             rest = body[len(_MORE_HEAD) :]
@@ -66,7 +66,7 @@ def _jpeg_packets(data: bytes) -> Iterator[Packet]:
                 extensions.setdefault(rest[:32], (size, {}))[1][offset] = rest[40:]
     for size, parts in extensions.values():
         yield _joined(size, parts)
-    if any(guid.upper() not in {each.upper() for each in extensions} for guid in named):
+    if any(guid.upper() not in {extension.upper() for extension in extensions} for guid in guids):
         yield Packet(b"", "names an extension that is not in the file")
 
 
@@ -74,14 +74,14 @@ def _joined(size: int, parts: Mapping[int, bytes]) -> Packet:
     """The parts of an extension behind one another, whichever their order in the file."""
     if size > MAX_BYTES:
         return Packet(b"", f"has an extension of {size:,} bytes; it was not read")
-    ordered, length = [], 0
+    chunks, length = [], 0
     for offset in sorted(parts):
         if offset == length:
-            ordered.append(parts[offset])
+            chunks.append(parts[offset])
             length += len(parts[offset])
     if length != size or not size:
         return Packet(b"", "has an extension that is not whole; it was not read")
-    return Packet(b"".join(ordered))
+    return Packet(b"".join(chunks))
 
 
 def _gif_packets(data: bytes) -> Iterator[Packet]:
@@ -112,8 +112,8 @@ def _blocks(data: bytes, at: int) -> bytes:
 def _bodies(data: bytes, marker: int) -> Iterator[bytes]:
     """Contents of a JPEG's segments of one kind; none for other files."""
     if data.startswith(b"\xff\xd8"):
-        for at, found in segments(data):
-            if found == marker:
+        for at, segment in segments(data):
+            if segment == marker:
                 yield data[at + 4 : at + 2 + int.from_bytes(data[at + 2 : at + 4])]
 
 
@@ -154,8 +154,8 @@ def iptc_blocks(data: bytes, texts: Sequence[Text], tags: Mapping[int, Any]) -> 
     blocks = [photoshop_iptc(resources)]
     for name, profile in _profiles(texts):
         if name in ("iptc", "8bim"):
-            inner = photoshop_iptc(profile)
-            blocks.append(inner or profile)
+            block = photoshop_iptc(profile)
+            blocks.append(block or profile)
     for tag, is_inner in ((_IPTC_TAG, False), (_RESOURCES_TAG, True)):
         value = tags.get(tag)
         if isinstance(value, tuple) and all(isinstance(word, int) for word in value):

@@ -73,8 +73,8 @@ def decode(data: bytes, what: str, max_pixels: int, mode: Mode = "RGB") -> Decod
     Raises PictureError: `too_large` by the header, before decoding, or `unreadable_image`.
     """
 
-    decoded, said = read_image(data, what, max_pixels, partial(_whole, mode=mode))
-    return replace(decoded, warnings=(*decoded.warnings, *said))
+    decoded, notes = read_image(data, what, max_pixels, partial(_whole, mode=mode))
+    return replace(decoded, warnings=(*decoded.warnings, *notes))
 
 
 def decode_pillow(image: Image.Image, what: str, max_pixels: int, mode: Mode = "RGB") -> Decoded:
@@ -103,20 +103,20 @@ def read_image(
     Raises as `decode`.
     """
 
-    def read(mended: bytes, said: tuple[str, ...]) -> tuple[Result, tuple[str, ...]]:
-        image, more = _loaded(mended, what, max_pixels, rawmodes or {})
+    def read(file: bytes, notes: tuple[str, ...]) -> tuple[Result, tuple[str, ...]]:
+        image, further = _loaded(file, what, max_pixels, rawmodes or {})
         with _refused(what, image.format):
-            return finish(image), (*said, *more)
+            return finish(image), (*notes, *further)
 
     def work() -> tuple[Result, tuple[str, ...]]:
-        mended, said = without_broken_parts(data)
+        file, notes = without_broken_parts(data)
         try:
-            return read(mended, said)
+            return read(file, notes)
         except PictureError as error:
-            plain = without_texts(mended)
-            if error.code == "too_large" or plain == mended:
+            textless = without_texts(file)
+            if error.code == "too_large" or textless == file:
                 raise
-        return read(plain, (*said, TEXTS_LEFT_OUT))
+        return read(textless, (*notes, TEXTS_LEFT_OUT))
 
     return _despite_strict_warnings(work)
 
@@ -126,7 +126,7 @@ def _loaded(
 ) -> tuple[Image.Image, tuple[str, ...]]:
     """The decoded image, and a sentence where its file is not quite whole."""
     variants, has_end = complete_variants(data)
-    image, *others = (_decoded(each, what, max_pixels, rawmodes) for each in variants)
+    image, *others = (_decoded(variant, what, max_pixels, rawmodes) for variant in variants)
     for other in others:
         with _refused(what, image.format):
             if other.tobytes() != image.tobytes():

@@ -176,34 +176,34 @@ def complete_variants(data: bytes) -> tuple[tuple[bytes, ...], bool]:
     has_end = end >= 0
     if start >= len(data) or frame not in _HUFFMAN:
         return (data,), True
-    coded = data[:end] if has_end else _without_zeros(data).removesuffix(b"\xff")
+    scans = data[:end] if has_end else _without_zeros(data).removesuffix(b"\xff")
     if is_all:
-        return tuple(coded + bits for bits in _FILLINGS[: 1 if has_end else None]), has_end
+        return tuple(scans + bits for bits in _FILLINGS[: 1 if has_end else None]), has_end
     is_refined = _is_refined(data, start)
     if has_end == is_refined:  # whole, or neither end nor all scans: then it is refused
-        return (data if has_end else coded,), has_end
-    return tuple(coded + bits + _END for bits in _FILLINGS), has_end
+        return (data if has_end else scans,), has_end
+    return tuple(scans + bits + _END for bits in _FILLINGS), has_end
 
 
 def _without_zeros(data: bytes) -> bytes:
     """Without the empty rest of a file whose room was taken before its content came."""
-    stripped = data.rstrip(b"\0")
-    return stripped if len(data) - len(stripped) >= len(_ONES) else data
+    content = data.rstrip(b"\0")
+    return content if len(data) - len(content) >= len(_ONES) else data
 
 
 def _is_refined(data: bytes, start: int) -> bool:
     """Whether scans give all bits of all coefficients of all components of the first picture."""
     end = data.find(_END, start)
-    missing = {(name, index) for name in _components(data, start) for index in range(64)}
+    unread = {(name, index) for name in _components(data, start) for index in range(64)}
     at = start
-    while at >= 0 and missing:
+    while at >= 0 and unread:
         count = int.from_bytes(data[at + 4 : at + 5])
         names = data[at + 5 : at + 5 + 2 * count : 2]
         first, last, bits = (data[at + 5 + 2 * count :][:3] + bytes(3))[:3]
         if not bits & 0x0F:
-            missing -= {(name, index) for name in names for index in range(first, last + 1)}
+            unread -= {(name, index) for name in names for index in range(first, last + 1)}
         at = data.find(b"\xff\xda", at + 2, None if end < 0 else end)
-    return not missing
+    return not unread
 
 
 def _components(data: bytes, start: int) -> bytes:

@@ -37,19 +37,21 @@ def without_broken_parts(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     Nothing that pixels need is in them. Other files as they are.
     """
     ancillary = [chunk for chunk in chunks(data) if _is_ancillary(chunk)]
-    broken = {chunk for chunk in ancillary if not _is_whole(data, chunk)}
-    if not broken:
+    damaged = {chunk for chunk in ancillary if not _is_whole(data, chunk)}
+    if not damaged:
         return data, ()
-    names = [chunk.type.decode("ascii") for chunk in sorted(broken, key=lambda each: each.start)]
-    others = list(dict.fromkeys(name for name in names if name.encode() not in _TEXTS))
+    damaged_types = [
+        chunk.type.decode("ascii") for chunk in sorted(damaged, key=lambda chunk: chunk.start)
+    ]
+    types = list(dict.fromkeys(name for name in damaged_types if name.encode() not in _TEXTS))
     warnings = []
-    if len(others) < len(set(names)):
-        broken.update(chunk for chunk in ancillary if chunk.type in _TEXTS)
+    if len(types) < len(set(damaged_types)):
+        damaged.update(chunk for chunk in ancillary if chunk.type in _TEXTS)
         warnings.append(TEXTS_LEFT_OUT)
-    if others:
-        shown = ", ".join(others[:NAMED]) + (", …" if len(others) > NAMED else "")
-        warnings.append(f"the checksum of {shown} is wrong: that part of the file was left out")
-    return _without(data, sorted(broken, key=lambda each: each.start)), tuple(warnings)
+    if types:
+        listing = ", ".join(types[:NAMED]) + (", …" if len(types) > NAMED else "")
+        warnings.append(f"the checksum of {listing} is wrong: that part of the file was left out")
+    return _without(data, sorted(damaged, key=lambda chunk: chunk.start)), tuple(warnings)
 
 
 def without_texts(data: bytes) -> bytes:
@@ -58,11 +60,11 @@ def without_texts(data: bytes) -> bytes:
 
 
 def _without(data: bytes, left_out: list[Chunk]) -> bytes:
-    kept, at = [], 0
+    parts, at = [], 0
     for chunk in left_out:
-        kept.append(data[at : chunk.start])
+        parts.append(data[at : chunk.start])
         at = chunk.end
-    return b"".join([*kept, data[at:]]) if left_out else data
+    return b"".join([*parts, data[at:]]) if left_out else data
 
 
 def _is_ancillary(chunk: Chunk) -> bool:
@@ -70,5 +72,5 @@ def _is_ancillary(chunk: Chunk) -> bool:
 
 
 def _is_whole(data: bytes, chunk: Chunk) -> bool:
-    stated = data[chunk.end - 4 : chunk.end]
-    return zlib.crc32(data[chunk.start + 4 : chunk.end - 4]) == int.from_bytes(stated)
+    checksum = data[chunk.end - 4 : chunk.end]
+    return zlib.crc32(data[chunk.start + 4 : chunk.end - 4]) == int.from_bytes(checksum)

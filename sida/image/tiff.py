@@ -41,7 +41,7 @@ def first_tags(data: bytes) -> Mapping[int, Any]:
         return {}
 
 
-def prepare(image: Image.Image, what: str) -> None:
+def prepare(image: Image.Image, title: str) -> None:
     """Arrange how a TIFF's samples will be decoded; nothing for other pictures.
 
     Raises PictureError for the kinds that can only be read wrongly.
@@ -51,19 +51,19 @@ def prepare(image: Image.Image, what: str) -> None:
     tags = image.tag_v2
     is_planar, alpha = tags.get(_PLANAR) == 2, _first_extra(image)
     if tags.get(_PHOTOMETRIC) == 0 and image.mode in ("F", "I"):
-        raise _unknown(what, "the lowest of 32-bit values is white")
+        raise _unknown(title, "the lowest of 32-bit values is white")
     if is_planar and image.mode == "RGBA" and alpha == _ASSOCIATED:
-        raise _unknown(what, "colours times alpha in planes of their own")
+        raise _unknown(title, "colours times alpha in planes of their own")
     if is_planar and tags.get(_PHOTOMETRIC) in (0, 1) and alpha in (_ASSOCIATED, _UNASSOCIATED):
-        raise _unknown(what, "grey and alpha in planes of their own")
+        raise _unknown(title, "grey and alpha in planes of their own")
     if is_planar and image.tile[0].codec_name == "raw":
         _through_libtiff(image)
     image.tile = [_as_stored(tile) for tile in image.tile]
 
 
-def _unknown(what: str, form: str) -> PictureError:
+def _unknown(title: str, form: str) -> PictureError:
     return PictureError(
-        f"{what} is a TIFF of a rare form ({form}), which would be read wrongly: save it anew as "
+        f"{title} is a TIFF of a rare form ({form}), which would be read wrongly: save it anew as "
         "PNG, or as a TIFF of 8 or 16 bits"
     )
 
@@ -75,22 +75,22 @@ def _first_extra(image: Image.Image) -> int | None:
 
 def _through_libtiff(image: TiffImagePlugin.TiffImageFile) -> None:
     """Pillow hands everything that is compressed to libtiff, which knows planes of any depth."""
-    stated = image.tag_v2.get(_COMPRESSION, 1)
+    compression = image.tag_v2.get(_COMPRESSION, 1)
     image.tag_v2[_COMPRESSION] = _DEFLATE
     image._setup()
-    image.tag_v2[_COMPRESSION] = stated
+    image.tag_v2[_COMPRESSION] = compression
 
 
 def _as_stored(tile: Any) -> Any:
     """A tile without what Pillow does to its samples on top of libtiff."""
-    raw, *more = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+    raw, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
     if not isinstance(raw, str):
         return tile
     if tile.codec_name == "libtiff" and sys.byteorder == "little":
         raw = _NATIVE.get(raw, raw)
     if raw.startswith("RGBa"):
         raw = raw.replace("RGBa", "RGBA")
-    return tile._replace(args=(raw, *more))
+    return tile._replace(args=(raw, *rest))
 
 
 def samples(image: Image.Image) -> NDArray[Any]:

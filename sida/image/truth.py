@@ -57,7 +57,7 @@ class _Samples:
     alpha: NDArray[np.uint8] | None = None
     scale: int = 1
 
-    def shown(self, value: float) -> str:
+    def label(self, value: float) -> str:
         return (
             f"{value / self.scale:.4g}"
             if self.values.dtype.kind == "f"
@@ -67,12 +67,12 @@ class _Samples:
 
 def read_truth_mask(source: str | Path | bytes) -> TruthMask:
     """The mask in a file, upright. Raises PictureError where it cannot be read."""
-    what = "the mask" if isinstance(source, bytes) else repr(str(source))
-    data = file_bytes(source, what)
-    mask = read_image(data, what, MAX_PIXELS, truth_mask)[0]
+    title = "the mask" if isinstance(source, bytes) else repr(str(source))
+    data = file_bytes(source, title)
+    mask = read_image(data, title, MAX_PIXELS, truth_mask)[0]
     if _is_flat(mask) and _has_deep_colours(data):
         # Pillow drops the low bytes of colours of 16 bits, and they may be all that there is.
-        low = read_image(data, what, MAX_PIXELS, truth_mask, _OTHER_BYTES)[0]
+        low = read_image(data, title, MAX_PIXELS, truth_mask, _OTHER_BYTES)[0]
         return mask if _is_flat(low) else low
     return mask
 
@@ -96,43 +96,39 @@ def truth_mask(image: Image.Image) -> TruthMask:
 
 def _by_index(image: Image.Image) -> TruthMask | None:
     """The mask of a palette of colours; None where these are grey, or some are transparent."""
-    used = [index for index, count in enumerate(image.histogram()[:256]) if count]
+    indices = [index for index, count in enumerate(image.histogram()[:256]) if count]
     palette = image.getpalette("RGB") or []
-    colours = [tuple(palette[3 * index : 3 * index + 3]) or (0, 0, 0) for index in used]
+    colours = [tuple(palette[3 * index : 3 * index + 3]) or (0, 0, 0) for index in indices]
     is_grey = all(len(set(colour)) == 1 for colour in colours)
-    if _has_transparency(image, used) or (is_grey and len(set(colours)) == len(used)):
+    if _has_transparency(image, indices) or (is_grey and len(set(colours)) == len(indices)):
         return None
-    background = _background(used, colours)
-    marked = [index for index in used if index not in background]
+    background = _background(indices, colours)
+    foreground = [index for index in indices if index not in background]
     table = [0 if index in background else 255 for index in range(256)]
-    is_one = len(marked) == 1
-    count = (
-        f"{'index' if is_one else 'indices'} {_listed(marked)} {'counts' if is_one else 'count'}"
-    )
-    words = (
-        f"is a palette, of which {count} as altered"
-        if marked
-        else "is a palette without a marked index"
-    )
+    noun, verb = ("index", "counts") if len(foreground) == 1 else ("indices", "count")
+    words = "is a palette without a marked index"
+    if foreground:
+        words = f"is a palette, of which {noun} {_listed(foreground)} {verb} as altered"
     if VOID in background:
         words += f", {VOID} (void) does not"
     levels = np.asarray(table, np.uint8)[np.asarray(image)]
     return TruthMask(levels, words)
 
 
-def _background(used: Sequence[int], colours: Sequence[tuple[int, ...]]) -> set[int]:
+def _background(indices: Sequence[int], colours: Sequence[tuple[int, ...]]) -> set[int]:
     """Index 0 and the void; black, where a program sorted the colours and put it elsewhere."""
-    black = {index for index, colour in zip(used, colours, strict=True) if not any(colour)}
-    is_plain = not black or 0 in black or len(black) == len(used)
-    return ({0} if is_plain else black) | ({VOID} & {*used} if len(used) > 1 else set())
+    black = {index for index, colour in zip(indices, colours, strict=True) if not any(colour)}
+    is_plain = not black or 0 in black or len(black) == len(indices)
+    return ({0} if is_plain else black) | ({VOID} & {*indices} if len(indices) > 1 else set())
 
 
-def _has_transparency(image: Image.Image, used: Sequence[int]) -> bool:
+def _has_transparency(image: Image.Image, indices: Sequence[int]) -> bool:
     """Whether the indices in use differ in their alpha."""
-    stated = image.info.get("transparency")
-    if isinstance(stated, bytes):
-        return len({stated[index] if index < len(stated) else 255 for index in used}) > 1
-    return stated in used and len(used) > 1
+    transparency = image.info.get("transparency")
+    if isinstance(transparency, bytes):
+        alphas = transparency.ljust(256, b"\xff")
+        return len({alphas[index] for index in indices}) > 1
+    return transparency in indices and len(indices) > 1
 
 
 def _samples(image: Image.Image) -> _Samples:
@@ -196,7 +192,7 @@ def _binary(altered: NDArray[np.bool_]) -> NDArray[np.uint8]:
 def _two(samples: _Samples, distinct: Sequence[float]) -> str | None:
     if samples.values.dtype == np.uint8 and {*distinct} <= {0.0, 255.0}:
         return None
-    low, high = samples.shown(distinct[0]), samples.shown(distinct[-1])
+    low, high = samples.label(distinct[0]), samples.label(distinct[-1])
     if len(distinct) == 2:
         return f"holds {low} and {high}: {high} counts as altered"
     is_colour = samples.scale > 1  # of which nobody expects 255
@@ -205,15 +201,17 @@ def _two(samples: _Samples, distinct: Sequence[float]) -> str | None:
 
 def _cut(samples: _Samples, distinct: Sequence[float], middle: float) -> str:
     """The levels, and as an example the highest one that is lost."""
-    shown = [samples.shown(value) for value in distinct]
+    labels = [samples.label(value) for value in distinct]
     is_short = len(distinct) <= LISTED
-    levels = _listed(shown) if is_short else f"{len(shown)} levels from {shown[0]} to {shown[-1]}"
+    levels = (
+        _listed(labels) if is_short else f"{len(labels)} levels from {labels[0]} to {labels[-1]}"
+    )
     words = f"has {'levels ' * is_short}{levels}"
-    lost = [value for value in distinct if distinct[0] < value < middle]
-    if not lost:
-        return f"{words}: all but {shown[0]} count as altered"
+    unaltered = [value for value in distinct if distinct[0] < value < middle]
+    if not unaltered:
+        return f"{words}: all but {labels[0]} count as altered"
     share = float(((samples.values > distinct[0]) & (samples.values < middle)).mean())
-    example = f"{samples.shown(lost[-1])} counts as unaltered"
+    example = f"{samples.label(unaltered[-1])} counts as unaltered"
     return f"{words}: {example} ({_percent(share)} of the pixels lie between)"
 
 

@@ -137,6 +137,7 @@ def test_steps_of_other_kinds_are_no_settings(text: str) -> None:
         ("Version: Fooocus v2.5.5", "Fooocus"),
         ("App: SD.Next", "SD.Next"),
         ("Version: f2.0.1v1.10.1", "Stable Diffusion web UI"),
+        ('Version: "", App: ""', "Stable Diffusion web UI"),
     ],
 )
 def test_kin_of_the_web_ui_are_named(more: str, name: str) -> None:
