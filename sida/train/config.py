@@ -73,7 +73,7 @@ class TrainConfig(BaseModel):
     warm_start: str | None = Field(
         None,
         description="a model whose tensors a fresh preset begins with, where names and shapes are "
-        "the same",
+        "the same; but for what makes image tokens of frozen features",
     )
     tokenizer: Path | None = Field(
         None, description="folder of the tokenizer of a preset; by default that embedded with tiny"
@@ -134,7 +134,7 @@ class TrainConfig(BaseModel):
         "et al., 2015), so that what is trained behind it does not learn pictures by heart",
     )
     evidence_penalty: float = Field(
-        0.5,
+        1.5,
         ge=0,
         description="L2 penalty of the evidence head, which is fitted to all pictures before the "
         "first step, of an encoder that has one",

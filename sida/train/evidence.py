@@ -38,28 +38,51 @@ def fit_evidence(
     weights: torch.Tensor,
     penalty: float,
 ) -> float:
-    """Fit scales and evidence head; returns the weighted cross-entropy that is left.
+    """Fit scales and evidence head; returns the weighted cross-entropies that are left, summed.
 
-    Multinomial logistic regression of standardised features with an L2 penalty on all weights but
-    the biases, by L-BFGS.
+    Each class is set against real photographs by a logistic regression of its own, on standardised
+    features with an L2 penalty, by L-BFGS (individualized logits: C. B. Begg and R. Gray, 1984).
+    Fitted together, the style of tampered collections would bend what tells generated pictures.
 
     Args:
         vectors: (pictures, feature_count), as `ClipWindows.features` gives them.
-        labels: (pictures,) class numbers.
-        weights: (pictures,), which sum to 1.
-        penalty: half of it times the sum of squared weights is added to the loss.
+        labels: (pictures,) class numbers, 0 for real.
+        weights: (pictures,), of which classes have equal sums.
+        penalty: half of it times the sum of squared weights is added to a cross-entropy.
     """
     encoder.get_buffer("mean").copy_(vectors.mean(0))
     encoder.get_buffer("deviation").copy_(vectors.std(0).clamp_min(1e-6))
     scaled = encoder.standardized(vectors)
-    weight = torch.zeros(3, scaled.shape[1], requires_grad=True)
-    bias = torch.zeros(3, requires_grad=True)
+    rest = 0.0
+    with torch.no_grad():
+        encoder.evidence.weight.zero_()
+        encoder.evidence.bias.zero_()
+    for label in range(1, len(encoder.evidence.bias)):
+        chosen = (labels == 0) | (labels == label)
+        share = weights[chosen] / weights[chosen].sum()
+        weight, bias, loss = _against_real(scaled[chosen], labels[chosen] == label, share, penalty)
+        with torch.no_grad():
+            encoder.evidence.weight[label] = weight
+            encoder.evidence.bias[label] = bias
+        rest += loss
+    return rest
+
+
+def _against_real(
+    inputs: torch.Tensor, truth: torch.Tensor, weights: torch.Tensor, penalty: float
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Weight (features,), bias () and loss of a logistic regression."""
+    weight = torch.zeros(inputs.shape[1], requires_grad=True)
+    bias = torch.zeros((), requires_grad=True)
     optimizer = torch.optim.LBFGS(
         [weight, bias], max_iter=ITERATIONS, history_size=10, line_search_fn="strong_wolfe"
     )
 
     def loss() -> torch.Tensor:
-        return (weights * F.cross_entropy(scaled @ weight.T + bias, labels, reduction="none")).sum()
+        losses = F.binary_cross_entropy_with_logits(
+            inputs @ weight + bias, truth.float(), reduction="none"
+        )
+        return (weights * losses).sum()
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
@@ -69,6 +92,4 @@ def fit_evidence(
 
     optimizer.step(closure)
     with torch.no_grad():
-        encoder.evidence.weight.copy_(weight)
-        encoder.evidence.bias.copy_(bias)
-        return float(loss())
+        return weight.detach(), bias.detach(), float(loss())

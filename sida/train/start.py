@@ -15,6 +15,10 @@ from sida.train.lora import add_lora
 
 __all__ = ["start_model"]
 
+IMAGE_TOKENS = tuple(
+    f"encoder.{part}." for part in ("evidence", "projectors", "measured", "weighed")
+)
+"""Parameters of `ClipWindows` that make image tokens: they begin anew with their features."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -77,10 +81,14 @@ def _fresh(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
 
 
 def _begin_with(model: Sida, name: str) -> None:
-    """Take over the tensors of another model that have a place here."""
+    """Take over the tensors of another model that have a place here, but for image tokens."""
     ours = model.state_dict()
     theirs = load_base(name)[0].state_dict()
-    shared = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}
+    shared = {
+        key: tensor
+        for key, tensor in theirs.items()
+        if key in ours and ours[key].shape == tensor.shape and not key.startswith(IMAGE_TOKENS)
+    }
     if not shared:
         raise ConfigError(f"warm_start={name} shares no tensor with this model: leave it out.")
     model.load_state_dict(shared, strict=False)
