@@ -21,7 +21,15 @@ from sida.errors import ConfigError, PictureError
 from sida.evidence.cues import Cue, measure
 from sida.evidence.provenance import inspect
 from sida.evidence.suitability import unsuitable
-from sida.evidence.wording import claims, facts_of, facts_text, parse, window_facts
+from sida.evidence.wording import (
+    claims,
+    evidence_text,
+    facts_of,
+    facts_text,
+    parse,
+    statements,
+    window_facts,
+)
 from sida.image.ahead import read_or_error, work_ahead
 from sida.image.geometry import position_of
 from sida.image.read import MAX_PIXELS, Picture
@@ -41,6 +49,7 @@ from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
 from sida.model.clip_windows import ClipWindows
 from sida.model.presets import PRESETS
 from sida.model.processor import Seen
+from sida.model.views import ClipWindowsViews
 from sida.verdict import (
     LABELS,
     Declared,
@@ -145,6 +154,7 @@ class Detector:
         dtype: str = "auto",
         quantize: str | None = None,
         batch_size: int | Literal["auto"] = "auto",
+        fast: bool = False,
     ) -> "Detector":
         """Load a model by name, from a folder (ours or the published layout) or from a hub.
 
@@ -155,16 +165,23 @@ class Detector:
             quantize: `int8`, `int4` or `fp8` for the layers of the language model; needs torchao.
             batch_size: pictures a pass, and 12.5 megapixels for each of them; fewer where memory
                 does not suffice. `auto` is 2 on the CPU; on CUDA what fits into free memory.
+            fast: look at one native window of each picture beside the whole, not at several, with
+                a model that has such windows (`small`).
 
         Raises:
             CheckpointError: the weights are missing, broken or of another model.
             DownloadError: the hub cannot be reached.
             DeviceError: this machine has no such device, number type or quantisation.
-            ConfigError: torchao is missing, or `batch_size` is below 1.
+            ConfigError: torchao is missing, `batch_size` is below 1, or `fast` is for nothing.
         """
         where, kind = resolve(device, dtype)
         _check(batch_size, quantize, where, kind)
         loaded = load(str(name), device=where if quantize is None else "cpu", dtype=kind)
+        if fast:
+            views = loaded.processor.views
+            if not isinstance(views, ClipWindowsViews):
+                raise ConfigError(f"{name} has no windows that could be fewer: leave out fast.")
+            views.most = 1
         return cls(_quantized(loaded, quantize, where), batch_size, quantize)
 
     @classmethod
@@ -368,22 +385,16 @@ class Detector:
         evidence = None
         if judged.evidence is not None:
             evidence = self._weighed(judged.evidence, picture)
-        begun = None
+        begun, addition = None, ""
         cues: tuple[Cue, ...] = ()
         if judged.past is not None:
             mask = None if found is None else found.mask
             cues = measure(picture.pixels, mask) if mask is not None and label == "tampered" else ()
             weighed = () if evidence is None else evidence.windows
-            facts = facts_of(
-                label,
-                mask,
-                cues,
-                windows=window_facts(
-                    label, [(w.position, w.probabilities[label]) for w in weighed]
-                ),
-                # A model that does not weigh windows was not taught to say so.
-                unsure=evidence is not None and self.calibration.inconclusive(probabilities),
-            )
+            windows = [(w.position, w.probabilities[label]) for w in weighed]
+            unsure = self.calibration.inconclusive(probabilities)
+            facts = facts_of(label, mask, cues, windows=window_facts(label, windows), unsure=unsure)
+            addition = evidence_text(facts) if evidence is not None else ""
             begun = Begun(judged.past, label, facts_text(facts))
         if not _wants_mask(request.masks, label):
             found = None
@@ -391,7 +402,16 @@ class Detector:
         if evidence is not None and request.evidence:
             evidence_map = self._evidence_map(judged.evidence, picture)
         return _Draft(
-            request, picture, probabilities, label, found, begun, cues, evidence, evidence_map
+            request,
+            picture,
+            probabilities,
+            label,
+            found,
+            begun,
+            cues,
+            addition,
+            evidence,
+            evidence_map,
         )
 
     def _weighed(self, logits: WindowLogits, picture: Picture) -> Evidence:
@@ -457,7 +477,7 @@ class Detector:
             inconclusive=self.calibration.inconclusive(draft.probabilities)
             or (self.calibration.fitted and unfit is not None),
             localization=None if found is None else found.localization,
-            explanation=None if written is None else _explanation(written, draft.cues),
+            explanation=None if written is None else _explanation(written, draft),
             evidence=draft.evidence if draft.request.evidence or draft.request.explain else None,
             provenance=provenance,
             model=self.model,
@@ -504,6 +524,7 @@ class _Draft(NamedTuple):
     found: _Found | None
     begun: Begun | None
     cues: tuple[Cue, ...]
+    addition: str
     evidence: Evidence | None
     evidence_map: np.ndarray | None
 
@@ -518,13 +539,23 @@ def _stretched(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
 
 
-def _explanation(written: Text, cues: Sequence[Cue]) -> Explanation:
-    """What was written, in its parts, with its claims checked."""
+def _explanation(written: Text, draft: "_Draft") -> Explanation:
+    """A generated text in its parts, its claims checked; behind it what was weighed.
+
+    Where windows were weighed, a text that states another type than the verdict is left out: what
+    was measured is said without it, and the explanation is not complete.
+    """
+    text, complete = written.text, written.complete
+    if draft.addition:
+        types = {x.value for x in statements(text) if x.about == "type"}
+        if types - {draft.label}:
+            text, complete = "", False
+        text = f"{text}{'' if not text or text.endswith('.') else '.'} {draft.addition}".strip()
     return Explanation(
-        text=written.text,
-        complete=written.complete,
-        claims=claims(written.text, cues),
-        **parse(written.text),
+        text=text,
+        complete=complete,
+        claims=claims(text, draft.cues),
+        **parse(text),
     )
 
 

@@ -66,6 +66,10 @@ def detect(
     overlays: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write pictures with their mask over them.")
     ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Look at the whole picture and one window, not at several."),
+    ] = False,
     evidence: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write drawings of what spoke for each verdict."),
@@ -136,12 +140,14 @@ def detect(
         )
     if random_weights is not None and model is not None:
         raise typer.BadParameter("--model and --random-weights exclude each other: give one")
+    if fast and random_weights is not None:
+        raise typer.BadParameter("--fast is for trained models: leave out --random-weights")
     trusted = trusted_by(trust, provenance)
     far: dict[str, Any] = {"address": address, "out": out, "workers": workers}
     far |= {"limit": limit, "sample": sample, "shard": shard}
     if engine is not None:
         near: dict[str, Any] = {"json": json, "masks": masks, "overlays": overlays}
-        near["evidence"] = evidence
+        near |= {"evidence": evidence, "fast": fast or None}
         refuse(near, "is not for --engine ray")
         how: dict[str, Any] = {"model": model or DEFAULT_MODEL, "random_weights": random_weights}
         how |= {"device": device, "dtype": dtype, "quantize": quantize, "explain": explain}
@@ -158,6 +164,7 @@ def detect(
         "--model": model or DEFAULT_MODEL,
         "--random-weights": random_weights,
         "--dtype": dtype,
+        "--fast": fast,
         "--quantize": quantize,
         "--mask-for": mask_for,
         "--masks": masks and os.path.abspath(masks),
@@ -181,7 +188,7 @@ def detect(
         try:
             if left or not earlier:
                 options = (device, dtype, quantize, batch_size or "auto")
-                detector = load(model, random_weights, options)
+                detector = load(model, random_weights, options, fast)
                 detector.trust = trusted
                 outputs.use(detector.model.digest)
                 wanted = (mask_for, explain, provenance, evidence is not None)
@@ -276,13 +283,16 @@ def inputs_of(paths: list[str], recursive: bool, from_list: Path | None) -> list
     return found
 
 
-def load(model: str | None, random_weights: str | None, how: tuple[Any, ...]) -> "Detector":
-    """The detector that options ask for; `how` are the last four of `Detector.load`."""
+def load(
+    model: str | None, random_weights: str | None, how: tuple[Any, ...], fast: bool = False
+) -> "Detector":
+    """The detector that options ask for; `how` are those of `Detector.random`."""
     from sida.detector import Detector
 
     if random_weights is not None:
         return Detector.random(random_weights, *how)
-    return Detector.load(model or DEFAULT_MODEL, *how)
+    more = {"fast": True} if fast else {}
+    return Detector.load(model or DEFAULT_MODEL, *how, **more)
 
 
 def trusted_by(file: Path | None, provenance: bool) -> str | None:

@@ -13,13 +13,13 @@ __all__ = [
     "AREAS",
     "CONTENT",
     "HEADINGS",
+    "NO_WINDOW",
     "POSITION",
     "REAL",
     "SYNTHETIC",
     "TAMPERED",
     "UNNAMED",
     "UNSURE",
-    "UNSURE_READ",
     "WINDOW",
     "WINDOW_READ",
     "WINDOW_WORDS",
@@ -86,13 +86,13 @@ WINDOW_WORDS: Mapping[str, str] = {
     "tampered": "tampered",
 }
 """Label -> how a window that speaks for it looks."""
-WINDOW = ("the {} window looks {} {} %", "the window {} looks {} {} %")
+WINDOW = "the {} window looks {} {} %"
 WINDOW_READ = re.compile(
-    r"the (?:window )?((?:upper|middle|lower) (?:left|centre|right)) (?:window )?looks "
+    r"the ((?:upper|middle|lower) (?:left|centre|right)) window looks "
     rf"({'|'.join(WINDOW_WORDS.values())}) (\d+) %"
 )
-UNSURE = ("little speaks for it", "there is little to go by", "the picture gives little to go by")
-UNSURE_READ = re.compile("|".join(UNSURE))
+NO_WINDOW = "no window speaks for it by itself"
+UNSURE = "there is little to go by"
 
 _THAN = ("than around", "than the surroundings", "inside than outside", "than what is around it")
 _WORDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -29,12 +29,12 @@ __all__ = [
     "WindowFact",
     "claims",
     "describe",
+    "evidence_text",
     "facts_of",
     "facts_text",
     "is_complete",
     "parse",
     "sentences",
-    "some_windows",
     "statements",
     "supported",
     "window_facts",
@@ -119,24 +119,32 @@ def facts_of(
 
 
 def facts_text(facts: Facts) -> str:
-    """The facts in a fixed, short form, for a model to write from.
+    """The facts of the region in a fixed, short form, for a model to write from.
 
-    For example "position lower right, area small, noise lower, window upper left 93, unsure".
+    For example "position lower right, area small, brightness same, noise lower".
     """
-    told = _region_text(facts)
-    told += [f"window {window.position} {window.percent}" for window in facts.windows]
-    if facts.unsure:
-        told.append("unsure")
-    return ", ".join(told)
-
-
-def _region_text(facts: Facts) -> list[str]:
     if facts.label != "tampered":
-        return ["no region" if facts.label == "real" else "whole picture"]
+        return "no region" if facts.label == "real" else "whole picture"
     if facts.position is None or facts.area is None:
-        return ["position unknown"]
+        return "position unknown"
     told = [f"position {facts.position}", f"area {phrases.area_word(facts.area)}"]
-    return told + [f"{cue} {facts.directions[cue]}" for cue in CUES if cue in facts.directions]
+    return ", ".join(
+        told + [f"{cue} {facts.directions[cue]}" for cue in CUES if cue in facts.directions]
+    )
+
+
+def evidence_text(facts: Facts) -> str:
+    """The windows that spoke for the label, as measured; it goes behind what a model writes.
+
+    For example "Evidence: the upper left window looks generated 93 %."
+    """
+    word = phrases.WINDOW_WORDS[facts.label]
+    told = [phrases.WINDOW.format(w.position, word, w.percent) for w in facts.windows]
+    if not told:
+        told.append(phrases.NO_WINDOW)
+    if facts.unsure:
+        told.append(phrases.UNSURE)
+    return f"Evidence: {', '.join(told)}."
 
 
 def window_facts(label: str, windows: Sequence[tuple[str, float]]) -> tuple[WindowFact, ...]:
@@ -178,13 +186,13 @@ def write(facts: Facts, rng: np.random.Generator) -> str:
     if facts.label != "tampered":
         said = phrases.REAL if facts.label == "real" else phrases.SYNTHETIC
         content = named or one_of(said["content"])
-        areas = ", ".join([one_of(said["areas"]), *_windows(facts, one_of)])
-        return _form(one_of(said["type"]), areas, content, one_of(said["inconsistencies"]))
+        return _form(
+            one_of(said["type"]), one_of(said["areas"]), content, one_of(said["inconsistencies"])
+        )
     areas = "not located"
     if facts.position is not None and facts.area is not None:
         where = one_of(phrases.POSITION).format(facts.position)
         areas = f"{where}, {one_of(phrases.AREA).format(phrases.area_word(facts.area))}"
-    areas = ", ".join([areas, *_windows(facts, one_of)])
     content = one_of(phrases.CONTENT).format(named) if named else one_of(phrases.UNNAMED)
     told = {}
     for heading, cues in phrases.HEADINGS.items():
@@ -196,14 +204,6 @@ def write(facts: Facts, rng: np.random.Generator) -> str:
     return _form(one_of(phrases.TAMPERED), areas, content, headed)
 
 
-def _windows(facts: Facts, one_of: Callable[[Sequence[str]], str]) -> Iterator[str]:
-    word = phrases.WINDOW_WORDS[facts.label]
-    for window in facts.windows:
-        yield one_of(phrases.WINDOW).format(window.position, word, window.percent)
-    if facts.unsure:
-        yield one_of(phrases.UNSURE)
-
-
 def _form(type_: str, areas: str, content: str, inconsistencies: str) -> str:
     return (
         f"Type: {type_}. Areas: {areas}. Tampered Content: {content}. "
@@ -213,10 +213,18 @@ def _form(type_: str, areas: str, content: str, inconsistencies: str) -> str:
 
 _MARKS = re.compile(r"[<>{}.:;\[\]\s]+")
 """What would end a part of a description, or begin another, were it in the content."""
-_SECTION = re.compile(r"\b(type|areas?|tampered content|visual inconsistenc(?:y|ies))\s*:", re.I)
+_SECTION = re.compile(
+    r"\b(type|areas?|tampered content|visual inconsistenc(?:y|ies)|evidence)\s*:", re.I
+)
 _TAG = re.compile(r"<\s*(lighting|edges|resolution|shadows)\s*>", re.I)
 _ANY_TAG = re.compile(r"<[^<>]*>")
-_KEYS = {"type": "type", "area": "areas", "tamp": "content", "visu": "inconsistencies"}
+_KEYS = {
+    "type": "type",
+    "area": "areas",
+    "tamp": "content",
+    "visu": "inconsistencies",
+    "evid": "evidence",
+}
 
 
 def parse(text: str) -> Parts:
@@ -289,8 +297,9 @@ def statements(text: str) -> tuple[Statement, ...]:
     told = [
         Statement("window", " ".join(m.groups()), m[0]) for m in phrases.WINDOW_READ.finditer(text)
     ]
-    told += [Statement("certainty", "unsure", m[0]) for m in phrases.UNSURE_READ.finditer(text)]
-    text = phrases.UNSURE_READ.sub(" ", phrases.WINDOW_READ.sub(" ", text))
+    if phrases.UNSURE in text:
+        told.append(Statement("certainty", "unsure", phrases.UNSURE))
+    text = phrases.WINDOW_READ.sub(" ", text)
     found = _sections(text)
     free = "" if found else text
     told += _type(found.get("type", ""))
@@ -352,14 +361,6 @@ def claims(text: str, cues: Sequence[Cue]) -> tuple[Claim, ...]:
         for said in statements(text)
         if (cue := measured.get(said.about)) is not None
     )
-
-
-def some_windows(rng: np.random.Generator) -> tuple[WindowFact, ...]:
-    """Windows as a picture might have them: what a model learns to write from."""
-    count = int(rng.integers(NAMED_WINDOWS + 1))
-    positions = rng.choice(len(POSITIONS), count, replace=False)
-    percents = sorted(rng.integers(50, 100, count).tolist(), reverse=True)
-    return tuple(WindowFact(POSITIONS[p], n) for p, n in zip(positions, percents, strict=True))
 
 
 _CONTENTS = (

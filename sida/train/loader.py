@@ -18,9 +18,9 @@ from torch.nn.utils.rnn import pad_sequence
 from sida.data.sample import Sample
 from sida.errors import ConfigError, DataError, PictureError, SidaError
 from sida.evidence.cues import measure
-from sida.evidence.wording import facts_of, facts_text, some_windows, write
+from sida.evidence.wording import facts_of, facts_text, write
 from sida.image.postprocess import random_chain
-from sida.model.config import ClipWindowsConfig, SidaConfig
+from sida.model.config import SidaConfig
 from sida.model.inputs import Features, Inputs
 from sida.model.processor import SidaProcessor
 from sida.model.prompt import IGNORED, Conversation, Embedded, conversation
@@ -31,9 +31,6 @@ from sida.verdict import LABELS
 __all__ = ["Batch", "Batches", "Collator", "Crop", "Guarded", "crop_sample"]
 
 log = logging.getLogger(__name__)
-
-UNSURE = 0.2
-"""Share of the texts that are taught which say that there is little to go by."""
 
 
 class Crop(NamedTuple):
@@ -255,7 +252,6 @@ class Collator:
         self.processor, self.image_tokens, self.config = processor, image_tokens, config
         self.cache = cache
         self.facts = model.facts
-        self.weighs_windows = isinstance(model.vision, ClipWindowsConfig)
         self.question = conversation(processor.tokenizer)
         self._require_room([self.question.embedded(image_tokens)])
 
@@ -338,10 +334,7 @@ class Collator:
         mask = None if crop.mask is None else crop.mask >= 128
         measured = self.facts or self.config.texts == "measured"
         cues = measure(crop.pixels, mask) if measured and mask is not None else ()
-        # A text is written from its facts alone, so windows are as good made up as looked at.
-        windows = some_windows(rng) if self.weighs_windows else ()
-        unsure = self.weighs_windows and rng.random() < UNSURE
-        facts = facts_of(crop.label, mask, cues, None, windows, unsure)
+        facts = facts_of(crop.label, mask, cues)
         told = facts_text(facts) if self.facts else None
         text = (crop.description or "") if self.config.texts == "data" else write(facts, rng)
         return conversation(tokenizer, crop.label, told, text)

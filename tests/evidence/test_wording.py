@@ -117,22 +117,37 @@ def test_the_facts_are_short_and_fixed() -> None:
     assert short("real", MASK, (NOISE,)) == "no region"
     assert short("full_synthetic", None) == "whole picture"
     assert short("tampered", MASK & False) == "position unknown"
-    windows = wording.window_facts("real", [("upper left", 0.71), ("lower right", 0.998)])
-    assert short("real", None, windows=windows, unsure=True) == (
-        "no region, window lower right 99, window upper left 71, unsure"
-    )
 
 
 def test_windows_that_do_not_speak_for_the_label_are_not_named() -> None:
     assert wording.window_facts("real", [("upper left", 0.49), ("lower left", 0.1)]) == ()
 
 
-@given(seed=st.integers(0, 2**32 - 1), label=st.sampled_from(LABELS), unsure=st.booleans())
-def test_what_is_written_of_windows_is_read_back(seed: int, label: str, unsure: bool) -> None:
-    rng = np.random.default_rng(seed)
-    facts = facts_of(label, MASK, (NOISE,), windows=wording.some_windows(rng), unsure=unsure)
-    stated = statements(wording.write(facts, rng))
-    assert sum(statement.about == "window" for statement in stated) == len(facts.windows)
+def test_windows_are_told_behind_the_text() -> None:
+    windows = wording.window_facts("real", [("upper left", 0.71), ("lower right", 0.998)])
+    facts = facts_of("real", None, windows=windows, unsure=True)
+    assert wording.evidence_text(facts) == (
+        "Evidence: the lower right window looks photographed 99 %, the upper left window looks "
+        "photographed 71 %, there is little to go by."
+    )
+    assert "no window" in wording.evidence_text(facts_of("real", None))
+
+
+@given(
+    label=st.sampled_from(LABELS),
+    unsure=st.booleans(),
+    shares=st.lists(st.tuples(st.sampled_from(POSITIONS), st.floats(0, 1)), max_size=4),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_windows_are_read_back(label, unsure, shares, seed) -> None:
+    windows = wording.window_facts(label, shares)
+    facts = facts_of(label, MASK, (NOISE,), windows=windows, unsure=unsure)
+    written = wording.write(facts, np.random.default_rng(seed))
+    text = f"{written} {wording.evidence_text(facts)}"
+    assert parse(text) == parse(written)
+    stated = statements(text)
+    named = {statement.value for statement in stated if statement.about == "window"}
+    assert len(named) == len(set(windows))
     assert any(statement.about == "certainty" for statement in stated) == unsure
     assert all(supported(statement, facts) in (True, None) for statement in stated)
     other = facts_of(label, None, windows=(wording.WindowFact("upper left", 12),))
