@@ -1,4 +1,4 @@
-"""Draw docs/demo.jpg, the README's picture: an example, what was altered, the mask, the overlay.
+"""Draw docs/demo.jpg, the README's picture: an example, what was altered, and what the model sees.
 
 python scripts/draw_demo.py
 """
@@ -9,24 +9,28 @@ import numpy as np
 from PIL import Image
 
 from sida import Detector
-from sida.image.overlay import overlay, side_by_side
+from sida.image.overlay import heat_map, outlined, side_by_side
 
 ROOT = Path(__file__).parent.parent
 NAME = "heath_copied"
 
 
 def main() -> None:
-    """Take the mask of a tampered example, whatever its verdict is."""
+    """Draw the evidence of a tampered example beside the truth."""
     picture = ROOT / f"examples/tampered/{NAME}.jpg"
-    mask = Detector.load("tiny").detect(picture, masks="all").mask
-    assert mask is not None
+    verdict = Detector.load().detect(picture, masks="all", evidence=True)
+    assert verdict.evidence is not None
+    assert verdict.probability_map is not None
+    assert verdict.evidence_map is not None
     pixels = np.asarray(Image.open(picture).convert("RGB"))
     truth = np.asarray(Image.open(ROOT / f"examples/masks/{NAME}_mask.png").convert("L")) > 127
+    boxes = [window.box for window in verdict.evidence.windows]
+    texts = [f"{window.probabilities.tampered:.2f}" for window in verdict.evidence.windows]
     panels = [
-        ("picture", pixels),
+        ("windows: tampered", outlined(pixels, boxes, texts)),
         ("what was altered", truth),
-        ("mask found", mask),
-        ("overlay", overlay(pixels, mask)),
+        ("looks altered", heat_map(pixels, verdict.probability_map)),
+        ("looks generated", heat_map(pixels, verdict.evidence_map)),
     ]
     Image.fromarray(side_by_side(panels)).save(ROOT / "docs/demo.jpg", quality=85)
 

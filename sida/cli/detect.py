@@ -291,8 +291,9 @@ def load(
 
     if random_weights is not None:
         return Detector.random(random_weights, *how)
-    more = {"fast": True} if fast else {}
-    return Detector.load(model or DEFAULT_MODEL, *how, **more)
+    if fast:
+        return Detector.load(model or DEFAULT_MODEL, *how, fast=True)
+    return Detector.load(model or DEFAULT_MODEL, *how)
 
 
 def trusted_by(file: Path | None, provenance: bool) -> str | None:
