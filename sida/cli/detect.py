@@ -291,9 +291,8 @@ def load(
 
     if random_weights is not None:
         return Detector.random(random_weights, *how)
-    if fast:
-        return Detector.load(model or DEFAULT_MODEL, *how, fast=True)
-    return Detector.load(model or DEFAULT_MODEL, *how)
+    more: tuple[Any, ...] = (True,) if fast else ()
+    return Detector.load(model or DEFAULT_MODEL, *how, *more)
 
 
 def trusted_by(file: Path | None, provenance: bool) -> str | None:
