@@ -81,7 +81,7 @@ def whole_file(data: bytes) -> None:
         read_truth_mask(data)
     with contextlib.suppress(PictureError):
         picture = read_picture(data, max_pixels=PIXELS)
-        declared = declarations(data.replace(b"jumb", b"none"), picture, personal=True)
+        declared = declarations(data.replace(b"jumb", b"none"), picture)
         list(contradictions(declared, (), (picture.width, picture.height)))
         for statement in declared:
             statement.model_dump_json()

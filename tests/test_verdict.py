@@ -41,6 +41,7 @@ KEYS = [
     "inconclusive",
     "mask",
     "explanation",
+    "evidence",
     "provenance",
     "model",
     "warnings",
@@ -117,6 +118,16 @@ def test_the_documented_line_is_read_and_written_back_unchanged() -> None:
             "inconsistencies": {"lighting": "…", "edges": "…", "resolution": "…", "shadows": "…"},
             "claims": [{"cue": "noise", "inside": 1.9, "outside": 3.4, "text": "…"}],
             "complete": True,
+        },
+        "evidence": {
+            "windows": [
+                {
+                    "box": [0, 0, 224, 224],
+                    "position": "upper left",
+                    "probabilities": {"real": 0.25, "full_synthetic": 0.5, "tampered": 0.25},
+                }
+            ],
+            "file": None,
         },
         "provenance": {
             "declared": [{"name": "n", "value": 1, "source": "EXIF", "state": "unverified"}],

@@ -38,7 +38,7 @@ def test_options_arrive_and_the_sum_is_said(asked: list[dict[str, Any]]) -> None
     (call,) = asked
     assert call["paths"] == ["s3://b/in"]
     assert (call["out"], call["shard"]) == ("s3://b/out", Shard(2, 3))
-    assert (call["model"], call["masks"], call["batch_size"]) == ("tiny", "tampered", "auto")
+    assert (call["model"], call["masks"], call["batch_size"]) == ("small", "tampered", "auto")
 
 
 def test_provenance_is_asked_for(asked: list[dict[str, Any]]) -> None:
@@ -97,7 +97,7 @@ def test_an_evaluation_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     result = sida("set", "--out", "o", "--resume", *far, verb="evaluate")
     assert result.exit_code == 0, result.output
     (call,) = calls
-    assert (call["data"], call["model"], call["resume"]) == (["set"], "tiny", True)
+    assert (call["data"], call["model"], call["resume"]) == (["set"], "small", True)
     assert (call["address"], call["workers"]) == ("head:6379", 3)
 
 

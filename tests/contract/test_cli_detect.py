@@ -246,7 +246,7 @@ def test_options_reach_the_detector(sida: Run, detector: Any, pictures: Path) ->
     )
     sida("detect", "real.jpg", "--random-weights", "sizes.json")
     assert detector.loaded == [
-        ("tiny", "auto", "auto", None, "auto"),
+        ("small", "auto", "auto", None, "auto"),
         ("x", "cpu", "float16", "int8", 3),
         ("random sizes.json", "auto", "auto", None, "auto"),
     ]
@@ -418,7 +418,7 @@ def test_pictures_that_came_and_went_meanwhile(sida: Run, detector: Any, picture
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        (["--model", "other"], "--model other (was tiny)"),
+        (["--model", "other"], "--model other (was small)"),
         (["--explain"], "--explain yes (was no)"),
         (["--mask-for", "all"], "--mask-for all (was tampered)"),
         (["--dtype", "float16"], "--dtype float16 (was auto)"),

@@ -39,7 +39,7 @@ def test_a_set_is_judged(sida: Run, detector: FakeDetector, elsewhere: Path) -> 
     (data / "real/real0.png").write_bytes(b"broken")
     done = sida("evaluate", data, "--out", "out", "--batch-size", "2", "--device", "cpu")
     assert done.exit_code == 1, done.output
-    assert detector.loaded == [("tiny", "cpu", "auto", None, 2)]
+    assert detector.loaded == [("small", "cpu", "auto", None, 2)]
     assert "The leakage probe was not made" in done.stderr
     assert "not judged: " in done.stderr
     assert done.stdout.startswith(f"fake on {data}, protocol end_to_end: 2 pictures")

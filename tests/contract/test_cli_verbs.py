@@ -50,16 +50,16 @@ def cache(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_models_lists_every_name(sida: Run, cache: Path) -> None:
     table = sida("models").stdout.splitlines()
-    assert [line.split()[0] for line in table] == ["Model", "tiny", *HUB_NAMES]
-    assert table[2].endswith("no")
-    assert "7,410.2 million" in table[2]
+    assert [line.split()[0] for line in table] == ["Model", "small", "tiny", *HUB_NAMES]
+    assert table[3].endswith("no")
+    assert "7,410.2 million" in table[3]
 
 
 def test_models_as_json(sida: Run, cache: Path) -> None:
     rows = [json.loads(line) for line in sida("models", "--json").stdout.splitlines()]
-    assert [list(row) for row in rows] == 6 * [["name", "weights", "parameters", "gives", "folder"]]
-    assert [row["weights"] for row in rows] == ["embedded", *HUB_NAMES.values()]
-    assert [row["folder"] for row in rows[1:]] == 5 * [None]
+    assert [list(row) for row in rows] == 7 * [["name", "weights", "parameters", "gives", "folder"]]
+    assert [row["weights"] for row in rows] == ["embedded", "embedded", *HUB_NAMES.values()]
+    assert [row["folder"] for row in rows[2:]] == 5 * [None]
 
 
 def test_a_model_is_here_when_all_that_it_needs_has_arrived(sida: Run, cache: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_model_is_here_when_all_that_it_needs_has_arrived(sida: Run, cache: Pa
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
 
     def place() -> Any:
-        return json.loads(sida("models", "--json").stdout.splitlines()[1])["folder"]
+        return json.loads(sida("models", "--json").stdout.splitlines()[2])["folder"]
 
     for file in ("one.bin", "two.bin", "tokenizer.model", "added_tokens.json"):
         assert place() is None

@@ -5,9 +5,8 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sida.evidence.declared import declarations
+from sida.evidence.provenance import inspect
 from sida.evidence.iptc import photoshop_iptc, read_iptc
-from sida.image.read import read_picture
 from tests.evidence import made_files as made
 
 RESOURCES = made.iptc((110, "Made with Google AI"), (120, "a café"), (80, "A. Person"))[14:]
@@ -15,8 +14,8 @@ BLOCK = photoshop_iptc(RESOURCES)
 
 
 def told(data: bytes, personal: bool = False) -> dict[str, object]:
-    picture = read_picture(data)
-    return {each.name: each.value for each in declarations(data, picture, personal)}
+    provenance = inspect(data, personal=personal)
+    return {statement.name: statement.value for statement in provenance.declared}
 
 
 def test_fields_have_their_names() -> None:

@@ -41,6 +41,7 @@ def engine() -> Engine:
     torch.manual_seed(0)
     config = little_config()
     model = Sida(config)
+    torch.nn.init.normal_(model.encoder.evidence.weight)
     model.encoder.get_buffer("deviation").fill_(4)  # nothing is beyond five of it
     return Engine(model, SidaProcessor(config, Tokenizer.load(TOKENIZER)))
 

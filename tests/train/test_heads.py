@@ -29,7 +29,7 @@ from sida.verdict import LABELS
 from tests.model.conftest import small_published, spread
 from tests.small import small_config
 
-FAST = ("heads_only=true", "max_steps=40", "validate_every=20", "batch_size=8", "threads=1")
+FAST = ("heads_only=true", "max_steps=80", "validate_every=20", "batch_size=8", "threads=1")
 SHADES = {"real": (200, 60, 60), "full_synthetic": (60, 200, 60), "tampered": (60, 60, 200)}
 
 
@@ -232,7 +232,7 @@ def test_data_without_a_class_and_used_folders_are_refused(base, finished, pictu
         (["heads_only=true", "crops=[32]"], "leave out crops"),
         (["heads_only=true", "trained=[class_head]"], "leave out trained"),
         (["heads_only=true", "model=null", "preset=tiny"], "heads_only is for a trained model"),
-        (["views=2"], "views are for heads_only=true"),
+        (["views=2"], "views are for heads_only or cache"),
     ],
 )
 def test_contradictions_are_refused(settings, reason):

@@ -233,7 +233,7 @@ def test_validation_may_change_unless_the_best_depends_on_it(finished, labelled,
     held = read_config("tiny", ["held_out=0.3", f"data={labelled}"])
     (out / "recipe.json").write_text(held.model_dump_json())
     with pytest.raises(ConfigError, match=r"validation="):
-        check_recipe(held.model_copy(update={"validation": other}), out)
+        check_recipe(held.model_copy(update={"validation": (other,)}), out)
 
 
 def test_a_share_of_the_data_can_be_held_back(labelled, tmp_path):
