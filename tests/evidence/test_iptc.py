@@ -5,8 +5,8 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sida.evidence.provenance import inspect
 from sida.evidence.iptc import photoshop_iptc, read_iptc
+from sida.evidence.provenance import inspect
 from tests.evidence import made_files as made
 
 RESOURCES = made.iptc((110, "Made with Google AI"), (120, "a café"), (80, "A. Person"))[14:]
