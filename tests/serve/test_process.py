@@ -24,7 +24,9 @@ held.load = lambda *_: held
 signal.signal(signal.SIGUSR1, lambda *_: held.turns.release(1000))
 module = types.ModuleType("sida.detector")
 module.Detector = held
-module.Request = namedtuple("Request", "picture explain provenance", defaults=[False, False])
+module.Request = namedtuple(
+    "Request", "picture explain provenance evidence", defaults=[False] * 3
+)
 sys.modules["sida.detector"] = module
 from sida.cli import main
 main()
