@@ -83,6 +83,7 @@ NOT_RUN = {
         "takes minutes"
     ),
     "sida benchmark": "takes a minute",
+    "sida benchmark --model tiny": "takes a minute",
     "python benchmarks/quantization.py $SIDA_SHARED/data/val --sizes "
     "$SIDA_SHARED/oracle/sizes_mid.json": "needs torchao and the pictures, and takes minutes",
     "python benchmarks/planned_memory.py": "the benchmarks are not in the folder of this test",
