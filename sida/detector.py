@@ -459,8 +459,6 @@ class Detector:
         unfit = unsuitable(picture.pixels) if self.weighs_windows else None
         if unfit is not None:
             warnings.append(f"Do not rely on this verdict: {unfit}.")
-        if draft.request.evidence and draft.evidence is None:
-            warnings.append(f"{self.model.name} does not weigh windows: no evidence can be drawn.")
         if draft.request.explain and written is None:
             warnings.append(
                 f"{self.model.name} was not trained to explain: use a description model."

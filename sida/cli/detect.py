@@ -190,6 +190,8 @@ def detect(
                 options = (device, dtype, quantize, batch_size or "auto")
                 detector = load(model, random_weights, options, fast)
                 detector.trust = trusted
+                if evidence is not None and not detector.weighs_windows:
+                    say(f"{detector.model.name} does not weigh windows: it draws no evidence.")
                 outputs.use(detector.model.digest)
                 wanted = (mask_for, explain, provenance, evidence is not None)
                 for given, result in _judge(detector, left, wanted):

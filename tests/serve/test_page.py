@@ -76,7 +76,8 @@ def detector() -> Remembering:
 @pytest.fixture(scope="module")
 def judged(detector: Remembering) -> Verdict:
     """What the embedded model says of the picture that most tests show."""
-    (verdict,) = detector.run([Request(TAMPERED.read_bytes(), explain=True, provenance=True)])
+    request = Request(TAMPERED.read_bytes(), explain=True, provenance=True, evidence=True)
+    (verdict,) = detector.run([request])
     assert isinstance(verdict, Verdict)
     return verdict
 
