@@ -13,8 +13,9 @@ from sida.inference.attention import fuse
 from sida.inference.generate import generate_together
 from sida.inference.language import ROOM, Past, prefill
 from sida.model.clip_windows import ClipWindows
+from sida.model.frame import Frame
 from sida.model.inputs import Inputs
-from sida.model.processor import HasPixels, Seen, SidaProcessor
+from sida.model.processor import HasPixels, SidaProcessor
 from sida.model.prompt import IMAGE_TOKEN, conversation
 from sida.model.sida import Sida
 
@@ -177,7 +178,7 @@ class Engine:
         masks = self._masks(prepared, frames, inputs, looked, chosen)
         lost |= set(chosen) - masks.keys()
         evidence = {
-            i: self._evidence(prepared[i], inputs, looked, i)
+            i: self._evidence(frames[i], inputs, looked, i)
             for i, want in enumerate(wants_evidence)
             if want and i not in lost
         }
@@ -222,7 +223,7 @@ class Engine:
         return Looked(logits, self.model.mask_prompts(logits, hidden[:, 1:])[:, 0], state, past)
 
     def _evidence(
-        self, picture: Seen, inputs: Inputs, looked: Looked, number: int
+        self, frame: Frame, inputs: Inputs, looked: Looked, number: int
     ) -> WindowLogits | None:
         encoder = self.model.encoder
         if not isinstance(encoder, ClipWindows):
@@ -230,7 +231,7 @@ class Engine:
         logits = looked.class_logits[number].float()
         evidence = encoder.evidence_of(inputs, looked.state, number)
         windows, whole, patches = ((logits + part.float()).cpu().numpy() for part in evidence)
-        boxes = tuple(view.window.box for view in picture.vision[1:])
+        boxes = tuple(window.box for window in frame.windows)
         return WindowLogits(boxes, windows, whole, patches)
 
     @torch.inference_mode()
@@ -257,8 +258,9 @@ class Engine:
         """
         if not chosen:
             return {}
-        own = self.processor.mask_windows([pictures[i] for i in chosen])
-        if own is None:
+        if inputs.mask is not None:
+            owner = inputs.mask.owner
+        elif (own := self.processor.mask_windows([pictures[i] for i in chosen])) is None:
             owner = inputs.vision.owner
         else:
             owner = torch.tensor(chosen)[own.owner].to(inputs.vision.owner.device)

@@ -116,10 +116,6 @@ class NativeVisionConfig(PreTrainedConfig):
     max_windows: int = 24
     initializer_range: float = 0.02
 
-    def native(self) -> "NativeVisionConfig":
-        """Itself, as `ClipWindowsConfig.native` has its own."""
-        return self
-
 
 @strict
 class NativeMaskConfig(PreTrainedConfig):
@@ -133,13 +129,14 @@ class NativeMaskConfig(PreTrainedConfig):
 
 @strict
 class ClipWindowsConfig(PreTrainedConfig):
-    """The first layers of CLIP over the whole picture and over windows at native resolution.
+    """The first layers of CLIP over the whole picture, and over windows that cover it.
 
-    The defaults are layers 1 to 9 of ViT-B/16. `layers` are those that are read. Beside the whole
-    picture, at `image_size` pixels a side, at most `max_windows` windows of that side are seen.
-    `dropout` is the share of features that a training step does not see.
-    The other fields are the sizes of the convolutions that masks are made of
-    (`NativeVisionConfig`), which run only where a mask is wanted.
+    The defaults are layers 1 to 9 of ViT-B/16. Of the whole picture, at `image_size` pixels a
+    side, `layers` are read; of windows, at `window` pixels, `patch_layers`. A picture that would
+    need more than `max_windows` is reduced. For windows, layers behind the first `first_adapted`
+    have low-rank additions of `rank`. `patch_width` is the channels that patches are reduced to
+    where they are compared; `stem`, `widths` and `depths` those of the convolutions beside them
+    (`NativeVisionConfig`). `dropout` is the share of features that a training step does not see.
     """
 
     model_type = "sida_clip_windows"
@@ -151,14 +148,16 @@ class ClipWindowsConfig(PreTrainedConfig):
     image_size: int = 224
     patch_size: int = 16
     layers: list[int] | tuple[int, ...] = (6, 9)
-    max_windows: int = 2
+    patch_layers: list[int] | tuple[int, ...] = (3, 6)
+    first_adapted: int = 3
+    rank: int = 16
+    patch_width: int = 64
+    window: int = 256
+    max_windows: int = 4
     dropout: float = 0.0
     stem: int = 16
     widths: list[int] | tuple[int, ...] = (32, 64, 128)
     depths: list[int] | tuple[int, ...] = (2, 2, 2)
-    window: int = 256
-    overlap: int = 32
-    max_mask_windows: int = 24
     initializer_range: float = 0.02
 
     def clip(self) -> CLIPVisionConfig:
@@ -174,15 +173,8 @@ class ClipWindowsConfig(PreTrainedConfig):
         )
 
     def native(self) -> NativeVisionConfig:
-        """Sizes of the convolutional part, and of the windows that it sees."""
-        return NativeVisionConfig(
-            stem=self.stem,
-            widths=self.widths,
-            depths=self.depths,
-            window=self.window,
-            overlap=self.overlap,
-            max_windows=self.max_mask_windows,
-        )
+        """Sizes of the convolutional part."""
+        return NativeVisionConfig(stem=self.stem, widths=self.widths, depths=self.depths)
 
 
 KINDS = (

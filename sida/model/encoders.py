@@ -14,6 +14,7 @@ from transformers.models.sam.modeling_sam import SamPositionalEmbedding
 from sida.model.clip_sam import ClipSam, SamDecoder
 from sida.model.clip_windows import ClipWindows
 from sida.model.config import ClipWindowsConfig, NativeVisionConfig, SidaConfig
+from sida.model.local_maps import LocalDecoder
 from sida.model.native import ChannelNorm, Conv, Native, NativeDecoder, Pool
 from sida.model.statistics import Statistics
 from sida.model.views import ClipSamViews, ClipWindowsViews, NativeViews
@@ -21,14 +22,14 @@ from sida.model.views import ClipSamViews, ClipWindowsViews, NativeViews
 __all__ = ["Decoder", "Encoder", "Parts", "build", "initialize", "parts"]
 
 Encoder = ClipSam | ClipWindows | Native
-Decoder = SamDecoder | NativeDecoder
+Decoder = SamDecoder | NativeDecoder | LocalDecoder
 
 
 class Parts(NamedTuple):
     """The classes that a configuration asks for; `views` cuts pictures into windows."""
 
     encoder: type[ClipSam] | type[ClipWindows] | type[Native]
-    decoder: type[SamDecoder] | type[NativeDecoder]
+    decoder: type[SamDecoder] | type[NativeDecoder] | type[LocalDecoder]
     views: type[ClipSamViews] | type[ClipWindowsViews] | type[NativeViews]
 
 
@@ -37,7 +38,7 @@ def parts(config: SidaConfig) -> Parts:
     if config.vision.model_type == NativeVisionConfig.model_type:
         return Parts(Native, NativeDecoder, NativeViews)
     if config.vision.model_type == ClipWindowsConfig.model_type:
-        return Parts(ClipWindows, NativeDecoder, ClipWindowsViews)
+        return Parts(ClipWindows, LocalDecoder, ClipWindowsViews)
     return Parts(ClipSam, SamDecoder, ClipSamViews)
 
 
@@ -59,6 +60,8 @@ def initialize(module: nn.Module) -> None:
         init.zeros_(module.windows.weight)
     elif isinstance(module, NativeDecoder):
         init.zeros_(module.out.weight)
+        if isinstance(module, LocalDecoder):  # begins with what the maps say by themselves
+            init.zeros_(module.direction.weight)
     elif isinstance(module, ClipWindows):
         init.zeros_(module.evidence.weight)
         # Small beside the token that carries the evidence, which is to be heard first.

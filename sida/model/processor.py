@@ -60,10 +60,12 @@ class SidaProcessor:
 
         Args:
             pictures: decoded pictures, or arrays (height, width, 3) uint8.
-            masks: whether pixels for masks are prepared; frames are given in any case.
+            masks: whether pixels for masks are prepared, where the class does not need them; frames
+                are given in any case.
         """
         seen = [self.see(picture) for picture in pictures]
         vision, windows = _collate([each.vision for each in seen])
+        masks = masks or self.views.always_masks
         inputs = Inputs(vision, self.mask_windows(seen) if masks else None)
         frames = []
         for each, own in zip(seen, windows, strict=True):
@@ -82,6 +84,7 @@ class SidaProcessor:
         if isinstance(picture, Seen):
             return picture
         pixels = picture if isinstance(picture, np.ndarray) else picture.pixels
+        masks = masks or self.views.always_masks
         return Seen(pixels, self.views.vision(pixels), self.views.mask(pixels) if masks else None)
 
     def mask_windows(self, pictures: Sequence[HasPixels | np.ndarray]) -> Windows | None:

@@ -14,10 +14,6 @@ CLIP_MEAN = np.array((0.48145466, 0.4578275, 0.40821073), np.float32)
 CLIP_STD = np.array((0.26862954, 0.26130258, 0.27577711), np.float32)
 SAM_MEAN = np.array((123.675, 116.28, 103.53), np.float32)
 SAM_STD = np.array((58.395, 57.12, 57.375), np.float32)
-STEPS = 4
-"""Positions of a window that are tried along each length of it."""
-ROWS = 4
-"""Of so many rows of pixels one is looked at for texture."""
 LONGEST_STRIP = 2000
 """Longer edge over shorter, beyond which only the middle of a strip is scaled for CLIP."""
 
@@ -31,6 +27,8 @@ class View(NamedTuple):
 
 class ClipSamViews:
     """The published preprocessing: CLIP's centre crop, and the whole picture for SAM."""
+
+    always_masks = False
 
     def __init__(self, config: SidaConfig) -> None:
         self.clip_side: int = config.vision.image_size
@@ -70,87 +68,83 @@ class ClipSamViews:
 
 
 class ClipWindowsViews:
-    """The whole picture at CLIP's size, and windows of that size at the picture's resolution."""
+    """The whole picture at CLIP's size, and windows that cover it."""
+
+    always_masks = True
+    """Windows for masks are seen for the class as well."""
 
     def __init__(self, config: SidaConfig) -> None:
         self.side: int = config.vision.image_size
+        self.window: int = config.vision.window
         self.most: int = config.vision.max_windows
-        self.native = NativeViews(config)
 
     def vision(self, pixels: np.ndarray) -> list[View]:
-        """The whole picture (height, width, 3) uint8, squeezed to a square, and its windows."""
+        """The whole picture (height, width, 3) uint8, squeezed to a square."""
         height, width = pixels.shape[:2]
-        side = min(self.side, height, width)
-        corners = window_corners(pixels, side, self.most)
-        boxes = [(left, top, left + side, top + side) for top, left in corners]
-        return [self._view(pixels, box) for box in [(0, 0, width, height), *boxes]]
-
-    def _view(self, pixels: np.ndarray, box: tuple[int, int, int, int]) -> View:
-        left, top, right, bottom = box
         size = (self.side, self.side)
-        resized = resize(pixels[top:bottom, left:right], size, Image.Resampling.BICUBIC)
-        values = (resized.astype(np.float32) / 255 - CLIP_MEAN) / CLIP_STD
-        return View(Window(box, size, size), _channels_first(values))
+        resized = resize(pixels, size, Image.Resampling.BICUBIC)
+        return [View(Window((0, 0, width, height), size, size), _clip_normed(resized))]
 
     def mask_window(self, height: int, width: int) -> list[Window]:
-        """The windows that masks of a picture of this size are made in."""
-        return self.native.windows(height, width)
+        """The windows of a picture of this size."""
+        new_height, new_width = covered_size(height, width, self.window, self.most)
+        size = (self.window, self.window)
+        windows = []
+        for top, left in self._corners(new_height, new_width):
+            box = (
+                left * width // new_width,
+                top * height // new_height,
+                -(-(left + self.window) * width // new_width),
+                -(-(top + self.window) * height // new_height),
+            )
+            windows.append(Window(box, size, size))
+        return windows
 
     def mask(self, pixels: np.ndarray) -> list[View]:
-        """Windows for masks, as `NativeViews`."""
-        return self.native.vision(pixels)
+        """The windows of a picture (height, width, 3) uint8."""
+        height, width = pixels.shape[:2]
+        size = covered_size(height, width, self.window, self.most)
+        resized = resize(pixels, size, Image.Resampling.BICUBIC)
+        parts = [
+            resized[top : top + self.window, left : left + self.window]
+            for top, left in self._corners(*size)
+        ]
+        windows = self.mask_window(height, width)
+        return [View(*pair) for pair in zip(windows, map(_clip_normed, parts), strict=True)]
+
+    def _corners(self, height: int, width: int) -> list[tuple[int, int]]:
+        """Top and left of evenly placed windows that cover a picture of at least their size."""
+        tops, lefts = (
+            np.linspace(0, length - self.window, -(-length // self.window)).round().astype(int)
+            for length in (height, width)
+        )
+        return [(int(top), int(left)) for top in tops for left in lefts]
 
 
-def window_corners(pixels: np.ndarray, side: int, most: int) -> list[tuple[int, int]]:
-    """Top and left of the squares of a picture (height, width, 3) uint8 that are looked at.
+def covered_size(height: int, width: int, side: int, most: int) -> tuple[int, int]:
+    """The size at which at most `most` squares of `side` cover a picture.
 
-    Texture holds the traces of how pixels were made, so the square with the most goes first; each
-    further one is the best by its texture times the share of it that no earlier one shows. Squares
-    that an earlier one shows whole are left out.
-
-    Args:
-        side: of the squares, at most height and width.
-        most: at most so many squares, at least one.
+    A picture is reduced only as far as it must, and enlarged only to hold one square; it keeps its
+    proportions unless it is a strip that is longer than all squares in a row.
     """
-    starts = [_starts(length, side) for length in pixels.shape[:2]]
-    corners = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, 2)
-    texture = _texture(pixels, side, starts).ravel()
-    unseen = np.ones(len(corners))
-    chosen: list[tuple[int, int]] = []
-    while len(chosen) < most and unseen.max() > 0:
-        index = int((texture * unseen).argmax())
-        chosen.append((int(corners[index, 0]), int(corners[index, 1])))
-        shared = (side - np.abs(corners - corners[index])).clip(0).prod(1) / side**2
-        unseen = (unseen - shared).clip(0)
-        unseen[index] = 0
-    return chosen
-
-
-def _starts(length: int, side: int) -> np.ndarray:
-    """Evenly placed starts of squares that cover a length, STEPS of them along each side."""
-    count = -(-(length - side) * STEPS // side) + 1
-    return np.unique(np.linspace(0, length - side, count).round().astype(int))
-
-
-def _texture(pixels: np.ndarray, side: int, starts: list[np.ndarray]) -> np.ndarray:
-    """Mean log of 1 + steps of green between columns (rows, columns) in each square, above 0."""
-    step = min(ROWS, side)
-    green = pixels[::step, :, 1].astype(np.float32)
-    steps = np.log1p(np.abs(np.diff(green, axis=1, append=green[:, -1:])))
-    # Sums of many small numbers: float32 would lose those of a large picture.
-    sums = np.pad(steps.cumsum(0, dtype=np.float64).cumsum(1), ((1, 0), (1, 0)))
-    tops, lefts = starts
-    first, last = -(-tops // step), -(-(tops + side) // step)
-    rows = sums[last] - sums[first]
-    total = rows[:, lefts + side] - rows[:, lefts]
-    return np.asarray(total / ((last - first)[:, None] * side) + 1e-3)
+    scale = min(
+        1.0, max(min(n * side / height, most // n * side / width) for n in range(1, most + 1))
+    )
+    low = min(height, width) * scale
+    if low < side:
+        enlarged = side / min(height, width)
+        if -(-round(height * enlarged) // side) * -(-round(width * enlarged) // side) <= most:
+            scale = enlarged
+    return max(side, round(height * scale)), max(side, round(width * scale))
 
 
 class NativeViews:
     """Windows at the picture's own resolution; masks are made in the same windows."""
 
+    always_masks = False
+
     def __init__(self, config: SidaConfig) -> None:
-        vision: NativeVisionConfig = config.vision.native()
+        vision: NativeVisionConfig = config.vision
         self.side: int = vision.window
         self.overlap: int = vision.overlap
         self.most: int = vision.max_windows
@@ -244,6 +238,11 @@ def _centre(pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
     longest = LONGEST_STRIP * min(height, width)
     top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
     return pixels[top : height - top, left : width - left], (top, left)
+
+
+def _clip_normed(pixels: np.ndarray) -> np.ndarray:
+    """(height, width, 3) uint8 -> (3, height, width) float32, with CLIP's mean and deviation."""
+    return _channels_first((pixels.astype(np.float32) / 255 - CLIP_MEAN) / CLIP_STD)
 
 
 def _channels_first(values: np.ndarray) -> np.ndarray:

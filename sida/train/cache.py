@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 VISION, MASK = "vision", "mask"
 """The two encoders; the second is asked only of pictures with a mask."""
-FORM = 1
+FORM = 2
 """Of the files; another makes those of before unknown."""
 
 
@@ -116,6 +116,7 @@ class FeatureCache:
     def _compute(self, inputs: Inputs, number: int, part: str) -> torch.Tensor:
         if part == VISION:
             return self.encoder.vision_features(inputs, number)
+        assert isinstance(self.encoder, ClipSam)  # of others no features for masks are kept
         window = torch.tensor([number], device=inputs.vision.pixels.device)
         return self.encoder.embed(inputs, window, None)[0]
 
@@ -148,11 +149,14 @@ class FeatureCache:
 
 def _identity(encoder: ClipSam | ClipWindows, config: TrainConfig) -> str:
     """SHA-256 of all that features depend on, beside the picture."""
-    parts = [encoder.clip, encoder.sam] if isinstance(encoder, ClipSam) else [encoder.clip]
-    sizes = [module.config.to_dict() for module in parts]
-    if isinstance(encoder, ClipWindows):
+    first = encoder.clip
+    parts = [first, encoder.sam if isinstance(encoder, ClipSam) else encoder.local]
+    sizes = [first.config.to_dict()]
+    if isinstance(encoder, ClipSam):
+        sizes.append(encoder.sam.config.to_dict())
+    else:
         windows = config.windows or encoder.max_windows
-        sizes.append({"layers": encoder.layers, "windows": windows})
+        sizes.append({"layers": (encoder.layers, encoder.patch_layers), "windows": windows})
     precision = [config.precision, config.frozen_precision]
     digest = hashlib.sha256(json.dumps([FORM, precision, sizes], default=str).encode())
     for part in parts:

@@ -27,6 +27,28 @@ class LossWeights(BaseModel):
         "of an encoder that has one, else from the mean token through a head that is dropped "
         "afterwards, which teaches an encoder that begins from scratch",
     )
+    altered: float = Field(
+        0.0,
+        ge=0,
+        description="loss of the maps of altered positions, of an encoder that has such maps; with "
+        "it or `generated` the maps alone are trained, and the other weights are to be 0",
+    )
+    generated: float = Field(0.0, ge=0, description="cross-entropy of generated patches")
+
+    @property
+    def local(self) -> bool:
+        """True where the maps of local evidence are trained."""
+        return bool(self.altered or self.generated)
+
+    @model_validator(mode="after")
+    def _one_stage(self) -> Self:
+        rest = (self.classes, self.mask_bce, self.mask_dice, self.text, self.image_tokens)
+        if self.local and any(rest):
+            raise ValueError(
+                "altered and generated are taught by themselves: set classes, mask_bce, mask_dice, "
+                "text and image_tokens to 0"
+            )
+        return self
 
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -155,6 +177,13 @@ class TrainConfig(BaseModel):
         description="native windows that training looks at in each picture, for an encoder with "
         "such windows; by default as many as the model does",
     )
+    forged: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of tampered pictures that are forged anew from the photographs at every "
+        "step; as many photographs are their untouched originals, delivered alike",
+    )
     crops: tuple[Side, ...] = Field(
         (), description="sides of training crops in pixels; whole pictures by default"
     )
@@ -249,7 +278,7 @@ class TrainConfig(BaseModel):
         if self.cache is not None and any(map(_reaches_encoder, self.trained)):
             raise ValueError(
                 "cache is for encoders that are not trained: leave it out, or name in `trained` "
-                "nothing of encoder.clip and encoder.sam"
+                "nothing of encoder.clip, encoder.local and encoder.sam"
             )
         if not self.trained and self.lora is None:
             raise ValueError("nothing is trained: name parameters in `trained`, or give lora")
@@ -271,10 +300,10 @@ def _heads_alone(config: TrainConfig) -> None:
 
 
 def _reaches_encoder(trained: str) -> bool:
-    """Whether this beginning of names takes in something of CLIP or SAM."""
+    """True for a beginning of names that takes in something of what a cache keeps."""
     return any(
         name.startswith(trained) or trained.startswith(name)
-        for name in ("encoder.clip.", "encoder.sam.")
+        for name in ("encoder.clip.", "encoder.local.", "encoder.sam.")
     )
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from sida.model.prompt import IGNORED
 
-__all__ = ["class_sum", "mask_sums", "supervised", "text_sum"]
+__all__ = ["altered_sum", "class_sum", "generated_sum", "mask_sums", "supervised", "text_sum"]
 
 
 def class_sum(
@@ -53,6 +53,43 @@ def mask_sums(
     size = (probability / 1000).sum(1) + (target / 1000).sum(1)
     dice = 1 - (overlap + 1e-6) / (size + 1e-6)
     return entropy.sum(), dice[target.sum(1) > 0].sum()
+
+
+def altered_sum(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Loss of maps of altered positions, summed over windows; padding is altered nowhere.
+
+    Three parts: cross-entropy, in which the altered quarter of a window weighs at most six times as
+    much as the rest, so that small regions count; half of Dice where something is altered; and
+    0.3 times the cross-entropy of "something is altered" by the strongest 32nd of positions, which
+    a map of photographs has to keep low everywhere.
+
+    Args:
+        logits: (windows, h, w).
+        truth: (windows, h, w), the altered share of each position.
+    """
+    logits, truth = logits.float().flatten(1), truth.flatten(1)
+    share = truth.mean(1, keepdim=True)
+    weights = 1 + truth * ((0.25 / share.clamp_min(0.02)).clamp(1, 6) - 1)
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, weights, reduction="none").mean(1)
+    altered = (share[:, 0] > 0.002).float()
+    probability = logits.sigmoid()
+    overlap, size = (probability * truth).sum(1), (probability + truth).sum(1)
+    dice = 1 - (2 * overlap + 1) / (size + 1)
+    strongest = logits.topk(max(1, logits.shape[1] // 32), 1).values.mean(1)
+    anything = F.binary_cross_entropy_with_logits(strongest, altered, reduction="none")
+    return (entropy + 0.5 * dice * altered + 0.3 * anything).sum()
+
+
+def generated_sum(logits: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of "generated" by each patch with its whole window, summed over windows.
+
+    Args:
+        logits: (windows, patches).
+        generated: (windows,) 1 for synthetic pictures, 0 for photographs.
+    """
+    target = generated[:, None].expand_as(logits)
+    entropy = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+    return entropy.mean(1).sum()
 
 
 def text_sum(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from sida.train.lora import add_lora
 __all__ = ["start_model"]
 
 IMAGE_TOKENS = tuple(
-    f"encoder.{part}." for part in ("evidence", "projectors", "measured", "weighed")
+    f"encoder.{part}." for part in ("evidence", "projectors", "measured", "located", "weighed")
 )
 """Parameters of `ClipWindows` that make image tokens: they begin anew with their features."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -44,7 +44,8 @@ def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
         add_lora(model, config.lora, DTYPES[config.precision])
     frozen = ("encoder.clip.",) if isinstance(model.encoder, ClipWindows) else ()
     for name, parameter in model.named_parameters():
-        chosen = name.startswith(config.trained) and not name.startswith(frozen)
+        addition = name.endswith((".down", ".up"))
+        chosen = name.startswith(config.trained) and (addition or not name.startswith(frozen))
         parameter.requires_grad = ".lora_" in name or chosen
         precision = config.precision
         if name.startswith(frozen) and config.frozen_precision is not None:

@@ -1,6 +1,7 @@
 """What one forward pass of training computes: the sums of all losses, and what they count."""
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from sida.model import Sida
@@ -11,12 +12,19 @@ from sida.model.sida import SidaOutput
 from sida.train.cache import FeatureCache
 from sida.train.config import LossWeights
 from sida.train.loader import Batch
-from sida.train.losses import class_sum, mask_sums, supervised, text_sum
+from sida.train.losses import (
+    altered_sum,
+    class_sum,
+    generated_sum,
+    mask_sums,
+    supervised,
+    text_sum,
+)
 from sida.verdict import LABELS
 
 __all__ = ["LOSSES", "Trained", "counts"]
 
-LOSSES = ("class", "mask_bce", "mask_dice", "text", "image_tokens")
+LOSSES = ("class", "mask_bce", "mask_dice", "text", "image_tokens", "altered", "generated")
 
 
 class Trained(nn.Module):
@@ -48,7 +56,9 @@ class Trained(nn.Module):
         self.token_head = nn.Linear(width, len(LABELS)) if needed else None
 
     def forward(self, batch: Batch) -> torch.Tensor:
-        """Weighted sums (5,) of the losses of a micro-batch, in the order of `LOSSES`."""
+        """Weighted sums (losses,) of a micro-batch, in the order of `LOSSES`."""
+        if self.weights.local:
+            return self._local_sums(batch)
         text = bool((batch.text_labels >= 0).any())
         output = self.model(
             self._inputs(batch),
@@ -69,8 +79,30 @@ class Trained(nn.Module):
             dice * weights.mask_dice,
             text_sum(output.logits, batch.text_labels) * weights.text if text else nothing,
             self._token_sum(output, batch.labels, nothing),
+            nothing,
+            nothing,
         )
         return torch.stack(sums)
+
+    def _local_sums(self, batch: Batch) -> torch.Tensor:
+        """The losses of local maps, which nothing but the windows is needed for."""
+        encoder, windows = self.model.encoder, batch.inputs.mask
+        assert isinstance(encoder, ClipWindows)
+        assert windows is not None
+        maps = encoder.local_maps(windows.pixels, windows.owner)
+        known = batch.mask_positions[windows.owner] >= 0
+        stride = batch.masks.shape[-1] // maps.altered.shape[-1]
+        labels = batch.labels[windows.owner]
+        told = labels != LABELS.index("tampered")
+        generated = (labels[told] == LABELS.index("full_synthetic")).float()
+        sums = torch.zeros(len(LOSSES), device=windows.pixels.device)
+        sums[LOSSES.index("altered")] = self.weights.altered * altered_sum(
+            maps.altered[known], F.avg_pool2d(batch.masks, stride)
+        )
+        sums[LOSSES.index("generated")] = self.weights.generated * generated_sum(
+            maps.generated[told], generated
+        )
+        return sums
 
     def _inputs(self, batch: Batch) -> Inputs:
         inputs = batch.inputs
@@ -93,8 +125,15 @@ class Trained(nn.Module):
 
 
 def counts(batch: Batch) -> torch.Tensor:
-    """What each of `LOSSES` adds up over (5,): pictures, masks, filled masks, tokens, pictures."""
+    """What each of `LOSSES` adds up over (losses,).
+
+    Pictures, masks, filled masks, tokens, pictures, windows with a true mask, windows of
+    photographs and synthetic pictures.
+    """
     filled = (batch.masks * batch.inside).flatten(1).any(1).sum()
     pictures, masks = len(batch.labels), len(batch.masks)
     tokens = supervised(batch.text_labels)
-    return torch.tensor([pictures, masks, int(filled), tokens, pictures], dtype=torch.float64)
+    owner = (batch.inputs.vision if batch.inputs.mask is None else batch.inputs.mask).owner
+    whole = int((batch.labels[owner] != LABELS.index("tampered")).sum())
+    numbers = [pictures, masks, int(filled), tokens, pictures, masks, whole]
+    return torch.tensor(numbers, dtype=torch.float64)

@@ -5,7 +5,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from sida.model.clip_windows import ClipWindows
-from sida.train.evidence import fit_evidence, source_weights
+from sida.train.evidence import LOCAL_PENALTY, fit_evidence, source_weights
 from tests.model.test_clip_windows import little_config
 
 
@@ -20,11 +20,12 @@ def test_it_is_the_optimum_that_scikit_learn_finds() -> None:
     with torch.no_grad():
         ours = encoder.evidence(scaled)
     assert not ours[:, 0].any()
-    for label in (1, 2):
+    for label, penalty in ((1, 0.5), (2, LOCAL_PENALTY)):
         chosen = (labels == 0) | (labels == label)
-        reference = LogisticRegression(C=1 / (0.5 * 60), max_iter=2000, tol=1e-8)
-        reference.fit(scaled[chosen].numpy(), labels[chosen].numpy())
-        expected = torch.tensor(reference.decision_function(scaled), dtype=ours.dtype)
+        own = scaled[:, encoder.evidence_columns(label)].numpy()
+        reference = LogisticRegression(C=1 / (penalty * 60), max_iter=2000, tol=1e-8)
+        reference.fit(own[chosen], labels[chosen].numpy())
+        expected = torch.tensor(reference.decision_function(own), dtype=ours.dtype)
         torch.testing.assert_close(ours[:, label], expected, atol=5e-3, rtol=0)
 
 
