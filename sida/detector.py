@@ -107,7 +107,8 @@ class Detector:
     @property
     def device(self) -> torch.device:
         """Where the model runs."""
-        return self.engine.model.device
+        device: torch.device = self.engine.model.device
+        return device
 
     @property
     def weighs_windows(self) -> bool:
