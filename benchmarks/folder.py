@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from sida import Detector
+from sida.inference.malloc import keep_freed
 
 
 def write(folder: Path, count: int, size: tuple[int, int] | None) -> list[Path]:
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--masks", default="all", choices=["all", "tampered", "none"])
     options = parser.parse_args()
     size = tuple(map(int, options.size.split("x"))) if options.size else None
+    keep_freed()
     detector = Detector.load(options.model, batch_size=options.batch_size or "auto")
     with tempfile.TemporaryDirectory() as folder:
         paths = write(Path(folder), options.count, size)

@@ -32,6 +32,7 @@ from sida.benchmark import machine, matrix_rate
 from sida.detector import Detector
 from sida.inference.device import resolve
 from sida.inference.engine import Engine
+from sida.inference.malloc import keep_freed
 from sida.model.frame import Frame, Window
 from sida.model.inputs import Inputs, Windows
 from sida.model.prompt import IMAGE_TOKEN
@@ -127,6 +128,7 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     device, dtype = resolve(options.device, options.dtype)
+    keep_freed()
     detector = Detector.random(options.sizes, options.device, options.dtype)
     model = detector.engine.model
     stock = SamVisionEncoder(model.config.mask.encoder()).to(device, dtype).eval()

@@ -18,6 +18,7 @@ from torch import nn
 import sida.data
 from sida import Detector, Verdict
 from sida.inference.engine import Engine
+from sida.inference.malloc import keep_freed
 from sida.inference.quantize import quantize
 
 
@@ -57,6 +58,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 def on_pictures(name: str, data: str) -> None:
     """A line for each kind."""
+    keep_freed()
     detector = Detector.load(name, device="cpu")
     engines = variants(detector)
     whole = judge(detector, engines["whole"], data)

@@ -25,6 +25,7 @@ import pyarrow.dataset
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sida.image.overlay import png_bytes
+from sida.inference.malloc import keep_freed
 from sida.scale import detect
 from sida.scale.plan import PART
 from sida.verdict import Verdict
@@ -41,6 +42,7 @@ def by_hand(files: list[str], start: int, workers: int) -> None:
     from sida.detector import Detector
 
     torch.set_num_threads(1)
+    keep_freed()
     detector = Detector.load("tiny")
     print(json.dumps({"ready": time.time()}), flush=True)
     own = [file for index, file in enumerate(files) if index // PART % workers == start]

@@ -29,6 +29,7 @@ import numpy as np
 from PIL import Image
 
 from sida import Detector
+from sida.inference.malloc import keep_freed
 
 
 def made(count: int, size: tuple[int, int]) -> list[bytes]:
@@ -165,6 +166,7 @@ def main() -> None:
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
     files = made(options.pictures, (width, height))
+    keep_freed()
     detector = Detector.load("tiny")
     many(detector, files, 8)
     half = options.requests // 2

@@ -136,7 +136,7 @@ class _Benchmark:
                 "name": self.detector.model.name,
                 "digest": self.detector.model.digest,
                 "dtype": str(self.model.dtype).removeprefix("torch."),
-                "quantize": self.detector.quantize,
+                "quantize": self.detector.options.quantize,
                 "weights_bytes": _bytes(self.model),
             },
             "batch_size": self.size,

@@ -8,15 +8,14 @@ for piece in detector.chat("photo.jpg").ask("Is the light right?"): ...
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 
-from sida.assets import DEFAULT_MODEL
 from sida.errors import ConfigError, PictureError
 from sida.evidence.cues import Cue, measure
 from sida.evidence.provenance import inspect
@@ -32,17 +31,12 @@ from sida.evidence.wording import (
 )
 from sida.image.ahead import read_or_error, work_ahead
 from sida.image.geometry import position_of
-from sida.image.read import MAX_PIXELS, Picture
+from sida.image.read import Picture, Source
 from sida.inference.conversation import Conversation
 from sida.inference.device import out_of_memory, resolve
 from sida.inference.engine import Begun, Engine, Judged, Text, WantsMask, WindowLogits
-from sida.inference.memory import (
-    fitting_batch,
-    give_back,
-    keep_freed,
-    micro_batches,
-    within_memory,
-)
+from sida.inference.malloc import trim
+from sida.inference.memory import fitting_batch, micro_batches, within_memory
 from sida.inference.quantize import check as check_quantization
 from sida.inference.quantize import quantize as quantize_model
 from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
@@ -50,6 +44,7 @@ from sida.model.clip_windows import ClipWindows
 from sida.model.presets import PRESETS
 from sida.model.processor import Seen
 from sida.model.views import ClipWindowsViews
+from sida.options import BatchSize, DetectOptions, MaskFor, ModelOptions, Request
 from sida.verdict import (
     LABELS,
     Declared,
@@ -66,30 +61,6 @@ from sida.verdict import (
 )
 
 __all__ = ["Detector", "Request"]
-
-Source = str | Path | bytes | Image.Image | np.ndarray
-MaskWish = Literal["tampered", "all", "none"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """One picture, and what is wanted of it.
-
-    Attributes:
-        picture: path, bytes, Pillow image, or array (height, width, 3) uint8.
-        masks: of tampered pictures, of all, or of none.
-        explain: whether the model shall write why.
-        provenance: whether what the file says of itself and what it shows is added; needs the
-            extra `provenance`.
-        evidence: whether the verdict says and can draw how parts of the picture spoke for it.
-    """
-
-    picture: Source
-    masks: MaskWish = "tampered"
-    explain: bool = False
-    provenance: bool = False
-    evidence: bool = False
-
 
 TIDIED = 32
 """Micro-batches after which free memory is given back."""
@@ -114,32 +85,30 @@ class _Broken(NamedTuple):
 
 
 class Detector:
-    """A loaded model that judges pictures. Use one from one thread.
-
-    On a CPU the first one changes how the C library of the process keeps memory
-    (`sida.inference.memory.keep_freed`).
+    """A loaded model that detects synthetic and tampered images. Use one from one thread.
 
     Attributes:
-        max_pixels: larger pictures are refused by their header.
-        trust: certificates (PEM) of the issuers of content credentials that provenance calls
-            trusted.
+        options: how it was loaded; a change of them is another detector.
+        batch_size: images in one pass.
+        model: the weights' name, version and digest.
     """
 
-    max_pixels = MAX_PIXELS
-    trust: str | None = None
-
-    def __init__(
-        self, loaded: Loaded, batch_size: int | Literal["auto"] = 4, quantize: str | None = None
-    ) -> None:
+    def __init__(self, loaded: Loaded, options: ModelOptions = ModelOptions()) -> None:
+        self.options = options
         self.engine = Engine(loaded.model, loaded.processor)
-        if self.engine.model.device.type == "cpu":
-            keep_freed()
-        self.quantize = quantize
         self.calibration = loaded.calibration
         self.model = ModelInfo(name=loaded.name, version=loaded.version, digest=loaded.digest)
-        if batch_size == "auto":
-            batch_size = fitting_batch(self.engine.model.device, self._try_out)
-        self.batch_size = batch_size
+        self.batch_size = (
+            fitting_batch(self.device, self._try_out)
+            if options.batch_size == "auto"
+            else options.batch_size
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        device: torch.device = self.engine.model.device
+        return device
 
     @property
     def weighs_windows(self) -> bool:
@@ -149,80 +118,92 @@ class Detector:
     @classmethod
     def load(
         cls,
-        name: str | Path = DEFAULT_MODEL,
-        device: str = "auto",
-        dtype: str = "auto",
-        quantize: str | None = None,
-        batch_size: int | Literal["auto"] = "auto",
-        fast: bool = False,
+        name: str | Path = ModelOptions.model,
+        device: str = ModelOptions.device,
+        dtype: str = ModelOptions.dtype,
+        quantize: str | None = ModelOptions.quantize,
+        batch_size: BatchSize = ModelOptions.batch_size,
+        fast: bool = ModelOptions.fast,
+        max_pixels: int = ModelOptions.max_pixels,
+        trust: str | None = ModelOptions.trust,
     ) -> "Detector":
         """Load a model by name, from a folder (ours or the published layout) or from a hub.
 
-        Args:
-            name: `small`, `sida-7b`, …; a folder; or a hub name such as `saberzl/SIDA-7B`.
-            device: `auto`, `cpu`, `cuda`, `cuda:1`, …
-            dtype: `auto` (float32 on the CPU, bfloat16 elsewhere) or the name of one.
-            quantize: `int8`, `int4` or `fp8` for the layers of the language model; needs torchao.
-            batch_size: pictures a pass, and 12.5 megapixels for each of them; fewer where memory
-                does not suffice. `auto` is 2 on the CPU; on CUDA what fits into free memory.
-            fast: look at one native window of each picture beside the whole, not at several, with
-                a model that has such windows (`small`).
-
-        Raises:
-            CheckpointError: the weights are missing, broken or of another model.
-            DownloadError: the hub cannot be reached.
-            DeviceError: this machine has no such device, number type or quantisation.
-            ConfigError: torchao is missing, `batch_size` is below 1, or `fast` is for nothing.
+        The arguments are the fields of `ModelOptions`, and the errors those of `from_options`.
         """
-        where, kind = resolve(device, dtype)
-        _check(batch_size, quantize, where, kind)
-        loaded = load(str(name), device=where if quantize is None else "cpu", dtype=kind)
-        if fast:
-            views = loaded.processor.views
-            if not isinstance(views, ClipWindowsViews):
-                raise ConfigError(f"{name} has no windows that could be fewer: leave out fast.")
-            views.most = 1
-        return cls(_quantized(loaded, quantize, where), batch_size, quantize)
+        return cls.from_options(
+            ModelOptions(
+                model=str(name),
+                device=device,
+                dtype=dtype,
+                quantize=quantize,
+                batch_size=batch_size,
+                fast=fast,
+                max_pixels=max_pixels,
+                trust=trust,
+            )
+        )
 
     @classmethod
     def random(
         cls,
         sizes: str | Path,
-        device: str = "auto",
-        dtype: str = "auto",
-        quantize: str | None = None,
-        batch_size: int | Literal["auto"] = "auto",
+        device: str = ModelOptions.device,
+        dtype: str = ModelOptions.dtype,
+        quantize: str | None = ModelOptions.quantize,
+        batch_size: BatchSize = ModelOptions.batch_size,
     ) -> "Detector":
-        """A model with random weights, to try sizes on a machine; what it says means nothing.
+        """A model with random weights, to try sizes on a machine; its verdicts mean nothing.
 
-        The weights of the same sizes are the same at every call on one kind of device; random
+        The weights of the same sizes are the same at every call on one type of device; random
         numbers drawn elsewhere are not touched.
 
         Args:
             sizes: a preset's name, or a JSON file of sizes, which are tried on a picture at once.
+        """
+        return cls.from_options(
+            ModelOptions(
+                random_weights=str(sizes),
+                device=device,
+                dtype=dtype,
+                quantize=quantize,
+                batch_size=batch_size,
+            )
+        )
+
+    @classmethod
+    def from_options(cls, options: ModelOptions) -> "Detector":
+        """Load the model that options describe.
 
         Raises:
-            ConfigError: there is no such preset or file, or its sizes make no network.
+            CheckpointError: the weights are missing, broken or of another model.
+            DownloadError: the hub cannot be reached.
+            DeviceError: this machine has no such device, dtype or quantization.
+            ConfigError: torchao is missing, `batch_size` is below 1, or `fast` has no effect; there
+                is no preset or file of `random_weights`, or its sizes make no network.
         """
-        where, kind = resolve(device, dtype)
-        _check(batch_size, quantize, where, kind)
-        with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
+        device, dtype = resolve(options.device, options.dtype)
+        _require_possible(options, device, dtype)
+        if options.random_weights is None:
+            return cls(_load(options, device, dtype), options)
+        # The generators of the caller come back as they were; within, the seed makes the weights
+        # the same at every call.
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(0)
             try:
-                begun = where if quantize is None else "cpu"
-                loaded = load_random(str(sizes), device=begun, dtype=kind)
-                detector = cls(_quantized(loaded, quantize, where), 1, quantize)
-                if str(sizes) not in PRESETS:
+                loaded = _load(options, device, dtype)
+                detector = cls(loaded, replace(options, batch_size=1))
+                if options.random_weights not in PRESETS:
                     detector._try_out()
             except CONTRADICTIONS as error:
                 if out_of_memory(error):
                     raise
                 reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
                 raise ConfigError(
-                    f"The sizes in {sizes} make no network ({reason}): they contradict each other; "
-                    "correct them."
+                    f"The sizes in {options.random_weights} make no network ({reason}): they "
+                    "contradict each other; correct them."
                 ) from error
-        return cls(loaded, batch_size, quantize)
+        return cls(loaded, options)
 
     def _try_out(self) -> None:
         """See that every size fits the next: some contradictions show only in a pass."""
@@ -236,39 +217,43 @@ class Detector:
     def detect(
         self,
         picture: Source,
-        masks: MaskWish = "tampered",
-        explain: bool = False,
-        provenance: bool = False,
-        evidence: bool = False,
+        masks: MaskFor = DetectOptions.masks,
+        explain: bool = DetectOptions.explain,
+        provenance: bool = DetectOptions.provenance,
+        evidence: bool = DetectOptions.evidence,
     ) -> Verdict:
-        """Judge one picture; the arguments are those of `Request`.
+        """Judge one picture; the arguments are the fields of `DetectOptions`.
 
         Raises:
             PictureError: it cannot be read or judged; its text says why.
         """
-        (result,) = self.run([Request(picture, masks, explain, provenance, evidence)])
+        options = DetectOptions(
+            masks=masks, explain=explain, provenance=provenance, evidence=evidence
+        )
+        (result,) = self.run([Request.of(picture, options)])
         return _or_raise(result)
 
     def detect_many(
         self,
         pictures: Iterable[Source],
-        masks: MaskWish = "tampered",
-        explain: bool = False,
-        provenance: bool = False,
-        evidence: bool = False,
+        masks: MaskFor = DetectOptions.masks,
+        explain: bool = DetectOptions.explain,
+        provenance: bool = DetectOptions.provenance,
+        evidence: bool = DetectOptions.evidence,
     ) -> Iterator[Verdict | Failure]:
         """Judge pictures as they come, in their order; one that cannot be read yields a Failure."""
-        return self.run(
-            Request(picture, masks, explain, provenance, evidence) for picture in pictures
+        options = DetectOptions(
+            masks=masks, explain=explain, provenance=provenance, evidence=evidence
         )
+        return self.run(Request.of(picture, options) for picture in pictures)
 
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
         """Judge requests in their order, in micro-batches (`micro_batches`), reading ahead."""
         ready = work_ahead(self._read, requests, ahead=2 * self.batch_size)
         for number, batch in enumerate(micro_batches(ready, self.batch_size), 1):
             yield from self._judge(batch)
-            if number % TIDIED == 0 and self.engine.model.device.type == "cpu":
-                give_back()
+            if number % TIDIED == 0 and self.device.type == "cpu":
+                trim()
 
     def chat(
         self,
@@ -297,11 +282,11 @@ class Detector:
 
     def _read(self, request: Request) -> _Ready | _Broken:
         """Decode a picture and cut it into windows; threads do this while others are judged."""
-        picture = read_or_error(request.picture, self.max_pixels)
+        picture = read_or_error(request.picture, self.options.max_pixels)
         if isinstance(picture, PictureError):
             return _Broken(request, picture)
         # A CPU that computes masks has better things to do than cut windows nobody may want.
-        idle = self.engine.model.device.type != "cpu" and request.masks == "tampered"
+        idle = self.device.type != "cpu" and request.masks == "tampered"
         try:
             seen = self.engine.processor.see(picture, masks=idle or request.masks == "all")
         except MemoryError:
@@ -314,7 +299,7 @@ class Detector:
         if not request.provenance:
             return None
         try:
-            return inspect(request.picture, trust=self.trust)
+            return inspect(request.picture, trust=self.options.trust)
         except (PictureError, MemoryError) as error:
             said = f"could not be looked for: {str(error) or 'there is not enough memory'}"
             unread = Declared(name="provenance", value=said, source="file", state="not read")
@@ -329,8 +314,6 @@ class Detector:
                 yield _failure(each.request, result)
                 continue
             yield result
-            # An overlay may be drawn of the pixels up to here; later ones read the picture again.
-            result._picture = each.request.picture
 
     def _verdicts(self, asked: Sequence[_Ready]) -> Iterator[Verdict | PictureError]:
         """Judge a micro-batch in one pass, and write its explanations together."""
@@ -486,7 +469,7 @@ class Detector:
             mask=None if found is None else found.mask,
             probability_map=None if found is None else found.probability_map,
             evidence_map=draft.evidence_map,
-            picture=picture,
+            picture=draft.request.picture,  # not its pixels: a list of verdicts would keep them all
         )
 
     def _localize(self, logits: np.ndarray) -> "_Found":
@@ -557,7 +540,7 @@ def _explanation(written: Text, draft: "_Draft") -> Explanation:
     )
 
 
-def _wants_mask(masks: MaskWish, label: str) -> bool:
+def _wants_mask(masks: MaskFor, label: str) -> bool:
     return masks == "all" or masks == label == "tampered"
 
 
@@ -572,17 +555,29 @@ def _failure(request: Request, error: PictureError) -> Failure:
     return Failure(image=name, error=error.code, message=str(error))
 
 
-def _check(
-    batch_size: int | Literal["auto"], quantize: str | None, where: torch.device, kind: torch.dtype
-) -> None:
+def _require_possible(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> None:
     """Refuse what cannot be had before weights are read."""
-    if batch_size != "auto" and batch_size < 1:
-        raise ConfigError(f"batch_size is {batch_size}, expected at least 1.")
-    if quantize is not None:
-        check_quantization(quantize, where, kind)
+    if options.batch_size != "auto" and options.batch_size < 1:
+        raise ConfigError(f"batch_size is {options.batch_size}, expected at least 1.")
+    if options.quantize is not None:
+        check_quantization(options.quantize, device, dtype)
 
 
-def _quantized(loaded: Loaded, kind: str | None, where: torch.device) -> Loaded:
-    if kind is not None:
-        quantize_model(loaded.model, kind, where)
+def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Loaded:
+    """The weights on their device, with what options change of the model."""
+    # Quantization reads on the CPU and moves layer by layer: the device holds no full copy.
+    target = device if options.quantize is None else torch.device("cpu")
+    if options.random_weights is None:
+        loaded = load(options.model, device=target, dtype=dtype)
+    else:
+        loaded = load_random(options.random_weights, device=target, dtype=dtype)
+    if options.fast:
+        views = loaded.processor.views
+        if not isinstance(views, ClipWindowsViews):
+            raise ConfigError(
+                f"{options.model} has no windows that could be fewer: leave out fast."
+            )
+        views.most = 1
+    if options.quantize is not None:
+        quantize_model(loaded.model, options.quantize, device)
     return loaded

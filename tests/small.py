@@ -1,6 +1,7 @@
 """Little things to try on: a detector with the embedded architecture, and labelled pictures."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from sida.model.calibration import Calibration
 from sida.model.checkpoint import Loaded
 from sida.model.presets import tiny
 from sida.model.tokenizer import Tokenizer
+from sida.options import ModelOptions
 from sida.verdict import LABELS
 
 
@@ -26,7 +28,9 @@ def small_config() -> SidaConfig:
     return config
 
 
-def small_detector(batch_size: int = 3, calibration: Calibration | None = None) -> Detector:
+def small_detector(
+    batch_size: int = 3, calibration: Calibration | None = None, **options: Any
+) -> Detector:
     """The same weights at every call; they say different things of different pictures."""
     torch.manual_seed(0)
     config = small_config()
@@ -35,7 +39,7 @@ def small_detector(batch_size: int = 3, calibration: Calibration | None = None) 
         parameter.data += 0.05 * torch.randn(parameter.shape)
     processor = SidaProcessor(config, Tokenizer.load(TOKENIZER))
     loaded = Loaded(model, processor, calibration or Calibration(), "small", "1", "0" * 64)
-    return Detector(loaded, batch_size)
+    return Detector(loaded, ModelOptions(batch_size=batch_size, **options))
 
 
 def labelled_folder(root: Path, count: int) -> Path:

@@ -166,16 +166,20 @@ def test_overlays_are_drawn_over_the_picture(detector, files, tmp_path):
         assert image.size == (90, 100)
 
 
-def test_an_overlay_of_the_latest_verdict_needs_no_second_reading(detector, files, tmp_path):
-    verdicts = []
-    for path, verdict in zip(files[:2], detector.detect_many(files[:2], masks="all"), strict=True):
-        path.rename(tmp_path / "moved")
-        verdict.save_overlay(tmp_path / "o.png")
-        (tmp_path / "moved").rename(path)
+def test_a_verdict_stays_as_it_was_handed_out(detector, files, tmp_path):
+    """It names its picture from the start, so no pixels pile up in a list of verdicts."""
+    pictures = [files[0], files[1].read_bytes(), files[3]]
+    verdicts, before = [], []
+    for verdict in detector.detect_many(pictures, masks="all", explain=True):
         verdicts.append(verdict)
-    assert [verdict._picture for verdict in verdicts] == files[:2]  # no pixels pile up
-    verdicts[0].save_overlay(tmp_path / "o.png")
-    verdicts[0].model_copy().save_overlay(tmp_path / "o.png")
+        before.append((dict(verdict.__dict__), dict(verdict.__pydantic_private__)))
+    for verdict, (public, private) in zip(verdicts, before, strict=True):
+        assert verdict.__dict__ == public
+        assert verdict.__pydantic_private__.keys() == private.keys()
+        assert all(verdict.__pydantic_private__[name] is private[name] for name in private)
+        verdict.save_overlay(tmp_path / "o.png")
+        verdict.model_copy().save_overlay(tmp_path / "o.png")
+    assert [verdict._picture for verdict in verdicts] == pictures
 
 
 def test_a_broken_picture_raises_with_its_code(detector, files):

@@ -7,14 +7,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
-    "errors < files | settings < image < page | verdict < data | evidence < forge | model "
-    "< inference < detector < benchmark | evaluation < train < report < serve < scale < cli"
+    "errors < files | settings < image < options | page | verdict < data | evidence "
+    "< forge | model < inference < detector "
+    "< benchmark | evaluation < train < report < serve < scale < cli"
 )
 WITHOUT_TORCH = {
     "errors",
     "files",
     "settings",
     "image",
+    "options",
     "page",
     "verdict",
     "data",

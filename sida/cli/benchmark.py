@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from sida.cli.detect import load
+from sida.assets import DEFAULT_MODEL
 from sida.cli.edge import say
+from sida.cli.loading import load, require_one_model
 from sida.cli.options import BatchSize, Device, Dtype, ModelName, Quantize, RandomWeights
 from sida.cli.progress import progress_bar
 
@@ -58,15 +59,22 @@ def benchmark(
     """
     from sida.files import write_text
 
-    if random_weights is not None and model is not None:
-        raise typer.BadParameter("--model and --random-weights exclude each other: give one")
+    require_one_model(model, random_weights)
     if file is not None and not json:
         raise typer.BadParameter(f"{file} is only written with --json: add it")
     from sida.benchmark import benchmark as run
+    from sida.options import ModelOptions
 
+    options = ModelOptions(
+        model=model or DEFAULT_MODEL,
+        random_weights=random_weights,
+        device=device,
+        dtype=dtype,
+        quantize=quantize,
+        batch_size=batch_size or "auto",
+    )
     with progress_bar("Measuring") as show:
-        detector = load(model, random_weights, (device, dtype, quantize, batch_size or "auto"))
-        found = run(detector, seconds, show)
+        found = run(load(options), seconds, show)
     text = json_.dumps(found, indent=1)
     if json and file is None:
         typer.echo(text)

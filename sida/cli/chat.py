@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sida.cli.detect import load
+from sida.assets import DEFAULT_MODEL
 from sida.cli.edge import say, sentence
+from sida.cli.loading import load
 from sida.cli.options import Device, Dtype, ModelName, Quantize
 from sida.errors import InputError, SidaError
 
@@ -57,7 +58,10 @@ def chat(
       sida chat photo.jpg --model sida-7b-description
       echo 'Is the light consistent?' | sida chat photo.jpg --model sida-7b-description
     """
-    talk = _Talk(load(model, None, (device, dtype, quantize, 1)))
+    from sida.options import ModelOptions
+
+    options = ModelOptions(model or DEFAULT_MODEL, None, device, dtype, quantize, batch_size=1)
+    talk = _Talk(load(options))
     if picture is not None:
         talk.image(picture)
     terminal = sys.stdin.isatty()

@@ -13,6 +13,7 @@ import typer
 
 from sida.assets import DEFAULT_MODEL
 from sida.cli.edge import REACHED, say
+from sida.cli.loading import certificates, load, require_one_model
 from sida.cli.options import (
     Address,
     BatchSize,
@@ -34,9 +35,10 @@ from sida.files import Input, find_pictures
 
 if TYPE_CHECKING:
     from sida.detector import Detector
+    from sida.options import DetectOptions
     from sida.verdict import Failure, Verdict
 
-__all__ = ["STDIN", "inputs_of", "load", "register", "trusted_by"]
+__all__ = ["STDIN", "inputs_of", "register"]
 
 MaskFor = Literal["tampered", "all", "none"]
 
@@ -132,30 +134,42 @@ def detect(
       sida detect s3://bucket/pictures --engine ray --out s3://bucket/verdicts
     """
     from sida.cli.output import Outputs  # numpy and pydantic, which --help does without
+    from sida.options import DetectOptions, ModelOptions
 
     watched = _labels(fail_on)
     if mask_for == "none" and (masks or overlays):
         raise typer.BadParameter(
             "--mask-for none leaves nothing for --masks or --overlays to write"
         )
-    if random_weights is not None and model is not None:
-        raise typer.BadParameter("--model and --random-weights exclude each other: give one")
+    require_one_model(model, random_weights)
     if fast and random_weights is not None:
         raise typer.BadParameter("--fast is for trained models: leave out --random-weights")
-    trusted = trusted_by(trust, provenance)
-    far: dict[str, Any] = {"address": address, "out": out, "workers": workers}
-    far |= {"limit": limit, "sample": sample, "shard": shard}
+    trusted = certificates(trust, provenance)
+    model_options = ModelOptions(
+        model=model or DEFAULT_MODEL,
+        random_weights=random_weights,
+        device=device,
+        dtype=dtype,
+        quantize=quantize,
+        batch_size=batch_size or "auto",
+        fast=fast,
+        trust=trusted,
+    )
+    options = DetectOptions(
+        masks=mask_for, explain=explain, provenance=provenance, evidence=evidence is not None
+    )
+    ray_only: dict[str, Any] = {"address": address, "out": out, "workers": workers}
+    ray_only |= {"limit": limit, "sample": sample, "shard": shard}
     if engine is not None:
-        near: dict[str, Any] = {"json": json, "masks": masks, "overlays": overlays}
-        near |= {"evidence": evidence, "fast": fast or None}
-        refuse(near, "is not for --engine ray")
-        how: dict[str, Any] = {"model": model or DEFAULT_MODEL, "random_weights": random_weights}
-        how |= {"device": device, "dtype": dtype, "quantize": quantize, "explain": explain}
-        how |= {"batch_size": batch_size or "auto", "recursive": recursive, "masks": mask_for}
-        how |= {"provenance": provenance, "trust": trusted}
-        status = detect_with_ray(paths or [], watched, from_list=from_list, **how, **far)
+        local_only: dict[str, Any] = {"json": json, "masks": masks, "overlays": overlays}
+        local_only |= {"evidence": evidence, "fast": fast or None}
+        refuse(local_only, "is not for --engine ray")
+        files: dict[str, Any] = {"recursive": recursive, "from_list": from_list}
+        status = detect_with_ray(
+            paths or [], watched, model=model_options, options=options, **files, **ray_only
+        )
         raise typer.Exit(status)
-    refuse(far, "needs --engine ray")
+    refuse(ray_only, "needs --engine ray")
     inputs = inputs_of(paths or [], recursive, from_list)
     settings = {
         "PATHS": [str(path) if path == "-" else os.path.abspath(path) for path in paths or []],
@@ -187,14 +201,11 @@ def detect(
         show(tally.seen, len(inputs))
         try:
             if left or not earlier:
-                options = (device, dtype, quantize, batch_size or "auto")
-                detector = load(model, random_weights, options, fast)
-                detector.trust = trusted
+                detector = load(model_options)
                 if evidence is not None and not detector.weighs_windows:
                     say(f"{detector.model.name} does not weigh windows: it draws no evidence.")
                 outputs.use(detector.model.digest)
-                wanted = (mask_for, explain, provenance, evidence is not None)
-                for given, result in _judge(detector, left, wanted):
+                for given, result in _judge(detector, left, options):
                     tally.count(result)
                     ctx.meta[REACHED] = tally.status or 1
                     tally.undrawn += not emit(given, result)
@@ -285,40 +296,14 @@ def inputs_of(paths: list[str], recursive: bool, from_list: Path | None) -> list
     return found
 
 
-def load(
-    model: str | None, random_weights: str | None, how: tuple[Any, ...], fast: bool = False
-) -> "Detector":
-    """The detector that options ask for; `how` are those of `Detector.random`."""
-    from sida.detector import Detector
-
-    if random_weights is not None:
-        return Detector.random(random_weights, *how)
-    more: tuple[Any, ...] = (True,) if fast else ()
-    return Detector.load(model or DEFAULT_MODEL, *how, *more)
-
-
-def trusted_by(file: Path | None, provenance: bool) -> str | None:
-    """The certificates of --trust, which --provenance reads with."""
-    if file is None:
-        return None
-    if not provenance:
-        raise typer.BadParameter("--trust needs --provenance, which reads content credentials")
-    from sida.evidence.trust import read_trust
-
-    return read_trust(file)
-
-
 def _judge(
-    detector: "Detector", inputs: list[Input], wanted: tuple[Any, ...]
+    detector: "Detector", inputs: list[Input], options: "DetectOptions"
 ) -> "Iterator[tuple[Input, Verdict | Failure]]":
-    """Results with their inputs, read as the detector asks for them.
-
-    `wanted` are the fields of `Request` after the picture.
-    """
-    from sida.detector import Request
+    """Results with their inputs, read as the detector asks for them."""
+    from sida.options import Request
 
     requests = (
-        Request(sys.stdin.buffer.read() if given is STDIN else given.path, *wanted)
+        Request.of(sys.stdin.buffer.read() if given is STDIN else given.path, options)
         for given in inputs
     )
     for given, result in zip(inputs, detector.run(requests), strict=True):

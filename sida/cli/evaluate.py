@@ -7,12 +7,12 @@ import typer
 
 from sida.assets import DEFAULT_MODEL
 from sida.cli.edge import REACHED, messages, say
+from sida.cli.loading import load
 from sida.cli.options import Address, BatchSize, Device, Dtype, Engine, ModelName, Workers
 from sida.cli.progress import progress_bars
 from sida.cli.scale import refuse
 
 if TYPE_CHECKING:
-    from sida.detector import Detector
     from sida.evaluation.predictions import Judge
     from sida.evaluation.result import Result
     from sida.evaluation.tables import Sheet
@@ -113,6 +113,7 @@ def evaluate(
     from sida.evaluation import Options, Shard
     from sida.evaluation import evaluate as run
     from sida.image.postprocess import PERTURBATIONS
+    from sida.options import ModelOptions
 
     if predictions and model is not None:
         raise typer.BadParameter("--from measures what was judged already: leave out --model")
@@ -121,6 +122,9 @@ def evaluate(
     if engine is None:
         refuse({"address": address, "workers": workers}, "needs --engine ray")
     numbers, words = _labels(labels or [])
+    model_options = ModelOptions(
+        model=model or DEFAULT_MODEL, device=device, dtype=dtype, batch_size=batch_size or "auto"
+    )
     options = Options(
         protocol=protocol,
         published_formulas=published_formulas,
@@ -142,27 +146,20 @@ def evaluate(
         from sida.evaluation.detecting import DetectorJudge
 
         ctx.meta[REACHED] = 2
-        return DetectorJudge(_detector(model, device, dtype, batch_size), explanations)
+        return DetectorJudge(load(model_options), explanations)
 
     with messages(), progress_bars() as show:
         how: dict[str, Any] = {"options": options, "resume": resume, "progress": show}
         if engine is not None:
             from sida.scale import evaluate as run_with_ray
 
-            how |= {"model": model or DEFAULT_MODEL, "device": device, "dtype": dtype}
-            how |= {"batch_size": batch_size or "auto", "address": address, "workers": workers}
+            how |= {"model": model_options, "address": address, "workers": workers}
             results = run_with_ray(data or [], out, **how)
         else:
             results = run(data or [], out, judge=judge, predictions=predictions or (), **how)
     for name, result in results.items():
         _print(name, result)
     _finish(results, out)
-
-
-def _detector(model: str | None, device: str, dtype: str, batch_size: int | None) -> "Detector":
-    from sida.detector import Detector
-
-    return Detector.load(model or DEFAULT_MODEL, device, dtype, None, batch_size or "auto")
 
 
 def _labels(given: list[str]) -> tuple[str | None, dict[str, str]]:

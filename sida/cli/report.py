@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sida.cli.detect import load, trusted_by
+from sida.assets import DEFAULT_MODEL
 from sida.cli.edge import REACHED, say
+from sida.cli.loading import certificates, load
 from sida.cli.options import BatchSize, Device, Dtype, FromList, ModelName, Recursive, Trust
 from sida.cli.progress import progress_bar
 from sida.errors import InputError
 from sida.files import Input, find_pictures
 
 if TYPE_CHECKING:
-    from sida.detector import Detector
+    from sida.options import ModelOptions
     from sida.report import Result
 
 __all__ = ["register"]
@@ -71,6 +72,7 @@ def report(
       sida report pictures/ --out pictures.pdf --details 20
       sida report verdicts.jsonl --out verdicts.html
     """
+    from sida.options import ModelOptions
     from sida.report import batch_report, read_results, require_format
     from sida.report.results import holds_results
 
@@ -81,7 +83,7 @@ def report(
         raise typer.BadParameter("found no path: give pictures or a file of verdicts")
     if earlier and (len(files) > 1 or from_list):
         raise typer.BadParameter(f"{earlier[0]} holds verdicts, which stand alone in a report")
-    trusted = trusted_by(trust, provenance)
+    trusted = certificates(trust, provenance)
     if earlier and (model or provenance):
         raise typer.BadParameter(
             f"{earlier[0]} holds verdicts already: leave out --model and --provenance"
@@ -93,9 +95,14 @@ def report(
             results = read_results(earlier[0])
         else:
             inputs = _existing(find_pictures(files, recursive, from_list))
-            how = (device, dtype, None, batch_size or "auto")
-            asked = (explain, provenance, personal)
-            results = _judged(inputs, lambda: load(model, None, how), asked, trusted)
+            options = ModelOptions(
+                model=model or DEFAULT_MODEL,
+                device=device,
+                dtype=dtype,
+                batch_size=batch_size or "auto",
+                trust=trusted,
+            )
+            results = _detected(inputs, options, explain, provenance, personal)
         found = batch_report(_watched(ctx, results, show), out, personal=personal, details=details)
     say(f"{found.pictures} picture{'s' * (found.pictures != 1)}: the report is {out}.")
     for count, what in ((found.not_judged, "judged"), (found.not_shown, "shown")):
@@ -110,28 +117,27 @@ def _existing(inputs: list[Input]) -> list[Input]:
     return inputs
 
 
-def _judged(
+def _detected(
     inputs: list[Input],
-    load_detector: "Callable[[], Detector]",
-    asked: tuple[bool, bool, bool],
-    trust: str | None,
+    options: "ModelOptions",
+    explain: bool,
+    provenance: bool,
+    personal: bool,
 ) -> "Iterator[Result]":
-    """Results of pictures, judged as they are asked for."""
-    from sida.detector import Request
+    """Results of pictures, as they are drawn; the model is loaded before the first."""
     from sida.evidence.provenance import inspect
+    from sida.options import DetectOptions, Request
     from sida.report import Result
     from sida.verdict import Verdict
 
-    explain, provenance, personal = asked
-    detector = load_detector()
-    detector.trust = trust
-    weighs = detector.weighs_windows
-    requests = (Request(given.path, "tampered", explain, provenance, weighs) for given in inputs)
+    detector = load(options)
+    wanted = DetectOptions(explain=explain, provenance=provenance, evidence=detector.weighs_windows)
+    requests = (Request.of(given.path, wanted) for given in inputs)
     for given, found in zip(inputs, detector.run(requests), strict=True):
         told: dict[str, object] = {"image": given.name}
         if provenance and personal and isinstance(found, Verdict):
             # The detector leaves it out.
-            told["provenance"] = inspect(given.path, personal=True, trust=trust)
+            told["provenance"] = inspect(given.path, personal=True, trust=options.trust)
         yield Result(found.model_copy(update=told), given.path)
 
 

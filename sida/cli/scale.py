@@ -23,9 +23,14 @@ def refuse(options: Mapping[str, object], why: str) -> None:
 
 
 def detect_with_ray(
-    paths: Sequence[str], watched: frozenset[str], *, out: str | None, shard: str | None, **how: Any
+    paths: Sequence[str],
+    watched: frozenset[str],
+    *,
+    out: str | None,
+    shard: str | None,
+    **options: Any,
 ) -> int:
-    """Judge, say what came of it, and return the exit status; `how` is as of `sida.scale.detect`.
+    """Run `sida.scale.detect` with its options, say what came of it, return the exit status.
 
     Args:
         watched: labels of --fail-on.
@@ -43,7 +48,7 @@ def detect_with_ray(
     part = Shard() if shard is None else Shard.parse(shard)
     with messages():
         try:
-            judged = detect(paths, out, shard=part, **how)
+            judged = detect(paths, out, shard=part, **options)
         except AnotherRun as error:
             raise ConfigError(_in_options(error)) from error
     labels = "".join(f", {judged.labels.get(each, 0)} {each}" for each in LABELS)
@@ -81,18 +86,14 @@ def _shown(value: object) -> str:
 
 
 def serve_with_ray(
-    ctx: typer.Context, address: str | None, replicas: int | None, config: Path | None
+    given: Mapping[str, Any], address: str | None, replicas: int | None, config: Path | None
 ) -> None:
-    """Serve as the options in `ctx` say, or as the file does."""
+    """Serve as the options that were typed say, or as the file does."""
     from sida.scale import serving
+    from sida.serve import ServeSettings
 
-    given = {
-        name: value
-        for name, value in ctx.params.items()
-        if getattr(ctx.get_parameter_source(name), "name", None) == "COMMANDLINE"
-    }
-    for name in ("engine", "address", "config", "replicas" if config is None else ""):
-        given.pop(name, None)
+    launch = {"engine", "address", "config", *(["replicas"] if config is None else [])}
+    given = {name: value for name, value in given.items() if name not in launch}
     if config is not None:
         refuse(
             {name.replace("_", "-"): value for name, value in given.items()},
@@ -100,10 +101,9 @@ def serve_with_ray(
         )
         plan = serving.read_plan(config)
     else:
-        where: dict[str, Any] = {
-            name: given.pop(name) for name in ("host", "port") if name in given
-        }
-        plan = serving.Plan(serving.Serving(**given), **where)
+        at = {name: value for name, value in given.items() if name in ("host", "port")}
+        settings = {name: value for name, value in given.items() if name not in at}
+        plan = serving.Plan(ServeSettings(**settings), **at)
     with messages():
         serving.serve(plan, say_where, address=address, replicas=replicas)
 

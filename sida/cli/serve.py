@@ -5,8 +5,17 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sida.cli.detect import load
-from sida.cli.options import BatchSize, Device, Dtype, ModelName, Quantize, RandomWeights, Trust
+from sida.cli.loading import load, require_one_model
+from sida.cli.options import (
+    Address,
+    BatchSize,
+    Device,
+    Dtype,
+    ModelName,
+    Quantize,
+    RandomWeights,
+    Trust,
+)
 from sida.cli.quiet import lift_streams
 from sida.cli.scale import refuse, say_where, serve_with_ray
 from sida.errors import MissingExtra
@@ -21,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     ctx: typer.Context,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     model: ModelName = None,
     device: Device = "auto",
@@ -29,24 +38,35 @@ def serve(
     quantize: Quantize = None,
     batch_size: BatchSize = None,
     max_wait: Annotated[
-        float, typer.Option(min=0, help="Seconds that a first batch waits to be full.")
-    ] = 0.01,
+        float | None,
+        typer.Option(
+            min=0, help="Seconds that the first batch waits for more pictures (0.01 if left out)."
+        ),
+    ] = None,
     places: Annotated[
-        int, typer.Option(min=1, help="Requests at once; one more is refused with 429.")
-    ] = 64,
-    max_upload: Annotated[float, typer.Option(min=0.01, help="Megabytes of a picture.")] = 20,
+        int | None,
+        typer.Option(min=1, help="Requests served at once (64 if left out); more get a 429."),
+    ] = None,
+    max_upload: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Largest file, in megabytes (20 if left out)."),
+    ] = None,
     max_pixels: Annotated[
-        float, typer.Option(min=0.01, max=100, help="Megapixels of a picture.")
-    ] = 40,
+        float | None,
+        typer.Option(min=0.01, max=100, help="Largest picture, in megapixels (40 if left out)."),
+    ] = None,
     time_limit: Annotated[
-        float, typer.Option(min=0.1, help="Seconds for a body, and for its answer.")
-    ] = 120,
+        float | None,
+        typer.Option(
+            min=0.1, help="Seconds for receiving a body and for answering it (120 if left out)."
+        ),
+    ] = None,
     keys: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Ask for a key of this YAML file.")
+        Path | None, typer.Option(metavar="FILE", help="Require a key listed in this YAML file.")
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
-        typer.Option(metavar="ORIGIN", help="Web pages that may ask; none if left out."),
+        typer.Option(metavar="ORIGIN", help="Web origins that browsers may call from (CORS)."),
     ] = None,
     trust: Trust = None,
     keep: Annotated[
@@ -56,15 +76,18 @@ def serve(
     engine: Annotated[
         Literal["ray"] | None, typer.Option(help="Serve with Ray Serve: replicas of the model.")
     ] = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster; auto is that of here.")
-    ] = None,
+    address: Address = None,
     replicas: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Of --engine ray: one a GPU, or a core.")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="With --engine ray: how many; one per GPU, or per core."
+        ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Of --engine ray: all in a file for `serve deploy`."),
+        typer.Option(
+            metavar="FILE", help="With --engine ray: all settings, in a file for `serve deploy`."
+        ),
     ] = None,
 ) -> None:
     """Serve verdicts over HTTP until SIGTERM, which finishes what was accepted (status 0).
@@ -77,39 +100,33 @@ def serve(
       sida serve --host 0.0.0.0 --keys keys.yaml --places 128
       sida serve --engine ray --replicas 2
     """
-    if random_weights is not None and model is not None:
-        raise typer.BadParameter("--model and --random-weights exclude each other: give one")
+    require_one_model(model, random_weights)
     lift_streams()  # a server's log is there to be read
-    room = _room()
-    from sida.evidence.trust import read_trust
-
+    service = _service()
+    given = {
+        name: value
+        for name, value in ctx.params.items()
+        if getattr(ctx.get_parameter_source(name), "name", None) == "COMMANDLINE"
+    }
     if engine is not None:
-        serve_with_ray(ctx, address, replicas, config)
+        serve_with_ray(given, address, replicas, config)
         return
     refuse({"address": address, "replicas": replicas, "config": config}, "needs --engine ray")
-    options = room.Options(
-        places=places,
-        max_wait=max_wait,
-        upload_bytes=int(max_upload * 1e6),
-        pixels=int(max_pixels * 1e6),
-        seconds=time_limit,
-        keys=() if keys is None else room.read_keys(keys),
-        origins=tuple(allow_origin or ()),
-        trust=None if trust is None else read_trust(trust),
-        keep=keep,
+    settings = service.ServeSettings(
+        **{name: value for name, value in given.items() if name not in ("host", "port")}
     )
-    bound = room.bind(host, port)
-    detector = load(model, random_weights, (device, dtype, quantize, batch_size or "auto"))
-    place = f"[{host}]" if ":" in host else host
-    at = f"http://{place}:{bound.getsockname()[1]}"
-    room.serve(
-        room.create_app(detector, options),
+    bound = service.bind(host, port)
+    detector = load(settings.model_options())
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{bound.getsockname()[1]}"
+    service.serve(
+        service.create_app(detector, settings),
         bound,
-        lambda: say_where(detector.model.name, at),
+        lambda: say_where(detector.model.name, url),
     )
 
 
-def _room() -> Any:
+def _service() -> Any:
     """`sida.serve`, and a sentence where what it needs is not installed."""
     try:
         import sida.serve

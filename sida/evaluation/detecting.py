@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sida.data.sample import Sample
-from sida.detector import Detector, Request
+from sida.detector import Detector
 from sida.evaluation.predictions import Pixels
+from sida.options import Request
 from sida.verdict import Failure, ModelInfo, Verdict
 
 __all__ = ["DetectorJudge"]
@@ -31,7 +32,9 @@ class DetectorJudge:
     ) -> Iterator[Verdict | Failure]:
         """A result for each picture, in order."""
         requests = (
-            Request(picture, "tampered" if sample.mask is None else "all", self.explain)
+            Request(
+                picture, masks="tampered" if sample.mask is None else "all", explain=self.explain
+            )
             for sample, picture in zip(samples, pictures, strict=True)
         )
         for result in self.detector.run(requests):

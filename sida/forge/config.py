@@ -22,10 +22,13 @@ __all__ = [
 ]
 
 Weight = Annotated[float, Field(ge=0)]
-RegionKind = Literal["object", "superpixels", "shape", "segmenter"]
+RegionKind = Literal["object", "superpixels", "shape", "text_box", "segmenter"]
 Operation = Literal[
-    "splice", "splice_alpha", "splice_poisson", "copy_move", "remove_telea", "remove_ns",
+    "splice", "splice_alpha", "splice_poisson", "splice_moved", "copy_move",
+    "remove_telea", "remove_ns", "remove_patches",
     "regenerate_paste", "regenerate_whole", "inpaint_paste", "inpaint_whole",
+    "blur", "sharpen", "denoise", "noise", "recolour", "relight", "recompress",
+    "replace_text", "sticker",
 ]  # fmt: skip
 Synthesis = Literal["reconstruct", "text_to_image"]
 

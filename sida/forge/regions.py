@@ -16,7 +16,7 @@ __all__ = ["Finder", "Found", "Region", "draw_region"]
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
-_SLIC_SIDE = 256
+_SLIC_SIDE = 192
 """Larger pictures are looked at smaller: finer borders cost time and say nothing."""
 
 
@@ -52,8 +52,9 @@ def draw_region(
 
     Args:
         pixels: (height, width, 3) uint8.
-        kinds: "object", "superpixels", "shape", "segmenter" and how often each; where the picture
-            has no fitting object, or nothing fitting is found, superpixels take its place.
+        kinds: "object", "superpixels", "shape", "text_box", "segmenter" and how often each; where
+            the picture has no fitting object, or nothing fitting is found, superpixels take its
+            place.
         area: least and largest fraction of the picture. Fractions are drawn evenly on a
             logarithmic scale.
         objects: masks known of this picture.
@@ -68,6 +69,8 @@ def draw_region(
     if known and (region := _known(known, kind, area, rng)) is not None:
         return region
     target = float(np.exp(rng.uniform(np.log(area[0]), np.log(area[1]))))
+    if kind == "text_box":
+        return Region(_text_box(pixels.shape, target, rng), kind)
     if kind != "shape":
         region = _superpixels(pixels, target, rng)
         if area[0] <= region.mask.mean() <= area[1]:
@@ -131,7 +134,7 @@ def _grown(pixels: Pixels, labels: NDArray[np.intp], start: int, target: float) 
 
 
 def _shape(size: tuple[int, ...], target: float, rng: np.random.Generator) -> Region:
-    """An ellipse, a rectangle, a blob or a brush stroke of about the wanted area."""
+    """One of `_OUTLINES` of about the wanted area."""
     name = list(_OUTLINES)[int(rng.integers(len(_OUTLINES)))]
     mask = _OUTLINES[name](size, target, rng)
     if not 0.4 * target < mask.mean() < 2.5 * target:  # much of it lay outside the picture
@@ -200,9 +203,50 @@ def _stroke(size: tuple[int, ...], target: float, rng: np.random.Generator) -> M
     return mask.astype(bool)
 
 
+def _brush(size: tuple[int, ...], target: float, rng: np.random.Generator) -> Mask:
+    """Bent strokes across each other, the free-form holes that inpainting networks learn with."""
+    mask = np.zeros(size[:2], np.uint8)
+    thick = float(np.sqrt(target * size[0] * size[1]) * rng.uniform(0.15, 0.35))
+    for _ in range(24):
+        point, heading = _centre(size, thick, rng), float(rng.uniform(0, 2 * np.pi))
+        points = [point]
+        for _ in range(int(rng.integers(2, 6))):
+            heading += float(rng.normal(0, 1.2))
+            step = thick * rng.uniform(1, 3) * np.array([np.cos(heading), np.sin(heading)])
+            points.append((points[-1] + step).clip(0, np.array(size[1::-1]) - 1))
+        line = np.rint(points).astype(np.int32)
+        cv2.polylines(mask, [line], False, 1, thickness=max(1, round(thick)))
+        if mask.mean() >= 0.8 * target:
+            break
+    return mask.astype(bool)
+
+
+def _square(size: tuple[int, ...], target: float, rng: np.random.Generator) -> Mask:
+    """A square in the middle, the hole of many inpainting sets."""
+    side = min(round(float(np.sqrt(target * size[0] * size[1]))), *size[:2])
+    top, left = (size[0] - side) // 2, (size[1] - side) // 2
+    mask = np.zeros(size[:2], bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+def _text_box(size: tuple[int, ...], target: float, rng: np.random.Generator) -> Mask:
+    """A box as wide as a line of text, two to eight times its height."""
+    pixels, aspect = target * size[0] * size[1], float(rng.uniform(2, 8))
+    height = min(size[0], max(8, round(float(np.sqrt(pixels / aspect)))))
+    width = min(size[1], max(16, round(height * aspect)))
+    top = int(rng.integers(size[0] - height + 1))
+    left = int(rng.integers(size[1] - width + 1))
+    mask = np.zeros(size[:2], bool)
+    mask[top : top + height, left : left + width] = True
+    return mask
+
+
 _OUTLINES: Mapping[str, Callable[[tuple[int, ...], float, np.random.Generator], Mask]] = {
     "ellipse": _ellipse,
     "rectangle": _rectangle,
     "blob": _blob,
     "stroke": _stroke,
+    "brush": _brush,
+    "square": _square,
 }

@@ -35,7 +35,7 @@ Progress = Callable[[str, int, int], None]
 """Called with "autoencoders" or "units", the number of finished ones, and that of all."""
 
 _FOLDERS = (*LABELS, "masks", "description", "autoencoders", ".forge")
-_FORMAT = 1
+_FORMAT = 2
 """Of what a seed means: a release that makes other pictures of the same seed raises it."""
 
 

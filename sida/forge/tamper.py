@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sida.forge.detail import match_detail
+from sida.forge.patches import fill_from_patches
 from sida.forge.regions import Region
 from sida.image.geometry import bounding_box
 
@@ -20,11 +21,13 @@ __all__ = [
     "Codec",
     "Painter",
     "Tampered",
+    "blend",
     "copy_move",
     "inpaint",
     "regenerate",
     "remove",
     "splice",
+    "splice_moved",
 ]
 
 Pixels = NDArray[np.uint8]
@@ -95,7 +98,7 @@ def splice(
     else:
         width = round(float(rng.uniform(2, 7)), 1) if blending == "alpha" else 0.0
         parameters["feather"] = width
-        changed = _blended(pixels, donor, region.mask, width)
+        changed = blend(pixels, donor, region.mask, width)
     operation = "splice" if blending == "plain" else f"splice_{blending}"
     shown = region.object or "a part"
     return Tampered(
@@ -103,7 +106,7 @@ def splice(
     )
 
 
-def _blended(pixels: Pixels, inserted: Pixels, mask: Mask, feather: float) -> Pixels:
+def blend(pixels: Pixels, inserted: Pixels, mask: Mask, feather: float) -> Pixels:
     """`inserted` inside the mask, faded in over `feather` pixels from its border inwards."""
     if not feather:
         return np.where(mask[..., None], inserted, pixels)
@@ -144,30 +147,67 @@ def _colours_matched(donor: Pixels, mask: Mask, pixels: Pixels) -> Pixels:
     return np.asarray(matched, np.uint8)
 
 
+def splice_moved(
+    pixels: Pixels, region: Region, donor: Pixels, rng: np.random.Generator
+) -> Tampered:
+    """Put the region of another picture of the same size elsewhere: turned, scaled or mirrored."""
+    inserted, mask, move = _moved(donor, region.mask, np.zeros_like(region.mask), rng, (0.6, 1.5))
+    matched = bool(rng.random() < 0.5)
+    if matched and mask.any():
+        inserted = _colours_matched(inserted, mask, pixels)
+    feather = round(float(rng.uniform(1, 5)), 1) if rng.random() < 0.6 else 0.0
+    return Tampered(
+        blend(pixels, inserted, mask, feather), mask, "splice_moved",
+        {**move, "colour_matching": matched, "feather": feather},
+        f"{region.object or 'a part'} out of another photograph",
+    )  # fmt: skip
+
+
 def copy_move(pixels: Pixels, region: Region, rng: np.random.Generator) -> Tampered:
-    """Copy the region to another place, turned, scaled or mirrored; the mask is that place."""
+    """Copy the region to another place, turned, scaled or mirrored; the mask is that place.
+
+    Some copies are retouched, as a person hides them: other levels, or blended by gradients.
+    """
+    copied, mask, move = _moved(pixels, region.mask, region.mask, rng, (0.7, 1.4))
+    feather = round(float(rng.uniform(1, 4)), 1) if rng.random() < 0.5 else 0.0
+    retouch = ("none", "levels", "poisson")[int(rng.choice(3, p=(0.6, 0.25, 0.15)))]
+    if retouch == "levels":
+        gain, offset = rng.uniform(0.85, 1.15), rng.uniform(-12, 12)
+        copied = np.rint(copied * gain + offset).clip(0, 255).astype(np.uint8)
+    if retouch == "poisson" and mask.any():
+        changed = _poisson(pixels, copied, mask)
+    else:
+        changed = blend(pixels, copied, mask, feather)
+    return Tampered(
+        changed, mask, "copy_move", {**move, "feather": feather, "retouch": retouch},
+        f"{region.object or 'a part'} copied from the same picture",
+    )  # fmt: skip
+
+
+def _moved(
+    source: Pixels,
+    mask: Mask,
+    avoided: Mask,
+    rng: np.random.Generator,
+    scales: tuple[float, float],
+) -> tuple[Pixels, Mask, dict[str, Any]]:
+    """The source with its region somewhere else, the moved mask, and the move's parameters."""
     angle = round(float(rng.uniform(-30, 30)), 1) if rng.random() < 0.6 else 0.0
-    scale = round(float(rng.uniform(0.8, 1.25)), 3) if rng.random() < 0.6 else 1.0
+    scale = round(float(rng.uniform(*scales)), 3) if rng.random() < 0.6 else 1.0
     mirrored = bool(rng.random() < 0.3)
-    source, mask = pixels, region.mask
     if mirrored:
         source, mask = source[:, ::-1], mask[:, ::-1]
-    shift, moved = _elsewhere(mask, region.mask, angle, scale, rng)
+    shift, moved = _elsewhere(mask, avoided, angle, scale, rng)
     height, width = mask.shape
     copied = cv2.warpAffine(
         np.ascontiguousarray(source), shift, (width, height),
         flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101,
     )  # fmt: skip
-    feather = round(float(rng.uniform(1, 4)), 1) if rng.random() < 0.5 else 0.0
-    changed = _blended(pixels, np.asarray(copied, np.uint8), moved, feather)
     parameters = {
-        "angle": angle, "scale": scale, "mirrored": mirrored, "feather": feather,
+        "angle": angle, "scale": scale, "mirrored": mirrored,
         "matrix": [round(float(value), 4) for value in shift.ravel()],
     }  # fmt: skip
-    shown = region.object or "a part"
-    return Tampered(
-        changed, moved, "copy_move", parameters, f"{shown} copied from the same picture"
-    )
+    return np.asarray(copied, np.uint8), moved, parameters
 
 
 def _elsewhere(
@@ -199,15 +239,20 @@ def _elsewhere(
 
 
 def remove(pixels: Pixels, region: Region, method: str, rng: np.random.Generator) -> Tampered:
-    """Fill the region from its border; `method` is "telea" (2004) or "ns" (Bertalmio 2001)."""
-    radius = int(rng.integers(2, 8))
-    flag = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}[method]
-    filled = cv2.inpaint(pixels, region.mask.astype(np.uint8), radius, flag)
+    """Fill the region; from its border by "telea" (2004) or "ns" (Bertalmio 2001), or "patches"."""
+    parameters = {}
+    filled: NDArray[Any]
+    if method == "patches":
+        filled = fill_from_patches(pixels, region.mask, rng)
+    else:
+        parameters["radius"] = int(rng.integers(2, 8))
+        flag = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}[method]
+        filled = cv2.inpaint(pixels, region.mask.astype(np.uint8), parameters["radius"], flag)
     changed = np.where(region.mask[..., None], filled, pixels).astype(np.uint8)
-    shown = region.object or "a part"
     return Tampered(
-        changed, region.mask, f"remove_{method}", {"radius": radius}, f"{shown} removed and filled"
-    )
+        changed, region.mask, f"remove_{method}", parameters,
+        f"{region.object or 'a part'} removed and filled",
+    )  # fmt: skip
 
 
 def regenerate(

@@ -21,6 +21,7 @@ from sida.forge import tamper
 from sida.forge.config import Storage
 from sida.forge.describe import describe_forged
 from sida.forge.language import Replacement, choose_replacement
+from sida.forge.operations import OPERATIONS, Materials
 from sida.forge.regions import Region, draw_region
 from sida.forge.synthesize import Synthetic, from_text, prompt_for, reconstruct
 from sida.forge.tamper import Tampered
@@ -143,7 +144,7 @@ def _tampered(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator)
             made = _altered(workshop, chosen, cut, region, replacement, donor, rng)
         except cv2.error:  # a shape that OpenCV's blending cannot do
             continue
-        if made.is_visible(cut.pixels):
+        if made.is_visible(cut.pixels, OPERATIONS[chosen].least if chosen in OPERATIONS else 2.0):
             break
     row = {
         **_operation(made),
@@ -151,11 +152,18 @@ def _tampered(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator)
         "region_parameters": _json(region.parameters),
         "object": region.object,
     }
-    if chosen.startswith("splice") or made.parameters.get("change") == "swap":
+    if _shows_donor(made):
         other = donor()
         row |= {"donor": other.photograph.name, "donor_group": other.photograph.group}
         row["donor_sha256"] = other.sha256
     return _Made(made.pixels, made.mask, made.content, row)
+
+
+def _shows_donor(made: Tampered) -> bool:
+    """Whether a part of another photograph went into the picture."""
+    parameters = made.parameters
+    taken = parameters.get("change") == "swap" or parameters.get("sticker") == "cut_out"
+    return made.operation.startswith("splice") or taken
 
 
 def _region(
@@ -167,14 +175,16 @@ def _region(
 ) -> tuple[Region, Replacement | None]:
     """Where to alter: in a splice a thing of the donor, else of the picture itself."""
     config = workshop.config
-    seen = donor() if operation.startswith("splice") else cut
+    known = OPERATIONS.get(operation)
+    seen = donor() if known and known.of_donor else cut
     if operation.startswith("inpaint") and config.language and cut.photograph.caption:
         caption = cut.photograph.caption
         chosen = choose_replacement(config.language, caption, int(rng.integers(2**31)))
         if chosen and (region := _found(workshop, cut, chosen.object, rng)):
             return region, chosen
     finder = workshop.finder if config.regions.get("segmenter") else None
-    region = draw_region(seen.pixels, rng, config.regions, config.area, seen.objects, finder)
+    regions = (known and known.regions) or config.regions
+    region = draw_region(seen.pixels, rng, regions, config.area, seen.objects, finder)
     return region, None
 
 
@@ -198,19 +208,11 @@ def _altered(
     rng: np.random.Generator,
 ) -> Tampered:
     config, pixels = workshop.config, cut.pixels
-    kind, _, variant = operation.partition("_")
-    if kind == "splice":
-        return tamper.splice(pixels, region, donor().pixels, variant or "plain", rng)
-    if kind == "copy":
-        return tamper.copy_move(pixels, region, rng)
-    if kind == "remove":
-        return tamper.remove(pixels, region, variant, rng)
-    if kind == "regenerate":
-        codec = workshop.codecs[int(rng.integers(len(workshop.codecs)))]
-        detailed = bool(rng.random() < config.match_detail)
-        return tamper.regenerate(
-            pixels, region, codec, lambda: donor().pixels, variant, rng, detailed
-        )
+    if operation in OPERATIONS:
+        codecs = workshop.codecs if OPERATIONS[operation].needs_codec else ()
+        materials = Materials(lambda: donor().pixels, codecs, config.match_detail)
+        return OPERATIONS[operation].function(pixels, region, materials, rng)
+    variant = operation.removeprefix("inpaint_")
     painter = _weighted(workshop.painters, [p.weight for p in config.inpainting], rng)
     prompt = (
         replacement.prompt

@@ -1,8 +1,6 @@
 """How much goes into one pass, and what happens where memory does not suffice for it."""
 
-import ctypes
 import logging
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
@@ -16,8 +14,6 @@ __all__ = [
     "PIXELS",
     "fitting",
     "fitting_batch",
-    "give_back",
-    "keep_freed",
     "micro_batches",
     "within_memory",
 ]
@@ -30,38 +26,8 @@ BATCH = 2
 MOST = 64
 SHARE = 0.8
 """Of the free memory that passes may take."""
-FROM_SYSTEM = {-3: 32 << 20, -1: 256 << 20, -8: 2}
-"""glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, in bytes, and M_ARENA_MAX: each arena keeps."""
 
 log = logging.getLogger(__name__)
-
-
-def keep_freed() -> None:
-    """Have glibc keep what this process frees, for what comes next: no longer does it map each
-    array under 32 MiB anew, nor give back free memory below 256 MiB.
-
-    A pass on the CPU allocates and frees the same megabytes again and again. By default each goes
-    back to the system, which hands it out anew page by page: a third of a pass of `tiny`. Where
-    the C library is another nothing is done.
-    """
-    mallopt = _of_glibc("mallopt")
-    if mallopt is not None:
-        for option, size in FROM_SYSTEM.items():
-            mallopt(option, size)
-
-
-def give_back() -> None:
-    """Have glibc give back what is free: passes over pictures of many sizes leave it in pieces."""
-    trim = _of_glibc("malloc_trim")
-    if trim is not None:
-        trim(0)
-
-
-def _of_glibc(name: str) -> Callable[..., int] | None:
-    found: Callable[..., int] | None = None
-    if sys.platform == "linux":
-        found = getattr(ctypes.CDLL(None), name, None)
-    return found
 
 
 class HasPicture(Protocol):

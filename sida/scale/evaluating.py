@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from sida import evaluation
-from sida.assets import DEFAULT_MODEL
 from sida.data.sample import Sample
 from sida.detector import Detector
 from sida.evaluation.detecting import DetectorJudge
 from sida.evaluation.predictions import Pixels
 from sida.evaluation.result import Result
+from sida.options import ModelOptions
 from sida.scale.pool import Pool
 from sida.scale.weights import load, locate
 from sida.verdict import Failure, ModelInfo, Verdict
@@ -27,11 +27,8 @@ __all__ = ["evaluate"]
 def evaluate(
     data: Sequence[str | Path],
     out: str | Path,
+    model: ModelOptions = ModelOptions(),
     *,
-    model: str = DEFAULT_MODEL,
-    device: str = "auto",
-    dtype: str = "auto",
-    batch_size: int | Literal["auto"] = "auto",
     address: str | None = None,
     workers: int | None = None,
     options: evaluation.Options = evaluation.Options(),  # noqa: B008
@@ -42,7 +39,7 @@ def evaluate(
     Args:
         data, out, options: as of `sida.evaluation.evaluate`, and so is `how`: resume, progress.
             Pictures named by paths have to lie at these on every machine.
-        model, device, dtype, batch_size: as of `Detector.load`, for each worker.
+        model: how each worker loads it.
         address, workers: as of `sida.scale.detect`.
 
     Raises:
@@ -50,11 +47,10 @@ def evaluate(
         InputError: nobody answers at the address.
         SidaError: what `sida.evaluation.evaluate` raises; or the workers stop.
     """
-    with Pool(address, workers, device) as pool:
+    with Pool(address, workers, model.device) as pool:
 
         def judge() -> _FarJudge:
-            name, digest = locate(model, None)
-            weights = _Weights(name, (device, dtype, None, batch_size), digest)
+            weights = _Weights(*locate(model))
             (found,) = pool.map(_model, [weights])
             return _FarJudge(weights, options.explanations, found)
 
@@ -65,15 +61,14 @@ def evaluate(
 class _Weights:
     """All that a worker must know to load them."""
 
-    name: str
-    how: tuple[Any, ...]
+    options: ModelOptions
     digest: str
 
 
 @lru_cache(maxsize=1)
 def _detector(weights: _Weights) -> Detector:
     """That of this process."""
-    return load(weights.name, None, weights.how, weights.digest)
+    return load(weights.options, weights.digest)
 
 
 def _model(weights: _Weights) -> ModelInfo:

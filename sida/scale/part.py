@@ -13,12 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from sida.detector import Detector, MaskWish, Request
+from sida.detector import Detector
 from sida.errors import PictureError
 from sida.files import Input, output_paths
 from sida.image.ahead import work_ahead
 from sida.image.overlay import png_bytes
 from sida.image.read import read_picture
+from sida.options import DetectOptions, Request
 from sida.scale.listing import Item
 from sida.scale.plan import Place, read_part
 from sida.scale.reading import fetch
@@ -29,7 +30,6 @@ from sida.verdict import Failure, Verdict
 __all__ = [
     "MENDABLE",
     "VERDICTS",
-    "Wish",
     "is_mended",
     "judge_failed",
     "judge_part",
@@ -46,15 +46,6 @@ FETCHERS = 8
 """Threads that fetch from a store while others are judged."""
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What is wanted of every picture."""
-
-    masks: MaskWish = "tampered"
-    explain: bool = False
-    provenance: bool = False
-
-
 def verdicts_name(part: int) -> str:
     """Where the rows of a part are."""
     return f"{VERDICTS}/{_stem(part)}.parquet"
@@ -64,9 +55,9 @@ def _stem(part: int) -> str:
     return f"part-{part:08}"
 
 
-def judge_part(detector: Detector, store: Store, place: Place, wish: Wish) -> list[Row]:
+def judge_part(detector: Detector, store: Store, place: Place, options: DetectOptions) -> list[Row]:
     """Judge the pictures of a part and write what comes of it; returns its rows."""
-    work = _work(detector, store, place, wish)
+    work = _work(detector, store, place, options)
     notes = _Notes.read(store, place.part)
     if notes.whole < DEATHS:
         notes.begin()
@@ -78,11 +69,13 @@ def judge_part(detector: Detector, store: Store, place: Place, wish: Wish) -> li
     return rows
 
 
-def judge_failed(detector: Detector, store: Store, place: Place, wish: Wish) -> list[Row]:
+def judge_failed(
+    detector: Detector, store: Store, place: Place, options: DetectOptions
+) -> list[Row]:
     """Judge the pictures of a part again that could not be, and write the part anew."""
     name = verdicts_name(place.part)
     rows = read_rows(store, name)
-    work = _work(detector, store, place, wish)
+    work = _work(detector, store, place, options)
     notes = _Notes.read(store, place.part)
     for index, row in enumerate(rows):
         if row["error"] in MENDABLE:
@@ -112,11 +105,11 @@ def _below(relative: str) -> PurePosixPath:
     return PurePosixPath("long-name") if long else place
 
 
-def _work(detector: Detector, store: Store, place: Place, wish: Wish) -> "_Work":
+def _work(detector: Detector, store: Store, place: Place, options: DetectOptions) -> "_Work":
     items = read_part(store, place)
     below = [Input(Path(), each.name, _below(each.relative)) for each in items]
     masks = output_paths(f"masks/{_stem(place.part)}", below, "_mask.png")
-    return _Work(detector, store, wish, items, [mask.as_posix() for mask in masks])
+    return _Work(detector, store, options, items, [mask.as_posix() for mask in masks])
 
 
 def _alone(work: "_Work", notes: "_Notes", index: int) -> list[Row]:
@@ -140,7 +133,7 @@ class _Work:
 
     detector: Detector
     store: Store
-    wish: Wish
+    options: DetectOptions
     items: Sequence[Item]
     masks: Sequence[str]
 
@@ -158,8 +151,7 @@ class _Work:
                     )
                 else:
                     asked.append(index)
-                    wish = self.wish
-                    yield Request(picture, wish.masks, wish.explain, wish.provenance)
+                    yield Request.of(picture, self.options)
 
         for result in self.detector.run(requests()):
             index = asked.popleft()

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from fastapi import FastAPI
 
-from sida.detector import Detector, Request
-from sida.serve import Options, app_around
+from sida.detector import Detector
+from sida.options import Request
+from sida.serve import ServeSettings, app_around
 from sida.serve.queue import TALKS, Result, Talk
 from sida.serve.refusal import Refusal
 from sida.verdict import Failure, ModelInfo, Verdict
@@ -31,15 +32,14 @@ DEATHS = 2
 class Model:
     """One replica: a detector, used from one thread, batch by batch."""
 
-    def __init__(self, load: Callable[[], Detector], options: Options) -> None:
+    def __init__(self, load: Callable[[], Detector], max_wait: float) -> None:
         from ray import serve
 
         self._detector = load()
-        self._detector.max_pixels, self._detector.trust = options.pixels, options.trust
         self._thread = ThreadPoolExecutor(1)
         self._talks = asyncio.Semaphore(TALKS)
         in_batches = serve.batch(
-            max_batch_size=self._detector.batch_size, batch_wait_timeout_s=options.max_wait
+            max_batch_size=self._detector.batch_size, batch_wait_timeout_s=max_wait
         )
         self._judge_together: Any = in_batches(self._judge)
 
@@ -158,12 +158,12 @@ class Replicas:
 class Front:
     """The app of `sida serve` around the replicas."""
 
-    async def __init__(self, model: Any, options: Options) -> None:  # type: ignore[misc]
+    async def __init__(self, model: Any, settings: ServeSettings) -> None:  # type: ignore[misc]
         self._replicas = Replicas(model, *await model.about.remote())
-        self._options = options
+        self._settings = settings
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        self._app = app_around(self._replicas, self._options)
+        self._app = app_around(self._replicas, self._settings)
         return self._app
 
     async def about(self) -> ModelInfo:

@@ -14,19 +14,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from sida.assets import DEFAULT_MODEL
-from sida.detector import Detector, MaskWish
+from sida.detector import Detector
 from sida.errors import ConfigError, SidaError
 from sida.evaluation import Shard
 from sida.evidence.provenance import require_provenance
+from sida.options import DetectOptions, ModelOptions
 from sida.scale.cluster import cluster, places_for, require_answer, require_ray, run
 from sida.scale.listing import find
 from sida.scale.part import (
     MENDABLE,
     VERDICTS,
-    Wish,
     is_mended,
     judge_failed,
     judge_part,
@@ -86,17 +85,9 @@ class Judged:
 def detect(
     paths: Iterable[str | Path],
     out: str | Path,
+    model: ModelOptions = ModelOptions(),
+    options: DetectOptions = DetectOptions(),
     *,
-    model: str = DEFAULT_MODEL,
-    random_weights: str | None = None,
-    masks: MaskWish = "tampered",
-    explain: bool = False,
-    provenance: bool = False,
-    trust: str | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    quantize: str | None = None,
-    batch_size: int | Literal["auto"] = "auto",
     recursive: bool = True,
     from_list: str | Path | None = None,
     limit: int | None = None,
@@ -111,12 +102,8 @@ def detect(
     Args:
         paths: as of `sida.scale.listing.find`: paths or addresses, tars and parquet files too.
         out: a folder or an address; new, or that of the same run, which then goes on.
-        model, random_weights, device, dtype, quantize, batch_size: as of `Detector.load` and
-            `Detector.random`; each worker loads the weights from the disk of its machine.
-        masks: of tampered pictures, of all, or of none.
-        explain: whether the model shall write why.
-        provenance: whether what the files say of themselves and show is added.
-        trust: as of `Detector`.
+        model: how each worker loads the weights, from the disk of its machine.
+        options: the parts of a verdict that are asked for.
         recursive, from_list: as of `find`.
         limit: only so many of the first pictures.
         sample: only this share of the pictures, above 0 and up to 1, chosen by their names.
@@ -134,15 +121,18 @@ def detect(
         SidaError: a worker cannot load it, or cannot write.
     """
     require_ray()
-    if provenance:
+    if options.provenance:
         require_provenance()
+    if options.evidence or model.fast:
+        raise ConfigError("evidence and fast are not for the engine ray: leave them out")
     _check(limit, sample, workers)
     if address := address or os.environ.get("RAY_ADDRESS"):
         require_answer(address)
     given = [str(path) for path in paths]
-    model, digest = locate(model, random_weights)
+    model, digest = locate(model)
+    trust = model.trust
     identity = {
-        "model": model if random_weights is None else f"random {random_weights}",
+        "model": model.model if model.random_weights is None else f"random {model.random_weights}",
         "digest": digest,
         "inputs": [_absolute(each) for each in given],
         "from_list": from_list and _absolute(str(from_list)),
@@ -150,26 +140,24 @@ def detect(
         "limit": limit,
         "sample": sample,
         "shard": str(shard),
-        "masks": masks,
-        "explain": explain,
-        "provenance": provenance,
+        "masks": options.masks,
+        "explain": options.explain,
+        "provenance": options.provenance,
         "trust": trust and hashlib.sha256(trust.encode()).hexdigest(),
-        "dtype": dtype,
-        "quantize": quantize,
+        "dtype": model.dtype,
+        "quantize": model.quantize,
     }
     store = Store(out)
     with exclusive(store):
         begun = _begun(store, identity)
-        if trust is not None and not provenance:
+        if trust is not None and not options.provenance:
             raise ConfigError("trust needs provenance, which reads content credentials")
         if begun is None:
             items = chosen(find(given, recursive, from_list), sample, limit)
             pictures, parts = write_plan(store, items, shard)
             begun = {"schema": "sida.scale/1", **identity, "pictures": pictures, "parts": parts}
             store.write(RUN, json.dumps(begun, indent=1).encode())
-        how = (device, dtype, quantize, batch_size)
-        wish = Wish(masks, explain, provenance)
-        job = _Job(store, model, random_weights, how, digest, wish, trust)
+        job = _Job(store, model, digest, options)
         tally = _judge_missing(job, begun, shard, (address, workers), progress)
     failed = tally.counts.pop(FAILED, 0)
     failures = sorted(tally.failures, key=lambda failure: failure.image or "")
@@ -222,18 +210,13 @@ class _Job:
     """All that a worker must know."""
 
     store: Store
-    model: str
-    random_weights: str | None
-    how: tuple[Any, ...]
+    model: ModelOptions
     digest: str
-    wish: Wish
-    trust: str | None = None
+    options: DetectOptions
 
     def detector(self) -> Detector:
         """Load the weights; those of another digest are refused."""
-        detector = load(self.model, self.random_weights, self.how, self.digest)
-        detector.trust = self.trust
-        return detector
+        return load(self.model, self.digest)
 
 
 class _Worker:
@@ -261,10 +244,10 @@ class _Worker:
             raise self.detector
         store, name = self.job.store, verdicts_name(place.part)
         if again:
-            return judge_failed(self.detector, store, place, self.job.wish)
+            return judge_failed(self.detector, store, place, self.job.options)
         if store.has(name):  # by a worker that was killed before it could say so
             return read_rows(store, name, SUMMARY)
-        return judge_part(self.detector, store, place, self.job.wish)
+        return judge_part(self.detector, store, place, self.job.options)
 
 
 SUMMARY = ("label", "image", "error", "message")
@@ -313,7 +296,7 @@ def _judge_missing(
     if len(done) == len(own) and not again:
         return tally
     with cluster(address, workers) as ray:
-        room, needs = places_for(ray, job.how[0])
+        room, needs = places_for(ray, job.model.device)
         missing = [
             {**place._asdict(), "again": int(place in again)}
             for place in own

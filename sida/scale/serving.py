@@ -14,20 +14,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sida.assets import DEFAULT_MODEL
 from sida.detector import Detector
 from sida.errors import ConfigError, InputError, MissingExtra, SidaError
-from sida.evidence.trust import read_trust
 from sida.scale.cluster import cluster, places_for, require_answer, require_ray
 from sida.scale.weights import load, locate
-from sida.serve import Options, bind, read_keys
+from sida.serve import ServeSettings, bind
 from sida.settings import read_settings
 
-__all__ = ["Plan", "Serving", "app", "read_plan", "serve"]
+__all__ = ["Plan", "app", "read_plan", "serve"]
 
 log = logging.getLogger(__name__)
 
@@ -35,52 +33,7 @@ NAME = "sida"
 """Of the application."""
 
 
-class Serving(BaseModel):
-    """What is served and how: options of `sida serve` by their names there, in their units."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str = DEFAULT_MODEL
-    random_weights: str | None = None
-    device: str = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    quantize: str | None = None
-    batch_size: Annotated[int, Field(ge=1)] | None = None
-    max_wait: Annotated[float, Field(ge=0)] = 0.01
-    places: Annotated[int, Field(ge=1)] = 64
-    max_upload: Annotated[float, Field(ge=0.01)] = 20
-    max_pixels: Annotated[float, Field(ge=0.01, le=100)] = 40
-    time_limit: Annotated[float, Field(ge=0.1)] = 120
-    keys: Path | None = None
-    allow_origin: tuple[str, ...] = ()
-    trust: Path | None = None
-    keep: Path | None = None
-
-    @model_validator(mode="after")
-    def _one_model(self) -> Self:
-        if self.random_weights is not None and "model" in self.model_fields_set:
-            raise ValueError("model and random_weights exclude each other: give one")
-        return self
-
-    def options(self) -> Options:
-        """The same for the service.
-
-        Raises ConfigError where the file of keys is none, InputError where `trust` is none.
-        """
-        return Options(
-            places=self.places,
-            max_wait=self.max_wait,
-            upload_bytes=int(self.max_upload * 1e6),
-            pixels=int(self.max_pixels * 1e6),
-            seconds=self.time_limit,
-            keys=() if self.keys is None else read_keys(self.keys),
-            origins=self.allow_origin,
-            trust=None if self.trust is None else read_trust(self.trust),
-            keep=None if self.keep is None else self.keep.absolute(),
-        )
-
-
-def app(args: Serving) -> Any:
+def app(args: ServeSettings) -> Any:
     """The application, for `serve deploy`, `serve run` and KubeRay.
 
     Where it is built the model's digest is taken; replicas with other weights do not start.
@@ -91,45 +44,35 @@ def app(args: Serving) -> Any:
     return _application(args, {"Model": {"ray_actor_options": needs}})
 
 
-class _Prepared(NamedTuple):
-    """All that is read from files of the machine where the service is started."""
-
-    options: Options
-    loading: Callable[[], Detector]
-
-
-def _prepared(serving: Serving) -> _Prepared:
-    """Keys, trust and the model's digest. Raises SidaError where one of them is none."""
-    options = serving.options()
-    name, digest = locate(serving.model, serving.random_weights)
-    how = (serving.device, serving.dtype, serving.quantize, serving.batch_size or "auto")
-    return _Prepared(options, partial(load, name, serving.random_weights, how, digest))
+def _loading(settings: ServeSettings) -> Callable[[], Detector]:
+    """How a replica loads the model whose digest this machine has. Raises SidaError."""
+    return partial(load, *locate(settings.model_options()))
 
 
 def _application(
-    serving: Serving,
+    settings: ServeSettings,
     changes: Mapping[str, Mapping[str, Any]],
     tries: int = 20,
-    prepared: _Prepared | None = None,
+    loading: Callable[[], Detector] | None = None,
 ) -> Any:
     """Both deployments, with changes by their names; `tries` to start a replica."""
     serve = _require_serve()
     from sida.scale.replicas import Front, Model
 
-    options, loading = prepared or _prepared(serving)
+    loading = loading or _loading(settings)
     model = serve.deployment(
         Model,
         num_replicas=1,
         max_ongoing_requests=32,
         max_constructor_retry_count=tries,
-        graceful_shutdown_timeout_s=options.seconds,
+        graceful_shutdown_timeout_s=settings.time_limit,
     )
     front = serve.deployment(
         serve.ingress()(Front),
         num_replicas=1,
         max_ongoing_requests=100_000,  # it refuses by itself what is too much
         max_constructor_retry_count=tries,
-        graceful_shutdown_timeout_s=options.seconds,
+        graceful_shutdown_timeout_s=settings.time_limit,
         ray_actor_options={"num_cpus": 0},
     )
     try:
@@ -137,7 +80,7 @@ def _application(
         front = front.options(**changes.get("Front", {}))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"the options of a deployment do not fit: {error}") from error
-    return front.bind(model.bind(loading, options), options)
+    return front.bind(model.bind(loading, settings.max_wait), settings)
 
 
 def _require_serve() -> Any:
@@ -158,7 +101,7 @@ class Plan:
         changes: options of the deployments, by their names `Model` and `Front`.
     """
 
-    serving: Serving
+    settings: ServeSettings
     host: str = "127.0.0.1"
     port: int = 8000
     name: str = NAME
@@ -198,7 +141,7 @@ class _Application(BaseModel):
     name: Annotated[str, Field(min_length=1)] = NAME
     route_prefix: Literal["/"] = "/"
     import_path: Literal["sida.scale.serving:app"]
-    args: Serving = Serving()
+    args: ServeSettings = ServeSettings()
     deployments: list[_Change] = []
 
     @model_validator(mode="after")
@@ -265,12 +208,12 @@ def serve(
             port = bound.getsockname()[1]
     elif port == 0:
         raise ConfigError("the port of a cluster is 0, expected one that clients can know")
-    prepared = _prepared(plan.serving)  # before Ray, which takes seconds to start
+    loading = _loading(plan.settings)  # before Ray, which takes seconds to start
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     own = address is None and not ray.is_initialized()
     with cluster(address, replicas or _fewest(plan.changes.get("Model", {}))):
         changes = _as_there_is_room(ray, plan, replicas)
-        target = _application(plan.serving, changes, tries=1, prepared=prepared)
+        target = _application(plan.settings, changes, tries=1, loading=loading)
         with _started(target, plan.name, host, port, own) as front, _signals() as told:
             place = f"[{host}]" if ":" in host else host
             ready(_asked(front.about).name, f"http://{place}:{port}")
@@ -293,7 +236,7 @@ def _fewest(change: Mapping[str, Any]) -> int | None:
 def _as_there_is_room(ray: Any, plan: Plan, replicas: int | None) -> dict[str, Mapping[str, Any]]:
     """Options of the deployments. Raises ConfigError where replicas would be waited for in vain."""
     change = dict(plan.changes.get("Model", {}))
-    room, needs = places_for(ray, plan.serving.device)
+    room, needs = places_for(ray, plan.settings.device)
     change.setdefault("ray_actor_options", needs)
     count = replicas or _fewest(change) or (None if "autoscaling_config" in change else room)
     if not plan.changes:

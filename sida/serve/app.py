@@ -16,34 +16,33 @@ from sida.serve import chat, detect, documentation, jobs, refusal, report
 from sida.serve.headers import Guarded
 from sida.serve.heads import Headed
 from sida.serve.metrics import Counted
-from sida.serve.options import Options
 from sida.serve.queue import Judge, ModelThread
 from sida.serve.schemas import Listed, Model
 from sida.serve.service import Service
+from sida.serve.settings import ServeSettings
 
 __all__ = ["app_around", "create_app"]
 
 PAGE = Path(__file__).with_name("page")
 
 
-def create_app(detector: Detector, options: Options | None = None) -> FastAPI:
-    """An app that judges with a detector, which nobody else may use from now on.
+def create_app(detector: Detector, settings: ServeSettings | None = None) -> FastAPI:
+    """An app around a detector, which nobody else may use from now on.
 
-    Its shutdown waits until all that was accepted is judged.
+    What concerns the model (`max_pixels`, `trust` and others) is as it was loaded; with
+    `Detector.from_options(settings.model_options())` that is as the settings have it. The app's
+    shutdown waits until all that was accepted is judged.
     """
-    options = options or Options()
-    detector.max_pixels = options.pixels
-    if options.trust is not None:
-        detector.trust = options.trust
-    return app_around(ModelThread(detector, options.max_wait), options)
+    settings = settings or ServeSettings()
+    return app_around(ModelThread(detector, settings.max_wait), settings)
 
 
-def app_around(judge: Judge, options: Options) -> FastAPI:
-    """The same around anyone who judges; `options.max_wait` is his.
+def app_around(judge: Judge, settings: ServeSettings) -> FastAPI:
+    """The same around anyone who judges; `settings.max_wait` is his.
 
     `app.state.finish()` waits until all that was accepted is answered.
     """
-    service = Service(judge, options)
+    service = Service(judge, settings)
     batches = jobs.Jobs(service)
 
     async def finish() -> None:
@@ -74,10 +73,10 @@ def app_around(judge: Judge, options: Options) -> FastAPI:
     app.include_router(documentation.routes())
     app.include_router(_page(app))
     refusal.register(app)
-    if service.options.origins:
+    if service.settings.allow_origin:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=service.options.origins,
+            allow_origins=service.settings.allow_origin,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "Last-Event-ID"],
             expose_headers=["Location", "Retry-After"],

@@ -99,7 +99,7 @@ def routes(service: Service) -> APIRouter:
         with ExitStack() as held:
             owner = held.enter_context(service.place(http))
             asked = await read_json(
-                http, ChatRequest, service.options, service.options.upload_bytes
+                http, ChatRequest, service.settings, service.settings.upload_bytes
             )
             if asked.model not in (None, service.model.name):
                 raise Refusal(

@@ -55,7 +55,7 @@ def routes(service: Service) -> APIRouter:
     async def detect(http: Request) -> Response:
         """Judge one picture: real, full_synthetic or tampered; where; and why."""
         with service.place(http) as owner:
-            upload, wishes = await read_one(http, service.options, OnePicture, Wishes)
+            upload, wishes = await read_one(http, service.settings, OnePicture, Wishes)
             service.keys.charge(owner, 1)
             answer = await service.answer(upload, wishes, http)
         return JSONResponse(answer, STATUS.get(answer.get("error", ""), 200))

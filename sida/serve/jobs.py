@@ -173,7 +173,7 @@ def routes(service: Service, jobs: Jobs) -> APIRouter:
         """Accept pictures; what is answered is a job, to be asked for under `Location`."""
         with service.place(http) as owner:
             jobs.require_room()
-            uploads, wishes = await read_several(http, service.options)
+            uploads, wishes = await read_several(http, service.settings)
             job = jobs.start(owner, uploads, wishes)
             service.keys.charge(owner, len(uploads))
         return _json(job.state(), 202, {"Location": f"/v1/jobs/{job.id}"})

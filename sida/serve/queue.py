@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from sida.detector import Detector, Request
+from sida.detector import Detector
 from sida.inference.conversation import Conversation
+from sida.options import Request
 from sida.verdict import Failure, ModelInfo, Verdict
 
 __all__ = ["TALKS", "Judge", "ModelThread", "Result", "Talk"]

@@ -43,7 +43,7 @@ def routes(service: Service) -> APIRouter:
     async def report(http: Request) -> Response:
         """Judge one picture, and write a report of it for people."""
         with service.place(http) as owner:
-            upload, wishes = await read_one(http, service.options, OneReport, ReportWishes)
+            upload, wishes = await read_one(http, service.settings, OneReport, ReportWishes)
             if wishes.format == "pdf":
                 require_pdf()
             service.keys.charge(owner, 1)

@@ -12,18 +12,18 @@ from typing import Any, TypeVar
 import numpy as np
 from fastapi import Request as Http
 
-from sida.detector import Request
 from sida.errors import SidaError
 from sida.evidence.provenance import require_provenance
 from sida.files import write_bytes
 from sida.image.overlay import overlay, png_bytes
 from sida.image.read import read_picture
+from sida.options import Request
 from sida.serve.keys import KeyRing
 from sida.serve.metrics import Metrics
-from sida.serve.options import Options
 from sida.serve.queue import Judge
 from sida.serve.refusal import CHAT, Refusal
 from sida.serve.schemas import Wishes
+from sida.serve.settings import ServeSettings
 from sida.serve.uploads import Upload
 from sida.verdict import Failure, Verdict
 
@@ -39,12 +39,12 @@ SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "HEIF": ".heic"}
 class Service:
     """One who judges for many; used in the event loop."""
 
-    def __init__(self, judge: Judge, options: Options) -> None:
-        self.options = options
+    def __init__(self, judge: Judge, settings: ServeSettings) -> None:
+        self.settings = settings
         self.model = judge.model
         self.batch_size = judge.batch_size
         self.thread = judge
-        self.keys = KeyRing(options.keys)
+        self.keys = KeyRing(settings.keys)
         self.metrics = Metrics()
         self.taken = 0
         self.talked_about: dict[str, Verdict] = {}
@@ -78,8 +78,8 @@ class Service:
         self.keys.require_left(owner)
         if not self.thread.alive:
             raise Refusal(503, "over_capacity", "the service is ending: ask another")
-        if self.taken >= self.options.places:
-            raise self.full(f"all {self.options.places} places are taken")
+        if self.taken >= self.settings.places:
+            raise self.full(f"all {self.settings.places} places are taken")
         self.taken += 1
         try:
             yield owner
@@ -115,8 +115,8 @@ class Service:
         future = asyncio.wrap_future(self.thread.judge(request))
         result = await (future if http is None else self.in_time(future, http))
         self.metrics.pictures(result)
-        if isinstance(result, Verdict) and self.options.keep is not None:
-            await asyncio.to_thread(_keep, self.options.keep, result, upload)
+        if isinstance(result, Verdict) and self.settings.keep is not None:
+            await asyncio.to_thread(_keep, self.settings.keep, result, upload)
         return result.model_copy(update={"image": upload.name})
 
     async def answer(
@@ -139,7 +139,7 @@ class Service:
         try:
             await asyncio.wait(
                 {future, gone},
-                timeout=self.options.seconds,
+                timeout=self.settings.time_limit,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if future.done():
@@ -149,7 +149,7 @@ class Service:
             raise Refusal(
                 503,
                 "too_slow",
-                f"the answer took longer than {self.options.seconds:g} s: ask again later",
+                f"the answer took longer than {self.settings.time_limit:g} s: ask again later",
                 {"Retry-After": "10"},
             )
         finally:

@@ -17,9 +17,9 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from sida.serve.options import Options
 from sida.serve.refusal import Refusal
 from sida.serve.schemas import BATCH, OnePicture, OneReport, SeveralPictures, Wishes
+from sida.serve.settings import ServeSettings
 
 __all__ = ["Upload", "from_base64", "read_json", "read_one", "read_several"]
 
@@ -44,7 +44,7 @@ class Upload:
 
 
 async def read_one(
-    http: Request, options: Options, whole: type[HasImage], wished: type[W]
+    http: Request, settings: ServeSettings, whole: type[HasImage], wished: type[W]
 ) -> tuple[Upload, W]:
     """The picture of a request, multipart or JSON.
 
@@ -53,11 +53,11 @@ async def read_one(
         wished: the latter alone.
     """
     if _kind(http) == "application/json":
-        asked = await read_json(http, whole, options, options.upload_bytes)
+        asked = await read_json(http, whole, settings, settings.upload_bytes)
         upload = Upload(from_base64(asked.image))
-        _require_size([upload], options.upload_bytes)
+        _require_size([upload], settings.upload_bytes)
         return upload, _wishes(asked, wished)
-    (upload, *others), wishes = await _read_form(http, options, options.upload_bytes, wished)
+    (upload, *others), wishes = await _read_form(http, settings, settings.upload_bytes, wished)
     if others:
         raise Refusal(
             422,
@@ -67,20 +67,20 @@ async def read_one(
     return upload, wishes
 
 
-async def read_several(http: Request, options: Options) -> tuple[list[Upload], Wishes]:
+async def read_several(http: Request, settings: ServeSettings) -> tuple[list[Upload], Wishes]:
     """The pictures of a batch; together they may have four times the bytes of one."""
-    limit = 4 * options.upload_bytes
+    limit = 4 * settings.upload_bytes
     if _kind(http) == "application/json":
-        asked = await read_json(http, SeveralPictures, options, limit)
+        asked = await read_json(http, SeveralPictures, settings, limit)
         uploads = [Upload(from_base64(each)) for each in asked.images]
         _require_size(uploads, limit)
         return uploads, _wishes(asked, Wishes)
-    return await _read_form(http, options, limit, Wishes)
+    return await _read_form(http, settings, limit, Wishes)
 
 
-async def read_json(http: Request, model: type[M], options: Options, limit: int) -> M:
+async def read_json(http: Request, model: type[M], settings: ServeSettings, limit: int) -> M:
     """A JSON body; `limit` is that of the pictures in it, before they became base64."""
-    body = b"".join([piece async for piece in _body(http, options, int(limit * ENCODED))])
+    body = b"".join([piece async for piece in _body(http, settings, int(limit * ENCODED))])
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -171,7 +171,7 @@ def _file_name(disposition: bytes, headers: Mapping[bytes, bytes]) -> str | None
 
 
 async def _read_form(
-    http: Request, options: Options, limit: int, wished: type[W]
+    http: Request, settings: ServeSettings, limit: int, wished: type[W]
 ) -> tuple[list[Upload], W]:
     if _kind(http) != "multipart/form-data":
         raise Refusal(
@@ -180,7 +180,7 @@ async def _read_form(
             f"the body is {_kind(http) or 'of no stated type'}, expected multipart/form-data with "
             'a field "file", or application/json',
         )
-    form = await _form(http.headers, _body(http, options, limit))
+    form = await _form(http.headers, _body(http, settings, limit))
     files = form.getlist("file")
     uploads = [
         Upload(await each.read(), _plain(each.filename))
@@ -211,7 +211,7 @@ async def _form(headers: Headers, body: AsyncGenerator[bytes, None]) -> FormData
         raise Refusal(400, "bad_request", f"the form cannot be read: {reason}") from error
 
 
-async def _body(http: Request, options: Options, limit: int) -> AsyncGenerator[bytes, None]:
+async def _body(http: Request, settings: ServeSettings, limit: int) -> AsyncGenerator[bytes, None]:
     """The body in pieces, as long as it keeps to the limit and the time."""
     limit += BESIDE
     too_large = Refusal(
@@ -220,14 +220,14 @@ async def _body(http: Request, options: Options, limit: int) -> AsyncGenerator[b
     stated = http.headers.get("content-length", "")
     if stated.isdecimal() and int(stated) > limit:
         raise too_large
-    end = asyncio.get_running_loop().time() + options.seconds
+    end = asyncio.get_running_loop().time() + settings.time_limit
     stream, seen = http.stream(), 0
     while True:
         try:
             async with asyncio.timeout_at(end):
                 piece = await anext(stream, None)
         except TimeoutError:
-            message = f"the body took longer than {options.seconds:g} s: send it faster"
+            message = f"the body took longer than {settings.time_limit:g} s: send it faster"
             raise Refusal(408, "too_slow", message) from None
         if piece is None:
             return

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sida.cli import app
+from sida.options import ModelOptions
 
 FIGURES = {
     "schema": "sida.benchmark/1",
@@ -42,7 +43,7 @@ def test_json_alone_goes_to_standard_output(run):
     result = run("--random-weights", "sizes.json", "--batch-size", "4", "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout) == FIGURES
-    assert run.asked == [(None, "sizes.json", ("auto", "auto", None, 4))]
+    assert run.asked == [(ModelOptions(random_weights="sizes.json", batch_size=4),)]
 
 
 def test_json_with_a_file_is_written_there_beside_the_table(run, elsewhere: Path):

@@ -12,7 +12,7 @@ NOISY = """
 import logging, os, sys, warnings
 sys.path.insert(0, {tests!r})
 import types
-from conftest import FakeDetector, Request
+from conftest import FakeDetector
 
 def noise(request):
     logging.getLogger("torchao").warning("NOISE of logging")
@@ -36,7 +36,7 @@ def noise(request):
         raise MemoryError
 
 module = types.ModuleType("sida.detector")
-module.Detector, module.Request = FakeDetector(), Request
+module.Detector = FakeDetector()
 module.Detector.before = noise
 sys.modules["sida.detector"] = module
 from sida.cli import main

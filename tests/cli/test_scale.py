@@ -9,6 +9,7 @@ from sida.cli import app
 from sida.errors import ConfigError
 from sida.evaluation import Shard
 from sida.forge import Forged
+from sida.options import DetectOptions, ModelOptions
 from sida.scale.run import AnotherRun
 from sida.verdict import Failure
 
@@ -38,13 +39,13 @@ def test_options_arrive_and_the_sum_is_said(asked: list[dict[str, Any]]) -> None
     (call,) = asked
     assert call["paths"] == ["s3://b/in"]
     assert (call["out"], call["shard"]) == ("s3://b/out", Shard(2, 3))
-    assert (call["model"], call["masks"], call["batch_size"]) == ("small", "tampered", "auto")
+    assert (call["model"], call["options"]) == (ModelOptions("small"), DetectOptions())
 
 
 def test_provenance_is_asked_for(asked: list[dict[str, Any]]) -> None:
     sida("in", "--engine", "ray", "--out", "o", "--provenance")
     sida("in", "--engine", "ray", "--out", "o")
-    assert [call["provenance"] for call in asked] == [True, False]
+    assert [call["options"].provenance for call in asked] == [True, False]
 
 
 def test_a_label_that_is_watched(asked: list[dict[str, Any]]) -> None:
@@ -97,7 +98,7 @@ def test_an_evaluation_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     result = sida("set", "--out", "o", "--resume", *far, verb="evaluate")
     assert result.exit_code == 0, result.output
     (call,) = calls
-    assert (call["data"], call["model"], call["resume"]) == (["set"], "small", True)
+    assert (call["data"], call["model"], call["resume"]) == (["set"], ModelOptions("small"), True)
     assert (call["address"], call["workers"]) == ("head:6379", 3)
 
 

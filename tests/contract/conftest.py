@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from sida.errors import CheckpointError, PictureError
 from sida.image.read import read_picture
+from sida.options import ModelOptions, Request
 from sida.verdict import (
     LABELS,
     Explanation,
@@ -24,17 +25,6 @@ from sida.verdict import (
     Verdict,
     regions_from_mask,
 )
-
-
-@dataclass(frozen=True)
-class Request:
-    """As in `sida.detector`."""
-
-    picture: Any
-    masks: str = "tampered"
-    explain: bool = False
-    provenance: bool = False
-    evidence: bool = False
 
 
 @dataclass
@@ -57,20 +47,18 @@ class FakeDetector:
     """Says what the file's name says, `synthetic` or `tampered`, else real; notes its loading."""
 
     weighs_windows = False
-    loaded: list[tuple[Any, ...]] = field(default_factory=list)
+    device = types.SimpleNamespace(type="cpu")
+    loaded: list[ModelOptions] = field(default_factory=list)
     before: Callable[[Request], None] = lambda request: None
     model: ModelInfo = field(
         default_factory=lambda: ModelInfo(name="fake", version="0", digest="none")
     )
 
-    def load(self, name: str, *how: Any) -> "FakeDetector":
-        if name == "absent":
+    def from_options(self, options: ModelOptions) -> "FakeDetector":
+        if options.model == "absent":
             raise CheckpointError("there is no model 'absent': see `sida models`")
-        self.loaded.append((name, *how))
+        self.loaded.append(options)
         return self
-
-    def random(self, sizes: str, *how: Any) -> "FakeDetector":
-        return self.load(f"random {sizes}", *how)
 
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
         for request in requests:
@@ -124,7 +112,6 @@ def detector(monkeypatch: pytest.MonkeyPatch) -> FakeDetector:
     fake = FakeDetector()
     module = types.ModuleType("sida.detector")
     module.Detector = fake  # type: ignore[attr-defined]
-    module.Request = Request  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "sida.detector", module)
     return fake
 

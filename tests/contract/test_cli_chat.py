@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from typer.testing import Result
 
+from sida.options import ModelOptions
 from tests.contract.conftest import FakeDetector
 from tests.contract.test_cli_process import fake
 
@@ -41,7 +42,9 @@ def test_lines_from_a_pipe_are_answered_after_the_verdict(chat: Chat) -> None:
 def test_the_model_is_the_one_that_was_asked_for(chat: Chat, detector: FakeDetector) -> None:
     options = ("--model", "big", "--device", "cpu", "--dtype", "float32", "--quantize", "int8")
     assert chat(arguments=options).exit_code == 0
-    assert detector.loaded == [("big", "cpu", "float32", "int8", 1)]
+    assert detector.loaded == [
+        ModelOptions("big", device="cpu", dtype="float32", quantize="int8", batch_size=1)
+    ]
 
 
 def test_another_picture_its_verdict_and_its_mask(chat: Chat) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import Result
 
 from sida.errors import CheckpointError
+from sida.options import ModelOptions
 from sida.verdict import Failure, Verdict, parse_line
 
 Run = Callable[..., Result]
@@ -246,9 +247,9 @@ def test_options_reach_the_detector(sida: Run, detector: Any, pictures: Path) ->
     )
     sida("detect", "real.jpg", "--random-weights", "sizes.json")
     assert detector.loaded == [
-        ("small", "auto", "auto", None, "auto"),
-        ("x", "cpu", "float16", "int8", 3),
-        ("random sizes.json", "auto", "auto", None, "auto"),
+        ModelOptions("small"),
+        ModelOptions("x", device="cpu", dtype="float16", quantize="int8", batch_size=3),
+        ModelOptions("small", random_weights="sizes.json"),
     ]
 
 

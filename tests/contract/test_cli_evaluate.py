@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from sida.options import ModelOptions
 from tests.contract.conftest import FakeDetector
 from tests.evaluation.made import random_predictions, write
 from tests.small import labelled_folder
@@ -39,7 +40,7 @@ def test_a_set_is_judged(sida: Run, detector: FakeDetector, elsewhere: Path) -> 
     (data / "real/real0.png").write_bytes(b"broken")
     done = sida("evaluate", data, "--out", "out", "--batch-size", "2", "--device", "cpu")
     assert done.exit_code == 1, done.output
-    assert detector.loaded == [("small", "cpu", "auto", None, 2)]
+    assert detector.loaded == [ModelOptions("small", device="cpu", batch_size=2)]
     assert "The leakage probe was not made" in done.stderr
     assert "not judged: " in done.stderr
     assert done.stdout.startswith(f"fake on {data}, protocol end_to_end: 2 pictures")

@@ -19,9 +19,9 @@ SIDA = str(Path(sys.executable).with_name("sida"))
 FAKE = """
 import sys, types, time
 sys.path.insert(0, {tests!r})
-from conftest import FakeDetector, Request
+from conftest import FakeDetector
 module = types.ModuleType("sida.detector")
-module.Detector, module.Request = FakeDetector(), Request
+module.Detector = FakeDetector()
 module.Detector.before = lambda request: time.sleep({pause})
 sys.modules["sida.detector"] = module
 from sida.cli import main

@@ -86,4 +86,4 @@ def test_provenance_is_asked_for(sida: Run, pictures: Path, detector: Any) -> No
     Path("trusted.pem").write_text(signing.trusted())
     sida("report", "real.jpg", "--out", "a.html", "--provenance", *trust, "--no-explain")
     assert asked == [(False, True)]
-    assert detector.trust == signing.trusted()
+    assert detector.loaded[0].trust == signing.trusted()

@@ -30,7 +30,7 @@ def detector() -> Iterator[Detector]:
 
 
 def judged(detector: Detector, data: bytes, provenance: bool = False) -> Verdict:
-    (found,) = detector.run([Request(data, "all", True, provenance)])
+    (found,) = detector.run([Request(data, masks="all", explain=True, provenance=provenance)])
     assert isinstance(found, Verdict), found
     return found
 

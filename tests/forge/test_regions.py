@@ -29,7 +29,7 @@ def test_all_shapes_come() -> None:
     rngs = map(np.random.default_rng, range(60))
     drawn = [draw_region(photo(0), rng, {"shape": 1}, AREA) for rng in rngs]
     assert {region.parameters["shape"] for region in drawn} == {
-        "ellipse", "rectangle", "blob", "stroke"
+        "ellipse", "rectangle", "blob", "stroke", "brush", "square"
     }  # fmt: skip
 
 

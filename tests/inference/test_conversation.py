@@ -15,6 +15,7 @@ from sida.model.calibration import Calibration
 from sida.model.checkpoint import Loaded, load
 from sida.model.prompt import CHAT_REPLIES, IMAGE_TOKEN, TEMPLATES, encode
 from sida.model.tokenizer import MARKERS, SPECIAL, Tokenizer
+from sida.options import ModelOptions
 from sida.verdict import LABELS
 from tests.inference.conftest import small_engine
 from tests.oracle import description_folder, published_folder
@@ -35,7 +36,7 @@ def talker(label: str | None = None, explains: bool = True) -> Detector:
         engine.processor = SidaProcessor(engine.model.config, tokenizer)
     bias = tuple(100.0 * (each == label) for each in LABELS)
     loaded = Loaded(engine.model, engine.processor, Calibration(bias=bias), "talker", "1", "0" * 64)
-    return Detector(loaded, 1)
+    return Detector(loaded, ModelOptions(batch_size=1))
 
 
 def pixels(pictures):
@@ -242,7 +243,7 @@ def test_the_original_questions_get_the_recorded_answers(shared, tmp_path, kind)
     """Free-running, as the published code wrote them."""
     folder = {"detection": published_folder, "description": description_folder}[kind]
     loaded = load(str(folder(shared, tmp_path)))
-    detector = Detector(loaded, 1)
+    detector = Detector(loaded, ModelOptions(batch_size=1))
     pictures = shared / "oracle/preprocess/pictures"
     if kind == "description":
         cases = json.loads((shared / "oracle/eval/description_free_running.json").read_text())

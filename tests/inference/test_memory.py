@@ -3,7 +3,6 @@
 import gc
 import weakref
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 
 from sida.errors import PictureError
 from sida.image.read import Picture
-from sida.inference import memory
 from sida.inference.memory import PIXELS, fitting, fitting_batch, micro_batches, within_memory
 
 MEGA = 10**6
@@ -173,22 +171,3 @@ def test_what_one_picture_takes_is_measured_on_cuda(monkeypatch):
     monkeypatch.setattr(cuda, "mem_get_info", lambda _: (180, 400))
     assert fitting_batch(torch.device("cuda"), judge) == fitting(200, 10) == 16
     assert fitting_batch(torch.device("cpu"), lambda: pytest.fail("not measured there")) == 2
-
-
-def test_the_c_library_is_told_to_keep_what_is_freed(monkeypatch):
-    told = []
-    library = SimpleNamespace(
-        mallopt=lambda *given: told.append(given), malloc_trim=lambda kept: told.append(kept)
-    )
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: library)
-    monkeypatch.setattr(memory.sys, "platform", "linux")
-    memory.keep_freed()
-    memory.give_back()
-    assert told == [*memory.FROM_SYSTEM.items(), 0]
-    del library.mallopt, library.malloc_trim  # another C library
-    memory.keep_freed()
-    memory.give_back()
-    monkeypatch.setattr(memory.sys, "platform", "win32")
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: pytest.fail("there is no such library"))
-    memory.keep_freed()
-    memory.give_back()

@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sida.evaluation import Shard
+from sida.options import DetectOptions
 from sida.scale.listing import find
-from sida.scale.part import DEATHS, Wish, is_mended, judge_failed, judge_part
+from sida.scale.part import DEATHS, is_mended, judge_failed, judge_part
 from sida.scale.plan import Place, write_plan
 from sida.scale.store import Store
 from sida.verdict import Failure, Verdict, parse_line
@@ -27,7 +28,7 @@ def store(pictures: Path, tmp_path: Path) -> Store:
 
 
 def judge(store: Store, detector: FakeDetector) -> list[dict[str, Any]]:
-    return judge_part(detector, store, PLACE, Wish())  # type: ignore[arg-type]
+    return judge_part(detector, store, PLACE, DetectOptions())  # type: ignore[arg-type]
 
 
 def written(store: Store) -> list[Verdict | Failure]:
@@ -56,7 +57,7 @@ def test_every_picture_is_a_row_and_masks_are_files(store: Store, pictures: Path
 
 
 def test_provenance_comes_back_as_it_was(store: Store) -> None:
-    judge_part(FakeDetector(), store, PLACE, Wish(provenance=True))  # type: ignore[arg-type]
+    judge_part(FakeDetector(), store, PLACE, DetectOptions(provenance=True))  # type: ignore[arg-type]
     found = [each.provenance for each in written(store) if isinstance(each, Verdict)]
     assert found == [PROVENANCE] * 7
 
@@ -145,7 +146,7 @@ def test_a_mended_picture_is_judged_and_the_rest_stays(store: Store, pictures: P
     judged = []
     detector = FakeDetector()
     detector.before = lambda request: judged.append(request.picture)
-    rows = judge_failed(detector, store, PLACE, Wish())  # type: ignore[arg-type]
+    rows = judge_failed(detector, store, PLACE, DetectOptions())  # type: ignore[arg-type]
     assert judged == [pictures / "broken.jpg"]
     after = written(store)
     assert [row.get("label") for row in rows] == [getattr(each, "label", None) for each in after]
@@ -169,8 +170,8 @@ def test_a_mended_picture_that_kills_workers_is_given_up(store: Store, pictures:
         detector = FakeDetector()
         detector.before = die
         with pytest.raises(Killed):
-            judge_failed(detector, store, PLACE, Wish())  # type: ignore[arg-type]
-    judge_failed(FakeDetector(), store, PLACE, Wish())  # type: ignore[arg-type]
+            judge_failed(detector, store, PLACE, DetectOptions())  # type: ignore[arg-type]
+    judge_failed(FakeDetector(), store, PLACE, DetectOptions())  # type: ignore[arg-type]
     (given_up,) = [
         each for each in written(store) if isinstance(each, Failure) and "broken" in str(each.image)
     ]

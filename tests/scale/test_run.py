@@ -14,12 +14,15 @@ import pytest
 from sida.detector import Detector
 from sida.errors import ConfigError, InputError, MissingExtra
 from sida.evaluation import Shard
+from sida.options import DetectOptions, ModelOptions
 from sida.scale import cluster, detect, plan, run
-from sida.scale.part import Wish
 from sida.scale.store import Store
 from sida.verdict import Verdict, parse_line
 from tests.scale.conftest import png
 from tests.scale.processes import judging
+
+TINY = ModelOptions("tiny")
+ALL = DetectOptions(masks="all")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,7 @@ def test_a_run_with_a_worker_killed_says_what_the_detector_says(
             killed.extend(judging(os.getpid())[:1])
             os.kill(killed[0], signal.SIGKILL)
 
-    judged = detect([pictures], out, masks="all", workers=2, progress=kill_one)
+    judged = detect([pictures], out, TINY, ALL, workers=2, progress=kill_one)
     assert (judged.pictures, judged.failed) == (9, 2)
     found = results(out)
     expected = [*(pictures / name for name in ("broken.jpg", "img2.png", "img10.png"))]
@@ -77,7 +80,7 @@ def test_a_run_with_a_worker_killed_says_what_the_detector_says(
     assert len(first) == 7
     (out / "verdicts/part-00000001.parquet").unlink()  # as if the driver had been killed
     before = {file: file.stat().st_mtime_ns for file in out.glob("verdicts/*")}
-    again = detect([pictures], out, masks="all", workers=1)
+    again = detect([pictures], out, TINY, ALL, workers=1)
     assert again == judged
     assert masks(out) == first
     assert {file: file.stat().st_mtime_ns for file in before} == before
@@ -85,15 +88,15 @@ def test_a_run_with_a_worker_killed_says_what_the_detector_says(
 
 
 def test_a_worker_that_cannot_begin_says_why(tmp_path: Path) -> None:
-    how = ("abacus", "auto", None, 1)
-    worker = run._Worker(run._Job(Store(tmp_path), "tiny", None, how, "", Wish()))
+    model = ModelOptions("tiny", device="abacus", batch_size=1)
+    worker = run._Worker(run._Job(Store(tmp_path), model, "", DetectOptions()))
     (sentence,) = worker({"part": [0], "file": [0], "group": [0]})["error"]
     assert sentence == "There is no device 'abacus' on this machine: choose auto, cpu."
 
 
 def test_a_worker_with_other_weights_does_not_begin(tmp_path: Path) -> None:
-    how = ("cpu", "auto", None, 1)
-    worker = run._Worker(run._Job(Store(tmp_path), "tiny", None, how, "0" * 64, Wish()))
+    model = ModelOptions("tiny", device="cpu", batch_size=1)
+    worker = run._Worker(run._Job(Store(tmp_path), model, "0" * 64, DetectOptions()))
     assert "tiny has other weights on this machine" in str(worker.detector)
 
 
@@ -115,17 +118,18 @@ def begin(*arguments: Any, **options: Any) -> None:
 
 def test_another_run_is_not_written_into(no_ray: None, pictures: Path, tmp_path: Path) -> None:
     begin([pictures], tmp_path / "out")
-    begin([pictures], tmp_path / "out", workers=3, batch_size=1)  # does not change a verdict
+    workers = ModelOptions(batch_size=1)  # does not change a verdict, nor does their number
+    begin([pictures], tmp_path / "out", workers, workers=3)
     before = (tmp_path / "out/run.json").read_bytes()
     for options in (
-        {"masks": "all"},
-        {"provenance": True},
-        {"trust": "a certificate"},
+        {"options": DetectOptions(masks="all")},
+        {"options": DetectOptions(provenance=True)},
+        {"model": ModelOptions(trust="a certificate")},
         {"limit": 2},
         {"sample": 0.5},
         {"shard": Shard(1, 2)},
     ):
-        with pytest.raises(ConfigError, match=f"another run: {next(iter(options))}="):
+        with pytest.raises(ConfigError, match="another run: "):
             detect([pictures], tmp_path / "out", **options)
     with pytest.raises(ConfigError, match=r"begun as another run: inputs="):
         detect([pictures / "below"], tmp_path / "out")
@@ -208,28 +212,26 @@ def test_a_run_that_began_before_there_was_trust_goes_on(
     file.write_text(json.dumps(begun))
     begin([pictures], tmp_path / "out")
     with pytest.raises(ConfigError, match="another run: trust="):
-        detect([pictures], tmp_path / "out", trust="a certificate")
+        detect([pictures], tmp_path / "out", ModelOptions(trust="a certificate"))
 
 
 def test_trust_without_provenance_is_refused_and_leaves_nothing(
     no_ray: None, pictures: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="trust needs provenance"):
-        detect([pictures], tmp_path / "out", trust="a certificate")
+        detect([pictures], tmp_path / "out", ModelOptions(trust="a certificate"))
     assert not (tmp_path / "out").exists()
     (tmp_path / "mine").mkdir()
     with pytest.raises(ConfigError, match="trust needs provenance"):
-        detect([pictures], tmp_path / "mine", trust="a certificate")
+        detect([pictures], tmp_path / "mine", ModelOptions(trust="a certificate"))
     assert (tmp_path / "mine").exists()
 
 
 def test_trust_reaches_the_detector_of_a_worker(tmp_path: Path) -> None:
-    how = ("cpu", "auto", None, 1)
+    model = ModelOptions("tiny", device="cpu", trust="certificates")
     digest = Detector.load("tiny").model.digest
-    job = run._Job(
-        Store(tmp_path), "tiny", None, how, digest, Wish(provenance=True), "certificates"
-    )
-    assert job.detector().trust == "certificates"
+    job = run._Job(Store(tmp_path), model, digest, DetectOptions(provenance=True))
+    assert job.detector().options.trust == "certificates"
 
 
 @pytest.fixture

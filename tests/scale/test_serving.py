@@ -23,16 +23,15 @@ from typer.testing import CliRunner, Result
 from sida.cli import app
 from sida.detector import Detector, Request
 from sida.errors import ConfigError, InputError, SidaError
-from sida.scale import replicas, serving
+from sida.scale import serving
 from sida.scale.replicas import DEATHS, Replicas
-from sida.scale.serving import Plan, Serving, read_plan
-from sida.serve import create_app
+from sida.scale.serving import Plan, read_plan
+from sida.serve import ServeSettings, create_app
 from sida.serve.queue import Talk
 from sida.verdict import Failure, ModelInfo
 from tests.evidence import signing
 from tests.scale.processes import below
 from tests.serve.conftest import picture, sha256
-from tests.small import small_detector
 
 ROOT = Path(__file__).parents[2]
 RAY = ROOT / "deploy/ray"
@@ -56,7 +55,7 @@ def test_the_file_for_serve_deploy_is_one_for_sida_serve_too(tmp_path: Path) -> 
         (application,) = deployed.applications
         plan = read_plan(file)
         assert application.import_path == f"{serving.__name__}:{serving.app.__name__}"
-        assert plan.serving == Serving(**application.args)
+        assert plan.settings == ServeSettings(**application.args)
         assert {each.name for each in application.deployments} == set(plan.changes)
         assert plan.port == deployed.http_options.port
 
@@ -96,7 +95,7 @@ def test_a_file_that_says_something_else_is_refused(
 def test_a_deployment_has_no_option_that_ray_does_not_know() -> None:
     pytest.importorskip("ray.serve", reason="needs Ray: pip install 'sida[ray]'")
     with pytest.raises(ConfigError, match=r"options of a deployment do not fit: .*num_replica\b"):
-        serving._application(Serving(), {"Model": {"num_replica": 2}})
+        serving._application(ServeSettings(), {"Model": {"num_replica": 2}})
 
 
 def test_pods_of_the_manifest_are_to_the_schema_of_kubernetes() -> None:
@@ -181,7 +180,7 @@ def test_options_arrive_by_their_names(monkeypatch: pytest.MonkeyPatch, tmp_path
     keep = ("--keep", tmp_path, "--allow-origin", "https://a", "--allow-origin", "https://b")
     sida("--engine", "ray", "--port", 1, "--places", 3, "--batch-size", 4, "--replicas", 2, *keep)
     origins = ("https://a", "https://b")
-    expected = Serving(places=3, batch_size=4, keep=tmp_path, allow_origin=origins)
+    expected = ServeSettings(places=3, batch_size=4, keep=tmp_path, allow_origin=origins)
     assert asked == [(Plan(expected, port=1), {"address": None, "replicas": 2})]
 
 
@@ -219,7 +218,7 @@ AUTO = {"autoscaling_config": {"min_replicas": 3, "max_replicas": 9}}
 def test_replicas_without_room_are_refused_instead_of_waited_for(
     resources: dict[str, float], change: dict[str, Any], count: int | None, room: int
 ) -> None:
-    plan = Plan(Serving(), changes={"Model": change} if change else {})
+    plan = Plan(ServeSettings(), changes={"Model": change} if change else {})
     with pytest.raises(ConfigError, match=f"found room for {room} replicas"):
         serving._as_there_is_room(Room(**resources), plan, count)
 
@@ -238,7 +237,7 @@ def test_replicas_without_room_are_refused_instead_of_waited_for(
 def test_a_file_without_needs_gets_graphics_cards_where_there_are_some(
     resources: dict[str, float], change: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    plan = Plan(Serving(), changes={"Model": change} if change else {})
+    plan = Plan(ServeSettings(), changes={"Model": change} if change else {})
     assert serving._as_there_is_room(Room(**resources), plan, None)["Model"] == expected
 
 
@@ -269,18 +268,9 @@ def test_trust_of_a_file_reaches_replicas(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump({"applications": [application]}))
     plan = read_plan(file)
     assert plan.name == "mine"
-    options = plan.serving.options()
-    assert options.trust == signing.trusted()
-    pytest.importorskip("ray.serve", reason="needs Ray: pip install 'sida[ray]'")
-    model = replicas.Model(small_detector, options)
-    assert model._detector.trust == signing.trusted()
-
-
-def test_an_app_keeps_the_trust_that_its_detector_has() -> None:
-    detector = small_detector()
-    detector.trust = "certificates"
-    with TestClient(create_app(detector)):
-        assert detector.trust == "certificates"
+    assert plan.settings.trust == signing.trusted()
+    load = serving._loading(plan.settings)
+    assert load().options.trust == signing.trusted()
 
 
 @pytest.mark.parametrize(

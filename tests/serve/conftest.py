@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
-from sida.serve import Options, bind, create_app
+from sida.serve import ServeSettings, bind, create_app
 from tests.pictures import encoded, photo
 from tests.small import small_detector
 
@@ -32,16 +32,17 @@ def client() -> Iterator[TestClient]:
         yield each
 
 
-def serving(detector: Any, **options: Any) -> TestClient:
-    """A client, to be entered, of a service with these options."""
-    return TestClient(create_app(detector, Options(**options)), raise_server_exceptions=False)
+def serving(detector: Any, **settings: Any) -> TestClient:
+    """A client, to be entered, of a service with these settings."""
+    app = create_app(detector, ServeSettings(**settings))
+    return TestClient(app, raise_server_exceptions=False)
 
 
 @contextmanager
-def listening(detector: Any, **options: Any) -> Iterator[int]:
+def listening(detector: Any, **settings: Any) -> Iterator[int]:
     """A server in a thread of this process; gives its port on loopback."""
     bound = bind("127.0.0.1", 0)
-    app = create_app(detector, Options(**options))
+    app = create_app(detector, ServeSettings(**settings))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from sida.errors import InputError, PictureError
@@ -15,7 +16,7 @@ class Held:
     """`turns` are the pictures that it may still judge, `begun` those that it has drawn."""
 
     batch_size = 2
-    max_pixels = 10_000
+    device = SimpleNamespace(type="cpu")
     model = ModelInfo(name="held", version="1", digest="0" * 64)
 
     def __init__(self, held: bool = False) -> None:
@@ -31,7 +32,7 @@ class Held:
 
     def verdict(self, source: Any) -> Verdict | Failure:
         try:
-            picture = read_picture(source, max_pixels=self.max_pixels)
+            picture = read_picture(source)
         except PictureError as error:
             return Failure(error=error.code, message=str(error))
         self.judged.append(picture.sha256 or "")

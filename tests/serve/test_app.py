@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sida.serve import Options, create_app
+from sida.serve import ServeSettings, create_app
 from sida.serve.keys import Key
 from tests.serve.conftest import picture, serving
 from tests.serve.held import Held
@@ -82,7 +82,7 @@ def test_pages_of_other_origins_may_ask_only_where_they_are_named() -> None:
     preflight = {"origin": "https://a.example", "access-control-request-method": "POST"}
     with serving(Held()) as client:
         assert client.options("/v1/detect", headers=preflight).status_code == 405
-    with serving(Held(), origins=("https://a.example",)) as client:
+    with serving(Held(), allow_origin=("https://a.example",)) as client:
         headers = client.options("/v1/detect", headers=preflight).headers
         assert headers["access-control-allow-origin"] == "https://a.example"
         other = {**preflight, "origin": "https://b.example"}
@@ -111,7 +111,7 @@ def test_the_page_is_served_where_there_is_one(monkeypatch, tmp_path) -> None:
 
 def test_an_app_needs_no_options() -> None:
     assert create_app(Held()).title == "sida"  # type: ignore[arg-type]
-    assert Options().places == 64
+    assert ServeSettings().places == 64
 
 
 PATHS = (

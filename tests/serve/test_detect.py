@@ -99,7 +99,7 @@ def test_issuers_that_the_operator_trusts_are_trusted() -> None:
         (None, "signed, issuer not trusted"),
         (signing.trusted(), "signed, valid"),
     ):
-        with serving(tampering(), trust=trust) as client:
+        with serving(small_detector(trust=trust)) as client:
             sent = {"files": {"file": data}, "data": {"provenance": "true"}}
             found = client.post("/v1/detect", **sent).json()["provenance"]["declared"]
         assert {each["state"] for each in found} == {state}
@@ -126,7 +126,7 @@ def test_what_cannot_be_read_is_a_failure_with_its_name(client: TestClient) -> N
 
 
 def test_every_kind_of_hostile_upload_is_refused_with_a_sentence() -> None:
-    with serving(small_detector(), upload_bytes=1_000_000) as client:
+    with serving(small_detector(), max_upload=1) as client:
         for upload in hostile(80):
             answer = client.post(
                 "/v1/detect", content=upload.body, headers={"content-type": upload.content_type}
@@ -142,7 +142,7 @@ def test_a_body_is_counted_while_it_comes() -> None:
         for _ in range(100):
             yield b"x" * 10_000
 
-    with serving(Held(), upload_bytes=50_000) as client:
+    with serving(Held(), max_upload=0.05) as client:
         for kind in ("application/json", "multipart/form-data; boundary=b"):
             answer = client.post("/v1/detect", content=endless(), headers={"content-type": kind})
             assert answer.status_code == 413
@@ -152,7 +152,7 @@ def test_a_body_is_counted_while_it_comes() -> None:
 
 
 def test_pixels_are_limited_by_the_header() -> None:
-    with serving(small_detector(), pixels=1000) as client:
+    with serving(small_detector(max_pixels=1000)) as client:
         answer = client.post("/v1/detect", files={"file": picture()})
         assert answer.status_code == 413
         assert "megapixels" in answer.json()["message"]

@@ -16,17 +16,13 @@ from tests.serve.conftest import picture, sha256, waits
 ROOT = Path(__file__).parents[2]
 CODE = """
 import signal, sys, types
-from collections import namedtuple
 sys.path.insert(0, {root!r})
 from tests.serve.held import Held
 held = Held(held=True)
-held.load = lambda *_: held
+held.from_options = lambda _: held
 signal.signal(signal.SIGUSR1, lambda *_: held.turns.release(1000))
 module = types.ModuleType("sida.detector")
 module.Detector = held
-module.Request = namedtuple(
-    "Request", "picture explain provenance evidence", defaults=[False] * 3
-)
 sys.modules["sida.detector"] = module
 from sida.cli import main
 main()

@@ -43,7 +43,7 @@ def test_a_client_that_goes_away_frees_its_place() -> None:
 
 
 def test_a_body_that_takes_too_long_is_given_up() -> None:
-    with listening(Held(), seconds=0.2) as port:
+    with listening(Held(), time_limit=0.2) as port:
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(f"{HEAD}Content-Length: 100\r\n\r\n{{".encode())
             assert client.recv(100).startswith(b"HTTP/1.1 408")

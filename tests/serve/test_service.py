@@ -38,7 +38,7 @@ def test_over_capacity_is_429_at_once_and_a_place_comes_free() -> None:
 
 def test_an_answer_that_takes_too_long_is_given_up() -> None:
     held = Held(held=True)
-    with serving(held, seconds=0.1, places=1) as client:
+    with serving(held, time_limit=0.1, places=1) as client:
         for _ in range(2):
             answer = post(client)
             assert answer.status_code == 503

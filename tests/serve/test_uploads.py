@@ -118,7 +118,7 @@ def test_wrapped_base64_is_judged_and_counted_by_its_bytes() -> None:
         for image in (wrapped, f"data:image/png;base64,{wrapped}"):
             answer = client.post("/v1/detect", json={"image": image})
             assert answer.json()["sha256"] == sha256(data)
-    with serving(Held(), upload_bytes=1_000_000) as client:
+    with serving(Held(), max_upload=1) as client:
         for length, status in ((1_000_000, 422), (1_200_000, 413)):
             text = base64.b64encode(bytes(length)).decode()
             lines = "\r\n".join(text[at : at + 76] for at in range(0, len(text), 76))

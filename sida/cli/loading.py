@@ -1,0 +1,40 @@
+"""The detector that a verb's options ask for."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from sida.detector import Detector
+    from sida.options import ModelOptions
+
+__all__ = ["certificates", "load", "require_one_model"]
+
+
+def load(options: "ModelOptions") -> "Detector":
+    """The detector of a command, whose process may keep the memory that passes free."""
+    from sida.detector import Detector
+    from sida.inference.malloc import keep_freed
+
+    detector = Detector.from_options(options)
+    if detector.device.type == "cpu":
+        keep_freed()
+    return detector
+
+
+def require_one_model(model: str | None, random_weights: str | None) -> None:
+    """Raise a usage error where both are given."""
+    if random_weights is not None and model is not None:
+        raise typer.BadParameter("--model and --random-weights exclude each other: give one")
+
+
+def certificates(file: Path | None, provenance: bool) -> str | None:
+    """The certificates of --trust, which --provenance reads with."""
+    if file is None:
+        return None
+    if not provenance:
+        raise typer.BadParameter("--trust needs --provenance, which reads content credentials")
+    from sida.evidence.trust import read_trust
+
+    return read_trust(file)

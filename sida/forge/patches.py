@@ -1,0 +1,135 @@
+"""Filling a region with patches of the rest of its picture, as content-aware fill does."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sida.image.geometry import bounding_box
+
+__all__ = ["fill_from_patches"]
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Places = NDArray[np.intp]
+"""(number, 2): row and column."""
+
+_WORKING_SIDE = 72
+"""Longest side of the copy that correspondences are searched in; they are used at full size."""
+_PATCH = 5
+_ROUNDS, _SWEEPS = 2, 3
+
+
+def fill_from_patches(pixels: Pixels, mask: Mask, rng: np.random.Generator) -> Pixels:
+    """The picture (height, width, 3) with the masked part put together from its surroundings.
+
+    PatchMatch (Barnes et al. 2009) on a small copy finds for each missing pixel the place whose
+    neighbourhood looks most alike; whole pixels are copied from there. So the filling has grain
+    and edges of the picture, where diffusion from the border leaves a blur. A mask that leaves
+    nothing to copy from is filled by diffusion.
+    """
+    part = _surroundings(mask)
+    filled = pixels.copy()
+    filled[part] = _filled(pixels[part], mask[part], rng)
+    return filled
+
+
+def _surroundings(mask: Mask) -> tuple[slice, slice]:
+    """The mask's bounding box with half its size around it."""
+    box = bounding_box(mask)
+    if box is None:
+        return np.s_[:0, :0]
+    left, top, right, bottom = box
+    margin = max(16, max(right - left, bottom - top) // 2)
+    return np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
+
+
+def _filled(pixels: Pixels, mask: Mask, rng: np.random.Generator) -> Pixels:
+    """A picture all of which may be copied from."""
+    if not mask.any():
+        return pixels
+    size = np.array(mask.shape)
+    scale = min(1.0, _WORKING_SIDE / size.max())
+    small_size = np.maximum(1, np.rint(size * scale)).astype(int)
+    ratio = small_size / size
+    holes = np.argwhere(mask)
+    within = holes * ratio
+    cells = within.astype(np.intp)
+    small_mask = np.zeros(small_size, bool)
+    small_mask[cells[:, 0], cells[:, 1]] = True
+    known = cv2.erode((~small_mask).astype(np.uint8), np.ones((_PATCH, _PATCH))) > 0
+    if not known.any():
+        return np.asarray(cv2.inpaint(pixels, mask.astype(np.uint8), 3, cv2.INPAINT_TELEA))
+    small = cv2.resize(pixels, (int(small_size[1]), int(small_size[0])), None, 0, 0, cv2.INTER_AREA)
+    sources = _correspondences(np.asarray(small), small_mask, known, rng)
+    # The place inside its cell is kept, so that neighbours in the picture stay neighbours.
+    copied = ((sources[cells[:, 0], cells[:, 1]] + within - cells) / ratio).astype(np.intp)
+    copied = np.minimum(copied, size - 1)
+    filled = pixels.copy()
+    filled[mask] = pixels[copied[:, 0], copied[:, 1]]
+    return filled
+
+
+def _correspondences(
+    pixels: Pixels, mask: Mask, known: Mask, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """(height, width, 2): of each masked pixel the known place that looks most like it."""
+    holes, places = np.argwhere(mask), np.argwhere(known)
+    numbers = np.full(mask.shape, -1)
+    numbers[mask] = np.arange(len(holes))
+    best = places[rng.integers(len(places), size=len(holes))]
+    started = cv2.inpaint(pixels, mask.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    current = np.asarray(started, np.uint8)
+    for _ in range(_ROUNDS):
+        patches = _patches(current)
+        targets = patches[mask]
+        cost = np.full(len(holes), np.inf, np.float32)
+        _improve(best, cost, best.copy(), patches, targets, known)
+        for sweep in range(_SWEEPS):
+            step = 2 ** (_SWEEPS - 1 - sweep)
+            for shift in ((step, 0), (-step, 0), (0, step), (0, -step)):
+                near = (holes - shift).clip(0, np.array(mask.shape) - 1)
+                beside = numbers[near[:, 0], near[:, 1]]
+                moved = np.where((beside >= 0)[:, None], best[beside] + holes - near, best)
+                _improve(best, cost, moved, patches, targets, known)
+            reach = max(mask.shape) // 2
+            while reach:
+                moved = best + rng.integers(-reach, reach + 1, best.shape)
+                _improve(best, cost, moved, patches, targets, known)
+                reach //= 3
+        current = pixels.copy()
+        current[mask] = pixels[best[:, 0], best[:, 1]]
+    sources = np.zeros((*mask.shape, 2), np.intp)
+    sources[mask] = best
+    return sources
+
+
+def _improve(
+    best: Places,
+    cost: NDArray[np.float32],
+    candidates: Places,
+    patches: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    known: Mask,
+) -> None:
+    """Take, in place, the candidates that lie at a known place and look more alike."""
+    rows, columns = candidates.clip(0, np.array(known.shape) - 1).T
+    usable = np.flatnonzero(known[rows, columns])
+    rows, columns = rows[usable], columns[usable]
+    costs = np.square(patches[rows, columns] - targets[usable]).sum(axis=1)
+    better = costs < cost[usable]
+    changed = usable[better]
+    cost[changed] = costs[better]
+    best[changed] = np.stack([rows[better], columns[better]], axis=1)
+
+
+def _patches(pixels: Pixels) -> NDArray[np.float32]:
+    """(height, width, values): the levels around each pixel."""
+    margin = _PATCH // 2
+    padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
+    height, width = pixels.shape[:2]
+    shifted = [
+        padded[row : row + height, column : column + width]
+        for row in range(_PATCH)
+        for column in range(_PATCH)
+    ]
+    return np.concatenate(shifted, axis=2).astype(np.float32)
