@@ -19,11 +19,13 @@ from sida.data.sample import Sample
 from sida.errors import ConfigError, DataError, PictureError, SidaError
 from sida.evidence.cues import measure
 from sida.evidence.wording import facts_of, facts_text, write
+from sida.forge.photographs import Photograph
 from sida.image.postprocess import random_chain
 from sida.model.config import SidaConfig
 from sida.model.inputs import Features, Inputs
 from sida.model.processor import SidaProcessor
 from sida.model.prompt import IGNORED, Conversation, Embedded, conversation
+from sida.train.alterations import Alterations
 from sida.train.cache import FeatureCache
 from sida.train.config import TrainConfig
 from sida.verdict import LABELS
@@ -90,6 +92,12 @@ class Batches(torch.utils.data.Dataset[Batch]):
         self.pools = [_pools(sets, label) for label in LABELS]
         self.collator, self.config, self.micro = collator, config, micro_batch_size
         self.broken: set[str] = set()
+        photographs = [x for pool in self.pools[LABELS.index("real")] for x in pool]
+        self.alterations = (
+            Alterations([_photograph(x) for x in photographs], config.seed)
+            if config.forged
+            else None
+        )
 
     def __getitem__(self, index: int) -> Batch:
         """Micro-batch `index`, counted over all steps."""
@@ -120,6 +128,9 @@ class Batches(torch.utils.data.Dataset[Batch]):
     def _crop(self, slot: int, side: int | None, rng: np.random.Generator) -> Crop:
         """The crop of one slot, counted over all steps."""
         turn, label = divmod(slot, len(LABELS))
+        forged = self._forged(turn, LABELS[label], side)
+        if forged is not None:
+            return forged
         turn, pool = divmod(turn, len(self.pools[label]))
         members = self.pools[label][pool]
         epoch, place = divmod(turn, len(members))
@@ -135,6 +146,22 @@ class Batches(torch.utils.data.Dataset[Batch]):
                     log.warning("%s is left out: %s", sample.name, error)
                 self.broken.add(sample.name)
         raise DataError(f"No {LABELS[label]} picture of the data can be read.")
+
+    def _forged(self, turn: int, label: str, side: int | None) -> Crop | None:
+        """An altered photograph, or its original: a turn has both or none, from the same place."""
+        if self.alterations is None or label == "full_synthetic":
+            return None
+        rng = np.random.default_rng([self.config.seed, 3, turn])
+        if rng.random() >= self.config.forged:
+            return None
+        pair = self.alterations[turn]
+        if not pair.mask.any():  # nothing that can be seen was changed
+            return None
+        mask = pair.mask.astype(np.uint8) * 255
+        pixels = pair.altered if label == "tampered" else pair.original
+        if side is not None:
+            pixels, mask = _cut(pixels, mask, side, rng)
+        return Crop(pixels, mask if label == "tampered" and mask.any() else None, label)
 
     def _order(self, epoch: int, label: int, pool: int) -> np.ndarray:
         """Indices of an epoch's pictures, of one class and set."""
@@ -192,6 +219,10 @@ def crop_sample(
         pixels = _turn(pixels, turns, flip)
         mask = None if mask is None else _turn(mask, turns, flip)
     return Crop(pixels, mask, sample.label, sample.description)
+
+
+def _photograph(sample: Sample) -> Photograph:
+    return Photograph(sample.picture, sample.name, sample.group or sample.name, sample.source or "")
 
 
 def view_sample(sample: Sample, view: int) -> Crop:
@@ -322,7 +353,8 @@ class Collator:
 
     def _truth(self, crop: Crop, text: bool) -> np.ndarray | None:
         """The mask that a crop teaches; none in a row whose answer has no place for one."""
-        if not self.config.loss.mask_bce and not self.config.loss.mask_dice:
+        loss = self.config.loss
+        if not (loss.mask_bce or loss.mask_dice or loss.local):
             return None
         if self.config.empty_masks and not text and crop.label == "real":
             return np.zeros(crop.pixels.shape[:2], np.uint8)
