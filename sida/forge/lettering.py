@@ -1,4 +1,4 @@
-"""Words drawn on pictures, in the typefaces that come with Matplotlib and Pillow."""
+"""Words drawn on pictures, in the typefaces that come with Matplotlib."""
 
 from functools import cache
 from pathlib import Path
@@ -37,19 +37,25 @@ def random_date(rng: np.random.Generator) -> str:
     return date
 
 
+_TYPEFACES = (
+    "DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSansMono-Bold",
+    "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "STIXGeneral", "STIXGeneralBol",
+    "STIXGeneralItalic",
+)  # fmt: skip
+"""Those of Matplotlib's that have all Latin letters."""
+
+
 @cache
-def _typefaces() -> tuple[Path, ...]:
-    """Files of Latin typefaces, in a stable order."""
+def _folder() -> Path:
     import matplotlib
 
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    return tuple(sorted(folder.glob("DejaVu*.ttf")))
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 
 
 def draw_words(text: str, size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
     """(height, width) of ink from 0 to 1: the text as large as it fits, in a random typeface."""
     height, width = size
-    face = _typefaces()[int(rng.integers(len(_typefaces())))]
+    face = _folder() / f"{_TYPEFACES[int(rng.integers(len(_TYPEFACES)))]}.ttf"
     points = max(6, round(0.8 * height))
     font = ImageFont.truetype(face, points)
     length = font.getlength(text)

@@ -15,6 +15,7 @@ Places = NDArray[np.intp]
 
 _WORKING_SIDE = 72
 """Longest side of the copy that correspondences are searched in; they are used at full size."""
+_COARSEST_SIDE = 16
 _PATCH = 5
 _ROUNDS, _SWEEPS = 2, 3
 
@@ -56,11 +57,10 @@ def _filled(pixels: Pixels, mask: Mask, rng: np.random.Generator) -> Pixels:
     cells = within.astype(np.intp)
     small_mask = np.zeros(small_size, bool)
     small_mask[cells[:, 0], cells[:, 1]] = True
-    known = cv2.erode((~small_mask).astype(np.uint8), np.ones((_PATCH, _PATCH))) > 0
-    if not known.any():
+    if not _known(small_mask).any():
         return np.asarray(cv2.inpaint(pixels, mask.astype(np.uint8), 3, cv2.INPAINT_TELEA))
-    small = cv2.resize(pixels, (int(small_size[1]), int(small_size[0])), None, 0, 0, cv2.INTER_AREA)
-    sources = _correspondences(np.asarray(small), small_mask, known, rng)
+    small = cv2.resize(pixels, small_mask.shape[::-1], interpolation=cv2.INTER_AREA)
+    sources = _correspondences(np.asarray(small, np.uint8), small_mask, rng)
     # The place inside its cell is kept, so that neighbours in the picture stay neighbours.
     copied = ((sources[cells[:, 0], cells[:, 1]] + within - cells) / ratio).astype(np.intp)
     copied = np.minimum(copied, size - 1)
@@ -69,16 +69,31 @@ def _filled(pixels: Pixels, mask: Mask, rng: np.random.Generator) -> Pixels:
     return filled
 
 
-def _correspondences(
-    pixels: Pixels, mask: Mask, known: Mask, rng: np.random.Generator
-) -> NDArray[np.intp]:
+def _known(mask: Mask) -> Mask:
+    """The middles of the patches that lie outside the mask as a whole."""
+    return cv2.erode((~mask).astype(np.uint8), np.ones((_PATCH, _PATCH))) > 0
+
+
+def _correspondences(pixels: Pixels, mask: Mask, rng: np.random.Generator) -> Places:
     """(height, width, 2): of each masked pixel the known place that looks most like it."""
-    holes, places = np.argwhere(mask), np.argwhere(known)
+    known, holes = _known(mask), np.argwhere(mask)
     numbers = np.full(mask.shape, -1)
     numbers[mask] = np.arange(len(holes))
+    places = np.argwhere(known)
     best = places[rng.integers(len(places), size=len(holes))]
-    started = cv2.inpaint(pixels, mask.astype(np.uint8), 3, cv2.INPAINT_TELEA)
-    current = np.asarray(started, np.uint8)
+    current = pixels.copy()
+    half_mask = cv2.dilate(mask.astype(np.uint8), np.ones((2, 2)), anchor=(0, 0))[::2, ::2] > 0
+    if min(half_mask.shape) >= _COARSEST_SIDE and _known(half_mask).any():
+        # Large structures are found where they are small: they bridge the hole there.
+        half = cv2.resize(pixels, half_mask.shape[::-1], interpolation=cv2.INTER_AREA)
+        coarse = _correspondences(np.asarray(half, np.uint8), half_mask, rng)
+        moved = coarse[holes[:, 0] // 2, holes[:, 1] // 2] * 2 + holes % 2
+        moved = np.minimum(moved, np.array(mask.shape) - 1)
+        best = np.where(known[moved[:, 0], moved[:, 1]][:, None], moved, best)
+        current[mask] = pixels[best[:, 0], best[:, 1]]
+    else:
+        started = cv2.inpaint(pixels, mask.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+        current = np.asarray(started, np.uint8)
     for _ in range(_ROUNDS):
         patches = _patches(current)
         targets = patches[mask]

@@ -14,31 +14,40 @@ Mask = NDArray[np.bool_]
 
 
 def redeliver_pair(
-    altered: Pixels, original: Pixels, mask: Mask, rng: np.random.Generator
+    altered: Pixels,
+    original: Pixels,
+    mask: Mask,
+    rng: np.random.Generator,
+    sides: tuple[int, int] = (128, 1024),
 ) -> tuple[Pixels, Pixels, Mask]:
-    """Both pictures after the same random steps, and the mask in their pixels."""
-    steps = redelivery_steps(rng)
+    """Both pictures after the same random steps, and the mask in their pixels.
+
+    Args:
+        sides: shortest and longest side that a change of size may lead to, pixels.
+    """
+    steps = redelivery_steps(altered.shape[:2], rng, sides)
     altered, moved = apply(altered, mask, steps)
     original, _ = apply(original, None, steps)
     assert moved is not None
     return altered, original, moved
 
 
-def redelivery_steps(rng: np.random.Generator) -> Sequence[Step]:
-    """Up to three codings, with what happens to a picture before each of them.
+def redelivery_steps(
+    size: tuple[int, ...], rng: np.random.Generator, sides: tuple[int, int] = (128, 1024)
+) -> Sequence[Step]:
+    """Up to three codings of a picture of (height, width), and what happens before each of them.
 
-    One in ten pictures is delivered as it was made, one in ten as PNG after a change of its size.
-    The last crop leaves the grid of blocks that the codings before it have made.
+    One in ten pictures is delivered as it was made, nearly as many without any coding. Crops leave
+    the grid of blocks that earlier codings have made.
     """
     if rng.random() < 0.1:
         return ()
     steps: list[Step] = []
     codings = int(rng.choice(4, p=(0.1, 0.5, 0.27, 0.13)))
-    resized = False
+    resized = int(rng.integers(max(1, codings))) if rng.random() < 0.5 else None
     for number in range(max(1, codings)):
-        if not resized and rng.random() < 0.4:
-            steps.append(_resize(rng))
-            resized = True
+        if number == resized:
+            steps.append(_resize(size, rng, sides))
         if rng.random() < 0.2:
             steps.append(_filter(rng))
         if rng.random() < (0.15 if number == 0 else 0.5):
@@ -50,8 +59,11 @@ def redelivery_steps(rng: np.random.Generator) -> Sequence[Step]:
     return steps
 
 
-def _resize(rng: np.random.Generator) -> Step:
-    scale = round(float(np.exp(rng.uniform(np.log(0.5), np.log(2)))), 3)
+def _resize(size: tuple[int, ...], rng: np.random.Generator, sides: tuple[int, int]) -> Step:
+    """To half up to twice the size, within the sides that are allowed."""
+    low = min(1.0, max(0.5, sides[0] / min(size)))
+    high = max(1.0, min(2.0, sides[1] / max(size)))
+    scale = round(float(np.exp(rng.uniform(np.log(low), np.log(high)))), 3)
     return Step("resize", {"scale": scale, "filter": list(FILTERS)[int(rng.integers(3))]})
 
 
@@ -76,7 +88,8 @@ def _filter(rng: np.random.Generator) -> Step:
     if name == "noise":
         sigma = round(float(rng.uniform(0.5, 4)), 2)
         return Step(name, {"sigma": sigma, "seed": int(rng.integers(2**31))})
-    factors = ("brightness", "contrast", "saturation")
+    # Not contrast: it turns on the mean of the whole picture, which the alteration has changed.
+    factors = ("brightness", "saturation")
     return Step(name, {factor: round(float(rng.uniform(0.85, 1.15)), 3) for factor in factors})
 
 
