@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 import sida.data
 from sida.cli.progress import progress_bar
 from sida.model.clip_windows import ClipWindows
+from sida.model.local_maps import LocalMaps
 from sida.model.statistics import Statistics
 from sida.train.cache import FeatureCache
 from sida.train.config import TrainConfig
@@ -45,7 +46,6 @@ def main() -> None:
     parser.add_argument("--test", type=Path, nargs="+", required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--views", type=int, default=0, help="re-deliveries beside each picture")
-    parser.add_argument("--windows", type=int, default=1, help="native windows of each picture")
     parser.add_argument("--dtype", choices=["fp32", "bf16"], default="fp32")
     options = parser.parse_args()
     recipe = TrainConfig(
@@ -53,7 +53,6 @@ def main() -> None:
         trained=("class_head",),
         cache=options.cache,
         views=options.views,
-        windows=options.windows,
         frozen_precision=options.dtype,
         loss={"text": 0},
     )
@@ -75,7 +74,6 @@ class Encoder:
         assert isinstance(model.encoder, ClipWindows)
         self.encoder = model.eval().encoder
         self.cache = FeatureCache(model, recipe)
-        self.processor.views.most = recipe.windows
 
     def features(self, folders: list[Path], views: int) -> Features:
         """Features of real and synthetic pictures, and of their re-deliveries."""
@@ -100,13 +98,15 @@ class Encoder:
 
     def parts(self) -> dict[str, slice]:
         """Name -> columns of the vectors."""
-        points = self.encoder.points * self.encoder.dim
+        whole, evidence = self.encoder.whole_count, LocalMaps.evidence_count
+        points = self.encoder.feature_count - Statistics.count - evidence
         return {
-            "whole picture": slice(0, points),
-            "native windows": slice(points, 2 * points),
-            "both": slice(0, 2 * points),
-            "measurements": slice(-Statistics.count, None),
-            "both, measurements": slice(None),
+            "whole picture": slice(0, whole),
+            "windows": slice(whole, points),
+            "both": slice(0, points),
+            "measurements": slice(points, -evidence),
+            "local evidence": slice(-evidence, None),
+            "all": slice(None),
         }
 
 

@@ -42,17 +42,17 @@ def small_detector(
     return Detector(loaded, ModelOptions(batch_size=batch_size, **options))
 
 
-def labelled_folder(root: Path, count: int) -> Path:
+def labelled_folder(root: Path, count: int, size: tuple[int, int] = (48, 56)) -> Path:
     """Small pictures of noise, `count` a class; tampered ones have a flat patch, and its mask."""
     rng = np.random.default_rng(0)
     (root / "masks").mkdir(parents=True)
     for label in LABELS:
         (root / label).mkdir()
         for i in range(count):
-            pixels = rng.integers(0, 256, (48, 56, 3), dtype=np.uint8)
+            pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
             if label == "tampered":
                 pixels[10:30, 20:40] = 128
-                mask = np.zeros((48, 56), np.uint8)
+                mask = np.zeros(size, np.uint8)
                 mask[10:30, 20:40] = 255
                 Image.fromarray(mask).save(root / f"masks/{label}{i}_mask.png")
             Image.fromarray(pixels).save(root / label / f"{label}{i}.png")

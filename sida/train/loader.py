@@ -157,11 +157,13 @@ class Batches(torch.utils.data.Dataset[Batch]):
         pair = self.alterations[turn]
         if not pair.mask.any():  # nothing that can be seen was changed
             return None
-        mask = pair.mask.astype(np.uint8) * 255
         pixels = pair.altered if label == "tampered" else pair.original
+        mask: np.ndarray | None = pair.mask.astype(np.uint8) * 255
         if side is not None:
             pixels, mask = _cut(pixels, mask, side, rng)
-        return Crop(pixels, mask if label == "tampered" and mask.any() else None, label)
+        if label == "real" or mask is None or not mask.any():
+            mask = None
+        return Crop(pixels, mask, label)
 
     def _order(self, epoch: int, label: int, pool: int) -> np.ndarray:
         """Indices of an epoch's pictures, of one class and set."""

@@ -22,6 +22,7 @@ from sida.train.loader import Batches, Collator, view_sample
 from sida.train.pictures import learned_from
 from sida.train.start import start_model
 from tests.model.test_clip_windows import little_config
+from tests.small import labelled_folder
 
 FAST = (
     *("batch_size=6", "warmup_steps=0", "workers=0", "threads=1", "trackers=[]", "max_steps=3"),
@@ -44,6 +45,11 @@ def base(tmp_path_factory):
     Sida(config).save_pretrained(folder)
     SidaProcessor(config, Tokenizer.load(TOKENIZER)).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    return labelled_folder(tmp_path_factory.mktemp("photographs"), 3, (96, 112))
 
 
 def losses(base, labelled, out, *more):
@@ -163,3 +169,63 @@ def test_windows_limit_what_training_looks_at(base, labelled, tmp_path, monkeypa
     losses(base, labelled, tmp_path / "four", "max_steps=1")
     assert seen[0] == 6
     assert seen[1] > 6
+
+
+LOCAL = (
+    *("model={base}", "crops=[64]", "forged=1", "batch_size=6", "max_steps=4", "workers=0"),
+    *("threads=1", "trackers=[]", "precision=fp32", "warmup_steps=0", "learning_rate=1e-2"),
+    "average=0",
+)
+
+
+def test_local_maps_learn_from_alterations_and_nothing_else_changes(base, photographs, tmp_path):
+    overrides = [option.format(base=base) for option in LOCAL]
+    train("windows", tmp_path / "run", overrides=[*overrides, f"data={photographs}"])
+    before, after = (load(str(f)).model.state_dict() for f in (base, tmp_path / "run/model"))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert "encoder.local.altered.weight" in changed
+    assert "encoder.local.generated.weight" in changed
+    assert any(name.endswith(".up") for name in changed)
+    assert all(
+        name.startswith("encoder.local.") or ".up" in name or ".down" in name for name in changed
+    )
+    lines = [json.loads(x) for x in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert all(line["loss_altered"] > 0 and line["loss_generated"] > 0 for line in lines)
+    assert not any(line["loss_class"] for line in lines)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_forged_pictures_do_not_depend_on_workers(base, photographs, tmp_path, workers):
+    overrides = [option.format(base=base) for option in LOCAL]
+    for name, number in (("none", 0), ("some", workers)):
+        train(
+            "windows",
+            tmp_path / name,
+            overrides=[*overrides, f"data={photographs}", f"workers={number}", "max_steps=2"],
+        )
+    none, some = (
+        (tmp_path / x / "metrics.jsonl").read_text().splitlines() for x in ("none", "some")
+    )
+    for first, second in zip(none, some, strict=True):
+        assert json.loads(first)["loss"] == json.loads(second)["loss"]
+
+
+def test_a_pair_shows_the_same_part_altered_and_untouched(photographs):
+    samples = list(sida.data.open(photographs))
+    config = TrainConfig(preset="tiny", batch_size=6, forged=1, crops=(64,))
+    collator = Collator(
+        SidaProcessor(little_config(), Tokenizer.load(TOKENIZER)), little_config(), 8, config
+    )
+    dataset = Batches([samples], collator, config, 6)
+    rng = np.random.default_rng(0)
+    for turn in range(6):
+        original, _, altered = (dataset._crop(3 * turn + label, 64, rng) for label in range(3))
+        differs = (original.pixels != altered.pixels).any(2)
+        assert differs.any()
+        assert original.mask is None
+        assert altered.mask[differs].mean() > altered.mask[~differs].mean()
+
+
+def test_weights_of_both_stages_are_refused():
+    with pytest.raises(ValueError, match="by themselves"):
+        TrainConfig(preset="small", loss={"altered": 1})
