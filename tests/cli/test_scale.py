@@ -127,7 +127,7 @@ def test_a_forged_set_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     far = ("--engine", "ray", "--address", "auto")
     result = sida("tiny", "count=3", "--out", str(tmp_path), *far, verb="forge")
     assert result.stdout == f"{tmp_path}: 1 pictures (1 real)\n"
-    assert calls == [("tiny", ["count=3"], "auto")]
+    assert calls == [("tiny", ["count=3"], "auto", False)]
     refused = sida("tiny", "--out", "o", "--address", "auto", verb="forge")
     assert refused.exit_code == 2
     assert "--address needs --engine ray" in refused.stderr

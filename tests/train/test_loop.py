@@ -97,7 +97,7 @@ def test_a_run_goes_on_with_the_recipe_it_began_with(finished, labelled, tmp_pat
 def test_a_finished_run_is_of_its_recipe(finished, labelled):
     changes = ("learning_rate=0.5", "seed=7", "clip=2", "text_every=2", "schedule=linear")
     changed = [*FAST, f"data={labelled}", *changes]
-    with pytest.raises(ConfigError, match=r"another run: clip=2.0 \(was 1.0\).* and 2 more"):
+    with pytest.raises(ConfigError, match=r"another run: text_every=2 \(was 10\).* and 2 more"):
         train("tiny", finished, overrides=changed)
 
 
