@@ -79,7 +79,7 @@ def main() -> None:
     if not (options.folder / "predictions.jsonl").is_file():
         write(options.folder, options.count, options.side)
     out = options.folder / "measured"
-    command = [sys.executable, "-m", "sida", "evaluate", "--out", str(out), "--resume", "--from"]
+    command = [sys.executable, "-m", "sida", "evaluate", "--out", str(out), "--fresh", "--from"]
     start = time.perf_counter()
     subprocess.run(
         [*command, str(options.folder / "predictions.jsonl")], check=True, stdout=subprocess.DEVNULL

@@ -34,7 +34,7 @@ def start(data: Path, out: Path, steps: int) -> subprocess.Popen[bytes]:
     """The command line, with its readers a process group of its own."""
     command = [sys.executable, "-m", "sida", "train", "tiny", f"data={data}", f"max_steps={steps}"]
     return subprocess.Popen(
-        [*command, *SETTINGS, "--resume", "--out", str(out)],
+        [*command, *SETTINGS, "--out", str(out)],
         stderr=subprocess.PIPE,
         start_new_session=True,
     )

@@ -26,6 +26,7 @@ __all__ = [
     "natural_key",
     "output_path",
     "output_paths",
+    "remove_temporaries",
     "require_new",
     "require_space",
     "write_bytes",
@@ -40,6 +41,7 @@ PICTURE_SUFFIXES = frozenset({
     ".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg",
     ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 })  # fmt: skip
+_TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.part(\..*)?")
 _EXPECTED = ".jpg, .png, .webp, .gif, .tif, .bmp, .avif or .heic"
 
 
@@ -312,6 +314,17 @@ def _temporary(target: Path) -> Path:
             if target.exists():
                 shutil.copymode(target, path)
             return path
+
+
+def remove_temporaries(folder: str | Path) -> None:
+    """Remove what `write_whole` and `write_folder` leave below a folder when they are killed."""
+    for path in [*Path(folder).rglob(".*.part*")]:
+        if not _TEMPORARY.fullmatch(path.name):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def require_new(path: str | Path) -> None:

@@ -41,6 +41,8 @@ PAGES = [
 ]
 
 NOT_RUN = {
+    "sida data export examples --to parquet --out exported": "is refused, with status 2",
+    "sida train tiny data=photos seed=2 --out run": "is refused, with status 2",
     "make demo": "installs into .venv, which takes minutes",
     "make test": "would run this test again",
     "make check": "part of .ci/run",

@@ -7,14 +7,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
-    "errors < files | settings < image < options | page | verdict < data | evidence "
-    "< forge | model < inference < detector "
+    "errors < files | settings < run_folder < image < options | page | verdict "
+    "< data | evidence < forge | model < inference < detector "
     "< benchmark | evaluation < train < report < serve < scale < cli"
 )
 WITHOUT_TORCH = {
     "errors",
     "files",
     "settings",
+    "run_folder",
     "image",
     "options",
     "page",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sida.cli.edge import say
+from sida.cli.edge import messages, say
+from sida.cli.options import Fresh
 from sida.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def export(
     to: Annotated[
         Literal["folder", "parquet", "manifest"], typer.Option(help="The layout to write.")
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the set goes.")],
     split: Split = None,
     labels: Labels = None,
     descriptions: Annotated[
@@ -127,11 +128,12 @@ def export(
         str, typer.Option(help="Of these splits.")
     ] = "train=0.8,validation=0.1,test=0.1",
     seed: Annotated[int, typer.Option(help="Of both draws.")] = 0,
+    fresh: Fresh = False,
 ) -> None:
     """Write a set in another layout.
 
     Files are copied as they are, unless --equalise is given. What cannot be read is left out and
-    named (status 1). An interrupted export goes on where it stopped.
+    named (status 1). The same command goes on where it stopped.
 
     \b
     Examples:
@@ -141,7 +143,7 @@ def export(
     from sida.data.export import export as run
     from sida.data.splitting import parse_shares
 
-    with progress_bar("Writing") as progress:
+    with messages(), progress_bar("Writing") as progress:
         done = run(
             source,
             out,
@@ -154,6 +156,7 @@ def export(
             split_by_group=split_by_group,
             shares=parse_shares(shares),
             seed=seed,
+            fresh=fresh,
             progress=progress,
         )
     typer.echo(_counts(done.counts), nl=False)

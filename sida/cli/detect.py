@@ -20,6 +20,7 @@ from sida.cli.options import (
     Device,
     Dtype,
     Engine,
+    Fresh,
     FromList,
     ModelName,
     Quantize,
@@ -100,10 +101,9 @@ def detect(
     address: Address = None,
     out: Annotated[
         str | None,
-        typer.Option(
-            metavar="DIR", help="Of --engine ray: verdicts and masks; it is gone on with."
-        ),
+        typer.Option(metavar="DIR", help="Of --engine ray: where verdicts and masks go."),
     ] = None,
+    fresh: Fresh = False,
     workers: Workers = None,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Of --engine ray: only the first N.")
@@ -117,11 +117,10 @@ def detect(
 ) -> None:
     """Judge pictures: real, full_synthetic or tampered; where; and why.
 
-    With --json FILE each line is written as it comes. What was stopped (Ctrl-C, a full disk, a
-    kill) goes on where the same command is given again; --device and --batch-size may change.
-    Until it has ended, FILE.unfinished lies beside it. Other options or weights are refused:
-    remove FILE to begin anew. A finished FILE is made anew; a file that holds something else is
-    replaced at the end only.
+    With --json FILE each line is written as it comes. After a stop (Ctrl-C, a full disk, a kill)
+    the same command goes on; --device and --batch-size may change. Until the run has ended,
+    FILE.unfinished lies beside it. Other options or weights are refused; --fresh begins anew. A
+    finished FILE is made anew; a file that holds something else is replaced at the end only.
 
     Exit status: 0 every picture was judged, 1 some could not be judged or drawn, 2 none
     was reached, 10 a picture has a label of --fail-on.
@@ -164,12 +163,14 @@ def detect(
         local_only: dict[str, Any] = {"json": json, "masks": masks, "overlays": overlays}
         local_only |= {"evidence": evidence, "fast": fast or None}
         refuse(local_only, "is not for --engine ray")
-        files: dict[str, Any] = {"recursive": recursive, "from_list": from_list}
+        files: dict[str, Any] = {"recursive": recursive, "from_list": from_list, "fresh": fresh}
         status = detect_with_ray(
             paths or [], watched, model=model_options, options=options, **files, **ray_only
         )
         raise typer.Exit(status)
     refuse(ray_only, "needs --engine ray")
+    if fresh and json in (None, "-"):
+        raise typer.BadParameter("--fresh needs a run that can go on: --json FILE or --engine ray")
     inputs = inputs_of(paths or [], recursive, from_list)
     settings = {
         "PATHS": [str(path) if path == "-" else os.path.abspath(path) for path in paths or []],
@@ -188,7 +189,7 @@ def detect(
         "--provenance": provenance,
         "--trust": trusted and hashlib.sha256(trusted.encode()).hexdigest(),
     }
-    outputs = Outputs(inputs, json, masks, overlays, evidence, settings)
+    outputs = Outputs(inputs, json, masks, overlays, evidence, settings, fresh)
     tally = _Tally(watched)
     with outputs.open() as emit, progress_bar("Judging") as show:
         earlier = outputs.earlier()

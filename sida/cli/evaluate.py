@@ -8,7 +8,17 @@ import typer
 from sida.assets import DEFAULT_MODEL
 from sida.cli.edge import REACHED, messages, say
 from sida.cli.loading import load
-from sida.cli.options import Address, BatchSize, Device, Dtype, Engine, ModelName, Workers
+from sida.cli.options import (
+    Address,
+    BatchSize,
+    Device,
+    Dtype,
+    Engine,
+    Fresh,
+    ModelName,
+    Resume,
+    Workers,
+)
 from sida.cli.progress import progress_bars
 from sida.cli.scale import refuse
 
@@ -34,9 +44,7 @@ def evaluate(
         ),
     ] = None,
     *,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="A new folder for predictions and figures.")
-    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A folder for predictions and figures.")],
     predictions: Annotated[
         list[Path] | None,
         typer.Option(
@@ -90,7 +98,8 @@ def evaluate(
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Judge this part; merge parts with --from.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
+    fresh: Fresh = False,
+    resume: Resume = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = None,
@@ -100,8 +109,8 @@ def evaluate(
 ) -> None:
     """Measure how well a model judges labelled pictures.
 
-    Predictions are written first, figures come from them. Exit status 1: some pictures
-    could not be judged; they are counted and named.
+    Predictions are written first, figures come from them. The same command goes on where it
+    stopped. Exit status 1: some pictures could not be judged; they are counted and named.
 
     \b
     Examples:
@@ -149,7 +158,7 @@ def evaluate(
         return DetectorJudge(load(model_options), explanations)
 
     with messages(), progress_bars() as show:
-        how: dict[str, Any] = {"options": options, "resume": resume, "progress": show}
+        how: dict[str, Any] = {"options": options, "fresh": fresh, "progress": show}
         if engine is not None:
             from sida.scale import evaluate as run_with_ray
 

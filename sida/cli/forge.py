@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sida.cli.edge import say
-from sida.cli.options import Address, Engine
+from sida.cli.edge import messages, say
+from sida.cli.options import Address, Engine, Fresh
 from sida.cli.progress import progress_bars
 from sida.cli.quiet import error_stream
 from sida.cli.scale import refuse
@@ -35,14 +35,15 @@ def forge(
     config: Config,
     overrides: Overrides = None,
     *,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder, or one to go on with.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the set goes.")],
+    fresh: Fresh = False,
     engine: Engine = None,
     address: Address = None,
 ) -> None:
     """Make a labelled set out of photographs: real, full_synthetic and tampered pictures.
 
     The keys are those of the configuration, above all photographs (a folder), count (pictures in
-    all), seed and workers (processes; 0 is one a core). Stopped and started again, it goes on.
+    all), seed and workers (processes; 0 is one a core). The same command goes on where it stopped.
 
     \b
     Example:
@@ -50,15 +51,15 @@ def forge(
     """
     if engine is None:
         refuse({"address": address}, "needs --engine ray")
-    with _progress() as progress:
+    with messages(), _progress() as progress:
         if engine is None:
             from sida.forge import forge as run
 
-            made = run(config, out, overrides or (), progress=progress)
+            made = run(config, out, overrides or (), progress=progress, fresh=fresh)
         else:
             from sida.scale import forge as run_with_ray
 
-            made = run_with_ray(config, out, overrides or (), progress, address)
+            made = run_with_ray(config, out, overrides or (), progress, address, fresh)
     pictures = ", ".join(f"{count} {label}" for label, count in made.counts.items())
     typer.echo(f"{out}: {sum(made.counts.values())} pictures ({pictures})")
     for operation, count in made.operations.items():

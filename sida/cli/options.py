@@ -12,11 +12,13 @@ __all__ = [
     "Dtype",
     "DtypeName",
     "Engine",
+    "Fresh",
     "FromList",
     "ModelName",
     "Quantize",
     "RandomWeights",
     "Recursive",
+    "Resume",
     "Trust",
     "Workers",
 ]
@@ -63,4 +65,12 @@ Address = Annotated[
 ]
 Workers = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Of --engine ray: one a GPU, or a core.")
+]
+Fresh = Annotated[
+    bool,
+    typer.Option("--fresh", help="Remove what an earlier run left there, and begin anew."),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Not needed: the same command goes on where it stopped."),
 ]

@@ -30,7 +30,8 @@ Emit = Callable[[Input, Verdict | Failure], bool]
 class Outputs:
     """`json` is a file, or `-` for standard output; the others are folders.
 
-    `settings` are what the results depend on: a file that others began is refused.
+    `settings` are what the results depend on: a file that others began is refused, or begun anew
+    where that is asked for (`fresh`).
 
     Attributes:
         file: the file of lines while it is open, where it is one that can be gone on with.
@@ -44,8 +45,9 @@ class Outputs:
         overlays: Path | None = None,
         evidence: Path | None = None,
         settings: Settings | None = None,
+        fresh: bool = False,
     ) -> None:
-        self.json = json
+        self.json, self._fresh = json, fresh
         self.file: ResultFile | None = None
         self._settings = settings or {}
         self._masks = places(masks, "--masks", inputs, "_mask.png")
@@ -96,7 +98,7 @@ class Outputs:
             with json_lines(self.json) as write_line:
                 yield write_line
             return
-        with result_file(_file(str(self.json)), self._settings) as self.file:
+        with result_file(_file(str(self.json)), self._settings, self._fresh) as self.file:
             yield self.file.write
 
     def _add(self, name: str, result: Verdict | Failure) -> None:

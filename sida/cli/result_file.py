@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sida.errors import ConfigError, SidaError
 from sida.files import write_text
+from sida.run_folder import difference
 
 __all__ = ["ResultFile", "Settings", "holds_something_else", "lacks_space", "result_file"]
 
@@ -24,8 +25,6 @@ UNFINISHED = "sida.unfinished/1"
 WEIGHTS = "digest of the weights"
 SUFFIX = ".unfinished"
 MAX_LINE = 64 << 20  # bytes
-SHOWN, SHOWN_LENGTH = 3, 60
-"""Differences that a sentence names, and characters of each."""
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -37,7 +36,7 @@ class ResultFile:
         count: lines that are in the file.
     """
 
-    def __init__(self, path: Path, settings: Settings) -> None:
+    def __init__(self, path: Path, settings: Settings, fresh: bool = False) -> None:
         self._path, self._target = path, Path(os.path.realpath(path))
         self._note = self._target.with_name(f"{self._target.name}{SUFFIX}")
         self._settings = dict(settings)
@@ -46,14 +45,14 @@ class ResultFile:
         self._stream = self._target.open("ab", buffering=0)
         try:
             _lock(self._stream.fileno(), path)
-            self._read()
+            self._read(fresh)
         except BaseException:
             self._stream.close()
             raise
 
-    def _read(self) -> None:
+    def _read(self, fresh: bool) -> None:
         """Take up what a run that was broken off has left."""
-        begun = None if self._is_new else self._begun()
+        begun = None if self._is_new or fresh else self._begun()
         self._is_begun = begun is not None
         self.earlier = [] if begun is None else self._whole_lines()
         self.count = len(self.earlier)
@@ -64,8 +63,8 @@ class ResultFile:
 
     def use(self, digest: str) -> None:
         """Note the weights. Raises ConfigError where the lines that are there are of others."""
-        if self._is_begun and self._settings[WEIGHTS] != digest:
-            raise self._other({WEIGHTS: digest}, self._settings)
+        if self._is_begun:
+            self._require_same({WEIGHTS: digest}, self._settings)
         self._settings[WEIGHTS] = digest
 
     def write(self, line: str) -> None:
@@ -117,24 +116,19 @@ class ResultFile:
             begun = None
         if begun is None:
             raise ConfigError(
-                f"{str(self._note)!r} is damaged, so {str(self._path)!r} cannot be gone on with: "
+                f"{str(self._note)!r} is damaged, so {str(self._path)!r} cannot be continued: "
                 "remove both, or give another FILE"
             )
-        if any(begun.get(name) != value for name, value in self._settings.items()):
-            raise self._other(self._settings, begun)
+        self._require_same(self._settings, begun)
         return begun
 
-    def _other(self, settings: Settings, begun: Settings) -> ConfigError:
-        changes = [
-            f"{name} {_shown(value)} (was {_shown(begun.get(name))})"
-            for name, value in settings.items()
-            if begun.get(name) != value
-        ]
-        more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
-        return ConfigError(
-            f"{str(self._path)!r} was begun with other options: {', '.join(changes[:SHOWN])}"
-            f"{more}. Go on with the same, give another FILE, or remove it to begin anew."
-        )
+    def _require_same(self, settings: Settings, begun: Settings) -> None:
+        if changes := difference(settings, begun):
+            raise ConfigError(
+                f"{str(self._path)!r} holds an unfinished run of other options: {changes}. Give "
+                "the options of that run to go on with it, choose another FILE, or replace it "
+                "with --fresh."
+            )
 
     def _whole_lines(self) -> list[bytes]:
         """Lines up to the last that is whole. Raises ConfigError where an earlier one is not."""
@@ -150,13 +144,15 @@ class ResultFile:
 
 
 @contextlib.contextmanager
-def result_file(path: Path, settings: Settings) -> Iterator[ResultFile]:
+def result_file(path: Path, settings: Settings, fresh: bool = False) -> Iterator[ResultFile]:
     """The file for a run's lines, which keeps what it holds where the block breaks off.
+
+    With `fresh`, lines of an unfinished run are replaced.
 
     Raises SidaError where it cannot be written, ConfigError where other settings began it.
     """
     try:
-        lines = ResultFile(path, settings)
+        lines = ResultFile(path, settings, fresh)
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
@@ -194,13 +190,6 @@ def _is_result(line: bytes) -> bool:
         return bool(json.loads(line)["schema"] in SCHEMAS)
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    text = " ".join(map(str, value)) if isinstance(value, list) else str(value or "left out")
-    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]} …"
 
 
 def _unwritable(path: Path, error: OSError) -> SidaError:

@@ -2,15 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from sida.cli.edge import messages, say
-from sida.errors import ConfigError
-
-if TYPE_CHECKING:
-    from sida.scale.run import AnotherRun
 
 __all__ = ["detect_with_ray", "refuse", "say_where", "serve_with_ray"]
 
@@ -42,15 +38,11 @@ def detect_with_ray(
     from sida.cli.table import plain
     from sida.evaluation import Shard
     from sida.scale import detect
-    from sida.scale.run import AnotherRun
     from sida.verdict import LABELS
 
     part = Shard() if shard is None else Shard.parse(shard)
     with messages():
-        try:
-            judged = detect(paths, out, shard=part, **options)
-        except AnotherRun as error:
-            raise ConfigError(_in_options(error)) from error
+        judged = detect(paths, out, shard=part, **options)
     labels = "".join(f", {judged.labels.get(each, 0)} {each}" for each in LABELS)
     typer.echo(f"{out}: {judged.pictures} pictures{labels}")
     for failure in judged.failures:
@@ -61,28 +53,6 @@ def detect_with_ray(
         say(f"{judged.failed} of {judged.pictures} pictures could not be judged.")
     met = any(judged.labels.get(label) for label in watched)
     return 10 if met else 1 if judged.failed else 0
-
-
-OPTIONS = {"masks": "mask-for", "inputs": "PATHS", "digest": "digest of the weights"}
-
-
-def _in_options(error: "AnotherRun") -> str:
-    """The sentence with the names that were typed, and the values of words rather than Python's."""
-    changes = []
-    for name, value, before in error.changes[:3]:
-        option = OPTIONS.get(name, name.replace("_", "-"))
-        option = option if option in ("PATHS", OPTIONS["digest"]) else f"--{option}"
-        changes.append(f"{option} {_shown(value)} (was {_shown(before)})")
-    return (
-        f"{error.out!r} was begun with other options: {', '.join(changes)}. Go on with the same, "
-        "or choose another --out."
-    )
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value or "left out")
 
 
 def serve_with_ray(

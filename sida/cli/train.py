@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sida.cli.edge import messages, say
+from sida.cli.options import Fresh, Resume
 from sida.cli.progress import progress_bar
 
 __all__ = ["register"]
@@ -29,11 +30,12 @@ def train(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Where checkpoints and the model or adapter go.")
     ],
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
-    ] = False,
+    fresh: Fresh = False,
+    resume: Resume = False,
 ) -> None:
     """Train a model by a recipe.
+
+    The same command goes on from the last checkpoint; the folder of another run is refused.
 
     \b
     Example:
@@ -50,7 +52,7 @@ def train(
         run(
             config,
             out,
-            resume=resume,
+            fresh=fresh,
             overrides=tuple(overrides or ()),
             on_step=lambda step, steps, _: show(step, steps),
         )

@@ -1,14 +1,16 @@
 """`export`: a set in another layout, with splits drawn anew, or with its containers made alike."""
 
+import glob
 import hashlib
 import os
+import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from sida.data.dataset import Dataset
 from sida.data.equalise import Rule, common_side
@@ -25,6 +27,7 @@ from sida.data.writers import Columns, FolderWriter, Item, ManifestWriter, Row, 
 from sida.errors import DataError, InputError, PictureError
 from sida.files import PICTURE_SUFFIXES
 from sida.image.postprocess import encode
+from sida.run_folder import LocalFolder, Record, RunFolder, locked
 
 __all__ = ["Exported", "Layout", "export"]
 
@@ -35,6 +38,21 @@ WRITERS: Mapping[str, Callable[[Path, Columns], Writer]] = {
     "manifest": ManifestWriter,
 }
 SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "HEIF": ".heic"}
+RECORD = ".export.json"
+"""In an unfinished export its identity; in a finished one also what was written."""
+OPTIONS = {
+    "source": "DATA",
+    "to": "--to",
+    "split": "--split",
+    "labels": "--labels",
+    "descriptions": "--descriptions",
+    "tau": "--tau",
+    "equalise": "--equalise",
+    "split_by_group": "--split-by-group",
+    "seed": "--seed",
+    "samples": "pictures, labels or splits of DATA",
+    "columns": "columns of DATA",
+}
 REPAIRED = {"mask_size", "mask_turned", "mask_levels", "mask_cut"}
 
 
@@ -78,6 +96,7 @@ def export(
     split_by_group: bool = False,
     shares: Mapping[str, float] = SHARES,
     seed: int = 0,
+    fresh: bool = False,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Exported:
     """Write a set in another layout; the files' bytes are copied, not encoded anew.
@@ -85,26 +104,29 @@ def export(
     Every picture is read once, so that broken ones are left out; masks that do not fit their
     picture are written as they are read. Further columns of a manifest or parquet (not of a
     streamed set) go along, as they are. All of it appears under `out` at the end, or nothing; an
-    interrupted export goes on where it stopped when it is called again in the same way.
+    interrupted export goes on where it stopped when it is called again in the same way, and a
+    finished one is left as it is.
 
     Args:
         source, split, labels, descriptions, tau: as for `sida.data.open`; all splits if not given.
-        out: a folder that is not there, or empty.
+        out: a folder that is not there, or empty, or that of the same export.
         to: the layout.
         equalise: cut and encode every picture by one rule for all (see `sida.data.equalise`).
         split_by_group: draw the splits anew, so that no original is on two sides, nor one whose
             parts were spliced into another (`donor_group`).
         shares: of those splits.
         seed: of both.
+        fresh: remove what an earlier export left in `out`, and begin anew.
         progress: called with the number of samples done, and of all.
 
     Raises:
-        InputError: `out` is in use.
+        InputError: `out` holds other things.
+        ConfigError: `out` is another export's.
         DataError: the source is no labelled set, or is streamed where all of it is needed at once.
     """
     target = Path(os.path.abspath(out))
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{str(out)!r} is there already: choose another folder, or remove it")
+    finished = RunFolder(LocalFolder(target, out), RECORD, "source", _made, OPTIONS.__getitem__)
+    finished.check({})  # other things in it are refused before the source is read
     names: list[str | None] = [split] if split is not None else [*splits_of(source)]
     sets = [
         open(source, name, labels=labels, descriptions=descriptions, tau=tau, further=True)
@@ -112,17 +134,74 @@ def export(
     ]
     jobs, total = _jobs(sets, split_by_group, shares, seed, needs_all=equalise or split_by_group)
     rule = Rule(_common_side(sets), seed) if equalise else None
-    wanted = [str(Path(source).resolve()), to, split, str(descriptions), tau, str(rule)]
     further = _further(jobs)
-    job = {"wanted": wanted, "samples": _digest(jobs), "further": list(further)}
-    journal = Journal(target, job)
-    writer = WRITERS[to](journal.folder, further)
-    rows = _write(writer, journal, jobs, rule, lambda n: progress(n, total))
-    if not rows:
-        journal.discard()
-        raise DataError(f"nothing of {str(source)!r} can be exported: {_why(sets)}")
+    identity = {
+        "source": _digest_of(os.path.realpath(source)),
+        "to": to,
+        "split": split,
+        "labels": labels,
+        "descriptions": descriptions and _digest_of(os.path.realpath(descriptions)),
+        "tau": tau,
+        "equalise": equalise,
+        "split_by_group": split_by_group,
+        "seed": seed if equalise or split_by_group else None,
+        "samples": _digest(jobs),
+        "columns": list(further),
+    }
+    part = target.with_name(f".{target.name}.part")
+    unfinished = RunFolder(
+        LocalFolder(part, out), RECORD, "source", lambda _: ["[!.]*"], OPTIONS.__getitem__
+    )
+    with locked(part, out):
+        if (record := finished.claim(identity, fresh=fresh)) is not None:
+            problems = [Problem(**problem) for problem in record["problems"]]
+            return Exported(target, record["counts"], problems)
+        _require_empty(target, out)
+        if unfinished.claim(identity, fresh=fresh) is None:
+            unfinished.begin(identity)
+        journal = Journal(part)
+        writer = WRITERS[to](part, further)
+        rows = _write(writer, journal, jobs, rule, lambda n: progress(n, total))
+        if not rows:
+            shutil.rmtree(part)
+            raise DataError(f"nothing of {str(source)!r} can be exported: {_why(sets)}")
+        exported = Exported(
+            target, _counts(rows), [problem for data in sets for problem in data.report]
+        )
+        unfinished.begin({**identity, **_summary(exported, part)})
     journal.finish(target)
-    return Exported(target, _counts(rows), [problem for data in sets for problem in data.report])
+    return exported
+
+
+def _require_empty(target: Path, out: str | Path) -> None:
+    """Refuse a folder that holds more than the export that was removed from it."""
+    if not target.is_dir():
+        return
+    (target / RECORD).unlink(missing_ok=True)
+    if others := sorted(path.name for path in target.iterdir()):
+        raise InputError(
+            f"{str(out)!r} also holds {others[0]!r}, which no export made: move it elsewhere, or "
+            "choose another --out."
+        )
+
+
+def _summary(exported: Exported, folder: Path) -> dict[str, Any]:
+    """What the record of a finished export adds to its identity."""
+    files = (path for path in folder.rglob("[!.]*") if path.is_file())
+    return {
+        "counts": exported.counts,
+        "problems": [asdict(problem) for problem in exported.problems],
+        "files": sorted(path.relative_to(folder).as_posix() for path in files),
+    }
+
+
+def _made(record: Record) -> list[str]:
+    return [glob.escape(name) for name in record["files"]]
+
+
+def _digest_of(text: str) -> str:
+    """A path by its digest: a set is handed on, and nobody else's paths with it."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def _why(sets: Sequence[Dataset]) -> str:

@@ -1,9 +1,8 @@
-"""What an interrupted export had done, so that the same command goes on where it stopped."""
+"""Samples that an interrupted export had written, so that the same command goes on after them."""
 
 import json
 import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,28 +13,15 @@ Entry = dict[str, Any]
 
 
 class Journal:
-    """A hidden folder beside the target, and in it the job and a line for each sample done.
+    """A line for each sample done, in the hidden folder that becomes the target.
 
     Lines are written once what they speak of is complete, so that those that are there, and whose
     files have the size that they state, can be relied on.
     """
 
-    def __init__(self, target: Path, job: Mapping[str, Any]) -> None:
-        self.folder = target.with_name(f".{target.name}.part")
-        self._job = self.folder / "job.json"
-        self._lines = self.folder / "done.jsonl"
-        if self._same(job):
-            return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        self._job.write_text(json.dumps(job), encoding="utf-8")
-
-    def _same(self, job: Mapping[str, Any]) -> bool:
-        """Whether the folder was begun for exactly this."""
-        try:
-            return bool(json.loads(self._job.read_text(encoding="utf-8")) == job)
-        except (OSError, ValueError):
-            return False
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lines = folder / "done.jsonl"
 
     def entries(self) -> list[Entry]:
         """What is done: the lines up to the first that cannot be relied on."""
@@ -74,14 +60,9 @@ class Journal:
             print(json.dumps(entry, ensure_ascii=False), file=stream)
         stream.flush()
 
-    def discard(self) -> None:
-        """Remove what was begun."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def finish(self, target: Path) -> None:
         """Force everything to the disk and put it in its place."""
-        for file in (self._job, self._lines, *self.folder.rglob(".*.part*")):
-            file.unlink()
+        self._lines.unlink()
         for file in sorted(self.folder.rglob("*")):
             if file.is_file():
                 with file.open("rb+") as stream:

@@ -5,7 +5,7 @@ never depends on shards or on where a run was stopped: the same machine gives th
 Finished blocks stand in a journal, whose unfinished end is dropped when a run goes on.
 """
 
-import json
+import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -30,9 +30,10 @@ from sida.evaluation.predictions import (
     parse_prediction,
     relative,
 )
-from sida.files import write_bytes, write_text, write_whole
+from sida.files import write_bytes, write_whole
 from sida.image.overlay import png_bytes
 from sida.image.read import read_picture
+from sida.run_folder import LocalFolder, Record, RunFolder
 from sida.verdict import Failure, Verdict
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Shard",
     "map_levels",
     "predict",
+    "run_folder",
 ]
 
 BLOCK = 32
@@ -53,6 +55,16 @@ BLOCK = 32
 PREDICTIONS = "predictions.jsonl"
 RUN = "run.json"
 JOURNAL = ".predictions.part.jsonl"
+FIGURES = ("metrics.json", "metrics.md", "metrics.csv", "index.html")
+LEAKAGE, ROBUSTNESS, BASELINES = "leakage.json", "robustness", "baselines"
+OPTIONS = {
+    "data": "DATA",
+    "from": "--from",
+    "content": "--from",
+    "model.name": "--model",
+    "model.version": "version of the model",
+    "model.digest": "weights",
+}
 
 Mask = NDArray[np.bool_]
 Perturb = Callable[[Pixels, Mask | None, int], tuple[Pixels, Mask | None]]
@@ -127,7 +139,11 @@ def predict(
         ConfigError: `out` belongs to a run of another identity.
     """
     target = out / PREDICTIONS
-    begin(out, {**identity, "shard": str(shard)})
+    folder = run_folder(out)
+    identity = {**identity, "shard": str(shard)}
+    if folder.check(identity) is None:
+        folder.begin(identity)
+    folder.files.remove_temporaries()
     if target.is_file():
         return target
     journal = _Journal(out)
@@ -154,20 +170,26 @@ def predict(
     return target
 
 
-def begin(out: Path, identity: Mapping[str, Any]) -> None:
-    """Note whose folder this is, or see that it is this run's. Raises ConfigError."""
-    noted = out / RUN
-    try:
-        found = json.loads(noted.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        write_text(noted, json.dumps(identity, indent=1, ensure_ascii=False) + "\n")
-        return
-    differing = [key for key in {**found, **identity} if found.get(key) != identity.get(key)]
-    if differing:
-        raise ConfigError(
-            f"{str(out)!r} belongs to another run, whose {' and '.join(differing)} differ: give "
-            "another folder, or the same data, model and options to go on"
-        )
+def run_folder(out: Path) -> RunFolder:
+    """The folder of one set's predictions, or of several sets with a folder each."""
+    return RunFolder(LocalFolder(out), RUN, "data", _written, _option)
+
+
+def _written(record: Record) -> Iterator[str]:
+    """Patterns of what evaluations write."""
+    for above in ("", *(f"{glob.escape(name)}/" for name in record.get("folders", ()))):
+        for folder in (above, f"{above}{BASELINES}/*/"):
+            for below in (folder, f"{folder}{ROBUSTNESS}/*/"):
+                for name in (PREDICTIONS, JOURNAL, LEAKAGE, *FIGURES):
+                    yield below + name
+                for maps in ("maps", "truth"):
+                    yield f"{below}{maps}/[0-9]*/[0-9]*.png"
+                if below:  # that of the folder itself goes last
+                    yield below + RUN
+
+
+def _option(key: str) -> str:
+    return OPTIONS.get(key, f"--{key}")
 
 
 def map_levels(probability: NDArray[np.float32]) -> Pixels:
@@ -286,9 +308,6 @@ class _Journal:
 
     def __init__(self, out: Path) -> None:
         self.file = out / JOURNAL
-        for left in out.rglob(".*.part.*"):
-            if left.name != JOURNAL:
-                left.unlink(missing_ok=True)
         self._lines = dict(self._stored())
         self.blocks = {index // BLOCK for index in self._lines}
         if self.blocks:  # the last one may lack lines

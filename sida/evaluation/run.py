@@ -7,6 +7,7 @@ What is judged is written first (`predictions.jsonl`); figures come from that fi
 they are the same whenever, wherever and in how many parts it was made.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -27,13 +28,25 @@ from sida.evaluation.collect import collect, merged
 from sida.evaluation.comparison import compare
 from sida.evaluation.evaluation_page import evaluation_page, joint_page
 from sida.evaluation.explanations import Encoder, Explanations, sentence_encoder
-from sida.evaluation.judging import PREDICTIONS, RUN, Mapper, Perturb, Shard, begin, predict
+from sida.evaluation.judging import (
+    BASELINES,
+    LEAKAGE,
+    PREDICTIONS,
+    ROBUSTNESS,
+    RUN,
+    Mapper,
+    Perturb,
+    Shard,
+    predict,
+    run_folder,
+)
 from sida.evaluation.predictions import Judge
 from sida.evaluation.protocol import Protocol
 from sida.evaluation.result import Result, formulas, measure
 from sida.evaluation.tables import as_csv, as_markdown, joint, markdown
 from sida.files import natural_key, write_text, write_whole
 from sida.image.postprocess import perturb
+from sida.run_folder import locked
 
 __all__ = ["Options", "Progress", "evaluate", "perturbations"]
 
@@ -41,8 +54,6 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is, and of how much where that is known."""
-
-ROBUSTNESS, BASELINES, LEAKAGE = "robustness", "baselines", "leakage.json"
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,7 @@ def evaluate(
     judge: Callable[[], Judge] | None = None,
     predictions: Sequence[str | Path] = (),
     options: Options = Options(),
-    resume: bool = False,
+    fresh: bool = False,
     progress: Progress = lambda what, done, total: None,
     mapper: Mapper = map,
 ) -> dict[str, Result]:
@@ -96,15 +107,16 @@ def evaluate(
 
     `out` gets `predictions.jsonl` with `maps/` and `truth/`, `metrics.json`, `metrics.md`,
     `metrics.csv` and `index.html`; of several sets each has a folder of its name there. A run that
-    was stopped goes on with `resume`. One shard alone gets no figures.
+    was stopped goes on when it is called again; what is measured of the same predictions may
+    differ. One shard alone gets no figures.
 
     Args:
         data: sets, as `sida.data.open` takes them.
-        out: a new or empty folder, unless `resume`.
+        out: a new or empty folder, or that of the same run.
         judge: makes what judges; called when something is left to be judged. `tiny` if not given.
         predictions: files to measure instead of `data`; several are the shards of one set.
         options: see `Options`.
-        resume: whether `out` may hold an unfinished run of the same.
+        fresh: remove what an earlier run left in `out`, and begin anew.
         progress: called as work gets done.
         mapper: judges blocks elsewhere, as for `predict`; baselines judge here.
 
@@ -112,7 +124,7 @@ def evaluate(
         Results by the names of the sets.
 
     Raises:
-        InputError: nothing to evaluate, `out` is in use, or predictions are empty.
+        InputError: nothing to evaluate, `out` holds other things, or predictions are empty.
         DataError: a set or a line of predictions is not what it should be.
         ConfigError: options contradict each other, or `out` belongs to another run.
         MissingExtra, CheckpointError: what compares texts, or a baseline, cannot be loaded.
@@ -125,18 +137,20 @@ def evaluate(
         )
     if bool(data) == bool(predictions):
         raise InputError("nothing to evaluate: give labelled data, or predictions (--from)")
-    _require_free(folder, resume)
+    run_folder(folder).check({})  # other things in it are refused before a model is loaded
     encoder = None if options.similarity is None else sentence_encoder(options.similarity)
-    if predictions:
-        found = _measured(predictions, folder, options, (), progress, encoder)
-        results = {_named(predictions): found}
-    else:
-        judge = judge or partial(_tiny, options.explanations)
-        results = _evaluate_sets(data, folder, judge, options, progress, encoder, mapper)
-    if len(results) > 1:
-        write_text(folder / "metrics.md", f"# Evaluation\n\n{markdown(joint(results))}\n")
-        write_text(folder / "metrics.csv", as_csv(results))
-        joint_page(results).write(folder / "index.html")
+    with locked(folder):
+        if predictions:
+            _claim_for_predictions(folder, predictions, fresh)
+            found = _measured(predictions, folder, options, (), progress, encoder)
+            results = {_named(predictions): found}
+        else:
+            judge = judge or partial(_tiny, options.explanations)
+            results = _evaluate_sets(data, folder, judge, options, progress, encoder, mapper, fresh)
+        if len(results) > 1:
+            write_text(folder / "metrics.md", f"# Evaluation\n\n{markdown(joint(results))}\n")
+            write_text(folder / "metrics.csv", as_csv(results))
+            joint_page(results).write(folder / "index.html")
     return results
 
 
@@ -154,14 +168,30 @@ def _tiny(explain: bool) -> Judge:
     return DetectorJudge(Detector.load(), explain)
 
 
-def _require_free(out: Path, resume: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {str(out)!r} is a file, expected a folder: give another name")
-    if not resume and out.is_dir() and any(out.iterdir()):
-        raise InputError(
-            f"--out {str(out)!r} is not empty: give another folder, or --resume to go on with the "
-            "run that it holds"
+def _claim_for_predictions(out: Path, files: Sequence[str | Path], fresh: bool) -> None:
+    """Claim a folder for figures of predictions, which may be those of its own run."""
+    _require_whole(files)
+    paths = [Path(file).resolve() for file in files]
+    folder = run_folder(out)
+    if paths == [(out / PREDICTIONS).resolve()] and (out / RUN).is_file() and not fresh:
+        return
+    if fresh and any(out.resolve() in path.parents for path in paths):
+        raise ConfigError(
+            f"--fresh would remove predictions that are to be measured: they are in {str(out)!r}; "
+            "choose another --out."
         )
+    identity = {
+        "data": _named(files),
+        "from": [path.name for path in paths],
+        "content": [_digest(path) for path in paths],
+    }
+    if folder.claim(identity, fresh=fresh) is None:
+        folder.begin(identity)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _evaluate_sets(
@@ -172,6 +202,7 @@ def _evaluate_sets(
     progress: Progress,
     encoder: Encoder | None,
     mapper: Mapper,
+    fresh: bool,
 ) -> dict[str, Result]:
     """Every set is opened before the first picture is judged: a wrong path is said at once."""
     sets = [
@@ -183,7 +214,7 @@ def _evaluate_sets(
     chosen = perturbations(options.perturbations)
     baselines = load(options.baselines, options.baseline_labels, options.device)
     judging = judge()
-    folders = [out] if len(sets) == 1 else [out / name for name in _distinct(sets)]
+    folders = _claim(out, sets, judging, options, fresh)
     results = {}
     for each, folder in zip(sets, folders, strict=True):
         leakage = _leakage(each, folder, options, progress)
@@ -201,6 +232,37 @@ def _evaluate_sets(
             continue
         results[each.name] = _measured([files], folder, options, leakage, progress, encoder, each)
     return results
+
+
+def _claim(
+    out: Path, sets: Sequence[Dataset], judge: Judge, options: Options, fresh: bool
+) -> list[Path]:
+    """Claim the folder of a run before anything is written; gives that of each set."""
+    names = _distinct(sets)
+    if len(sets) == 1:
+        identity = {**_identity(sets[0], judge, options), "shard": str(options.shard)}
+        folders = [out]
+    else:
+        folders = [out / name for name in names]
+        identity = {"data": [data.name for data in sets]}
+    folder = run_folder(out)
+    if folder.claim(identity, fresh=fresh) is None:
+        folder.begin(identity if len(sets) == 1 else {**identity, "folders": names})
+    return folders
+
+
+def _identity(
+    data: Dataset, judge: Judge, options: Options, baseline: str = "", perturbation: str = ""
+) -> dict[str, Any]:
+    """What predictions depend on."""
+    return {
+        "data": data.name,
+        "split": data.split,
+        "labels": options.labels,
+        "model": judge.model.model_dump(),
+        "explanations": (options.explanations and not baseline) or None,
+        "perturbation": perturbation or None,
+    }
 
 
 def _length(data: Dataset) -> int:
@@ -234,13 +296,6 @@ def _judge_set(
     baseline: str = "",
     mapper: Mapper = map,
 ) -> Path:
-    identity: dict[str, Any] = {
-        "data": data.name,
-        "split": data.split,
-        "model": judge.model.model_dump(),
-    }
-    if options.explanations and not baseline:
-        identity["explanations"] = True
     for name, change in ({"": None} | dict(chosen)).items():
         place = folder / ROBUSTNESS / name if name else folder
         further = ", ".join(filter(None, (baseline, name)))
@@ -249,7 +304,7 @@ def _judge_set(
             judge,
             data,
             place,
-            identity | ({"perturbation": name} if name else {}),
+            _identity(data, judge, options, baseline, name),
             shard=options.shard,
             perturb=change,
             progress=partial(progress, what),
@@ -350,7 +405,7 @@ def _result(
                 print(line.model_dump_json(), file=stream)
     data = _named(files)
     if not (folder / RUN).is_file():
-        begin(folder, {"data": data, "from": [Path(file).name for file in files]})
+        run_folder(folder).begin({"data": data, "from": [Path(file).name for file in files]})
     rows = collect(merged([target], folder), partial(progress, "Reading maps"))
     if not len(rows.truth) and not rows.failures:
         raise InputError(f"{', '.join(map(str, files))} hold no prediction")

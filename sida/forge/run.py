@@ -5,23 +5,25 @@ a file for each finished unit. When all units are there, the manifest is put tog
 files, and `.forge/` goes. So a run that was stopped anywhere ends with the same files as another.
 """
 
+import glob
 import hashlib
 import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sida.errors import ConfigError, DataError, InputError, MissingExtra
+from sida.errors import ConfigError, DataError, MissingExtra
 from sida.files import write_text, write_whole
 from sida.forge.config import ForgeConfig, read_config
 from sida.forge.job import Job
 from sida.forge.photographs import digest, find_photographs, read_captions
 from sida.forge.processes import in_order_or_not, process_count, quiet_process
+from sida.run_folder import LocalFolder, Record, RunFolder, locked
 from sida.verdict import LABELS
 
 __all__ = ["Forged", "Mapper", "Progress", "forge", "train_autoencoders"]
@@ -34,7 +36,7 @@ Mapper = Callable[[Callable[[int], int], Sequence[int]], Iterable[int]]
 Progress = Callable[[str, int, int], None]
 """Called with "autoencoders" or "units", the number of finished ones, and that of all."""
 
-_FOLDERS = (*LABELS, "masks", "description", "autoencoders", ".forge")
+RUN = ".forge/run.json"
 _FORMAT = 2
 """Of what a seed means: a release that makes other pictures of the same seed raises it."""
 
@@ -54,6 +56,7 @@ def forge(
     overrides: Sequence[str] = (),
     mapper: Mapper | None = None,
     progress: Progress | None = None,
+    fresh: bool = False,
 ) -> Forged:
     """Make a labelled set out of photographs.
 
@@ -68,6 +71,7 @@ def forge(
         overrides: `key=value` strings.
         mapper: runs the units on something else than processes of this machine.
         progress: called as work gets done, see `Progress`.
+        fresh: remove what an earlier run left in `out`, autoencoders too, and begin anew.
 
     Raises:
         ConfigError: the configuration does not fit, or `out` belongs to a run of another.
@@ -78,15 +82,19 @@ def forge(
     _require_packages()
     job = _job(config, Path(out))
     identity = _identity(job)
-    if _finished(job.out) == identity:
-        shutil.rmtree(job.out / ".forge", ignore_errors=True)
+    folder = _run_folder(job.out)
+    with locked(job.out):
+        finished = _finished(job.out)
+        if folder.claim(identity, fresh=fresh, stored=finished) is None:
+            folder.begin(identity)
+        elif finished is not None:
+            shutil.rmtree(job.out / ".forge", ignore_errors=True)
+            return _summary(job.out)
+        progress = progress or _silent
+        _train_missing(job, progress)
+        _make_units(job, mapper, progress)
+        _finish(job, identity)
         return _summary(job.out)
-    _begin(job.out, identity)
-    progress = progress or _silent
-    _train_missing(job, progress)
-    _make_units(job, mapper, progress)
-    _finish(job, identity)
-    return _summary(job.out)
 
 
 def train_autoencoders(
@@ -153,48 +161,22 @@ def _identity(job: Job) -> dict[str, Any]:
     }
 
 
-def _begin(out: Path, identity: dict[str, Any]) -> None:
-    """Note whose run this is, or see that it goes on; refuse a folder that holds other things."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {str(out)!r} is a file, expected a folder: give another name")
-    noted = out / ".forge" / "run.json"
-    if noted.is_file():
-        _require_same(json.loads(noted.read_text(encoding="utf-8")), identity, out)
-        _remove_unfinished(out)
-        return
-    if (found := _finished(out)) is not None:
-        _require_same(found, identity, out)
-    others = sorted(each.name for each in out.iterdir()) if out.is_dir() else []
-    if others and others != ["autoencoders"]:
-        raise InputError(
-            f"--out {str(out)!r} holds {', '.join(others[:3])}, expected a new or empty folder or "
-            "that of the same run: give another one"
-        )
-    write_text(noted, json.dumps(identity, indent=1))
+def _run_folder(out: Path) -> RunFolder:
+    return RunFolder(LocalFolder(out), RUN, "photographs", _made, _option, before=["autoencoders"])
 
 
-def _require_same(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
-    if found == wanted:
-        return
-    flat_found, flat = _flat(found), _flat(wanted)
-    differing = [key for key in {**flat_found, **flat} if flat_found.get(key) != flat.get(key)]
-    raise ConfigError(
-        f"--out {str(out)!r} belongs to another run: {', '.join(differing[:4])} differ from this "
-        "one's; give another folder, or the same configuration and photographs to go on"
-    )
+def _made(record: Record) -> Iterator[str]:
+    """Patterns of what a run writes."""
+    for label in LABELS:
+        yield f"{label}/{label[0]}[0-9]*.*"
+        yield f"description/{label}_GT.json"
+    yield from ("masks/[rft][0-9]*_mask.png", "manifest.parquet", ".forge/units")
+    for autoencoder in record["config"].get("autoencoders", ()):
+        yield f"autoencoders/{glob.escape(autoencoder['name'])}"
 
 
-def _flat(identity: dict[str, Any]) -> dict[str, Any]:
-    config = identity.get("config", {})
-    return {**{key: value for key, value in identity.items() if key != "config"}, **config}
-
-
-def _remove_unfinished(out: Path) -> None:
-    """Temporary files that a killed process has left behind."""
-    left = [*out.glob(".*.part*")]
-    left += [file for folder in _FOLDERS for file in (out / folder).rglob(".*.part*")]
-    for file in left:
-        file.unlink(missing_ok=True)
+def _option(key: str) -> str:
+    return key.removeprefix("config.")
 
 
 def _trainable(config: ForgeConfig) -> list[Any]:
@@ -283,7 +265,6 @@ def _finish(job: Job, identity: dict[str, Any]) -> None:
         if texts:
             file = job.out / "description" / f"{label}_GT.json"
             write_text(file, json.dumps(texts, ensure_ascii=False, indent=1) + "\n")
-    _remove_unfinished(job.out)
     _write_manifest(job.out / "manifest.parquet", rows, identity)
     shutil.rmtree(job.out / ".forge", ignore_errors=True)
 

@@ -37,7 +37,7 @@ def evaluate(
     """Judge labelled sets with Ray, and measure here.
 
     Args:
-        data, out, options: as of `sida.evaluation.evaluate`, and so is `how`: resume, progress.
+        data, out, options: as of `sida.evaluation.evaluate`, and so is `how`: fresh, progress.
             Pictures named by paths have to lie at these on every machine.
         model: how each worker loads it.
         address, workers: as of `sida.scale.detect`.

@@ -19,15 +19,16 @@ def forge(
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
     address: str | None = None,
+    fresh: bool = False,
 ) -> plain.Forged:
     """Make a labelled set out of photographs, with the bytes that `sida.forge.forge` makes.
 
     Autoencoders that are not there yet are trained here, before Ray is needed.
 
     Args:
-        config, out, overrides, progress: as of `sida.forge.forge`; `out`, the photographs and the
-            autoencoders have to lie at the same paths on every machine. `workers` is how many
-            there are; 0 is one a graphics card, or one a core where there is none.
+        config, out, overrides, progress, fresh: as of `sida.forge.forge`; `out`, the photographs
+            and the autoencoders have to lie at the same paths on every machine. `workers` is how
+            many there are; 0 is one a graphics card, or one a core where there is none.
         address: as of `sida.scale.detect`.
 
     Raises:
@@ -43,7 +44,7 @@ def forge(
         def mapper(function: Callable[[int], int], units: Sequence[int]) -> Iterable[int]:
             return pool.map(partial(_make, function, noted), units) if units else ()
 
-        return plain.forge(config, out, mapper=mapper, progress=progress)
+        return plain.forge(config, out, mapper=mapper, progress=progress, fresh=fresh)
 
 
 def _make(function: Callable[[int], int], noted: Path, unit: int) -> int:

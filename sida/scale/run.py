@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from sida.errors import ConfigError, SidaError
 from sida.evaluation import Shard
 from sida.evidence.provenance import require_provenance
 from sida.options import DetectOptions, ModelOptions
+from sida.run_folder import RunFolder
 from sida.scale.cluster import cluster, places_for, require_answer, require_ray, run
 from sida.scale.listing import find
 from sida.scale.part import (
@@ -37,13 +38,12 @@ from sida.scale.store import Store, exclusive, reaching
 from sida.scale.weights import load, locate
 from sida.verdict import Failure
 
-__all__ = ["AnotherRun", "Judged", "detect"]
+__all__ = ["Judged", "detect"]
 
 log = logging.getLogger(__name__)
 
 RUN = "run.json"
-LATER = ("trust",)
-"""Options that runs of earlier versions did not have; they were left out."""
+MADE = ("plan/*.parquet", "verdicts/part-*", "masks/part-*", "begun/part-*")
 EVERY = 10.0
 """Seconds between two lines on progress."""
 
@@ -51,18 +51,6 @@ NAMED = 20
 """Failures that are told by name."""
 
 Progress = Callable[[int, int], None]
-
-
-class AnotherRun(ConfigError):
-    """The folder was begun with other options; `changes` has name, value and the value before."""
-
-    def __init__(self, out: str, changes: Sequence[tuple[str, object, object]]) -> None:
-        listed = ", ".join(f"{name}={value} (was {before})" for name, value, before in changes[:3])
-        super().__init__(
-            f"{out!r} was begun as another run: {listed}. Go on with the same, or choose another "
-            "--out."
-        )
-        self.out, self.changes = out, changes
 
 
 @dataclass(frozen=True)
@@ -95,6 +83,7 @@ def detect(
     shard: Shard = Shard(),  # noqa: B008
     address: str | None = None,
     workers: int | None = None,
+    fresh: bool = False,
     progress: Progress | None = None,
 ) -> Judged:
     """Judge any number of pictures with Ray; the results are below `out`.
@@ -111,6 +100,7 @@ def detect(
         address: HOST:PORT of a Ray cluster, or `auto` for one that runs on this machine; without
             it that of $RAY_ADDRESS, or else one is started here and ended afterwards.
         workers: without it one a graphics card, or one a core where there is none.
+        fresh: remove what an earlier run left in `out`, and begin anew.
         progress: called with how many pictures are done, and how many there are.
 
     Raises:
@@ -149,14 +139,16 @@ def detect(
     }
     store = Store(out)
     with exclusive(store):
-        begun = _begun(store, identity)
         if trust is not None and not options.provenance:
             raise ConfigError("trust needs provenance, which reads content credentials")
+        folder = RunFolder(store, RUN, "inputs", lambda _: MADE, _option, before=BEFORE)
+        with reaching(store.out):
+            begun = folder.claim(identity, fresh=fresh)
         if begun is None:
             items = chosen(find(given, recursive, from_list), sample, limit)
             pictures, parts = write_plan(store, items, shard)
             begun = {"schema": "sida.scale/1", **identity, "pictures": pictures, "parts": parts}
-            store.write(RUN, json.dumps(begun, indent=1).encode())
+            folder.begin(begun)
         job = _Job(store, model, digest, options)
         tally = _judge_missing(job, begun, shard, (address, workers), progress)
     failed = tally.counts.pop(FAILED, 0)
@@ -177,32 +169,13 @@ def _check(limit: int | None, sample: float | None, workers: int | None) -> None
             raise ConfigError(f"{name} is {value}, expected at least 1")
 
 
-def _begun(store: Store, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What is there of this run; None at its beginning.
+BEFORE = ("lock.json", "plan")
+"""What may lie in a folder without a record: a bucket's lock, and a plan that was broken off."""
+OPTIONS = {"inputs": "PATHS", "digest": "weights", "masks": "--mask-for"}
 
-    Raises ConfigError where the folder is another's.
-    """
-    with reaching(store.out):
-        found = store.read(RUN)
-    if found is None:
-        if strangers := store.names("") - {".lock", "lock.json", "plan"}:
-            raise ConfigError(
-                f"{store.out!r} holds {min(strangers)!r} and no {RUN}: choose a new folder"
-            )
-        return None
-    try:
-        begun: dict[str, Any] = json.loads(found)
-        before = {key: begun.get(key) if key in LATER else begun[key] for key in identity}
-    except (ValueError, KeyError, TypeError):
-        raise ConfigError(
-            f"{store.out!r} holds a {RUN} of something else: choose another"
-        ) from None
-    changes = [
-        (key, identity[key], before[key]) for key in identity if identity[key] != before[key]
-    ]
-    if changes:
-        raise AnotherRun(store.out, changes)
-    return begun
+
+def _option(key: str) -> str:
+    return OPTIONS.get(key, f"--{key.replace('_', '-')}")
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sida.errors import ConfigError, InputError, SidaError
-from sida.files import write_bytes
+from sida.errors import InputError, SidaError
+from sida.files import remove_temporaries, write_bytes
+from sida.run_folder import locked, taken
 
 __all__ = ["Store", "exclusive", "reaching"]
 
@@ -40,7 +41,7 @@ def reaching(address: str) -> Iterator[None]:
 
 
 class Store:
-    """Files by their names below one folder: a path, or an address such as `s3://bucket/run`.
+    """`RunFiles` below a path, or below an address such as `s3://bucket/run`.
 
     It may be sent to other processes and machines.
     """
@@ -96,6 +97,21 @@ class Store:
         except FileNotFoundError:
             return
 
+    def remove_matching(self, patterns: Iterable[str]) -> None:
+        """Remove the files and folders that match, then folders that are left empty."""
+        for pattern in patterns:
+            for path in self.files.glob(self._place(pattern)):
+                self.files.rm(path, recursive=True)
+                parent = str(path).rpartition("/")[0]
+                with suppress(OSError):  # it holds something; buckets have no folders
+                    if parent != self.root.rstrip("/"):
+                        self.files.rmdir(parent)
+
+    def remove_temporaries(self) -> None:
+        """Remove half-written files; an object store has none."""
+        if self.local:
+            remove_temporaries(self.root)
+
 
 @contextmanager
 def exclusive(store: Store) -> Iterator[None]:
@@ -108,39 +124,8 @@ def exclusive(store: Store) -> Iterator[None]:
     Raises:
         ConfigError: another driver writes there.
     """
-    with _file_lock(store) if store.local else _lease(store):
+    with locked(store.root, store.out) if store.local else _lease(store):
         yield
-
-
-def _taken(store: Store) -> ConfigError:
-    return ConfigError(
-        f"another run is writing to {store.out!r}: wait for its end, or choose another --out."
-    )
-
-
-@contextmanager
-def _file_lock(store: Store) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    place = Path(store.root, ".lock")
-    is_new = not place.parent.exists()
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place, timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise _taken(store) from None
-    except OSError as error:
-        raise InputError(f"{store.out!r} cannot be written to: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        if is_new:
-            with suppress(OSError):  # a run that was refused leaves nothing behind
-                if [path.name for path in place.parent.iterdir()] == [place.name]:
-                    place.unlink()
-                    place.parent.rmdir()
-        lock.release()
 
 
 @contextmanager
@@ -161,11 +146,11 @@ def _lease(store: Store) -> Iterator[None]:
         if (found := store.read("lock.json")) is not None:
             time.sleep(3 * BEAT)
             if store.read("lock.json") not in (found, None):
-                raise _taken(store)
+                raise taken(store.out)
         sign(0)
         time.sleep(BEAT / 5)
         if _driver(store.read("lock.json")) != token:  # two came at once
-            raise _taken(store)
+            raise taken(store.out)
     signing = threading.Thread(target=keep_signing, daemon=True)
     signing.start()
     try:

@@ -29,14 +29,15 @@ from sida.inference.device import resolve
 from sida.inference.engine import Engine
 from sida.model.adapter import Adapter, save_adapter, split_name
 from sida.model.checkpoint import Loaded, load
+from sida.run_folder import locked
 from sida.train.calibrate import fit_calibration
-from sida.train.claim import check_recipe, claim
 from sida.train.config import TrainConfig
 from sida.train.folds import Judged, assign_folds, compare
 from sida.train.loop import OnStep
 from sida.train.optimizer import parameter_groups, rate_factor
 from sida.train.pictures import learned_from, require_classes, require_readable
 from sida.train.rows import teach_rows
+from sida.train.run_folder import claim, identity_of, training_folder
 from sida.train.start import DTYPES
 from sida.train.step import LOSSES
 from sida.train.stop import StopRequest
@@ -53,11 +54,13 @@ PICTURES = 4
 """Pictures that the frozen model takes at once, where the recipe does not say."""
 
 
-def train_heads(config: TrainConfig, out: Path, resume: bool, on_step: OnStep | None) -> Path:
+def train_heads(
+    config: TrainConfig, out: Path, on_step: OnStep | None = None, fresh: bool = False
+) -> Path:
     """Teach the class head; returns the file of the adapter.
 
     `OUT` gets `vectors.safetensors`, `metrics.jsonl` (a line a step of the last fit), `folds.json`
-    (what was measured) and `adapter.safetensors`. With `resume` stored vectors are taken as they
+    (what was measured) and `adapter.safetensors`. Called again, stored vectors are taken as they
     are; a finished run is left as it is.
 
     Raises:
@@ -65,8 +68,8 @@ def train_heads(config: TrainConfig, out: Path, resume: bool, on_step: OnStep | 
         DataError: the data lack a class, or a second original of one.
         CheckpointError: the model cannot be read.
     """
-    if resume and (out / ADAPTER).is_file():
-        check_recipe(config, out)
+    stored = None if fresh else training_folder(out).check(identity_of(config))
+    if stored is not None and (out / ADAPTER).is_file():
         log.info("%s is finished", out)
         return out / ADAPTER
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -90,8 +93,8 @@ def train_heads(config: TrainConfig, out: Path, resume: bool, on_step: OnStep | 
     width = base.model.config.language.hidden_size
     head = sum(p.numel() for p in base.model.class_head.parameters())
     vectors = len(samples) * (config.views + 1) * 2 * width
-    claim(config, out, resume, 4 * (2 * vectors + head), "vectors and the adapter")
-    with StopRequest() as stop:
+    with locked(out), StopRequest() as stop:
+        claim(config, out, fresh, 4 * (2 * vectors + head), "vectors and the adapter")
         return _Heads(config, out, base, stop, on_step).run(samples, held_back)
 
 

@@ -8,6 +8,7 @@ import copy
 import json
 import logging
 import math
+import os
 import shutil
 import signal
 import time
@@ -31,9 +32,9 @@ from sida.model.clip_windows import ClipWindows
 from sida.model.inputs import Inputs
 from sida.model.saving import save_model
 from sida.model.weights import digest_of
+from sida.run_folder import locked
 from sida.train.cache import FeatureCache
 from sida.train.calibrate import fit_calibration
-from sida.train.claim import check_recipe, claim
 from sida.train.config import TrainConfig, read_config
 from sida.train.devices import (
     accelerator_of,
@@ -48,6 +49,7 @@ from sida.train.lora import merged
 from sida.train.optimizer import parameter_groups, rate_factor
 from sida.train.pictures import Pictures
 from sida.train.record import Record
+from sida.train.run_folder import claim, identity_of, training_folder
 from sida.train.start import start_model
 from sida.train.state import (
     gather,
@@ -79,22 +81,24 @@ STATES = 4
 def train(
     config: str | Path | TrainConfig,
     out: str | Path,
-    resume: bool = False,
     overrides: Sequence[str] = (),
     on_step: OnStep | None = None,
+    *,
+    fresh: bool = False,
 ) -> Path:
     """Train a model; returns the folder `OUT/model`, which `Detector.load` reads.
 
     With `heads_only` it is the file `OUT/adapter.safetensors` (`sida.train.heads`).
 
-    `OUT` gets `metrics.jsonl` (a line a step), `checkpoints/step-N/` and `model/`. With `resume` a
+    `OUT` gets `metrics.jsonl` (a line a step), `checkpoints/step-N/` and `model/`. Called again, a
     run goes on from its newest checkpoint, if it has one; its batches and numbers are those of an
     undisturbed run. A finished run is left as it is. SIGINT and SIGTERM write a checkpoint first.
 
     Args:
         config: a recipe's file or packaged name, or the configuration itself.
-        out: an empty or new folder, unless `resume`.
+        out: an empty or new folder, or that of the same run.
         overrides: `key=value` strings that change the recipe.
+        fresh: remove what an earlier run left in `out`, and begin anew.
 
     Raises:
         ConfigError: the recipe is wrong, or `out` holds another run.
@@ -108,21 +112,24 @@ def train(
     if settings.heads_only:
         from sida.train.heads import train_heads  # which needs scikit-learn
 
-        return train_heads(settings, Path(out), resume, on_step)
+        return train_heads(settings, Path(out), on_step, fresh)
     folder = Path(out)
-    if (folder / "model").is_dir() and resume:
-        check_recipe(settings, folder)
+    # Before the model is loaded, and by every process; only the first may write below.
+    stored = None if fresh else training_folder(folder).check(identity_of(settings))
+    if stored is not None and (folder / "model").is_dir():
         log.info("%s is finished", folder)
         return folder / "model"
-    run = Run(settings, folder, resume)
-    with StopRequest() as stop:
-        return run.finish(stop, on_step)
+    is_first = os.environ.get("RANK", "0") == "0"
+    with locked(folder) if is_first else nullcontext():
+        run = Run(settings, folder, fresh)
+        with StopRequest() as stop:
+            return run.finish(stop, on_step)
 
 
 class Run:
     """The state of one run: model, averaged model, optimiser and step."""
 
-    def __init__(self, config: TrainConfig, out: Path, resume: bool) -> None:
+    def __init__(self, config: TrainConfig, out: Path, fresh: bool = False) -> None:
         self.config, self.out = config, out
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -139,7 +146,7 @@ class Run:
         self.trained = Trained(self.model, config.loss, self.cache, config.distillation)
         self.model.train()
         self.dataset = Batches(pictures.sets, self._collator(), config, self.micro)
-        self._claim(resume)
+        self._claim(fresh)
         if self.accelerator.is_main_process:
             pictures.warn(config)
         if config.model is None and latest(out) is None:
@@ -191,8 +198,8 @@ class Run:
             if stopped and not last:
                 stop.obey()
 
-    def _claim(self, resume: bool) -> None:
-        """`claim`, by the first process; what it refuses ends all."""
+    def _claim(self, fresh: bool) -> None:
+        """Claim the folder, by the first process; what it refuses ends all."""
         refused: SidaError | None = None
         if self.accelerator.is_main_process:
             trained = sum(p.numel() for p in self.trained.parameters() if p.requires_grad)
@@ -200,7 +207,7 @@ class Run:
             models = 3 if self.config.best else 1  # the best before and after a checkpoint
             room = STATES * 4 * trained * (self.config.keep + 1) + models * whole
             try:
-                claim(self.config, self.out, resume, room, "checkpoints and the model")
+                claim(self.config, self.out, fresh, room, "checkpoints and the model")
             except SidaError as error:
                 refused = error
         refused = self._agreed(refused)

@@ -101,8 +101,6 @@ def unsharded(module: torch.nn.Module) -> Iterator[None]:
 def save_state(out: Path, step: int, state: Mapping[str, Any], keep: int) -> None:
     """Write `checkpoints/step-N/` and drop all but the newest `keep`."""
     folder = out / "checkpoints" / f"step-{step}"
-    for left in folder.parent.glob(".*.part"):  # of a run that was killed as it wrote
-        shutil.rmtree(left)
     with write_folder(folder) as unfinished:
         torch.save(dict(state), unfinished / "state.pt")
     for old in _all(out)[:-keep]:

@@ -10,7 +10,6 @@ from sida.errors import ConfigError
 from sida.evaluation import Shard
 from sida.forge import Forged
 from sida.options import DetectOptions, ModelOptions
-from sida.scale.run import AnotherRun
 from sida.verdict import Failure
 
 
@@ -95,10 +94,10 @@ def test_an_evaluation_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(scale, "evaluate", evaluate)
     far = ("--engine", "ray", "--address", "head:6379", "--workers", "3")
-    result = sida("set", "--out", "o", "--resume", *far, verb="evaluate")
+    result = sida("set", "--out", "o", "--resume", "--fresh", *far, verb="evaluate")
     assert result.exit_code == 0, result.output
     (call,) = calls
-    assert (call["data"], call["model"], call["resume"]) == (["set"], ModelOptions("small"), True)
+    assert (call["data"], call["model"], call["fresh"]) == (["set"], ModelOptions("small"), True)
     assert (call["address"], call["workers"]) == ("head:6379", 3)
 
 
@@ -120,15 +119,15 @@ def test_evaluations_that_cannot_be(
 def test_a_forged_set_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls: list[Any] = []
 
-    def forge(config: str, out: Path, overrides: list[str], progress: Any, address: str) -> Forged:
-        calls.append((config, overrides, address))
+    def forge(config: str, out: Path, overrides: list[str], *more: Any) -> Forged:
+        calls.append((config, overrides, *more[1:]))
         return Forged(out, {"real": 1}, {})
 
     monkeypatch.setattr(scale, "forge", forge)
     far = ("--engine", "ray", "--address", "auto")
     result = sida("tiny", "count=3", "--out", str(tmp_path), *far, verb="forge")
     assert result.stdout == f"{tmp_path}: 1 pictures (1 real)\n"
-    assert calls == [("tiny", ["count=3"], "auto")]
+    assert calls == [("tiny", ["count=3"], "auto", False)]
     refused = sida("tiny", "--out", "o", "--address", "auto", verb="forge")
     assert refused.exit_code == 2
     assert "--address needs --engine ray" in refused.stderr
@@ -147,19 +146,3 @@ def test_failures_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         "... and 1 more; their rows have `message`.",
         "3 of 4 pictures could not be judged.",
     ]
-
-
-def test_changed_options_have_the_names_that_were_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def detect(*_: Any, **__: Any) -> None:
-        changes = [("masks", "all", "tampered"), ("trust", "ab", None), ("explain", True, False)]
-        raise AnotherRun("o", changes)
-
-    monkeypatch.setattr(scale, "detect", detect)
-    result = sida("in", "--engine", "ray", "--out", "o")
-    assert result.exit_code == 2
-    assert result.stderr == (
-        "Error: 'o' was begun with other options: --mask-for all (was tampered), --trust ab (was "
-        "left out), --explain yes (was no). Go on with the same, or choose another --out.\n"
-    )
-    with pytest.raises(ConfigError, match=r"another run: masks=all \(was tampered\)"):
-        detect()

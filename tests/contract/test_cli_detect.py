@@ -436,9 +436,9 @@ def test_other_options_are_refused(
     before, loaded = Path("v.jsonl").read_bytes(), len(detector.loaded)
     result = sida(*command, *changes)
     assert result.exit_code == 2
-    assert "'v.jsonl' was begun with other options: " in result.stderr
+    assert "'v.jsonl' holds an unfinished run of other options: " in result.stderr
     assert sentence in result.stderr
-    assert "Go on with the same, give another FILE, or remove it to begin anew." in result.stderr
+    assert "choose another FILE, or replace it with --fresh." in result.stderr
     assert Path("v.jsonl").read_bytes() == before
     assert len(detector.loaded) == loaded
     # What results do not depend on may change, and whoever removes the file begins anew.
@@ -457,8 +457,8 @@ def test_other_weights_of_the_same_name_are_refused(
     result = sida(*COMMAND, "--json", "v.jsonl")
     assert "digest of the weights other (was none)" in result.stderr
     assert images() == ["real.jpg", "below/broken.jpg"]
-    Path("v.jsonl").unlink()
-    assert sida(*COMMAND, "--json", "v.jsonl").exit_code == 1
+    assert sida(*COMMAND, "--json", "v.jsonl", "--fresh").exit_code == 1
+    assert len(images()) == 4
     assert len(images()) == 4
 
 

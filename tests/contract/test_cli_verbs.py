@@ -107,13 +107,13 @@ def test_convert_passes_its_options_on(sida: Run, calls: list[Any]) -> None:
 
 
 def test_train_passes_its_options_on(sida: Run, calls: list[Any]) -> None:
-    result = sida("train", "tiny", "max_steps=3", "--out", "run", "data=x", "--resume")
+    result = sida("train", "tiny", "max_steps=3", "--out", "run", "data=x", "--resume", "--fresh")
     assert result.exit_code == 0, result.output
     overrides = ("max_steps=3", "data=x")
     ((given, named),) = calls
     assert given == ("tiny", Path("run"))
-    assert {name: named[name] for name in ("resume", "overrides")} == {
-        "resume": True,
+    assert {name: named[name] for name in ("fresh", "overrides")} == {
+        "fresh": True,
         "overrides": overrides,
     }
     assert result.stderr == "busy\nThe model is in run/model.\n"
@@ -121,14 +121,14 @@ def test_train_passes_its_options_on(sida: Run, calls: list[Any]) -> None:
 
 def test_errors_of_the_library_are_one_line(sida: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
-        raise ConfigError("run is used: give another folder, or --resume")
+        raise ConfigError("run is used: give another folder, or --fresh")
 
     stand_in = types.ModuleType("sida.train")
     stand_in.train = refuse  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "sida.train", stand_in)
     result = sida("train", "tiny", "--out", "run")
     assert result.exit_code == 2
-    assert result.stderr == "Error: run is used: give another folder, or --resume\n"
+    assert result.stderr == "Error: run is used: give another folder, or --fresh\n"
 
 
 @pytest.mark.parametrize(

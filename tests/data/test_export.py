@@ -226,9 +226,31 @@ def test_another_job_does_not_go_on_with_the_rest(small: Path, tmp_path: Path) -
 
     with pytest.raises(Stopped):
         sida.data.export(small, tmp_path / "out", "manifest", progress=stop)
-    sida.data.export(small, tmp_path / "out", "folder")
+    with pytest.raises(ConfigError, match=r"another run: --to folder \(was manifest\)"):
+        sida.data.export(small, tmp_path / "out", "folder")
+    sida.data.export(small, tmp_path / "out", "folder", fresh=True)
     sida.data.export(small, tmp_path / "whole", "folder")
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_a_finished_export_is_left_as_it_is(small: Path, tmp_path: Path) -> None:
+    (small / "real" / "r004.jpg").write_bytes(b"broken")
+    first = sida.data.export(small, tmp_path / "out")
+    before = tree(tmp_path / "out")
+    assert sida.data.export(small, tmp_path / "out") == first
+    assert tree(tmp_path / "out") == before
+    with pytest.raises(ConfigError, match=r"another run: --tau=?"):
+        sida.data.export(small, tmp_path / "out", tau=0.1)
+
+
+def test_fresh_removes_what_an_export_made_and_nothing_else(small: Path, tmp_path: Path) -> None:
+    sida.data.export(small, tmp_path / "out", "parquet")
+    sida.data.export(small, tmp_path / "out", "folder", fresh=True)
+    assert not (tmp_path / "out" / "data").exists()
+    (tmp_path / "out" / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"also holds 'notes.txt', which no export made"):
+        sida.data.export(small, tmp_path / "out", "manifest", fresh=True)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -238,8 +260,9 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_places_in_use_are_refused(small: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is there already"):
-        sida.data.export(small, small)
+    for fresh in (False, True):
+        with pytest.raises(InputError, match="is not empty and holds no run of this command"):
+            sida.data.export(small, small, fresh=fresh)
     (tmp_path / "empty").mkdir()
     assert sida.data.export(small, tmp_path / "empty").pictures == 18
 

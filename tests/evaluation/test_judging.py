@@ -18,6 +18,8 @@ from sida.evaluation.predictions import FailedPrediction, Prediction
 from sida.verdict import Failure, ModelInfo, Verdict
 from tests.small import labelled_folder, small_detector
 
+SET = {"data": "set"}
+
 
 class Killed(Exception):
     """What ends a run in a test."""
@@ -67,7 +69,7 @@ def content(file: Path) -> list[dict[str, Any]]:
 
 def test_lines_follow_the_set(labelled: Path, judge: DetectorJudge, tmp_path: Path) -> None:
     data = sida.data.open(labelled)
-    lines = list(read_predictions(predict(judge, data, tmp_path / "out", {})))
+    lines = list(read_predictions(predict(judge, data, tmp_path / "out", SET)))
     assert [line.index for line in lines] == list(range(12))
     assert [line.truth.label for line in lines] == [sample.label for sample in data]
     (failed,) = (line for line in lines if isinstance(line, FailedPrediction))
@@ -86,7 +88,7 @@ def test_lines_follow_the_set(labelled: Path, judge: DetectorJudge, tmp_path: Pa
 def test_the_verdict_does_not_depend_on_the_truth(
     labelled: Path, judge: DetectorJudge, tmp_path: Path
 ) -> None:
-    lines = read_predictions(predict(judge, sida.data.open(labelled), tmp_path / "out", {}))
+    lines = read_predictions(predict(judge, sida.data.open(labelled), tmp_path / "out", SET))
     for line in lines:
         if isinstance(line, Prediction):
             verdict = judge.detector.detect(line.folder / str(line.image))
@@ -101,13 +103,13 @@ def test_a_killed_run_goes_on_to_the_same_lines(
     labelled: Path, judge: DetectorJudge, tmp_path: Path, after: int
 ) -> None:
     data = sida.data.open(labelled)
-    whole = predict(judge, data, tmp_path / "whole", {"a": 1})
+    whole = predict(judge, data, tmp_path / "whole", {"data": "set", "a": 1})
     with pytest.raises(Killed):
-        predict(Stopping(judge, after), data, tmp_path / "cut", {"a": 1})
+        predict(Stopping(judge, after), data, tmp_path / "cut", {"data": "set", "a": 1})
     assert not (tmp_path / "cut/predictions.jsonl").exists()
     with (tmp_path / "cut" / judging.JOURNAL).open("a") as journal:
         journal.write('{"schema":"sida.verdict/1","im')  # killed while writing
-    again = predict(judge, data, tmp_path / "cut", {"a": 1})
+    again = predict(judge, data, tmp_path / "cut", {"data": "set", "a": 1})
     assert content(again) == content(whole)
     assert sorted(p.relative_to(tmp_path / "cut") for p in (tmp_path / "cut").rglob("*")) == sorted(
         p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole").rglob("*")
@@ -118,24 +120,24 @@ def test_a_block_that_was_written_in_part_is_judged_again(
     labelled: Path, judge: DetectorJudge, tmp_path: Path
 ) -> None:
     data = sida.data.open(labelled)
-    whole = predict(judge, data, tmp_path / "whole", {})
+    whole = predict(judge, data, tmp_path / "whole", SET)
     lines = whole.read_bytes().splitlines(keepends=True)
     cut = tmp_path / "cut"
     shutil.copytree(tmp_path / "whole", cut)
     (cut / "predictions.jsonl").unlink()
     (cut / judging.JOURNAL).write_bytes(b"".join(lines[:7]))
-    assert content(predict(judge, data, cut, {})) == content(whole)
+    assert content(predict(judge, data, cut, SET)) == content(whole)
 
 
 def test_shards_are_parts_of_the_whole(
     labelled: Path, judge: DetectorJudge, tmp_path: Path
 ) -> None:
     data = sida.data.open(labelled)
-    whole = content(predict(judge, data, tmp_path / "whole", {}))
+    whole = content(predict(judge, data, tmp_path / "whole", SET))
     parts = []
     for number in (1, 2):
         shard = Shard(number, 2)
-        parts += content(predict(judge, data, tmp_path / f"s{number}", {}, shard=shard))
+        parts += content(predict(judge, data, tmp_path / f"s{number}", SET, shard=shard))
     assert sorted(parts, key=lambda line: int(line["index"])) == whole
 
 
@@ -143,9 +145,9 @@ def test_another_run_is_not_gone_on_with(
     labelled: Path, judge: DetectorJudge, tmp_path: Path
 ) -> None:
     data = sida.data.open(labelled)
-    predict(judge, data, tmp_path / "out", {"model": "a"})
-    with pytest.raises(ConfigError, match="whose model differ"):
-        predict(judge, data, tmp_path / "out", {"model": "b"})
+    predict(judge, data, tmp_path / "out", {"data": "set", "model": {"name": "a"}})
+    with pytest.raises(ConfigError, match=r"another run: --model b \(was a\)"):
+        predict(judge, data, tmp_path / "out", {"data": "set", "model": {"name": "b"}})
 
 
 def test_perturbed_pictures_have_perturbed_masks(
@@ -158,11 +160,11 @@ def test_perturbed_pictures_have_perturbed_masks(
         return pixels[:24].copy(), None if mask is None else mask[:24].copy()
 
     lines = list(read_predictions(
-        predict(judge, sida.data.open(labelled), tmp_path / "out", {}, perturb=half)
+        predict(judge, sida.data.open(labelled), tmp_path / "out", SET, perturb=half)
     ))  # fmt: skip
     assert len(set(seeds)) == 11
     backwards = sida.data.open(labelled)[::-1]
-    list(read_predictions(predict(judge, backwards, tmp_path / "back", {}, perturb=half)))
+    list(read_predictions(predict(judge, backwards, tmp_path / "back", SET, perturb=half)))
     assert seeds[11:] == seeds[10::-1]
     assert isinstance(lines[1], FailedPrediction)
     last = lines[-1]

@@ -147,16 +147,14 @@ def test_several_sets_get_a_folder_each_and_a_joint_table(
     assert (tmp_path / "out/index.html").is_file()
 
 
-def test_a_folder_in_use_is_refused_and_gone_on_with(evaluated: Path, labelled: Path) -> None:
+def test_figures_of_a_finished_run_are_worked_out_again(evaluated: Path, labelled: Path) -> None:
     before = metrics(evaluated)
-    with pytest.raises(InputError, match=r"not empty.*--resume"):
-        evaluate([labelled], evaluated, options=QUICK)
 
     def none() -> DetectorJudge:
         return DetectorJudge(small_detector())
 
     options = Options(published_formulas=True)
-    evaluate([labelled], evaluated, judge=none, options=options, resume=True)
+    evaluate([labelled], evaluated, judge=none, options=options)
     assert metrics(evaluated) == before
 
 
@@ -211,8 +209,8 @@ def test_a_run_of_other_weights_is_not_gone_on_with(
 ) -> None:
     detector = small_detector()
     detector.model = detector.model.model_copy(update={"digest": "1" * 64})
-    with pytest.raises(ConfigError, match="whose model differ"):
-        evaluate([labelled], evaluated, judge=lambda: DetectorJudge(detector), resume=True)
+    with pytest.raises(ConfigError, match=r"another run: weights \(changed\)"):
+        evaluate([labelled], evaluated, judge=lambda: DetectorJudge(detector))
 
 
 def test_the_gallery_shows_pictures_that_lie_in_a_table(

@@ -185,13 +185,13 @@ def test_a_finished_run_is_left_alone(config: ForgeConfig, forged: Path) -> None
 
 def test_a_folder_of_another_run_is_refused(config: ForgeConfig, forged: Path) -> None:
     other = config.model_copy(update={"seed": 5})
-    with pytest.raises(ConfigError, match="belongs to another run: seed differ from this one's"):
+    with pytest.raises(ConfigError, match=r"another run: seed=5 \(was \d\)"):
         forge(other, forged)
 
 
 def test_a_folder_with_other_things_is_refused(config: ForgeConfig, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("dear")
-    with pytest.raises(InputError, match=r"holds thesis.txt, expected a new or empty folder"):
+    with pytest.raises(InputError, match=r"holds no run of this command \(found 'thesis.txt'\)"):
         forge(config, tmp_path)
     with pytest.raises(InputError, match=r"is a file, expected a folder"):
         forge(config, tmp_path / "thesis.txt")

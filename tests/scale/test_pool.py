@@ -89,7 +89,7 @@ def test_an_evaluation_gives_the_same(ray: Any, monkeypatch: Any, tmp_path: Path
     with_ray = scale.evaluate(["data"], "ray", options=options, workers=2)
     assert written(tmp_path / "plain") == written(tmp_path / "ray")
     assert list(with_ray["data"].rows.notes) == list(plain["data"].rows.notes)
-    again = scale.evaluate(["data"], "plain", options=options, resume=True)
+    again = scale.evaluate(["data"], "plain", options=options)
     assert again["data"].as_json() == plain["data"].as_json()
 
 

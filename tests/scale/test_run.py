@@ -129,9 +129,9 @@ def test_another_run_is_not_written_into(no_ray: None, pictures: Path, tmp_path:
         {"sample": 0.5},
         {"shard": Shard(1, 2)},
     ):
-        with pytest.raises(ConfigError, match="another run: "):
+        with pytest.raises(ConfigError, match="another run: --"):
             detect([pictures], tmp_path / "out", **options)
-    with pytest.raises(ConfigError, match=r"begun as another run: inputs="):
+    with pytest.raises(ConfigError, match="another run: PATHS "):
         detect([pictures / "below"], tmp_path / "out")
     assert (tmp_path / "out/run.json").read_bytes() == before
 
@@ -144,7 +144,7 @@ def test_the_same_name_in_another_folder_is_another_run(
     begin([pictures], tmp_path / "out")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    with pytest.raises(ConfigError, match=r"begun as another run: inputs="):
+    with pytest.raises(ConfigError, match="another run: PATHS "):
         detect([pictures.name], tmp_path / "out")
 
 
@@ -155,6 +155,18 @@ def test_the_plan_stays_whatever_comes_into_the_folder(
     (pictures / "new.png").write_bytes(png(9))
     begin([pictures], tmp_path / "out")
     assert json.loads((tmp_path / "out/run.json").read_text())["pictures"] == 9
+
+
+def test_fresh_removes_what_the_run_made_and_nothing_else(
+    no_ray: None, pictures: Path, tmp_path: Path
+) -> None:
+    begin([pictures], tmp_path / "out", limit=3)
+    store = Store(tmp_path / "out")
+    for name in ("verdicts/part-00000000.parquet", "masks/part-00000000/a/b_mask.png", "notes.txt"):
+        store.write(name, b"")
+    begin([pictures], tmp_path / "out", fresh=True)
+    assert json.loads((tmp_path / "out/run.json").read_text())["limit"] is None
+    assert store.names("") - {".lock"} == {"run.json", "plan", "notes.txt"}
 
 
 def test_a_listing_that_was_killed_is_made_again(
@@ -168,7 +180,7 @@ def test_a_listing_that_was_killed_is_made_again(
 
 def test_a_folder_of_other_things_is_refused(no_ray: None, pictures: Path) -> None:
     before = sorted(pictures.rglob("*"))
-    with pytest.raises(ConfigError, match=r"holds 'below' and no run.json: choose a new folder"):
+    with pytest.raises(InputError, match=r"holds no run of this command \(found 'below'\)"):
         detect([pictures], pictures)
     assert [each for each in sorted(pictures.rglob("*")) if each.name != ".lock"] == before
 
@@ -205,14 +217,16 @@ def test_without_ray_a_sentence_names_the_extra(
 def test_a_run_that_began_before_there_was_trust_goes_on(
     no_ray: None, pictures: Path, tmp_path: Path
 ) -> None:
-    begin([pictures], tmp_path / "out")
+    provenance = DetectOptions(provenance=True)
+    begin([pictures], tmp_path / "out", options=provenance)
     file = tmp_path / "out/run.json"
     begun = json.loads(file.read_text())
     del begun["trust"]
     file.write_text(json.dumps(begun))
-    begin([pictures], tmp_path / "out")
-    with pytest.raises(ConfigError, match="another run: trust="):
-        detect([pictures], tmp_path / "out", ModelOptions(trust="a certificate"))
+    begin([pictures], tmp_path / "out", options=provenance)
+    trust = ModelOptions(trust="a certificate")
+    with pytest.raises(ConfigError, match=r"another run: --trust \(changed\)"):
+        detect([pictures], tmp_path / "out", trust, provenance)
 
 
 def test_trust_without_provenance_is_refused_and_leaves_nothing(

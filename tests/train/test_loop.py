@@ -10,8 +10,8 @@ from sida import Detector
 from sida.errors import CheckpointError, ConfigError, DataError, InputError
 from sida.model.checkpoint import digest_of
 from sida.train import loop, train
-from sida.train.claim import check_recipe
 from sida.train.config import read_config
+from sida.train.run_folder import identity_of, training_folder
 from sida.train.validation import Validation
 from sida.verdict import LABELS
 
@@ -61,7 +61,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(finished, labelled, 
     shutil.copytree(finished / "checkpoints/step-2", out / "checkpoints/step-2")
     written = (finished / "metrics.jsonl").read_text().splitlines(keepends=True)
     (out / "metrics.jsonl").write_text("".join(written[:3]) + written[3][:20])  # killed at step 4
-    train("tiny", out, resume=True, overrides=[*FAST, f"data={labelled}"])
+    shutil.copy(finished / "recipe.json", out)
+    train("tiny", out, overrides=[*FAST, f"data={labelled}"])
     for found, expected in zip(lines(out), lines(finished), strict=True):
         del found["seconds"], expected["seconds"]
         assert found == expected
@@ -72,14 +73,15 @@ def test_what_has_not_been_trained_yet_goes_on_as_in_an_undisturbed_run(labelled
     settings = [*FAST, "batch_size=1", "text_every=3", "average=0", f"data={labelled}"]
     train("tiny", tmp_path / "whole", overrides=settings)
     shutil.copytree(tmp_path / "whole/checkpoints/step-2", tmp_path / "cut/checkpoints/step-2")
-    shutil.copy(tmp_path / "whole/metrics.jsonl", tmp_path / "cut")
-    train("tiny", tmp_path / "cut", resume=True, overrides=settings)
+    for name in ("metrics.jsonl", "recipe.json"):
+        shutil.copy(tmp_path / "whole" / name, tmp_path / "cut")
+    train("tiny", tmp_path / "cut", overrides=settings)
     assert digest_of(tmp_path / "cut/model") == digest_of(tmp_path / "whole/model")
 
 
-def test_resuming_a_finished_run_changes_nothing(finished, labelled):
+def test_a_finished_run_is_left_as_it_is(finished, labelled):
     before = (finished / "metrics.jsonl").stat().st_mtime_ns
-    train("tiny", finished, resume=True, overrides=[*FAST, f"data={labelled}"])
+    train("tiny", finished, overrides=[*FAST, f"data={labelled}"])
     assert (finished / "metrics.jsonl").stat().st_mtime_ns == before
 
 
@@ -89,19 +91,33 @@ def test_a_run_goes_on_with_the_recipe_it_began_with(finished, labelled, tmp_pat
     shutil.copy(finished / "recipe.json", out)
     changed = [*FAST, f"data={labelled}", "learning_rate=0.5", "workers=0"]
     with pytest.raises(ConfigError, match=r"learning_rate=0.5 \(was 0.0006\)"):
-        train("tiny", out, resume=True, overrides=changed)
+        train("tiny", out, overrides=changed)
 
 
 def test_a_finished_run_is_of_its_recipe(finished, labelled):
     changes = ("learning_rate=0.5", "seed=7", "clip=2", "text_every=2", "schedule=linear")
     changed = [*FAST, f"data={labelled}", *changes]
-    with pytest.raises(ConfigError, match=r"another recipe: clip=2.0 \(was 1.0\).* and 2 more"):
-        train("tiny", finished, resume=True, overrides=changed)
+    with pytest.raises(ConfigError, match=r"another run: text_every=2 \(was 10\).* and 2 more"):
+        train("tiny", finished, overrides=changed)
 
 
-def test_another_runs_folder_is_left_alone(finished, labelled):
-    with pytest.raises(ConfigError, match="is not empty: choose another --out"):
-        train("tiny", finished, overrides=[*FAST, f"data={labelled}"])
+def test_a_folder_of_other_things_is_left_alone(labelled, tmp_path):
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(InputError, match=r"not empty and holds no run .*thesis.txt"):
+        train("tiny", tmp_path, overrides=[*FAST, f"data={labelled}"], fresh=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_fresh_removes_what_the_run_made_and_nothing_else(finished, labelled, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    (out / "notes.txt").touch()
+    train("tiny", out, overrides=[*FAST, f"data={labelled}", "seed=1", "max_steps=1"], fresh=True)
+    assert len(lines(out)) == 1
+    assert [file.name for file in (out / "checkpoints").iterdir()] == ["step-1"]
+    assert json.loads((out / "recipe.json").read_text())["seed"] == 1
+    assert (out / "notes.txt").is_file()
+    assert not (out / "validation.jsonl").exists()
 
 
 def test_data_without_a_class_are_refused_before_the_first_step(labelled, tmp_path):
@@ -162,7 +178,7 @@ def test_a_kill_after_a_better_look_goes_back_to_the_best_before(labelled, tmp_p
     second = digest_of(tmp_path / "out/best-2")
 
     scores(0, 0)  # steps 3 and 4, once more
-    train("tiny", tmp_path / "out", resume=True, overrides=settings)
+    train("tiny", tmp_path / "out", overrides=settings)
     assert list((tmp_path / "out").glob("best-*")) == []
     assert digest_of(tmp_path / "out/model") == second
 
@@ -179,7 +195,7 @@ def test_a_kill_before_the_first_checkpoint_begins_anew(labelled, tmp_path):
         train("tiny", tmp_path / "out", overrides=settings, on_step=kill)
     assert list((tmp_path / "out").glob("best-*"))
     (tmp_path / "out/.0123456789ab.part").mkdir()
-    train("tiny", tmp_path / "out", resume=True, overrides=settings)
+    train("tiny", tmp_path / "out", overrides=settings)
     left = {file.name for file in (tmp_path / "out").iterdir()}
     assert left == {"checkpoints", "metrics.jsonl", "model", "recipe.json", "validation.jsonl"}
 
@@ -189,7 +205,7 @@ def test_a_kill_before_the_model_is_written_measures_it_once(finished, labelled,
     shutil.copytree(finished, out)
     shutil.rmtree(out / "model")
     settings = [*FAST, f"data={labelled}", f"validation={labelled}"]
-    train("tiny", out, resume=True, overrides=settings)
+    train("tiny", out, overrides=settings)
     assert digest_of(out / "model") == digest_of(finished / "model")
     for name in ("validation.jsonl", "model/validation.json"):
         assert (out / name).read_bytes() == (finished / name).read_bytes()
@@ -205,7 +221,7 @@ def test_what_is_broken_in_a_run_is_named(finished, labelled, tmp_path, file, er
     shutil.rmtree(out / "model")
     (out / file).write_bytes(b"garbage")
     with pytest.raises(error, match=f"{file} cannot be read"):
-        train("tiny", out, resume=True, overrides=[*FAST, f"data={labelled}"])
+        train("tiny", out, overrides=[*FAST, f"data={labelled}"])
 
 
 def test_data_that_were_refused_may_be_mended(labelled, tmp_path):
@@ -224,16 +240,17 @@ def test_data_that_were_refused_may_be_mended(labelled, tmp_path):
 def test_validation_may_change_unless_the_best_depends_on_it(finished, labelled, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(labelled, other)
-    check_recipe(read_config("tiny", [*FAST, f"data={labelled}", f"validation={other}"]), finished)
+    changed = read_config("tiny", [*FAST, f"data={labelled}", f"validation={other}"])
+    assert training_folder(finished).check(identity_of(changed)) is not None
     out = tmp_path / "best"
     settings = [*FAST, f"data={labelled}", "best=accuracy", "max_steps=1", "save_every=1"]
     train("tiny", out, overrides=[*settings, f"validation={labelled}"])
     with pytest.raises(ConfigError, match=r"validation=.*other"):
-        train("tiny", out, resume=True, overrides=[*settings, f"validation={other}"])
+        train("tiny", out, overrides=[*settings, f"validation={other}"])
     held = read_config("tiny", ["held_out=0.3", f"data={labelled}"])
     (out / "recipe.json").write_text(held.model_dump_json())
     with pytest.raises(ConfigError, match=r"validation="):
-        check_recipe(held.model_copy(update={"validation": (other,)}), out)
+        training_folder(out).check(identity_of(held.model_copy(update={"validation": (other,)})))
 
 
 def test_a_share_of_the_data_can_be_held_back(labelled, tmp_path):

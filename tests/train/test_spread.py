@@ -80,7 +80,7 @@ def test_two_processes_take_the_steps_of_one(program, alone, settings, labelled,
 
     shutil.rmtree(out / "model")
     shutil.rmtree(out / "checkpoints/step-4")
-    train("tiny", out, resume=True, overrides=settings)  # one goes on where two began
+    train("tiny", out, overrides=settings)  # one goes on where two began
     assert curve(out) == pytest.approx(curve(alone), abs=1e-3)
 
 

@@ -21,6 +21,6 @@ def test_a_signal_writes_a_checkpoint_first(labelled, tmp_path, number, ends_wit
     with pytest.raises(ends_with):
         train("tiny", tmp_path / "run", overrides=settings, on_step=send)
     assert [f.name for f in (tmp_path / "run/checkpoints").iterdir()] == ["step-1"]
-    train("tiny", tmp_path / "run", resume=True, overrides=settings)
+    train("tiny", tmp_path / "run", overrides=settings)
     assert [line["step"] for line in lines(tmp_path / "run")] == [1, 2, 3, 4]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

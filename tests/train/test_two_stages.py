@@ -36,11 +36,11 @@ SMALL = (
 class Stage:
     """A finished run: its recipe, the model as it was trained, and the folder it ended with."""
 
-    def __init__(self, recipe, model, data, out, resume=False):
+    def __init__(self, recipe, model, data, out):
         overrides = [*SMALL, f"model={model}", f"data={data}"]
         self.out = out
         self.config = read_config(recipe, overrides)
-        self.run = Run(self.config, out, resume)
+        self.run = Run(self.config, out)
         with StopRequest() as stop:
             self.folder = self.run.finish(stop, None)
         text = (out / "metrics.jsonl").read_text()
@@ -102,8 +102,9 @@ def test_the_merged_folder_answers_as_the_unmerged_model(stages, stage, data):
 def test_dropout_goes_on_as_in_an_undisturbed_run(first, data, lisa, tmp_path):
     out = tmp_path / "stopped"
     shutil.copytree(first.out / "checkpoints/step-2", out / "checkpoints/step-2")
-    shutil.copy(first.out / "metrics.jsonl", out)
-    resumed = Stage("sida-7b", lisa, data, out, resume=True)
+    for name in ("metrics.jsonl", "recipe.json"):
+        shutil.copy(first.out / name, out)
+    resumed = Stage("sida-7b", lisa, data, out)
     assert first.config.lora.dropout > 0
     for found, expected in zip(resumed.lines, first.lines, strict=True):
         assert found | {"seconds": 0} == expected | {"seconds": 0}
