@@ -21,8 +21,6 @@ from sklearn.preprocessing import StandardScaler
 import sida.data
 from sida.cli.progress import progress_bar
 from sida.model.clip_windows import ClipWindows
-from sida.model.local_maps import LocalMaps
-from sida.model.statistics import Statistics
 from sida.train.cache import FeatureCache
 from sida.train.config import TrainConfig
 from sida.train.loader import view_sample
@@ -98,15 +96,11 @@ class Encoder:
 
     def parts(self) -> dict[str, slice]:
         """Name -> columns of the vectors."""
-        whole, evidence = self.encoder.whole_count, LocalMaps.evidence_count
-        points = self.encoder.feature_count - Statistics.count - evidence
+        whole = self.encoder.whole_count
         return {
             "whole picture": slice(0, whole),
-            "windows": slice(whole, points),
-            "both": slice(0, points),
-            "measurements": slice(points, -evidence),
-            "local evidence": slice(-evidence, None),
-            "all": slice(None),
+            "local evidence": slice(whole, None),
+            "both": slice(None),
         }
 
 

@@ -1,12 +1,11 @@
 """CLIP over a picture and windows of it, as image tokens and as evidence that can be drawn.
 
-The whole picture is seen at 224 pixels, which shows what is depicted, and windows that cover it,
-close to its own resolution, which show how pixels were made and which of them are unlike the
-rest. Of each the class token and the mean patch of a few layers are read. One linear head weighs
-them (the evidence); its weighing becomes an image token beside the features themselves. As it is
-linear, the weighing of a window, or of a single patch, is the same head on less of the picture.
-"Altered" is read from local evidence alone: as a style of whole pictures, it would be learned as
-the collection that a picture comes from.
+The whole picture is seen at 224 pixels, which shows what is depicted: the class token and the mean
+patch of a few layers are read. Windows that cover it, close to its own resolution, show how pixels
+were made and which of them are unlike the rest (`LocalMaps`). One linear head weighs both (the
+evidence); its weighing becomes an image token beside the features themselves. "Altered" is read
+from local evidence alone: as a style of whole pictures, it would be learned as the collection that
+a picture comes from.
 """
 
 import math
@@ -19,15 +18,18 @@ from transformers import CLIPVisionModel
 
 from sida.model.config import ClipWindowsConfig, SidaConfig
 from sida.model.inputs import Inputs, Windows
-from sida.model.local_maps import LocalFeatures, LocalMaps, mean_by_owner, pooled_evidence
+from sida.model.local_maps import (
+    LocalFeatures,
+    LocalMaps,
+    pooled_evidence,
+    squares,
+    uniform_evidence,
+)
 from sida.model.low_rank import add_low_rank, without_additions
-from sida.model.statistics import Statistics
 from sida.model.views import CLIP_MEAN, CLIP_STD
 
 __all__ = ["SYNTHETIC", "TAMPERED", "ClipWindows", "ClipWindowsState", "Evidence", "points"]
 
-MEASURED_TOKENS = 2
-"""Image tokens that are made of `Statistics`."""
 POINTS = 2
 """Vectors that are read of a layer: the class token, and the mean patch."""
 BATCH = 16
@@ -37,19 +39,15 @@ SYNTHETIC, TAMPERED = 1, 2
 
 
 class ClipWindowsState(NamedTuple):
-    """Features that the evidence of single windows is weighed from, and masks are made of.
+    """What the evidence of single windows, and masks, are made of.
 
     Attributes:
-        rows: (windows, patch layers * 2 * dim + measurements) of each window.
-        means: (pictures, the same), their mean over each picture.
-        owner: (windows,) the picture of each window.
+        vectors: (pictures, feature_count).
         local: maps of the windows; None of features that were kept.
         logits: (pictures, 3) of the evidence head.
     """
 
-    rows: torch.Tensor
-    means: torch.Tensor
-    owner: torch.Tensor
+    vectors: torch.Tensor
     local: LocalFeatures | None
     logits: torch.Tensor
 
@@ -57,15 +55,11 @@ class ClipWindowsState(NamedTuple):
 class Evidence(NamedTuple):
     """How far parts of a picture move its class logits.
 
-    To first order for "generated": had the picture no other windows, or patches. "Altered" is the
-    map of altered positions itself, as far as it is from the strongest 16th of the picture.
-
     Attributes:
-        windows: (windows, 3), each window.
-        whole: (side, side, 3), the patches of the whole picture.
-        patches: (windows, side, side, 3), those of each window. The deviation of a patch is
-            divided by the root of their number, so that it is on the scale of windows: a mean
-            over n patches deviates less by as much.
+        windows: (windows, 3), had the picture no other window.
+        whole: (side, side, 3), the patches of the whole picture, to first order. The deviation of a
+            patch is divided by the root of their number: a mean over n deviates less by as much.
+        patches: (windows, side, side, 3), were the picture everywhere like that patch of a window.
     """
 
     windows: torch.Tensor
@@ -90,26 +84,25 @@ class ClipWindows(nn.Module):
             add_low_rank(layer, vision.rank)
         self.clip.requires_grad_(False)
         self.local = LocalMaps(vision, config.mask.output_channels)
-        self.statistics = Statistics()
         dim, width = vision.hidden_size, config.language.hidden_size
-        self.whole_count = POINTS * len(self.layers) * dim
-        self.points = POINTS * (len(self.layers) + len(self.patch_layers))
-        count = self.points * dim + Statistics.count + LocalMaps.evidence_count
-        self.feature_count = count
-        self.image_tokens = self.points + MEASURED_TOKENS + 2
+        self.points = POINTS * len(self.layers)
+        self.whole_count = self.points * dim
+        count = self.feature_count = self.whole_count + LocalMaps.evidence_count
+        self.image_tokens = self.points + 2
         self.register_buffer("mean", torch.zeros(count))
         self.register_buffer("deviation", torch.ones(count))
         self.evidence = nn.Linear(count, 3)
         self.projectors = nn.ModuleList(nn.Linear(dim, width) for _ in range(self.points))
-        self.measured = nn.Linear(Statistics.count, MEASURED_TOKENS * width)
         self.located = nn.Linear(LocalMaps.evidence_count, width)
         self.weighed = nn.Linear(3, width)
         self.dropout = nn.Dropout(vision.dropout)
 
     def evidence_columns(self, label: int) -> slice:
-        """Features that speak for a class: of "tampered" only the local evidence."""
-        local = self.feature_count - LocalMaps.evidence_count
-        return slice(local, None) if label == TAMPERED else slice(0, local)
+        """Features that speak for a class: of "tampered" only the local evidence, of "synthetic"
+        the whole picture and how generated its patches are."""
+        if label == TAMPERED:
+            return slice(self.whole_count, None)
+        return slice(0, self.whole_count + LocalMaps.evidence_count // 2)
 
     def hidden_states(self, pixels: torch.Tensor, layers: tuple[int, ...]) -> list[torch.Tensor]:
         """States (views, 1 + patches, dim) behind the numbered layers, class token first.
@@ -124,15 +117,9 @@ class ClipWindows(nn.Module):
             parts = [self._hidden_states(part, layers) for part in pixels.split(size)]
         return [torch.cat(states) for states in zip(*parts, strict=True)]
 
-    def _whole_states(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-        """States of whole pictures, by CLIP as it is: additions are for the windows."""
-        with without_additions(self.clip):
-            return self.hidden_states(pixels, self.layers)
-
     def _hidden_states(self, pixels: torch.Tensor, layers: tuple[int, ...]) -> list[torch.Tensor]:
         own = pixels.shape[-1] == self.clip.config.image_size
-        pixels = pixels.to(self.clip.dtype)
-        x = self.clip.embeddings(pixels, interpolate_pos_encoding=not own)
+        x = self.clip.embeddings(pixels.to(self.clip.dtype), interpolate_pos_encoding=not own)
         x = self.clip.pre_layrnorm(x)
         states = {}
         for number, layer in enumerate(self.clip.encoder.layers[: max(layers)], 1):
@@ -141,30 +128,33 @@ class ClipWindows(nn.Module):
                 states[number] = x
         return [states[layer] for layer in layers]
 
+    def _whole_states(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """States of whole pictures, by CLIP as it is: additions are for the windows."""
+        with without_additions(self.clip):
+            return self.hidden_states(pixels, self.layers)
+
+    def local_maps(self, windows: Windows) -> LocalFeatures:
+        """Maps of all windows of some pictures."""
+        states = self.hidden_states(windows.pixels, self.patch_layers)
+        patches = [state[:, 1:] for state in states]
+        maps: LocalFeatures = self.local(patches, to_unit(windows.pixels), windows.owner)
+        return maps
+
     def vision_features(self, inputs: Inputs, number: int) -> torch.Tensor:
         """The vector (feature_count,) of one picture of a batch, made by itself."""
         assert inputs.mask is not None
         alone = Inputs(_of_picture(inputs.vision, number), _of_picture(inputs.mask, number))
         return self.features(alone)[0][0]
 
-    def features(
-        self, inputs: Inputs
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor, LocalFeatures]]:
-        """Vectors (pictures, feature_count); and rows, means and maps of `ClipWindowsState`.
+    def features(self, inputs: Inputs) -> tuple[torch.Tensor, LocalFeatures]:
+        """Vectors (pictures, feature_count), and the maps of all windows.
 
-        A vector holds the points of the whole picture; the mean over its windows of theirs, and of
-        the measurements of noise and spectrum; and the pooled local evidence.
+        A vector holds the points of the whole picture, and the pooled local evidence.
         """
         assert inputs.mask is not None
-        pixels, valid, owner = inputs.mask
         whole = points(self._whole_states(inputs.vision.pixels))
-        states = self.hidden_states(pixels, self.patch_layers)
-        local = self._maps(states, pixels, owner)
-        measured = self.statistics.measured(to_measure(pixels), valid)
-        rows = torch.cat([points(states), measured], dim=1)
-        means = mean_by_owner(rows, owner, len(whole))
-        vectors = torch.cat([whole, means, pooled_evidence(local, owner)], dim=1)
-        return vectors, (rows, means, local)
+        local = self.local_maps(inputs.mask)
+        return torch.cat([whole, pooled_evidence(local, inputs.mask.owner)], 1), local
 
     def standardized(self, vectors: torch.Tensor) -> torch.Tensor:
         """Vectors (…, feature_count) on the scales of training, within 5 deviations."""
@@ -172,60 +162,54 @@ class ClipWindows(nn.Module):
         return scaled.clamp(-5, 5).to(self.evidence.weight.dtype)
 
     def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, ClipWindowsState]:
-        """Image tokens (pictures, image_tokens, language width), and the features behind them.
-
-        Of features that were kept there are no single windows, and `rows` is empty.
-        """
-        if inputs.features is not None:
-            vectors = inputs.features.vision
-            empty = vectors.new_zeros(0, 0)
-            tokens, logits = self.project(vectors)
-            return tokens, ClipWindowsState(empty, empty, inputs.vision.owner[:0], None, logits)
-        assert inputs.mask is not None
-        vectors, (rows, means, local) = self.features(inputs)
+        """Image tokens (pictures, image_tokens, language width), and the features behind them."""
+        if inputs.features is None:
+            vectors, local = self.features(inputs)
+        else:
+            vectors, local = inputs.features.vision, None
         tokens, logits = self.project(vectors)
-        return tokens, ClipWindowsState(rows, means, inputs.mask.owner, local, logits)
+        return tokens, ClipWindowsState(vectors, local, logits)
 
     def project(self, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Image tokens (pictures, image_tokens, width) of vectors, and their evidence logits."""
         scaled = self.dropout(self.standardized(vectors))
-        counts = [LocalMaps.evidence_count, Statistics.count]
-        read, measured, located = scaled.split([scaled.shape[1] - sum(counts), *counts[::-1]], 1)
-        parts = read.unflatten(1, (self.points, -1)).unbind(1)
+        whole, located = scaled.split([self.whole_count, LocalMaps.evidence_count], 1)
+        parts = whole.unflatten(1, (self.points, -1)).unbind(1)
         tokens = [layer(part) for layer, part in zip(self.projectors, parts, strict=True)]
-        tokens += self.measured(measured).unflatten(1, (MEASURED_TOKENS, -1)).unbind(1)
         logits = self.evidence(scaled)
         tokens += [self.located(located), self.weighed(logits)]
         return torch.stack(tokens, 1), logits
 
     def evidence_of(self, inputs: Inputs, state: ClipWindowsState, picture: int) -> Evidence:
-        """The evidence of one picture of a batch; its views are encoded once more, for patches."""
+        """The evidence of one picture of a batch; it is encoded once more, for patches."""
         assert inputs.mask is not None
         assert state.local is not None
-        weight = self.evidence.weight.float() / self.get_buffer("deviation")
-        rows = self.feature_count - LocalMaps.evidence_count
-        whole, native = weight[:, : self.whole_count], weight[:, self.whole_count : rows]
-        own = state.owner == picture
-        windows = (state.rows[own] - state.means[picture]) @ native.T
+        own = inputs.mask.owner == picture
+        local = LocalFeatures(*(maps[own] for maps in state.local))
+        vector, logits = state.vectors[picture], state.logits[picture]
         views = inputs.vision.pixels[inputs.vision.owner == picture]
-        grids = [
-            self._moved(self._whole_states(views), whole),
-            self._moved(self.hidden_states(inputs.mask.pixels[own], self.patch_layers), native),
-        ]
-        patches = windows[:, None, None] + grids[1]
-        altered = F.avg_pool2d(state.local.altered[own].float()[:, None], 4)[:, 0]
-        strongest = pooled_altered(altered)
-        patches[..., TAMPERED] = altered - strongest
-        windows[:, TAMPERED] = torch.stack([pooled_altered(x) for x in altered]) - strongest
-        return Evidence(windows, grids[0][0], patches)
+        altered = squares(local)
+        generated = local.generated.view_as(altered)
+        single = pooled_evidence(local, torch.arange(len(altered), device=altered.device))
+        return Evidence(
+            windows=self._with_local(vector, single) - logits,
+            whole=self._moved(self._whole_states(views))[0],
+            patches=self._with_local(vector, uniform_evidence(generated, altered)) - logits,
+        )
 
-    def _moved(self, states: list[torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
-        """How far each patch moves the logits: (views, side, side, 3).
+    def _with_local(self, vector: torch.Tensor, local: torch.Tensor) -> torch.Tensor:
+        """Evidence logits (…, 3) of a picture, were its local evidence (…, evidence_count)."""
+        whole = vector[: self.whole_count].expand(*local.shape[:-1], -1)
+        logits: torch.Tensor = self.evidence(self.standardized(torch.cat([whole, local], -1)))
+        return logits
+
+    def _moved(self, states: list[torch.Tensor]) -> torch.Tensor:
+        """How far each patch moves the logits to first order: (views, side, side, 3).
 
         Args:
-            states: (views, 1 + patches, dim) of each layer.
-            weight: (3, features), the points of these layers first.
+            states: (views, 1 + patches, dim) of each of `layers`.
         """
+        weight = self.evidence.weight.float() / self.get_buffer("deviation")
         dim = states[0].shape[-1]
         starts = [(POINTS * layer + 1) * dim for layer in range(len(states))]  # of mean patches
         parts = [
@@ -246,22 +230,9 @@ class ClipWindows(nn.Module):
             return inputs.mask.pixels.new_zeros(0, width, 4, 4)
         # Of features that were kept there are no maps. Windows of a picture come together, as
         # each is compared with all of them.
-        owner = inputs.mask.owner[windows].unique(return_inverse=True)[1]
-        return self.local_maps(inputs.mask.pixels[windows], owner).embedding
-
-    def local_maps(self, pixels: torch.Tensor, owner: torch.Tensor) -> LocalFeatures:
-        """Maps of all windows (windows, 3, side, side) of some pictures.
-
-        Args:
-            owner: (windows,) the picture of each, ascending from 0.
-        """
-        return self._maps(self.hidden_states(pixels, self.patch_layers), pixels, owner)
-
-    def _maps(
-        self, states: list[torch.Tensor], pixels: torch.Tensor, owner: torch.Tensor
-    ) -> LocalFeatures:
-        maps: LocalFeatures = self.local([x[:, 1:] for x in states], to_measure(pixels), owner)
-        return maps
+        chosen = Windows(*(tensor[windows] for tensor in inputs.mask))
+        owner = chosen.owner.unique(return_inverse=True)[1]
+        return self.local_maps(chosen._replace(owner=owner)).embedding
 
 
 def _of_picture(windows: Windows, number: int) -> Windows:
@@ -285,14 +256,7 @@ def apart_patches(state: torch.Tensor) -> torch.Tensor:
     return apart
 
 
-def pooled_altered(altered: torch.Tensor) -> torch.Tensor:
-    """Mean of the strongest 16th of logits of any shape."""
-    values = altered.flatten()
-    mean: torch.Tensor = values.topk(max(1, round(len(values) / 16))).values.mean()
-    return mean
-
-
-def to_measure(pixels: torch.Tensor) -> torch.Tensor:
-    """Pixels (views, 3, h, w) as CLIP takes them, in -1..1 as `Statistics` does."""
+def to_unit(pixels: torch.Tensor) -> torch.Tensor:
+    """Pixels (views, 3, h, w) as CLIP takes them, in -1..1."""
     mean, deviation = (torch.from_numpy(2 * x)[:, None, None] for x in (CLIP_MEAN, CLIP_STD))
     return pixels * deviation.to(pixels) + (mean - 1).to(pixels)

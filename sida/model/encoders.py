@@ -58,10 +58,6 @@ def initialize(module: nn.Module) -> None:
         init.normal_(module.kinds, std=0.02)
         init.normal_(module.scores.weight, std=0.02)
         init.zeros_(module.windows.weight)
-    elif isinstance(module, NativeDecoder):
-        init.zeros_(module.out.weight)
-        if isinstance(module, LocalDecoder):  # begins with what the maps say by themselves
-            init.zeros_(module.direction.weight)
     elif isinstance(module, ClipWindows):
         init.zeros_(module.evidence.weight)
         # Small beside the token that carries the evidence, which is to be heard first.

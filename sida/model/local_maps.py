@@ -11,11 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sida.model.config import ClipWindowsConfig
+from sida.model.config import ClipWindowsConfig, SidaConfig
 from sida.model.inputs import Windows
 from sida.model.native import Conv, NativeDecoder, NativeMaps
 
-__all__ = ["LocalDecoder", "LocalFeatures", "LocalMaps", "mean_by_owner", "pooled_evidence"]
+__all__ = [
+    "LocalDecoder",
+    "LocalFeatures",
+    "LocalMaps",
+    "mean_by_owner",
+    "pooled_evidence",
+    "squares",
+    "uniform_evidence",
+]
 
 STRIDE = 4
 """Pixels a position of the maps."""
@@ -101,15 +109,14 @@ def mean_by_owner(rows: torch.Tensor, owner: torch.Tensor, pictures: int) -> tor
 def pooled_evidence(features: LocalFeatures, owner: torch.Tensor) -> torch.Tensor:
     """How strong the strongest areas of each picture are: (pictures, evidence_count) float32.
 
-    Of `altered`, averaged over squares of 16 pixels, and of `generated`: the means of the
-    strongest 64th, 16th and fourth of a picture's positions and of all, and the deviation.
+    Of `generated`, then of `altered` averaged over squares of 16 pixels: the means of the strongest
+    64th, 16th and fourth of a picture's positions and of all, and the deviation.
     """
-    squares = F.avg_pool2d(features.altered.float()[:, None], 4).flatten(1)
+    maps = features.generated.float(), squares(features).flatten(1)
     rows = []
     for picture in range(int(owner[-1]) + 1):
-        own = owner == picture
-        for values in (squares[own].flatten(), features.generated[own].float().flatten()):
-            ordered = values.sort(descending=True).values
+        for values in maps:
+            ordered = values[owner == picture].flatten().sort(descending=True).values
             counts = [max(1, round(len(ordered) * share)) for share in SHARES]
             rows += [ordered[:count].mean() for count in counts]
             rows.append(ordered.std(correction=0))
@@ -117,10 +124,31 @@ def pooled_evidence(features: LocalFeatures, owner: torch.Tensor) -> torch.Tenso
     return pooled
 
 
+def uniform_evidence(generated: torch.Tensor, altered: torch.Tensor) -> torch.Tensor:
+    """`pooled_evidence` (…, evidence_count) of pictures that are everywhere like a patch.
+
+    Args:
+        generated, altered: (…) logits of patches.
+    """
+    parts = []
+    for values in (generated.float(), altered.float()):
+        parts += [values] * len(SHARES) + [torch.zeros_like(values)]
+    return torch.stack(parts, -1)
+
+
+def squares(features: LocalFeatures) -> torch.Tensor:
+    """`altered` (windows, h / 16, w / 16) float32, averaged over squares of 16 pixels."""
+    return F.avg_pool2d(features.altered.float()[:, None], 4)[:, 0]
+
+
 class LocalDecoder(NativeDecoder):
     """Mask logits: those that the maps give by themselves, and what the prompt makes of them."""
+
+    def __init__(self, config: SidaConfig) -> None:
+        super().__init__(config)
+        self.prompted = nn.Parameter(torch.zeros(1))  # a fresh decoder says what the maps say
 
     def forward(self, embedding: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
         """(windows, channels + 1, h, w) and (windows, out_dim) -> (windows, h, w)."""
         prompted: torch.Tensor = super().forward(embedding[:, :-1], prompt)
-        return embedding[:, -1] + prompted
+        return embedding[:, -1] + self.prompted * prompted

@@ -17,7 +17,7 @@ __all__ = ["fit_evidence", "source_weights"]
 
 ITERATIONS = 100
 LOCAL_PENALTY = 0.01
-"""Of the weights of local evidence, which are ten."""
+"""Of the weights of local evidence, which are few."""
 
 
 def source_weights(
@@ -45,14 +45,14 @@ def fit_evidence(
     Each class is set against real photographs by a logistic regression of its own, on standardised
     features with an L2 penalty, by L-BFGS (individualized logits: C. B. Begg and R. Gray, 1984).
     Fitted together, the style of tampered collections would bend what tells generated pictures.
-    "Tampered" is read from the few numbers of local evidence, whose weights are hardly penalised.
+    Weights of the few numbers of local evidence are hardly penalised.
 
     Args:
         vectors: (pictures, feature_count), as `ClipWindows.features` gives them.
         labels: (pictures,) class numbers, 0 for real.
         weights: (pictures,), of which classes have equal sums.
-        penalty: half of it times the sum of squared weights is added to the cross-entropy of
-            generated pictures.
+        penalty: half of it times the sum of squared weights of the whole picture's features is
+            added to a cross-entropy.
     """
     encoder.get_buffer("mean").copy_(vectors.mean(0))
     encoder.get_buffer("deviation").copy_(vectors.std(0).clamp_min(1e-6))
@@ -61,12 +61,14 @@ def fit_evidence(
     with torch.no_grad():
         encoder.evidence.weight.zero_()
         encoder.evidence.bias.zero_()
-    for label, strength in ((SYNTHETIC, penalty), (TAMPERED, LOCAL_PENALTY)):
+    strengths = torch.full((encoder.feature_count,), LOCAL_PENALTY)
+    strengths[: encoder.whole_count] = penalty
+    for label in (SYNTHETIC, TAMPERED):
         columns = encoder.evidence_columns(label)
         chosen = (labels == 0) | (labels == label)
         share = weights[chosen] / weights[chosen].sum()
         weight, bias, loss = _against_real(
-            scaled[chosen, columns], labels[chosen] == label, share, strength
+            scaled[chosen, columns], labels[chosen] == label, share, strengths[columns]
         )
         with torch.no_grad():
             encoder.evidence.weight[label, columns] = weight
@@ -76,7 +78,7 @@ def fit_evidence(
 
 
 def _against_real(
-    inputs: torch.Tensor, truth: torch.Tensor, weights: torch.Tensor, penalty: float
+    inputs: torch.Tensor, truth: torch.Tensor, weights: torch.Tensor, penalty: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Weight (features,), bias () and loss of a logistic regression."""
     weight = torch.zeros(inputs.shape[1], requires_grad=True)
@@ -93,7 +95,7 @@ def _against_real(
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        total = loss() + 0.5 * penalty * weight.square().sum()
+        total = loss() + 0.5 * (penalty * weight.square()).sum()
         total.backward()
         return total
 

@@ -16,7 +16,7 @@ from sida.train.lora import add_lora
 __all__ = ["start_model"]
 
 IMAGE_TOKENS = tuple(
-    f"encoder.{part}." for part in ("evidence", "projectors", "measured", "located", "weighed")
+    f"encoder.{part}." for part in ("evidence", "projectors", "located", "weighed")
 )
 """Parameters of `ClipWindows` that make image tokens: they begin anew with their features."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

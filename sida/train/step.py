@@ -89,7 +89,7 @@ class Trained(nn.Module):
         encoder, windows = self.model.encoder, batch.inputs.mask
         assert isinstance(encoder, ClipWindows)
         assert windows is not None
-        maps = encoder.local_maps(windows.pixels, windows.owner)
+        maps = encoder.local_maps(windows)
         known = batch.mask_positions[windows.owner] >= 0
         stride = batch.masks.shape[-1] // maps.altered.shape[-1]
         labels = batch.labels[windows.owner]

@@ -15,6 +15,7 @@ from sida.inference.engine import Engine
 from sida.model.checkpoint import load_base
 from sida.model.clip_windows import ClipWindows
 from sida.model.config import SidaConfig
+from sida.model.local_maps import LocalFeatures, pooled_evidence, squares
 from sida.model.presets import small
 from sida.model.processor import SidaProcessor
 from sida.model.saving import FROZEN_FILE, frozen_tensors, load_frozen, save_model
@@ -22,6 +23,9 @@ from sida.model.sida import Sida
 from sida.model.tokenizer import Tokenizer
 from sida.model.views import ClipWindowsViews, covered_size
 from sida.model.weights import Shards
+
+ONE = torch.zeros(1, dtype=torch.long)
+"""Owner of the windows of one picture of one window."""
 
 
 def little_config() -> SidaConfig:
@@ -51,72 +55,70 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_evidence_for_generated_averages_to_the_class_logits(engine: Engine) -> None:
+def test_evidence_of_the_whole_averages_to_the_class_logits(engine: Engine) -> None:
     (judged,) = engine.judge_each([noise(70, 150)], [lambda _: False], [False], [True])
     evidence = judged.evidence
     assert len(evidence.boxes) == len(evidence.windows) == len(evidence.patches) == 3
-    windows, whole, patches = (x[..., :2] for x in evidence[1:])
-    for averages in (windows.mean(0), whole.mean((0, 1))):
-        np.testing.assert_allclose(averages, judged.class_logits[:2], atol=1e-5)
-    np.testing.assert_allclose(patches.mean((1, 2)), windows, atol=1e-5)
-    assert windows.std(0).max() > 0
+    np.testing.assert_allclose(evidence.whole.mean((0, 1)), judged.class_logits, atol=1e-5)
+    assert evidence.windows.std(0).max() > 0
 
 
 def test_a_window_alone_has_the_logits_that_its_evidence_says(engine: Engine) -> None:
-    """The evidence head is linear: with one window in place of all it moves by that much."""
+    """As long as maps are not compared with those of the other windows."""
     encoder = engine.model.encoder
     inputs, _ = engine.processor([noise(70, 150)])
     with torch.inference_mode():
-        vectors, (rows, means, _) = encoder.features(inputs)
+        vectors, local = encoder.features(inputs)
         _, state = encoder.tokens(inputs)
         evidence = encoder.evidence_of(inputs, state, 0)
-        start = encoder.whole_count
-        for window, row in enumerate(rows):
-            alone = vectors.clone()
-            alone[0, start : start + len(row)] += row - means[0]
+        for window in range(3):
+            single = pooled_evidence(LocalFeatures(*(x[window : window + 1] for x in local)), ONE)
+            alone = torch.cat([vectors[:, : encoder.whole_count], single], 1)
             moved = encoder.project(alone)[1] - state.logits
-            torch.testing.assert_close(
-                moved[0, :2], evidence.windows[window, :2], atol=1e-4, rtol=1e-3
-            )
+            torch.testing.assert_close(moved[0], evidence.windows[window], atol=1e-4, rtol=1e-3)
 
 
-def test_evidence_for_altered_is_the_map_against_its_strongest_area(engine: Engine) -> None:
+def test_a_patch_speaks_as_a_picture_that_is_everywhere_like_it(engine: Engine) -> None:
     encoder = engine.model.encoder
     inputs, _ = engine.processor([noise(70, 150), noise(64, 64, 1)])
     with torch.inference_mode():
         _, state = encoder.tokens(inputs)
         evidence = encoder.evidence_of(inputs, state, 1)
-    (altered,) = state.local.altered[state.owner == 1]
-    squares = altered.unflatten(0, (-1, 4)).unflatten(2, (-1, 4)).mean((1, 3))
-    expected = squares - squares.flatten().topk(1).values
-    torch.testing.assert_close(evidence.patches[0, ..., 2], expected)
-    assert evidence.windows[:, 2].tolist() == [0]  # one window is as strong as its picture
+        (generated,) = state.local.generated[inputs.mask.owner == 1]
+        (altered,) = squares(state.local)[inputs.mask.owner == 1]
+        like = torch.tensor([*[float(generated[5])] * 4, 0, *[float(altered[1, 1])] * 4, 0])
+        vector = torch.cat([state.vectors[1, : encoder.whole_count], like])
+        moved = encoder.project(vector[None])[1] - state.logits[1]
+    torch.testing.assert_close(evidence.patches[0, 1, 1], moved[0], atol=1e-4, rtol=1e-3)
 
 
 def test_tampered_is_read_from_local_evidence_alone() -> None:
     encoder = ClipWindows(little_config())
-    both = [set(range(encoder.feature_count)[encoder.evidence_columns(label)]) for label in (1, 2)]
-    assert both[0].isdisjoint(both[1])
-    assert len(both[1]) == 10
+    columns = [range(encoder.feature_count)[encoder.evidence_columns(label)] for label in (1, 2)]
+    assert columns[0] == range(encoder.whole_count + 5)
+    assert columns[1] == range(encoder.whole_count, encoder.feature_count)
 
 
 @given(
-    height=st.integers(1, 5000),
-    width=st.integers(1, 5000),
-    most=st.integers(1, 9),
-    side=st.integers(8, 64),
+    values=st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=80),
+    other=st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=9),
 )
-def test_a_picture_is_covered_by_at_most_so_many_squares(
-    height: int, width: int, most: int, side: int
+def test_pooled_evidence_falls_from_the_strongest_to_the_mean(
+    values: list[float], other: list[float]
 ) -> None:
-    size = covered_size(height, width, side, most)
-    assert min(size) >= side
-    assert math.prod(-(-length // side) for length in size) <= most
-    enlarged = any(new > old for new, old in zip(size, (height, width), strict=True))
-    assert not enlarged or min(size) == side  # only to hold one square
-    longest = max(height, width) / min(height, width)
-    if longest < min(most, 8) and not enlarged:
-        assert size[0] / size[1] == pytest.approx(height / width, rel=1 / min(size))
+    """Of each picture by itself, in the order generated, altered."""
+    count = max(len(values), len(other))
+    rows = [torch.tensor((row * count)[:count]) for row in (values, other)]
+    altered = torch.stack(rows)[:, None].repeat_interleave(4, 1).repeat_interleave(4, 2)
+    local = LocalFeatures(altered, -torch.stack(rows), altered[:, None])
+    pooled = pooled_evidence(local, torch.arange(2))
+    assert pooled.shape == (2, 10)
+    for row, evidence in zip(rows, pooled, strict=True):
+        assert float(evidence[0]) == pytest.approx(float((-row).max()), abs=1e-4) or count > 95
+        for part in (evidence[:4], evidence[5:9]):
+            assert (part.diff() <= 1e-4).all()
+        assert float(evidence[8]) == pytest.approx(float(row.mean()), abs=1e-3)
+        assert float(evidence[9]) == pytest.approx(float(row.std(correction=0)), abs=1e-3)
 
 
 def test_a_picture_is_judged_alike_alone_and_in_a_batch(engine: Engine) -> None:
@@ -139,6 +141,25 @@ def test_features_that_were_kept_give_the_same_tokens(engine: Engine) -> None:
         kept = torch.stack([encoder.vision_features(inputs, i) for i in range(2)])
         again, _ = encoder.project(kept)
     torch.testing.assert_close(again, tokens, atol=1e-5, rtol=1e-4)
+
+
+@given(
+    height=st.integers(1, 5000),
+    width=st.integers(1, 5000),
+    most=st.integers(1, 9),
+    side=st.integers(8, 64),
+)
+def test_a_picture_is_covered_by_at_most_so_many_squares(
+    height: int, width: int, most: int, side: int
+) -> None:
+    size = covered_size(height, width, side, most)
+    assert min(size) >= side
+    assert math.prod(-(-length // side) for length in size) <= most
+    enlarged = any(new > old for new, old in zip(size, (height, width), strict=True))
+    assert not enlarged or min(size) == side  # only to hold one square
+    longest = max(height, width) / min(height, width)
+    if longest < min(most, 8) and not enlarged:
+        assert size[0] / size[1] == pytest.approx(height / width, rel=1 / min(size))
 
 
 def test_windows_cover_the_picture_and_lie_in_it() -> None:
