@@ -17,10 +17,8 @@ import torch
 from PIL import Image
 
 from sida.errors import ConfigError, PictureError
-from sida.evidence.cues import Cue, measure
-from sida.evidence.provenance import inspect
-from sida.evidence.suitability import unsuitable
-from sida.evidence.wording import (
+from sida.explanation.cues import Cue, measure
+from sida.explanation.wording import (
     claims,
     evidence_text,
     facts_of,
@@ -29,9 +27,10 @@ from sida.evidence.wording import (
     statements,
     window_facts,
 )
-from sida.image.ahead import read_or_error, work_ahead
 from sida.image.geometry import position_of
+from sida.image.prefetch import prefetch, read_or_error
 from sida.image.read import Picture, Source
+from sida.image.suitability import unsuitable
 from sida.inference.conversation import Conversation
 from sida.inference.device import out_of_memory, resolve
 from sida.inference.engine import Begun, Engine, Judged, Text, WantsMask, WindowLogits
@@ -45,6 +44,7 @@ from sida.model.presets import PRESETS
 from sida.model.processor import Seen
 from sida.model.views import ClipWindowsViews
 from sida.options import BatchSize, DetectOptions, MaskFor, ModelOptions, Request
+from sida.provenance.inspection import inspect
 from sida.verdict import (
     LABELS,
     Declared,
@@ -249,7 +249,7 @@ class Detector:
 
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
         """Judge requests in their order, in micro-batches (`micro_batches`), reading ahead."""
-        ready = work_ahead(self._read, requests, ahead=2 * self.batch_size)
+        ready = prefetch(self._read, requests, ahead=2 * self.batch_size)
         for number, batch in enumerate(micro_batches(ready, self.batch_size), 1):
             yield from self._judge(batch)
             if number % TIDIED == 0 and self.device.type == "cpu":

@@ -11,10 +11,10 @@ from PIL import Image
 
 from sida.detector import Detector, Request
 from sida.errors import ConfigError, DeviceError, MissingExtra, PictureError, SidaError
-from sida.evidence import provenance
-from sida.evidence.cues import CUES
+from sida.explanation.cues import CUES
 from sida.inference import engine
 from sida.model.calibration import Calibration
+from sida.provenance import inspection
 from sida.verdict import LABELS, Failure, Verdict, parse_line
 from tests.model.conftest import small_published
 from tests.small import small_detector
@@ -379,6 +379,6 @@ def test_provenance_that_cannot_be_looked_for_costs_no_verdict(detector, files, 
 
 
 def test_a_missing_package_for_provenance_is_one_sentence(detector, files, monkeypatch):
-    monkeypatch.setitem(provenance.PACKAGES, "absent", "absent")
+    monkeypatch.setitem(inspection.PACKAGES, "absent", "absent")
     with pytest.raises(MissingExtra, match="provenance"):
         next(detector.run([Request(files[0], provenance=True)]))

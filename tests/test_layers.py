@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ORDER = (
     "errors < files | settings < run_folder < image < options | page | verdict "
-    "< data | evidence < forge | model < inference < detector "
+    "< data | explanation | provenance < evidence | forge | model < inference < detector "
     "< benchmark | evaluation < train < report < serve < scale < cli"
 )
 WITHOUT_TORCH = {
@@ -22,6 +22,8 @@ WITHOUT_TORCH = {
     "verdict",
     "data",
     "evidence",
+    "explanation",
+    "provenance",
     "report",
 }
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from sida.data.dataset import Dataset
-from sida.data.hub import Streamed
+from sida.data.formats.hub import Streamed
 from sida.data.labels import label_of
 from sida.errors import DataError
 from sida.verdict import LABELS

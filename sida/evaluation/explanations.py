@@ -18,8 +18,8 @@ from sida.errors import CheckpointError, MissingExtra
 from sida.evaluation.metrics import Floats, Score
 from sida.evaluation.predictions import FailedPrediction, Prediction
 from sida.evaluation.scores import Names
-from sida.evidence.cues import CUES, Cue
-from sida.evidence.wording import (
+from sida.explanation.cues import CUES, Cue
+from sida.explanation.wording import (
     Facts,
     Statement,
     is_complete,

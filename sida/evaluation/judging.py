@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.data.report import Problem
+from sida.data.problems import Problem
 from sida.data.sample import Sample, stored_bytes
 from sida.errors import ConfigError, DataError, PictureError
 from sida.evaluation.predictions import (

@@ -28,7 +28,7 @@ from pydantic import (
 from sida.data.sample import Sample
 from sida.errors import DataError, InputError, PictureError
 from sida.image.read import read_mask
-from sida.image.truth import read_truth_mask
+from sida.image.truth_mask import read_truth_mask
 from sida.verdict import Failure, Label, ModelInfo, Verdict
 
 __all__ = [

@@ -26,7 +26,7 @@ from sida.forge.regions import Region, draw_region
 from sida.forge.synthesize import Synthetic, from_text, prompt_for, reconstruct
 from sida.forge.tamper import Tampered
 from sida.forge.workshop import Cut, Workshop
-from sida.image.postprocess import Step, apply, encode, random_steps
+from sida.image.perturbation import Step, apply, encode, random_steps
 from sida.verdict import LABELS
 
 __all__ = ["Coding", "Row", "make_unit"]

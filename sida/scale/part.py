@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from sida.detector import Detector
 from sida.errors import PictureError
 from sida.files import Input, output_paths
-from sida.image.ahead import work_ahead
 from sida.image.overlay import png_bytes
+from sida.image.prefetch import prefetch
 from sida.image.read import read_picture
 from sida.options import DetectOptions, Request
 from sida.scale.listing import Item
@@ -143,7 +143,7 @@ class _Work:
         asked: deque[int] = deque()
 
         def requests() -> Iterator[Request]:
-            fetched = work_ahead(fetch, [self.items[i] for i in indices], FETCHERS, 2 * FETCHERS)
+            fetched = prefetch(fetch, [self.items[i] for i in indices], FETCHERS, 2 * FETCHERS)
             for index, picture in zip(indices, fetched, strict=True):
                 if isinstance(picture, PictureError):
                     rows[index] = self._row(

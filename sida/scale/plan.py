@@ -13,7 +13,7 @@ from dataclasses import astuple
 from itertools import islice
 from typing import Any, NamedTuple
 
-from sida.data.table import require_pyarrow
+from sida.data.formats.table import require_pyarrow
 from sida.evaluation import Shard
 from sida.scale.listing import Item
 from sida.scale.store import Store

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sida.data.parquet import Shard
+from sida.data.formats.parquet import Shard
 from sida.errors import PictureError, SidaError
 from sida.image.read import MAX_FILE_BYTES
 from sida.scale.listing import Item, is_address

@@ -19,8 +19,8 @@ from typing import Any
 from sida.detector import Detector
 from sida.errors import ConfigError, SidaError
 from sida.evaluation import Shard
-from sida.evidence.provenance import require_provenance
 from sida.options import DetectOptions, ModelOptions
+from sida.provenance.inspection import require_provenance
 from sida.run_folder import RunFolder
 from sida.scale.cluster import cluster, places_for, require_answer, require_ray, run
 from sida.scale.listing import find

@@ -13,11 +13,11 @@ import numpy as np
 from fastapi import Request as Http
 
 from sida.errors import SidaError
-from sida.evidence.provenance import require_provenance
 from sida.files import write_bytes
 from sida.image.overlay import overlay, png_bytes
 from sida.image.read import read_picture
 from sida.options import Request
+from sida.provenance.inspection import require_provenance
 from sida.serve.keys import KeyRing
 from sida.serve.metrics import Metrics
 from sida.serve.queue import Judge

@@ -20,9 +20,9 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import sida.data
-from sida.data.leakage import probe
+from sida.data.checks.leakage import probe
+from sida.data.checks.traits import survey
 from sida.data.sample import Sample
-from sida.data.traits import survey
 from sida.errors import ConfigError
 from sida.files import write_text
 from sida.inference.device import resolve

@@ -17,9 +17,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sida.data.sample import Sample
 from sida.errors import ConfigError, DataError, PictureError, SidaError
-from sida.evidence.cues import measure
-from sida.evidence.wording import facts_of, facts_text, write
-from sida.image.postprocess import random_chain
+from sida.explanation.cues import measure
+from sida.explanation.wording import facts_of, facts_text, write
+from sida.image.perturbation import random_chain
 from sida.model.config import SidaConfig
 from sida.model.inputs import Features, Inputs
 from sida.model.processor import SidaProcessor
