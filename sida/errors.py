@@ -7,7 +7,7 @@
     ├── ConfigError         an option or a configuration contradicts itself or is unknown
     ├── CheckpointError     weights are missing, broken or of another model
     ├── DownloadError       a hub could not be reached, or the disk is too small for what it holds
-    ├── DeviceError         a device, number type or quantisation that this machine does not have
+    ├── DeviceError         a device, number type or quantization that this machine does not have
     └── MissingExtra        an optional dependency is not installed
 
 Each message says what was found, what was expected, and what to do.
@@ -67,7 +67,7 @@ class DownloadError(SidaError):
 
 
 class DeviceError(SidaError):
-    """A device, number type or quantisation that this machine does not have."""
+    """A device, number type or quantization that this machine does not have."""
 
 
 class MissingExtra(SidaError):

@@ -23,7 +23,7 @@ from sida.image.perturbation import random_chain
 from sida.model.config import SidaConfig
 from sida.model.inputs import Features, Inputs
 from sida.model.processor import SidaProcessor
-from sida.model.prompt import IGNORED, Conversation, Embedded, conversation
+from sida.model.prompt import IGNORED, Embedded, EncodedConversation, conversation
 from sida.train.cache import FeatureCache
 from sida.train.config import TrainConfig
 from sida.verdict import LABELS
@@ -328,7 +328,7 @@ class Collator:
             return np.zeros(crop.pixels.shape[:2], np.uint8)
         return crop.mask
 
-    def _answered(self, crop: Crop, rng: np.random.Generator) -> Conversation:
+    def _answered(self, crop: Crop, rng: np.random.Generator) -> EncodedConversation:
         """The question with the answer to a crop."""
         tokenizer = self.processor.tokenizer
         mask = None if crop.mask is None else crop.mask >= 128

@@ -97,7 +97,7 @@ def validate(model: Sida, processor: SidaProcessor, samples: Sequence[Sample]) -
             mask = sample.read_mask() if sample.label == "tampered" else None
         except PictureError:
             continue
-        (judged,) = engine.judge([picture], [_always if mask is not None else _never])
+        (judged,) = engine.infer([picture], [_always if mask is not None else _never])
         logits.append(judged.class_logits)
         truth.append(sample.label)
         if mask is not None and judged.mask_logits is not None:

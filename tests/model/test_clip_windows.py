@@ -51,10 +51,10 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def test_evidence_of_windows_and_patches_averages_to_the_class_logits(engine: Engine) -> None:
-    (judged,) = engine.judge_each([noise(50, 90)], [lambda _: False], [False], [True])
+    (judged,) = engine.infer_each([noise(50, 90)], [lambda _: False], [False], [True])
     evidence = judged.evidence
     assert len(evidence.boxes) == len(evidence.windows) == len(evidence.patches) == 2
-    for averages in (evidence.windows.mean(0), evidence.whole.mean((0, 1))):
+    for averages in (evidence.windows.mean(0), evidence.picture.mean((0, 1))):
         np.testing.assert_allclose(averages, judged.class_logits, atol=1e-5)
     np.testing.assert_allclose(evidence.patches.mean((1, 2)), evidence.windows, atol=1e-5)
     assert evidence.windows.std(0).max() > 0
@@ -77,9 +77,9 @@ def test_a_window_alone_has_the_logits_that_its_evidence_says(engine: Engine) ->
 def test_a_picture_is_judged_alike_alone_and_in_a_batch(engine: Engine) -> None:
     pictures = [noise(50, 90), noise(32, 32, 1), noise(7, 200, 2)]
     wants = ([lambda _: True] * 3, [False] * 3)
-    together = engine.judge_each(pictures, *wants)
+    together = engine.infer_each(pictures, *wants)
     for picture, judged in zip(pictures, together, strict=True):
-        (alone,) = engine.judge_each([picture], *(want[:1] for want in wants))
+        (alone,) = engine.infer_each([picture], *(want[:1] for want in wants))
         np.testing.assert_allclose(alone.class_logits, judged.class_logits, atol=1e-5)
         np.testing.assert_allclose(alone.mask_logits, judged.mask_logits, atol=1e-4)
         assert judged.mask_logits.shape == picture.shape[:2]
