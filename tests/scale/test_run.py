@@ -124,7 +124,10 @@ def test_another_run_is_not_written_into(no_ray: None, pictures: Path, tmp_path:
     for options in (
         {"options": DetectOptions(masks="all")},
         {"options": DetectOptions(provenance=True)},
-        {"model": ModelOptions(trust="a certificate")},
+        {
+            "model": ModelOptions(trust="a certificate"),
+            "options": DetectOptions(provenance=True),
+        },
         {"limit": 2},
         {"sample": 0.5},
         {"shard": Shard(1, 2)},
