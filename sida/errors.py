@@ -13,6 +13,8 @@
 Each message says what was found, what was expected, and what to do.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "MissingExtra",
     "PictureError",
     "SidaError",
+    "optional_package",
 ]
 
 FailureCode = Literal["unreadable_image", "too_large", "not_found", "out_of_memory"]
@@ -78,3 +81,16 @@ class MissingExtra(SidaError):
             f"{purpose} needs the package {package!r}, which is not installed: "
             f"run `pip install 'sida[{extra}]'`."
         )
+
+
+@contextmanager
+def optional_package(package: str, extra: str, purpose: str) -> Iterator[None]:
+    """Raise MissingExtra where an import inside the block fails.
+
+    with optional_package("pyarrow", "data", "Parquet"):
+        import pyarrow.parquet
+    """
+    try:
+        yield
+    except ImportError:
+        raise MissingExtra(package, extra, purpose) from None

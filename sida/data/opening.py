@@ -15,7 +15,7 @@ from sida.data.formats.table import COLUMNS, TABLES, find_manifest
 from sida.data.labels import numbering
 from sida.data.problems import Report
 from sida.errors import DataError, InputError
-from sida.files import PICTURE_SUFFIXES
+from sida.formats import PICTURE_SUFFIXES
 from sida.verdict import LABELS
 
 __all__ = ["open", "splits_of"]

@@ -31,6 +31,7 @@ from sida.evaluation.predictions import (
     relative,
 )
 from sida.files import write_bytes, write_whole
+from sida.image.mask import altered_pixels
 from sida.image.overlay import png_bytes
 from sida.image.read import read_picture
 from sida.run_folder import LocalFolder, Record, RunFolder
@@ -258,7 +259,7 @@ def _given(sample: Sample, perturb: Perturb | None) -> tuple[Any, Mask | None]:
 
 def _mask_of(sample: Sample, size: tuple[int, int]) -> Mask | None:
     levels = sample.read_mask(size) if sample.label == "tampered" else None
-    return None if levels is None else levels >= 128
+    return None if levels is None else altered_pixels(levels)
 
 
 def _made(

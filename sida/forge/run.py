@@ -7,6 +7,7 @@ files, and `.forge/` goes. So a run that was stopped anywhere ends with the same
 
 import glob
 import hashlib
+import importlib
 import json
 import logging
 import shutil
@@ -17,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sida.errors import ConfigError, DataError, MissingExtra
+from sida.errors import ConfigError, DataError, optional_package
 from sida.files import write_text, write_whole
 from sida.forge.config import ForgeConfig, read_config
 from sida.forge.job import Job
@@ -126,19 +127,15 @@ def _config(config: str | Path | ForgeConfig, overrides: Sequence[str]) -> Forge
 def _require_packages() -> None:
     """A sentence instead of an ImportError, before anything is written."""
     for module, package in (("cv2", "opencv-python-headless"), ("skimage", "scikit-image")):
-        try:
-            __import__(module)
-        except ImportError:
-            raise MissingExtra(package, "forge", "Forging pictures") from None
+        with optional_package(package, "forge", "Forging pictures"):
+            importlib.import_module(module)
     _parquet()
 
 
 def _parquet() -> Any:
-    try:
+    with optional_package("pyarrow", "forge", "Forging pictures"):
         import pyarrow
         import pyarrow.parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "forge", "Forging pictures") from None
     return pyarrow
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
 from sida.errors import ConfigError
+from sida.formats import FORMATS
 
 __all__ = [
     "PERTURBATIONS",
@@ -38,7 +39,7 @@ Pixels = NDArray[np.uint8]
 Mask = NDArray[Any]
 Pair = tuple[Pixels, Mask | None]
 
-_LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
+_LONGEST = {format.name: format.longest_side for format in FORMATS if format.longest_side}
 """Sides that the formats can hold; a longer picture is made smaller first, as platforms do."""
 
 

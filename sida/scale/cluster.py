@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sida.errors import ConfigError, InputError, MissingExtra, SidaError
+from sida.errors import ConfigError, InputError, SidaError, optional_package
 
 __all__ = ["cluster", "places_for", "require_answer", "require_ray", "run", "stopped"]
 
@@ -19,11 +19,9 @@ ANSWERS_WITHIN = 5.0
 
 def require_ray() -> Any:
     """The module `ray`. Raises MissingExtra."""
-    try:
+    with optional_package("ray", "ray", "The engine ray"):
         import ray
         import ray.data
-    except ImportError as error:
-        raise MissingExtra("ray", "ray", "The engine ray") from error
     return ray
 
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sida.detector import Detector
-from sida.errors import ConfigError, InputError, MissingExtra, SidaError
+from sida.errors import ConfigError, InputError, SidaError, optional_package
 from sida.scale.cluster import cluster, places_for, require_answer, require_ray
 from sida.scale.weights import load, locate
 from sida.serve import ServeSettings, bind
@@ -84,10 +84,8 @@ def _application(
 
 
 def _require_serve() -> Any:
-    try:
+    with optional_package("ray", "ray", "The engine ray"):
         from ray import serve
-    except ImportError as error:
-        raise MissingExtra("ray", "ray", "The engine ray") from error
     return serve
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sida.data.checks.traits import Traits
-from sida.errors import MissingExtra
+from sida.errors import optional_package
 from sida.verdict import LABELS
 
 __all__ = ["NEAR", "Probe", "probe"]
@@ -223,10 +223,8 @@ class _Measure:
 
     def recalls(self, features: Matrix) -> dict[int, float]:
         """The share of each class that is told right, over all folds and repeats."""
-        try:
+        with optional_package("scikit-learn", "data", "The leakage probe"):
             from sklearn.tree import DecisionTreeClassifier
-        except ImportError:
-            raise MissingExtra("scikit-learn", "data", "The leakage probe") from None
         count = len(self.labels)
         right, seen = Counter[int](), Counter[int]()
         for test in self.folds:

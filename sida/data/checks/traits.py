@@ -11,7 +11,8 @@ from PIL import Image
 
 from sida.data.reading import read
 from sida.data.sample import Labelled, Sample, stored_bytes
-from sida.errors import MissingExtra
+from sida.errors import optional_package
+from sida.image.mask import altered_pixels
 
 __all__ = ["Traits", "look_hash", "survey"]
 
@@ -93,7 +94,7 @@ def _traits(labelled: Labelled, split: str | None, look: int | None) -> Traits:
         coding=f"{coding.subsampling or 'grey'}{order}" if coding else None,
         has_exif="exif" in picture.metadata,
         has_icc="icc" in picture.metadata,
-        mask_area=None if mask is None else float((mask >= 128).mean()),
+        mask_area=None if mask is None else float(altered_pixels(mask).mean()),
         sha256=picture.sha256 or "",
         look=look,
     )
@@ -110,10 +111,8 @@ def look_hash(pixels: NDArray[np.uint8]) -> int | None:
 
     None for flat pictures: their bits would be noise. Raises MissingExtra.
     """
-    try:
+    with optional_package("imagehash", "data", "Finding pictures that look alike"):
         import imagehash
-    except ImportError:
-        raise MissingExtra("imagehash", "data", "Finding pictures that look alike") from None
     image = Image.fromarray(pixels).convert("L")
     image = image.reduce(max(1, min(image.size) // 256))  # fewer pixels, the same picture
     if np.asarray(image.resize((32, 32), Image.Resampling.BOX)).std() < FLAT:

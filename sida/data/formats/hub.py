@@ -12,7 +12,7 @@ from sida.data.formats.parquet import COLUMNS, RowSamples, class_names, release_
 from sida.data.formats.table import require_pyarrow
 from sida.data.problems import Report
 from sida.data.sample import Sample
-from sida.errors import DataError, DownloadError, MissingExtra
+from sida.errors import DataError, DownloadError, optional_package
 from sida.files import require_space
 
 __all__ = ["RemoteRows", "Streamed", "download", "hub_splits", "is_hub_name", "open_hub"]
@@ -168,10 +168,8 @@ def hub_splits(name: str) -> list[str]:
 
 def _found(name: str, options: Mapping[str, Any]) -> tuple[Any, dict[str, list[str]]]:
     """What `datasets` knows of a set, and the files of each split."""
-    try:
+    with optional_package("datasets", "data", "Streaming from the hub"):
         import datasets
-    except ImportError:
-        raise MissingExtra("datasets", "data", "Streaming from the hub") from None
     with _network(f"the set {name!r} cannot be streamed"):
         builder = datasets.load_dataset_builder(name, **options)
     found = builder.config.data_files or {}

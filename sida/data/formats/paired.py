@@ -15,7 +15,7 @@ from sida.data.formats.masked import folders, pictures
 from sida.data.problems import Report
 from sida.data.sample import Sample
 from sida.errors import DataError
-from sida.files import PICTURE_SUFFIXES
+from sida.formats import PICTURE_SUFFIXES
 
 __all__ = ["BY_GENERATOR", "PAIRED", "GeneratorFolders", "PairedLayout"]
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sida.errors import DataError, MissingExtra
+from sida.errors import DataError, optional_package
 
 __all__ = ["COLUMNS", "TABLES", "find_manifest", "further_cells", "read_table", "require_pyarrow"]
 
@@ -62,10 +62,8 @@ def _json(value: object) -> str:
 
 def require_pyarrow() -> Any:
     """The module `pyarrow.parquet`. Raises MissingExtra."""
-    try:
+    with optional_package("pyarrow", "data", "Parquet"):
         import pyarrow.parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "data", "Parquet") from None
     return pyarrow.parquet
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sida.data.sample import Labelled
 from sida.errors import DataError
+from sida.image.mask import ALTERED_THRESHOLD
 from sida.image.perturbation import encode
 
 __all__ = ["Drawn", "Rule", "common_side"]
@@ -82,7 +83,7 @@ def _place(labelled: Labelled, size: tuple[int, int], rng: np.random.Generator) 
     anywhere = [int(rng.integers(limit + 1)) for limit in limits]
     if labelled.mask is None or not labelled.mask.any():
         return anywhere[0], anywhere[1]
-    altered = np.flatnonzero(labelled.mask >= min(128, int(labelled.mask.max())))
+    altered = np.flatnonzero(labelled.mask >= min(ALTERED_THRESHOLD, int(labelled.mask.max())))
     pixel = np.unravel_index(rng.choice(altered), labelled.mask.shape)
     corner = [int(p) - int(rng.integers(length)) for p, length in zip(pixel, size, strict=True)]
     top, left = (min(max(at, 0), limit) for at, limit in zip(corner, limits, strict=True))

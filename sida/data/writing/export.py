@@ -25,7 +25,7 @@ from sida.data.writing.parquet_writer import ParquetWriter
 from sida.data.writing.splitting import SHARES, assign_splits
 from sida.data.writing.writers import Columns, FolderWriter, Item, ManifestWriter, Row, Writer
 from sida.errors import DataError, InputError, PictureError
-from sida.files import PICTURE_SUFFIXES
+from sida.formats import PICTURE_SUFFIXES, suffix_of
 from sida.image.perturbation import encode
 from sida.run_folder import LocalFolder, Record, RunFolder, locked
 
@@ -37,7 +37,6 @@ WRITERS: Mapping[str, Callable[[Path, Columns], Writer]] = {
     "parquet": ParquetWriter,
     "manifest": ManifestWriter,
 }
-SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "HEIF": ".heic"}
 RECORD = ".export.json"
 """In an unfinished export its identity; in a finished one also what was written."""
 OPTIONS = {
@@ -403,7 +402,7 @@ def _file_name(labelled: Labelled) -> str:
     if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES:
         return name
     format = labelled.picture.format or "png"
-    return name + SUFFIXES.get(format, f".{format.lower()}")
+    return name + suffix_of(format)
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
