@@ -15,7 +15,7 @@ Each message says what was found, what was expected, and what to do.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = [
     "CheckpointError",
@@ -35,7 +35,14 @@ FailureCode = Literal["unreadable_image", "too_large", "not_found", "out_of_memo
 
 
 class SidaError(Exception):
-    """Base of all errors that are the input's or the machine's fault, not the library's."""
+    """Base of all errors that are the input's or the machine's fault, not the library's.
+
+    It keeps its type and its code on the way from another process.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception would call the constructor with the sentence, and some want more than that.
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class PictureError(SidaError):
@@ -94,3 +101,11 @@ def optional_package(package: str, extra: str, purpose: str) -> Iterator[None]:
         yield
     except ImportError:
         raise MissingExtra(package, extra, purpose) from None
+
+
+def _restored(
+    error_type: type[SidaError], arguments: tuple[str, ...], attributes: dict[str, Any]
+) -> SidaError:
+    error = error_type.__new__(error_type, *arguments)
+    error.__dict__.update(attributes)
+    return error

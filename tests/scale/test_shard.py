@@ -9,13 +9,13 @@ import pytest
 from sida.evaluation import Shard
 from sida.options import DetectOptions
 from sida.scale.listing import find
-from sida.scale.part import DEATHS, is_mended, judge_failed, judge_part
-from sida.scale.plan import Place, write_plan
+from sida.scale.plan import PlannedShard, write_plan
+from sida.scale.shard import DEATHS, can_retry, detect_shard, retry_failures
 from sida.scale.store import Store
 from sida.verdict import Failure, Verdict, parse_line
 from tests.scale.conftest import PROVENANCE, FakeDetector, png, write_tar
 
-PLACE = Place(0, 0, 0)
+SHARD = PlannedShard(0, 0, 0)
 ROWS = "verdicts/part-00000000.parquet"
 
 
@@ -28,7 +28,7 @@ def store(pictures: Path, tmp_path: Path) -> Store:
 
 
 def judge(store: Store, detector: FakeDetector) -> list[dict[str, Any]]:
-    return judge_part(detector, store, PLACE, DetectOptions())  # type: ignore[arg-type]
+    return detect_shard(detector, store, SHARD, DetectOptions())  # type: ignore[arg-type]
 
 
 def written(store: Store) -> list[Verdict | Failure]:
@@ -57,7 +57,7 @@ def test_every_picture_is_a_row_and_masks_are_files(store: Store, pictures: Path
 
 
 def test_provenance_comes_back_as_it_was(store: Store) -> None:
-    judge_part(FakeDetector(), store, PLACE, DetectOptions(provenance=True))  # type: ignore[arg-type]
+    detect_shard(FakeDetector(), store, SHARD, DetectOptions(provenance=True))  # type: ignore[arg-type]
     found = [each.provenance for each in written(store) if isinstance(each, Verdict)]
     assert found == [PROVENANCE] * 7
 
@@ -140,13 +140,13 @@ def test_a_mended_picture_is_judged_and_the_rest_stays(store: Store, pictures: P
     judge(store, first)
     before = written(store)
     failed = [index for index, each in enumerate(before) if isinstance(each, Failure)]
-    assert not is_mended(store, PLACE, failed)
+    assert not can_retry(store, SHARD, failed)
     (pictures / "broken.jpg").write_bytes(png(8))
-    assert is_mended(store, PLACE, failed)
+    assert can_retry(store, SHARD, failed)
     judged = []
     detector = FakeDetector()
     detector.before = lambda request: judged.append(request.picture)
-    rows = judge_failed(detector, store, PLACE, DetectOptions())  # type: ignore[arg-type]
+    rows = retry_failures(detector, store, SHARD, DetectOptions())  # type: ignore[arg-type]
     assert judged == [pictures / "broken.jpg"]
     after = written(store)
     assert [row.get("label") for row in rows] == [getattr(each, "label", None) for each in after]
@@ -170,8 +170,8 @@ def test_a_mended_picture_that_kills_workers_is_given_up(store: Store, pictures:
         detector = FakeDetector()
         detector.before = die
         with pytest.raises(Killed):
-            judge_failed(detector, store, PLACE, DetectOptions())  # type: ignore[arg-type]
-    judge_failed(FakeDetector(), store, PLACE, DetectOptions())  # type: ignore[arg-type]
+            retry_failures(detector, store, SHARD, DetectOptions())  # type: ignore[arg-type]
+    retry_failures(FakeDetector(), store, SHARD, DetectOptions())  # type: ignore[arg-type]
     (given_up,) = [
         each for each in written(store) if isinstance(each, Failure) and "broken" in str(each.image)
     ]

@@ -1,6 +1,5 @@
 """Whole runs, with Ray where it is installed."""
 
-import contextlib
 import json
 import os
 import signal
@@ -12,11 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from sida.detector import Detector
-from sida.errors import ConfigError, InputError, MissingExtra
+from sida.errors import ConfigError, InputError, MissingExtra, SidaError
 from sida.evaluation import Shard
 from sida.options import DetectOptions, ModelOptions
-from sida.scale import cluster, detect, plan, run
+from sida.scale import cluster, detect, detection, plan, pool
+from sida.scale.plan import PlannedShard
 from sida.scale.store import Store
+from sida.scale.weights import Weights, worker_detector
 from sida.verdict import Verdict, parse_line
 from tests.scale.conftest import png
 from tests.scale.processes import judging
@@ -36,7 +37,7 @@ def ray() -> Iterator[Any]:
 @pytest.fixture
 def planned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of three pictures."""
-    monkeypatch.setattr(plan, "PART", 3)
+    monkeypatch.setattr(plan, "SHARD_SIZE", 3)
 
 
 def results(out: Path) -> list[Any]:
@@ -61,7 +62,7 @@ def test_a_run_with_a_worker_killed_says_what_the_detector_says(
             killed.extend(judging(os.getpid())[:1])
             os.kill(killed[0], signal.SIGKILL)
 
-    judged = detect([pictures], out, TINY, ALL, workers=2, progress=kill_one)
+    judged = detect([pictures], out, TINY, ALL, workers=2, on_progress=kill_one)
     assert (judged.pictures, judged.failed) == (9, 2)
     found = results(out)
     expected = [*(pictures / name for name in ("broken.jpg", "img2.png", "img10.png"))]
@@ -87,28 +88,26 @@ def test_a_run_with_a_worker_killed_says_what_the_detector_says(
     assert len(results(out)) == 9
 
 
-def test_a_worker_that_cannot_begin_says_why(tmp_path: Path) -> None:
-    model = ModelOptions("tiny", device="abacus", batch_size=1)
-    worker = run._Worker(run._Job(Store(tmp_path), model, "", DetectOptions()))
-    (sentence,) = worker({"part": [0], "file": [0], "group": [0]})["error"]
-    assert sentence == "There is no device 'abacus' on this machine: choose auto, cpu."
-
-
-def test_a_worker_with_other_weights_does_not_begin(tmp_path: Path) -> None:
-    model = ModelOptions("tiny", device="cpu", batch_size=1)
-    worker = run._Worker(run._Job(Store(tmp_path), model, "0" * 64, DetectOptions()))
-    assert "tiny has other weights on this machine" in str(worker.detector)
+def test_a_worker_that_cannot_load_the_model_says_why(tmp_path: Path) -> None:
+    task = (PlannedShard(0, 0, 0), False)
+    for model, sentence in (
+        (ModelOptions("tiny", device="abacus"), "There is no device 'abacus' on this machine"),
+        (ModelOptions("tiny", device="cpu"), "tiny has other weights on this machine"),
+    ):
+        job = detection._Job(Store(tmp_path), Weights(model, "0" * 64), DetectOptions())
+        with pytest.raises(SidaError, match=sentence):
+            job(task)
 
 
 @pytest.fixture
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs without workers: none of what is tested gets as far as them."""
-    monkeypatch.setattr(run, "require_ray", lambda: None)
+    monkeypatch.setattr(pool, "require_ray", lambda: None)
 
-    def judge_nothing(*arguments: Any) -> Any:
+    def stop(*arguments: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "_judge_missing", judge_nothing)
+    monkeypatch.setattr(detection, "_detect_missing", stop)
 
 
 def begin(*arguments: Any, **options: Any) -> None:
@@ -244,27 +243,31 @@ def test_trust_without_provenance_is_refused_and_leaves_nothing(
     assert (tmp_path / "mine").exists()
 
 
-def test_trust_reaches_the_detector_of_a_worker(tmp_path: Path) -> None:
+def test_trust_reaches_the_detector_of_a_worker() -> None:
     model = ModelOptions("tiny", device="cpu", trust="certificates")
-    digest = Detector.load("tiny").model.digest
-    job = run._Job(Store(tmp_path), model, digest, DetectOptions(provenance=True))
-    assert job.detector().options.trust == "certificates"
+    weights = Weights(model, Detector.load("tiny").model.digest)
+    assert worker_detector(weights).options.trust == "certificates"
+
+
+class PoolHere:
+    """A worker in this process in the place of Ray's."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __enter__(self) -> "PoolHere":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def map(self, function: Any, items: Any) -> Iterator[Any]:
+        return map(function, items)
 
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker in this process in the place of Ray's."""
-
-    def work(ray: Any, worker: Any, job: Any, rows: Any, *_: Any) -> Iterator[dict[str, Any]]:
-        made = worker(job)
-        for row in rows:
-            found = made({name: [value] for name, value in row.items()})
-            yield {name: values[0] for name, values in found.items()}
-
-    monkeypatch.setattr(run, "require_ray", lambda: None)
-    monkeypatch.setattr(run, "cluster", lambda *_: contextlib.nullcontext())
-    monkeypatch.setattr(run, "places_for", lambda *_: (1, {}))
-    monkeypatch.setattr(run, "run", work)
+    monkeypatch.setattr(detection, "WorkerPool", PoolHere)
 
 
 def test_failures_are_named_and_tried_again_once_mended(
@@ -279,5 +282,5 @@ def test_failures_are_named_and_tried_again_once_mended(
     second = detect([pictures], out, workers=1)
     assert [Path(str(each.image)).name for each in second.failures] == ["torn.tar"]
     assert second.pictures == first.pictures == len(results(out)) == 9
-    monkeypatch.setattr(run, "cluster", lambda *_: pytest.fail("there was nothing to do"))
+    monkeypatch.setattr(PoolHere, "map", lambda *_: pytest.fail("there was nothing to do"))
     assert detect([pictures], out, workers=1) == second
