@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sida.data.dataset import Dataset, choose_split
-from sida.data.descriptions import with_descriptions
+from sida.data.descriptions import Texts, read_texts, texts_of, with_descriptions
 from sida.data.formats.folder import folder_splits, is_split, open_folder
 from sida.data.formats.hub import hub_splits, is_hub_name, open_hub
 from sida.data.formats.layouts import KNOWN_TREES, Layout, known_layout
@@ -61,7 +61,16 @@ def open(
     """
     names = numbering(labels) if isinstance(labels, str) else labels
     found = _open(str(path), split, names, tau, None if further else COLUMNS)
-    return found if descriptions is None else with_descriptions(found, descriptions)
+    if descriptions is None:
+        return found
+    return with_descriptions(found, _texts(descriptions), descriptions)
+
+
+def _texts(source: str | Path) -> Texts:
+    if Path(source).suffix.lower() == ".json":
+        return read_texts(Path(source))
+    splits: list[str | None] = [*splits_of(source)]
+    return texts_of(open(source, split) for split in splits or [None])
 
 
 def splits_of(path: str | Path) -> list[str]:
