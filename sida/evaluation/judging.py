@@ -34,7 +34,7 @@ from sida.files import write_bytes, write_whole
 from sida.image.mask import altered_pixels
 from sida.image.overlay import png_bytes
 from sida.image.read import read_picture
-from sida.run_folder import LocalFolder, Record, RunFolder
+from sida.run_folder import LocalFolder, RunFolder, RunRecord
 from sida.verdict import Failure, Verdict
 
 __all__ = [
@@ -176,7 +176,7 @@ def run_folder(out: Path) -> RunFolder:
     return RunFolder(LocalFolder(out), RUN, "data", _written, _option)
 
 
-def _written(record: Record) -> Iterator[str]:
+def _written(record: RunRecord) -> Iterator[str]:
     """Patterns of what evaluations write."""
     for above in ("", *(f"{glob.escape(name)}/" for name in record.get("folders", ()))):
         for folder in (above, f"{above}{BASELINES}/*/"):

@@ -24,7 +24,7 @@ from sida.forge.config import ForgeConfig, read_config
 from sida.forge.job import Job
 from sida.forge.photographs import digest, find_photographs, read_captions
 from sida.forge.processes import in_order_or_not, process_count, quiet_process
-from sida.run_folder import LocalFolder, Record, RunFolder, locked
+from sida.run_folder import LocalFolder, RunFolder, RunRecord, locked
 from sida.verdict import LABELS
 
 __all__ = ["Forged", "Mapper", "Progress", "forge", "train_autoencoders"]
@@ -162,7 +162,7 @@ def _run_folder(out: Path) -> RunFolder:
     return RunFolder(LocalFolder(out), RUN, "photographs", _made, _option, before=["autoencoders"])
 
 
-def _made(record: Record) -> Iterator[str]:
+def _made(record: RunRecord) -> Iterator[str]:
     """Patterns of what a run writes."""
     for label in LABELS:
         yield f"{label}/{label[0]}[0-9]*.*"

@@ -27,7 +27,7 @@ from sida.data.writing.writers import Columns, FolderWriter, Item, ManifestWrite
 from sida.errors import DataError, InputError, PictureError
 from sida.formats import PICTURE_SUFFIXES, suffix_of
 from sida.image.perturbation import encode
-from sida.run_folder import LocalFolder, Record, RunFolder, locked
+from sida.run_folder import LocalFolder, RunFolder, RunRecord, locked
 
 __all__ = ["Exported", "Layout", "export"]
 
@@ -194,7 +194,7 @@ def _summary(exported: Exported, folder: Path) -> dict[str, Any]:
     }
 
 
-def _made(record: Record) -> list[str]:
+def _made(record: RunRecord) -> list[str]:
     return [glob.escape(name) for name in record["files"]]
 
 
