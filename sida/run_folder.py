@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from sida.errors import ConfigError, InputError
 from sida.files import remove_temporaries, write_bytes
 
-__all__ = ["LocalFolder", "RunRecord", "RunFiles", "RunFolder", "difference", "locked", "taken"]
+__all__ = ["LocalFolder", "RunFiles", "RunFolder", "RunRecord", "difference", "locked", "taken"]
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,9 @@ class RunFolder:
         self.option, self.defaults = option, defaults or {}
         self.before = {LOCK, *before}
 
-    def check(self, identity: Mapping[str, Any], stored: RunRecord | None = None) -> RunRecord | None:
+    def check(
+        self, identity: Mapping[str, Any], stored: RunRecord | None = None
+    ) -> RunRecord | None:
         """The record of the run that goes on; None where a run may begin. Nothing is written.
 
         Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sida.errors import ConfigError, InputError
-from sida.run_folder import LocalFolder, RunRecord, RunFolder, difference, locked
+from sida.run_folder import LocalFolder, RunFolder, RunRecord, difference, locked
 
 
 def made(record: RunRecord) -> Iterable[str]:
