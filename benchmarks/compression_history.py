@@ -1,4 +1,4 @@
-"""How well `sida.evidence` finds earlier compressions, on pictures whose history is known.
+"""How well `sida.provenance` finds earlier compressions, on pictures whose history is known.
 
     python benchmarks/compression_history.py ../shared/data
 
@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sida.evidence.history import History, history
 from sida.files import find_pictures
 from sida.image.read import read_picture
+from sida.provenance.measured.compression_history import History, history
 
 Pixels = np.ndarray
 

@@ -1,4 +1,4 @@
-"""How well `sida.evidence` finds regions that were copied within a picture.
+"""How well `sida.provenance` finds regions that were copied within a picture.
 
     python benchmarks/copied_regions.py PHOTOGRAPHS...
 
@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sida.evidence.copied import copied_regions
 from sida.files import Input, find_pictures
 from sida.forge.regions import draw_region
 from sida.forge.tamper import Tampered, copy_move
 from sida.image.read import read_picture
+from sida.provenance.measured.copy_move import copied_regions
 
 KINDS = {"superpixels": 2, "shape": 1}  # as the forge's recipes, without known objects
 LEAST = 480  # pixels

@@ -29,25 +29,25 @@ from typing import Any, NamedTuple
 sys.path.append(str(Path(__file__).parents[1]))
 
 from sida.errors import PictureError
-from sida.evidence import credentials as credentials_module
-from sida.evidence.aigc import aigc_label
-from sida.evidence.comment import decode_comment
-from sida.evidence.contradictions import contradictions
-from sida.evidence.declared import declarations
-from sida.evidence.exif import read_exif
-from sida.evidence.generators import generator_settings
-from sida.evidence.iptc import photoshop_iptc, read_iptc
-from sida.evidence.packets import iptc_blocks, xmp_packets
-from sida.evidence.texts import png_texts
-from sida.evidence.xmp import XmpError, read_xmp
 from sida.image.jpeg import complete_variants, scan_count
 from sida.image.png import without_broken_parts, without_texts
 from sida.image.read import read_picture
 from sida.image.signatures import looks_like
-from sida.image.truth import read_truth_mask
-from tests.evidence import made_files as made
-from tests.image.test_truth import UNUSUAL
+from sida.image.truth_mask import read_truth_mask
+from sida.provenance.contradictions import contradictions
+from sida.provenance.declared import credentials as credentials_module
+from sida.provenance.declared.aigc import aigc_label
+from sida.provenance.declared.exif import read_exif
+from sida.provenance.declared.generator_settings import generator_settings
+from sida.provenance.declared.iptc import photoshop_iptc, read_iptc
+from sida.provenance.declared.metadata import declarations
+from sida.provenance.declared.packets import iptc_blocks, xmp_packets
+from sida.provenance.declared.png_texts import png_texts
+from sida.provenance.declared.user_comment import decode_comment
+from sida.provenance.declared.xmp import XmpError, read_xmp
+from tests.image.test_truth_mask import UNUSUAL
 from tests.pictures import KINDS, file_bytes
+from tests.provenance import made_files as made
 
 PIXELS = 1_000_000
 AT_MOST = 60_000  # bytes of a file to begin with

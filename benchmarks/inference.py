@@ -101,12 +101,12 @@ class Ours:
 
     def verdict(self, inputs: Inputs) -> torch.Tensor:
         """Class logits (pictures, 3)."""
-        return self.engine.look(inputs).class_logits
+        return self.engine.forward(inputs).class_logits
 
     @torch.inference_mode()
     def verdict_and_mask(self, inputs: Inputs) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Class logits, and mask logits at the size of each picture."""
-        looked = self.engine.look(inputs)
+        looked = self.engine.forward(inputs)
         windows = torch.arange(len(looked.prompts), device=looked.prompts.device)
         masks = []
         for some in windows.split(1 if windows.device.type == "cpu" else len(windows)):

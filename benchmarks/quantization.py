@@ -88,12 +88,12 @@ def on_random(sizes: str) -> None:
     engines = variants(Detector.random(sizes, device="cpu"))
     rng = np.random.default_rng(0)
     pictures = [
-        engines["whole"].processor.see(rng.integers(0, 256, (224, 224, 3), dtype=np.uint8))
+        engines["whole"].processor.preprocess(rng.integers(0, 256, (224, 224, 3), dtype=np.uint8))
         for _ in range(8)
     ]
     logits = {
         kind: np.stack(
-            [each.class_logits for each in engine.judge(pictures, [lambda _: False] * 8)]
+            [each.class_logits for each in engine.infer(pictures, [lambda _: False] * 8)]
         )
         for kind, engine in engines.items()
     }

@@ -24,8 +24,8 @@ from PIL import Image
 
 import sida.data
 from sida.data.dataset import Dataset
-from sida.data.hub import open_hub
-from sida.data.report import Report
+from sida.data.formats.hub import open_hub
+from sida.data.problems import Report
 from sida.data.sample import Sample
 from sida.files import find_pictures
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from sida.image.overlay import png_bytes
 from sida.inference.malloc import keep_freed
 from sida.scale import detect
-from sida.scale.plan import PART
+from sida.scale.plan import SHARD_SIZE
 from sida.verdict import Verdict
 from tests.scale.processes import judging
 
@@ -45,7 +45,7 @@ def by_hand(files: list[str], start: int, workers: int) -> None:
     keep_freed()
     detector = Detector.load("tiny")
     print(json.dumps({"ready": time.time()}), flush=True)
-    own = [file for index, file in enumerate(files) if index // PART % workers == start]
+    own = [file for index, file in enumerate(files) if index // SHARD_SIZE % workers == start]
     for verdict in detector.detect_many(own, masks="tampered"):
         line: dict[str, Any] = {"image": verdict.image, "label": getattr(verdict, "label", None)}
         if isinstance(verdict, Verdict):
@@ -130,7 +130,7 @@ def with_ray(folder: str, limit: int | None, workers: int, out: Path) -> dict[st
         end, watch.done = time.time(), done
 
     try:
-        judged = detect([folder], out, limit=limit, workers=workers, progress=note)
+        judged = detect([folder], out, limit=limit, workers=workers, on_progress=note)
     finally:
         watch.end()
     return {

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import sida.data
 from sida.detector import Detector
-from sida.evidence.wording import statements
+from sida.explanation.wording import statements
 from sida.verdict import Verdict
 
 

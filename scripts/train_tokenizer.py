@@ -17,7 +17,7 @@ from pathlib import Path
 import sentencepiece
 
 from sida.assets import TOKENIZER
-from sida.evidence.wording import sentences
+from sida.explanation.wording import sentences
 from sida.model import prompt
 from sida.model.tokenizer import MARKERS, SPECIAL, Tokenizer
 from sida.verdict import LABELS

@@ -26,8 +26,8 @@ import sida
 from sida.detector import Detector
 from sida.image.read import read_picture
 from sida.inference.generate import generate
-from sida.inference.language import Past
-from sida.model.processor import Seen
+from sida.inference.llama import KVCache
+from sida.model.processor import PreparedImage
 
 __all__ = ["benchmark", "machine", "matrix_rate"]
 
@@ -37,24 +37,26 @@ MATRIX = {"cuda": 8192, "cpu": 2048}
 """Rows and columns of the matrices whose product is timed."""
 TOKENS = 16
 """Of a text whose speed is measured."""
-Report = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 
-def benchmark(detector: Detector, seconds: float = 5.0, report: Report | None = None) -> Any:
+def benchmark(
+    detector: Detector, seconds: float = 5.0, on_progress: OnProgress | None = None
+) -> Any:
     """Measure a detector at its own batch size.
 
     Args:
         seconds: time for each figure, which is measured three times at least.
-        report: called with how many figures are done, and of how many.
+        on_progress: called with how many figures are done, and of how many.
 
     Returns:
         What `sida benchmark --json` writes, as `docs/performance.md` describes it.
     """
-    return _Benchmark(detector, seconds, report or (lambda done, total: None)).run()
+    return _Benchmark(detector, seconds, on_progress or (lambda *_: None)).run()
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What the figures of a run depend on beside the model."""
+    """The machine and versions that figures depend on beside the model."""
     cuda = torch.cuda.get_device_properties(device) if device.type == "cuda" else None
     return {
         "system": f"{platform.system()} {platform.machine()}",
@@ -86,12 +88,12 @@ def memory_rate(device: torch.device) -> float:
 
 
 class _Benchmark:
-    """One run; every figure is the median of its repetitions."""
+    """A run, in which every figure is the median of its repetitions."""
 
-    def __init__(self, detector: Detector, seconds: float, report: Report) -> None:
+    def __init__(self, detector: Detector, seconds: float, on_progress: OnProgress) -> None:
         self.detector, self.engine = detector, detector.engine
         self.model, self.device = detector.engine.model, detector.engine.model.device
-        self.seconds, self.report = seconds, report
+        self.seconds, self.on_progress = seconds, on_progress
         self.size = detector.batch_size
         rng = np.random.default_rng(0)
         smooth = rng.integers(0, 256, (HEIGHT // 16, WIDTH // 16, 3), dtype=np.uint8)
@@ -102,7 +104,7 @@ class _Benchmark:
         Image.fromarray(pixels).save(file, "JPEG", quality=QUALITY)
         self.jpeg = file.getvalue()
         self.pixels = read_picture(self.jpeg).pixels
-        self.seen = [self.engine.processor.see(self.pixels, masks=True)] * self.size
+        self.images = [self.engine.processor.preprocess(self.pixels, masks=True)] * self.size
 
     def run(self) -> dict[str, Any]:
         steps: dict[str, Callable[[], Any]] = {
@@ -116,19 +118,19 @@ class _Benchmark:
             "peak": self._peak,  # before an array that is larger than any cache
             "memory": lambda: memory_rate(self.device),
         }
-        found: dict[str, Any] = {}
+        figures: dict[str, Any] = {}
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        for done, (name, step) in enumerate(steps.items()):
-            self.report(done, len(steps))
-            found[name] = step()
-        self.report(len(steps), len(steps))
-        return self._told(found)
+        for index, (name, step) in enumerate(steps.items()):
+            self.on_progress(index, len(steps))
+            figures[name] = step()
+        self.on_progress(len(steps), len(steps))
+        return self._report(figures)
 
-    def _told(self, found: dict[str, Any]) -> dict[str, Any]:
-        rates = {name: found[name] for name in ("verdict", "verdict_and_mask")}
+    def _report(self, figures: dict[str, Any]) -> dict[str, Any]:
+        rates = {name: figures[name] for name in ("verdict", "verdict_and_mask")}
         language = _bytes(self.model.language.layers) + _bytes(self.model.lm_head)
-        token = found["text"] / 1000
+        token = figures["text"] / 1000
         return {
             "schema": "sida.benchmark/1",
             "machine": machine(self.device),
@@ -142,36 +144,36 @@ class _Benchmark:
             "batch_size": self.size,
             "picture": [WIDTH, HEIGHT],
             "rates": {name: round(rate, 3) for name, rate in rates.items()},
-            "latency_ms": found["latency"],
-            "peak_memory_bytes": found["peak"],
-            "flops_per_image": found["operations"],
-            "matrix_rate": found["matrix"],
+            "latency_ms": figures["latency"],
+            "peak_memory_bytes": figures["peak"],
+            "flops_per_image": figures["operations"],
+            "matrix_rate": figures["matrix"],
             "matrix_rate_share": {
-                name: round(rates[name] * found["operations"][name] / found["matrix"], 3)
+                name: round(rates[name] * figures["operations"][name] / figures["matrix"], 3)
                 for name in rates
             },
-            "memory_rate": found["memory"],
-            "memory_rate_share": {"text": round(language / token / found["memory"], 3)},
-            "stages_ms": {**found["stages"], "text_token": round(found["text"], 2)},
+            "memory_rate": figures["memory"],
+            "memory_rate_share": {"text": round(language / token / figures["memory"], 3)},
+            "stages_ms": {**figures["stages"], "text_token": round(figures["text"], 2)},
         }
 
-    def _judge(self, seen: list[Seen], masks: bool) -> None:
-        self.engine.judge(seen, [lambda _: masks] * len(seen))
+    def _infer(self, images: list[PreparedImage], masks: bool) -> None:
+        self.engine.infer(images, [lambda _: masks] * len(images))
 
     def _operations(self) -> dict[str, int]:
         """Floating-point operations an image: counted, two a multiplication and addition."""
         counted = {}
         attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         for name, masks in (("verdict", False), ("verdict_and_mask", True)):
-            self._judge(self.seen[:1], masks)  # the prefix is read once, and does not count
+            self._infer(self.images[:1], masks)  # the prefix is read once, and does not count
             with FlopCounterMode(display=False, custom_mapping={attention: _attended}) as counter:
-                self._judge(self.seen[:1], masks)
+                self._infer(self.images[:1], masks)
             counted[name] = counter.get_total_flops()
         return counted
 
     def _passes(self, masks: bool) -> float:
         """Images a second."""
-        return self.size / self._median(lambda: self._judge(self.seen, masks))
+        return self.size / self._median(lambda: self._infer(self.images, masks))
 
     def _latency(self) -> dict[str, float]:
         times = self._times(lambda: self.detector.detect(self.jpeg, masks="all"), least=5)
@@ -185,35 +187,35 @@ class _Benchmark:
         """Milliseconds an image of each stage: up to the verdict in batches, masks one by one."""
         engine, model, size = self.engine, self.model, self.size
         picture = read_picture(self.jpeg)
-        inputs, frames = engine.processor(self.seen, masks=True)
+        inputs, frames = engine.processor(self.images, masks=True)
         inputs = inputs.to(model.device, model.dtype)
         tokens, state = model.image_tokens(inputs)
-        looked = engine.ask(tokens, state)
+        output = engine.prefill(tokens, state)
         owner = (inputs.vision if inputs.mask is None else inputs.mask).owner
         windows = (owner == 0).nonzero()[:, 0]  # of one picture, as masks are made on a CPU
-        prompts = looked.prompts[owner[windows]]
+        prompts = output.prompts[owner[windows]]
         embedding = model.encoder.embed(inputs, windows, state)
         logits = model.decoder(embedding, prompts)
         stages = {
             "read": self._median(lambda: read_picture(self.jpeg)),
-            "preprocess": self._median(lambda: engine.processor.see(picture, masks=True)),
+            "preprocess": self._median(lambda: engine.processor.preprocess(picture, masks=True)),
             "vision": self._median(lambda: model.image_tokens(inputs)) / size,
-            "language": self._median(lambda: engine.ask(tokens, state)) / size,
+            "language": self._median(lambda: engine.prefill(tokens, state)) / size,
             "mask_encoder": self._median(lambda: model.encoder.embed(inputs, windows, state)),
             "mask_decoder": self._median(lambda: model.decoder(embedding, prompts)),
             "mask_resize": self._median(lambda: frames[0].restore(logits).cpu()),
         }
-        return {name: round(1000 * each, 2) for name, each in stages.items()}
+        return {name: round(1000 * value, 2) for name, value in stages.items()}
 
     @torch.inference_mode()
     def _text(self) -> float:
         """Milliseconds a token of one text."""
-        inputs, _ = self.engine.processor(self.seen[:1], masks=False)
-        looked = self.engine.look(inputs.to(self.device, self.model.dtype), keep=True)
+        inputs, _ = self.engine.processor(self.images[:1], masks=False)
+        output = self.engine.forward(inputs.to(self.device, self.model.dtype), keep_cache=True)
 
         def write() -> None:
-            past: Past = looked.past.part(0, self.engine.prompt_length)
-            list(generate(self.model, past, [1], frozenset(), TOKENS))
+            cache: KVCache = output.cache.row(0, self.engine.prompt_length)
+            list(generate(self.model, cache, [1], frozenset(), TOKENS))
 
         return 1000 * self._median(write) / TOKENS
 
@@ -254,7 +256,7 @@ def _attended(
 
 
 def _bytes(module: torch.nn.Module) -> int:
-    """Of the weights as they are kept; quantised ones are tensors made of several."""
+    """Of the weights as they are kept; quantized ones are tensors made of several."""
     return sum(_size(tensor) for tensor in {id(t): t for t in module.parameters()}.values())
 
 

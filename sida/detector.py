@@ -1,9 +1,9 @@
-"""`Detector`: load a model, judge pictures. Read from top to bottom, this is the way of a picture.
+"""`Detector`: load a model, detect. Read from top to bottom, this is the way of a picture.
 
 detector = Detector.load()
 verdict = detector.detect("photo.jpg", explain=True)
 for verdict in detector.detect_many(paths): ...
-for piece in detector.chat("photo.jpg").ask("Is the light right?"): ...
+for text in detector.chat("photo.jpg").ask("Is the light right?"): ...
 """
 
 import time
@@ -17,10 +17,8 @@ import torch
 from PIL import Image
 
 from sida.errors import ConfigError, PictureError
-from sida.evidence.cues import Cue, measure
-from sida.evidence.provenance import inspect
-from sida.evidence.suitability import unsuitable
-from sida.evidence.wording import (
+from sida.explanation.cues import Cue, measure
+from sida.explanation.wording import (
     claims,
     evidence_text,
     facts_of,
@@ -29,12 +27,20 @@ from sida.evidence.wording import (
     statements,
     window_facts,
 )
-from sida.image.ahead import read_or_error, work_ahead
 from sida.image.geometry import position_of
+from sida.image.prefetch import prefetch, read_or_error
 from sida.image.read import Picture, Source
+from sida.image.suitability import unsuitable
 from sida.inference.conversation import Conversation
 from sida.inference.device import out_of_memory, resolve
-from sida.inference.engine import Begun, Engine, Judged, Text, WantsMask, WindowLogits
+from sida.inference.engine import (
+    Engine,
+    GeneratedText,
+    ImageOutput,
+    MaskRule,
+    TextPrompt,
+    WindowLogits,
+)
 from sida.inference.malloc import trim
 from sida.inference.memory import fitting_batch, micro_batches, within_memory
 from sida.inference.quantize import check as check_quantization
@@ -42,9 +48,10 @@ from sida.inference.quantize import quantize as quantize_model
 from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
 from sida.model.clip_windows import ClipWindows
 from sida.model.presets import PRESETS
-from sida.model.processor import Seen
+from sida.model.processor import PreparedImage
 from sida.model.views import ClipWindowsViews
 from sida.options import BatchSize, DetectOptions, MaskFor, ModelOptions, Request
+from sida.provenance.inspection import inspect
 from sida.verdict import (
     LABELS,
     Declared,
@@ -62,23 +69,23 @@ from sida.verdict import (
 
 __all__ = ["Detector", "Request"]
 
-TIDIED = 32
+TRIM_EVERY = 32
 """Micro-batches after which free memory is given back."""
 THRESHOLD = 0.5
 """Probability above which a pixel is in the mask."""
 
 
-class _Ready(NamedTuple):
+class _Prepared(NamedTuple):
     """A request with its picture, decoded and cut into windows."""
 
     request: Request
     picture: Picture
-    seen: Seen
+    image: PreparedImage
     provenance: Provenance | None
 
 
-class _Broken(NamedTuple):
-    """A request with what is wrong with its picture."""
+class _Unreadable(NamedTuple):
+    """A request with the reason why its picture cannot be read."""
 
     request: Request
     picture: PictureError
@@ -206,13 +213,13 @@ class Detector:
         return cls(loaded, options)
 
     def _try_out(self) -> None:
-        """See that every size fits the next: some contradictions show only in a pass."""
-        model, pieces = self.engine.model, len(self.engine.processor.tokenizer)
+        """Run one picture with mask and text: some contradictions of sizes show only in a pass."""
+        model, size = self.engine.model, len(self.engine.processor.tokenizer)
         rows = model.config.language.vocab_size
-        if rows < pieces:
-            raise ValueError(f"vocab is {rows}, the embedded tokenizer has {pieces} pieces")
+        if rows < size:
+            raise ValueError(f"vocab is {rows}, the embedded tokenizer has {size} pieces")
         grey = Picture(np.full((1024, 1024, 3), 128, np.uint8))
-        self.engine.judge_each([grey], [lambda _: True], [True])
+        self.engine.infer_each([grey], [lambda _: True], [True])
 
     def detect(
         self,
@@ -222,7 +229,7 @@ class Detector:
         provenance: bool = DetectOptions.provenance,
         evidence: bool = DetectOptions.evidence,
     ) -> Verdict:
-        """Judge one picture; the arguments are the fields of `DetectOptions`.
+        """The verdict of one picture; the arguments are the fields of `DetectOptions`.
 
         Raises:
             PictureError: it cannot be read or judged; its text says why.
@@ -241,18 +248,18 @@ class Detector:
         provenance: bool = DetectOptions.provenance,
         evidence: bool = DetectOptions.evidence,
     ) -> Iterator[Verdict | Failure]:
-        """Judge pictures as they come, in their order; one that cannot be read yields a Failure."""
+        """Verdicts of pictures in their order, drawn as needed; an unreadable one is a Failure."""
         options = DetectOptions(
             masks=masks, explain=explain, provenance=provenance, evidence=evidence
         )
         return self.run(Request.of(picture, options) for picture in pictures)
 
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
-        """Judge requests in their order, in micro-batches (`micro_batches`), reading ahead."""
-        ready = work_ahead(self._read, requests, ahead=2 * self.batch_size)
-        for number, batch in enumerate(micro_batches(ready, self.batch_size), 1):
-            yield from self._judge(batch)
-            if number % TIDIED == 0 and self.device.type == "cpu":
+        """Results of requests in their order, in micro-batches (`micro_batches`), reading ahead."""
+        prepared = prefetch(self._read, requests, ahead=2 * self.batch_size)
+        for number, batch in enumerate(micro_batches(prepared, self.batch_size), 1):
+            yield from self._detect(batch)
+            if number % TRIM_EVERY == 0 and self.device.type == "cpu":
                 trim()
 
     def chat(
@@ -261,144 +268,154 @@ class Detector:
         history: Sequence[tuple[str, str]] = (),
         verdict: Verdict | None = None,
     ) -> Conversation:
-        """Judge one picture and be ready to be asked about it.
+        """A conversation about one picture, which begins with its verdict.
 
         Args:
             picture: as `detect` takes it.
             history: questions with their answers that came before.
-            verdict: of the same picture, from a conversation about it; it is not judged again.
+            verdict: of the same picture, from a conversation about it; none is made again.
 
         Raises:
             PictureError: it cannot be read or judged; its text says why.
         """
-        explain = self.engine.explains and not self.engine.talks
-        ready = self._read(Request(picture, explain=explain))
-        if isinstance(ready, _Broken):
-            raise ready.picture
+        explain = self.engine.explains and not self.engine.converses
+        prepared = self._read(Request(picture, explain=explain))
+        if isinstance(prepared, _Unreadable):
+            raise prepared.picture
         if verdict is None:
-            (result,) = self._judge([ready])
+            (result,) = self._detect([prepared])
             verdict = _or_raise(result)
-        return Conversation(self.engine, verdict, ready.seen, history)
+        return Conversation(self.engine, verdict, prepared.image, history)
 
-    def _read(self, request: Request) -> _Ready | _Broken:
-        """Decode a picture and cut it into windows; threads do this while others are judged."""
+    def _read(self, request: Request) -> _Prepared | _Unreadable:
+        """Decode a picture and cut it into windows; threads do this while the model runs."""
         picture = read_or_error(request.picture, self.options.max_pixels)
         if isinstance(picture, PictureError):
-            return _Broken(request, picture)
+            return _Unreadable(request, picture)
         # A CPU that computes masks has better things to do than cut windows nobody may want.
         idle = self.device.type != "cpu" and request.masks == "tampered"
         try:
-            seen = self.engine.processor.see(picture, masks=idle or request.masks == "all")
+            image = self.engine.processor.preprocess(picture, masks=idle or request.masks == "all")
         except MemoryError:
             message = "memory does not suffice to prepare the picture: reduce it, or free memory"
-            return _Broken(request, PictureError(message, "out_of_memory"))
-        return _Ready(request, picture, seen, self._provenance(request))
+            return _Unreadable(request, PictureError(message, "out_of_memory"))
+        return _Prepared(request, picture, image, self._provenance(request))
 
     def _provenance(self, request: Request) -> Provenance | None:
-        """The picture is read anew for it, so that nothing of it can reach the verdict."""
+        """The provenance of the picture, where it is asked for."""
         if not request.provenance:
             return None
+        # The file is read anew, so that nothing of its metadata can reach the verdict.
         try:
             return inspect(request.picture, trust=self.options.trust)
         except (PictureError, MemoryError) as error:
-            said = f"could not be looked for: {str(error) or 'there is not enough memory'}"
-            unread = Declared(name="provenance", value=said, source="file", state="not read")
+            message = f"could not be looked for: {str(error) or 'there is not enough memory'}"
+            unread = Declared(name="provenance", value=message, source="file", state="not read")
             return Provenance(declared=(unread,))
 
-    def _judge(self, batch: Sequence[_Ready | _Broken]) -> Iterator[Verdict | Failure]:
+    def _detect(self, batch: Sequence[_Prepared | _Unreadable]) -> Iterator[Verdict | Failure]:
         """A result for each request, in their order; what cannot be read or judged is a Failure."""
-        judged = within_memory(self._verdicts, [each for each in batch if isinstance(each, _Ready)])
-        for each in batch:
-            result = next(judged) if isinstance(each, _Ready) else each.picture
-            if isinstance(result, PictureError):
-                yield _failure(each.request, result)
-                continue
-            yield result
-
-    def _verdicts(self, asked: Sequence[_Ready]) -> Iterator[Verdict | PictureError]:
-        """Judge a micro-batch in one pass, and write its explanations together."""
-        start = time.perf_counter()
-        judged = self.engine.judge_each(
-            [each.seen for each in asked],
-            [self._needs_mask(each.request) for each in asked],
-            [each.request.explain for each in asked],
-            [each.request.explain or each.request.evidence for each in asked],
+        results = within_memory(
+            self._verdicts, [item for item in batch if isinstance(item, _Prepared)]
         )
-        explained = {
-            i: self._draft(asked[i], each)
-            for i, each in enumerate(judged)
-            if isinstance(each, Judged) and each.past is not None
+        for item in batch:
+            result = next(results) if isinstance(item, _Prepared) else item.picture
+            if isinstance(result, PictureError):
+                yield _failure(item.request, result)
+            else:
+                yield result
+
+    def _verdicts(self, batch: Sequence[_Prepared]) -> Iterator[Verdict | PictureError]:
+        """Verdicts of a micro-batch from one forward pass, its explanations written together."""
+        start = time.perf_counter()
+        requests = [item.request for item in batch]
+        outputs: list[ImageOutput | PictureError | None] = [
+            *self.engine.infer_each(
+                [item.image for item in batch],
+                [self._mask_rule(request) for request in requests],
+                [request.explain for request in requests],
+                [request.explain or request.evidence for request in requests],
+            )
+        ]
+        # Texts are generated for the whole batch, so the drafts they need are made first.
+        drafts = {
+            i: self._draft(batch[i], output)
+            for i, output in enumerate(outputs)
+            if isinstance(output, ImageOutput) and output.cache is not None
         }
-        texts = self.engine.explain([each.begun for each in explained.values() if each.begun])
-        written = dict(zip(explained, texts, strict=True))
-        shared = (time.perf_counter() - start) / len(asked)
-        for i, ready in enumerate(asked):
-            each, judged[i] = judged[i], _TAKEN  # masks of those to come are made one by one
-            if isinstance(each, PictureError):
-                yield each
+        texts = self.engine.explain([draft.prompt for draft in drafts.values() if draft.prompt])
+        explanations = dict(zip(drafts, texts, strict=True))
+        shared = (time.perf_counter() - start) / len(batch)
+        for i, item in enumerate(batch):
+            # Masks in full size are made one at a time, and the list lets go of the logits of those
+            # that are handed out: a batch of large pictures holds one pair of both at most.
+            output, outputs[i] = outputs[i], None
+            assert output is not None
+            if isinstance(output, PictureError):
+                yield output
                 continue
             start = time.perf_counter()
-            draft = explained.pop(i, None) or self._draft(ready, each)
+            draft = drafts.pop(i, None) or self._draft(item, output)
             seconds = shared + time.perf_counter() - start
-            yield self._verdict(draft, written.get(i), seconds, ready.provenance)
+            yield self._verdict(draft, explanations.get(i), seconds, item.provenance)
 
-    def _needs_mask(self, request: Request) -> WantsMask:
-        """Whether class logits call for a mask: one to hand out, or to measure in for a text."""
-        measured = request.explain and self.engine.explains
+    def _mask_rule(self, request: Request) -> MaskRule:
+        """A mask is made to be handed out, or to be measured in for an explanation."""
+        measures = request.explain and self.engine.explains
 
         def needs(class_logits: np.ndarray) -> bool:
             label = self._label(class_logits)
-            return _wants_mask(request.masks, label) or (measured and label == "tampered")
+            return _wants_mask(request.masks, label) or (measures and label == "tampered")
 
         return needs
 
     def _label(self, class_logits: np.ndarray) -> str:
         return LABELS[int(self.calibration.probabilities(class_logits).argmax())]
 
-    def _draft(self, ready: _Ready, judged: Judged) -> "_Draft":
-        """Mask and cues of a picture, and what its explanation begins with.
+    def _draft(self, prepared: _Prepared, output: ImageOutput) -> "_Draft":
+        """Mask and cues of a picture, and the prompt of its explanation.
 
         Which masks are handed out does not matter for a text: there is a region only where the
         label says so.
         """
-        request, picture = ready.request, ready.picture
-        probabilities = self.calibration.probabilities(judged.class_logits)
+        request, picture = prepared.request, prepared.picture
+        probabilities = self.calibration.probabilities(output.class_logits)
         label = LABELS[int(probabilities.argmax())]
-        found = None if judged.mask_logits is None else self._localize(judged.mask_logits)
+        altered = None if output.mask_logits is None else self._localize(output.mask_logits)
         evidence = None
-        if judged.evidence is not None:
-            evidence = self._weighed(judged.evidence, picture)
-        begun, addition = None, ""
+        if output.evidence is not None:
+            evidence = self._window_evidence(output.evidence, picture)
+        prompt, addition = None, ""
         cues: tuple[Cue, ...] = ()
-        if judged.past is not None:
-            mask = None if found is None else found.mask
+        if output.cache is not None:
+            mask = None if altered is None else altered.mask
             cues = measure(picture.pixels, mask) if mask is not None and label == "tampered" else ()
-            weighed = () if evidence is None else evidence.windows
-            windows = [(w.position, w.probabilities[label]) for w in weighed]
+            entries = () if evidence is None else evidence.windows
+            windows = [(entry.position, entry.probabilities[label]) for entry in entries]
             unsure = self.calibration.inconclusive(probabilities)
             facts = facts_of(label, mask, cues, windows=window_facts(label, windows), unsure=unsure)
             addition = evidence_text(facts) if evidence is not None else ""
-            begun = Begun(judged.past, label, facts_text(facts))
+            prompt = TextPrompt(output.cache, label, facts_text(facts))
         if not _wants_mask(request.masks, label):
-            found = None
+            altered = None
         evidence_map = None
         if evidence is not None and request.evidence:
-            evidence_map = self._evidence_map(judged.evidence, picture)
+            evidence_map = self._evidence_map(output.evidence, picture)
         return _Draft(
             request,
             picture,
             probabilities,
             label,
-            found,
-            begun,
+            altered,
+            prompt,
             cues,
             addition,
             evidence,
             evidence_map,
         )
 
-    def _weighed(self, logits: WindowLogits, picture: Picture) -> Evidence:
-        """What the verdict would be, were all of the picture like one of its windows."""
+    def _window_evidence(self, logits: WindowLogits, picture: Picture) -> Evidence:
+        """The verdicts there would be, were all of the picture like one of its windows."""
         height, width = picture.pixels.shape[:2]
         rows = self.calibration.probabilities(logits.windows)
         return Evidence(
@@ -415,34 +432,34 @@ class Detector:
     def _evidence_map(self, logits: WindowLogits | None, picture: Picture) -> np.ndarray:
         """(height, width) float32: how far each place looks generated.
 
-        Where windows were looked at it is theirs, elsewhere that of the picture as a whole.
+        Where windows lie it is theirs, elsewhere that of the picture as a whole.
         """
         assert logits is not None
         height, width = picture.pixels.shape[:2]
         generated = LABELS.index("full_synthetic")
-        whole = self.calibration.probabilities(logits.whole)[..., generated]
-        drawn = _stretched(whole, (height, width))
-        sums, counts = np.zeros_like(drawn), np.zeros_like(drawn)
+        coarse = self.calibration.probabilities(logits.picture)[..., generated]
+        background = _resized(coarse, (height, width))
+        sums, counts = np.zeros_like(background), np.zeros_like(background)
         for box, patches in zip(logits.boxes, logits.patches, strict=True):
             left, top, right, bottom = box
             values = self.calibration.probabilities(patches)[..., generated]
-            sums[top:bottom, left:right] += _stretched(values, (bottom - top, right - left))
+            sums[top:bottom, left:right] += _resized(values, (bottom - top, right - left))
             counts[top:bottom, left:right] += 1
-        return np.where(counts > 0, sums / np.maximum(counts, 1), drawn)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), background)
 
     def _verdict(
         self,
         draft: "_Draft",
-        written: Text | None,
+        text: GeneratedText | None,
         seconds: float,
         provenance: Provenance | None,
     ) -> Verdict:
-        picture, found = draft.picture, draft.found
+        picture, altered = draft.picture, draft.altered
         warnings = list(picture.warnings)
         unfit = unsuitable(picture.pixels) if self.weighs_windows else None
         if unfit is not None:
             warnings.append(f"Do not rely on this verdict: {unfit}.")
-        if draft.request.explain and written is None:
+        if draft.request.explain and text is None:
             warnings.append(
                 f"{self.model.name} was not trained to explain: use a description model."
             )
@@ -457,8 +474,8 @@ class Detector:
             calibrated=self.calibration.fitted,
             inconclusive=self.calibration.inconclusive(draft.probabilities)
             or (self.calibration.fitted and unfit is not None),
-            localization=None if found is None else found.localization,
-            explanation=None if written is None else _explanation(written, draft),
+            localization=None if altered is None else altered.localization,
+            explanation=None if text is None else _explanation(text, draft),
             evidence=draft.evidence if draft.request.evidence or draft.request.explain else None,
             provenance=provenance,
             model=self.model,
@@ -466,13 +483,13 @@ class Detector:
             seconds=round(seconds, 4),
         )
         return verdict.with_arrays(
-            mask=None if found is None else found.mask,
-            probability_map=None if found is None else found.probability_map,
+            mask=None if altered is None else altered.mask,
+            probability_map=None if altered is None else altered.probability_map,
             evidence_map=draft.evidence_map,
             picture=draft.request.picture,  # not its pixels: a list of verdicts would keep them all
         )
 
-    def _localize(self, logits: np.ndarray) -> "_Found":
+    def _localize(self, logits: np.ndarray) -> "_Altered":
         probability_map = self.calibration.pixels(logits)
         mask = probability_map > THRESHOLD
         localization = Localization(
@@ -480,15 +497,11 @@ class Detector:
             threshold=THRESHOLD,
             regions=regions_from_mask(mask, probability_map),
         )
-        return _Found(mask, probability_map, localization)
+        return _Altered(mask, probability_map, localization)
 
 
-_TAKEN = PictureError("")
-"""In the place of a result that was handed out, so that it holds no memory."""
-
-
-class _Found(NamedTuple):
-    """A mask in the picture's pixels, what it was made of, and what is said of it."""
+class _Altered(NamedTuple):
+    """A mask in the picture's pixels, the probabilities it is made of, and its figures."""
 
     mask: np.ndarray
     probability_map: np.ndarray
@@ -502,8 +515,8 @@ class _Draft(NamedTuple):
     picture: Picture
     probabilities: np.ndarray
     label: str
-    found: _Found | None
-    begun: Begun | None
+    altered: _Altered | None
+    prompt: TextPrompt | None
     cues: tuple[Cue, ...]
     addition: str
     evidence: Evidence | None
@@ -514,19 +527,19 @@ def _probabilities(row: np.ndarray) -> Probabilities:
     return Probabilities(**dict(zip(LABELS, map(float, row), strict=True)))
 
 
-def _stretched(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Values (h, w) bilinear at another (height, width), float32."""
     image = Image.fromarray(values.astype(np.float32))
     return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
 
 
-def _explanation(written: Text, draft: "_Draft") -> Explanation:
-    """A generated text in its parts, its claims checked; behind it what was weighed.
+def _explanation(generated: GeneratedText, draft: "_Draft") -> Explanation:
+    """A generated text in its parts, its claims checked; behind it the evidence of windows.
 
-    Where windows were weighed, a text that states another type than the verdict is left out: what
-    was measured is said without it, and the explanation is not complete.
+    Where there is such evidence, a text that states another type than the verdict is left out: the
+    evidence stands without it, and the explanation is not complete.
     """
-    text, complete = written.text, written.complete
+    text, complete = generated.text, generated.complete
     if draft.addition:
         types = {x.value for x in statements(text) if x.about == "type"}
         if types - {draft.label}:
@@ -572,12 +585,12 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Lo
     else:
         loaded = load_random(options.random_weights, device=target, dtype=dtype)
     if options.fast:
-        views = loaded.processor.views
-        if not isinstance(views, ClipWindowsViews):
+        cropping = loaded.processor.views
+        if not isinstance(cropping, ClipWindowsViews):
             raise ConfigError(
                 f"{options.model} has no windows that could be fewer: leave out fast."
             )
-        views.most = 1
+        cropping.most = 1
     if options.quantize is not None:
         quantize_model(loaded.model, options.quantize, device)
     return loaded

@@ -7,13 +7,15 @@
     ├── ConfigError         an option or a configuration contradicts itself or is unknown
     ├── CheckpointError     weights are missing, broken or of another model
     ├── DownloadError       a hub could not be reached, or the disk is too small for what it holds
-    ├── DeviceError         a device, number type or quantisation that this machine does not have
+    ├── DeviceError         a device, number type or quantization that this machine does not have
     └── MissingExtra        an optional dependency is not installed
 
 Each message says what was found, what was expected, and what to do.
 """
 
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
 __all__ = [
     "CheckpointError",
@@ -26,13 +28,21 @@ __all__ = [
     "MissingExtra",
     "PictureError",
     "SidaError",
+    "optional_package",
 ]
 
 FailureCode = Literal["unreadable_image", "too_large", "not_found", "out_of_memory"]
 
 
 class SidaError(Exception):
-    """Base of all errors that are the input's or the machine's fault, not the library's."""
+    """Base of all errors that are the input's or the machine's fault, not the library's.
+
+    It keeps its type and its code on the way from another process.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception would call the constructor with the sentence, and some want more than that.
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class PictureError(SidaError):
@@ -67,7 +77,7 @@ class DownloadError(SidaError):
 
 
 class DeviceError(SidaError):
-    """A device, number type or quantisation that this machine does not have."""
+    """A device, number type or quantization that this machine does not have."""
 
 
 class MissingExtra(SidaError):
@@ -78,3 +88,24 @@ class MissingExtra(SidaError):
             f"{purpose} needs the package {package!r}, which is not installed: "
             f"run `pip install 'sida[{extra}]'`."
         )
+
+
+@contextmanager
+def optional_package(package: str, extra: str, purpose: str) -> Iterator[None]:
+    """Raise MissingExtra where an import inside the block fails.
+
+    with optional_package("pyarrow", "data", "Parquet"):
+        import pyarrow.parquet
+    """
+    try:
+        yield
+    except ImportError:
+        raise MissingExtra(package, extra, purpose) from None
+
+
+def _restored(
+    error_type: type[SidaError], arguments: tuple[str, ...], attributes: dict[str, Any]
+) -> SidaError:
+    error = error_type.__new__(error_type, *arguments)
+    error.__dict__.update(attributes)
+    return error

@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from sida.errors import DownloadError, InputError, SidaError
+from sida.formats import FORMATS, PICTURE_SUFFIXES, alternatives
 
 __all__ = [
-    "PICTURE_SUFFIXES",
     "Input",
     "find_pictures",
     "natural_key",
@@ -37,12 +37,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-PICTURE_SUFFIXES = frozenset({
-    ".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg",
-    ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
-})  # fmt: skip
 _TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.part(\..*)?")
-_EXPECTED = ".jpg, .png, .webp, .gif, .tif, .bmp, .avif or .heic"
+_EXPECTED = alternatives([format.suffixes[0] for format in FORMATS if format.is_common])
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from typing import Any, Protocol
 from sida.errors import ConfigError, InputError
 from sida.files import remove_temporaries, write_bytes
 
-__all__ = ["LocalFolder", "Record", "RunFiles", "RunFolder", "difference", "locked", "taken"]
+__all__ = ["LocalFolder", "RunFiles", "RunFolder", "RunRecord", "difference", "locked", "taken"]
 
 log = logging.getLogger(__name__)
 
-Record = dict[str, Any]
+RunRecord = dict[str, Any]
 """The identity of a run, and what else its verb keeps with it."""
 
 SHOWN, SHOWN_LENGTH = 3, 60
@@ -111,7 +111,7 @@ class RunFolder:
         files: RunFiles,
         record: str,
         marker: str,
-        made: Callable[[Record], Iterable[str]],
+        made: Callable[[RunRecord], Iterable[str]],
         option: Callable[[str], str] = lambda key: key,
         defaults: Mapping[str, Any] | None = None,
         before: Iterable[str] = (),
@@ -120,7 +120,9 @@ class RunFolder:
         self.option, self.defaults = option, defaults or {}
         self.before = {LOCK, *before}
 
-    def check(self, identity: Mapping[str, Any], stored: Record | None = None) -> Record | None:
+    def check(
+        self, identity: Mapping[str, Any], stored: RunRecord | None = None
+    ) -> RunRecord | None:
         """The record of the run that goes on; None where a run may begin. Nothing is written.
 
         Args:
@@ -145,8 +147,8 @@ class RunFolder:
         return stored
 
     def claim(
-        self, identity: Mapping[str, Any], *, fresh: bool = False, stored: Record | None = None
-    ) -> Record | None:
+        self, identity: Mapping[str, Any], *, fresh: bool = False, stored: RunRecord | None = None
+    ) -> RunRecord | None:
         """As `check`, then sweep what a killed run left half-written.
 
         With `fresh`, remove what the earlier run made, whatever its identity; files that no run
@@ -173,7 +175,7 @@ class RunFolder:
         text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
         self.files.write(self.record, text.encode())
 
-    def _read(self) -> Record | None:
+    def _read(self) -> RunRecord | None:
         content = self.files.read(self.record)
         if content is None:
             return None

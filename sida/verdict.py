@@ -26,6 +26,7 @@ from pydantic import (
 from sida.errors import FailureCode, InputError
 from sida.image.components import components
 from sida.image.geometry import Box, Position, position_of
+from sida.image.mask import altered_pixels
 from sida.image.overlay import heat_map, outlined, overlay, save_png, side_by_side
 from sida.image.read import read_mask, read_picture
 
@@ -329,7 +330,7 @@ class Verdict(_Part):
     def mask(self) -> NDArray[np.bool_] | None:
         """(height, width) bool, True = altered; None where no mask was made."""
         if self._mask is None and (levels := self._mask_from_file()) is not None:
-            self._mask = _read_only(levels >= 128)
+            self._mask = _read_only(altered_pixels(levels))
         return self._mask
 
     @property

@@ -11,10 +11,10 @@ from PIL import Image
 
 from sida.detector import Detector, Request
 from sida.errors import ConfigError, DeviceError, MissingExtra, PictureError, SidaError
-from sida.evidence import provenance
-from sida.evidence.cues import CUES
+from sida.explanation.cues import CUES
 from sida.inference import engine
 from sida.model.calibration import Calibration
+from sida.provenance import inspection
 from sida.verdict import LABELS, Failure, Verdict, parse_line
 from tests.model.conftest import small_published
 from tests.small import small_detector
@@ -143,7 +143,7 @@ def test_the_facts_reach_the_text(files, monkeypatch):
         fed.extend(map(list, answers))
         return iter([[detector.engine.processor.tokenizer.end_id]])
 
-    monkeypatch.setattr(engine, "generate_together", record)
+    monkeypatch.setattr(engine, "generate_batch", record)
     explanation = detector.detect(files[1], explain=True).explanation
     text = detector.engine.processor.tokenizer.decode(fed[0])
     assert text.startswith("[CLS] The image is tampered [SEG] <im_start>")
@@ -193,7 +193,7 @@ def test_what_cannot_be_had_is_refused_before_the_weights_are_read():
         Detector.load("tiny", device="tpu")
     with pytest.raises(DeviceError, match="no dtype 'int3'"):
         Detector.load("tiny", dtype="int3")
-    with pytest.raises(ConfigError, match="no quantisation 'int3'"):
+    with pytest.raises(ConfigError, match="no quantization 'int3'"):
         Detector.load("tiny", quantize="int3")
     with pytest.raises(ConfigError, match="expected at least 1"):
         Detector.load("tiny", batch_size=0)
@@ -261,7 +261,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_one_picture_alone_fails(
     files, monkeypatch, caplog
 ):
     detector = small_detector(batch_size=4)
-    judge = detector.engine.judge_each
+    judge = detector.engine.infer_each
     sizes = []
 
     def limited(pictures, *wishes):
@@ -270,7 +270,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_one_picture_alone_fails(
             raise torch.OutOfMemoryError("no room")
         return judge(pictures, *wishes)
 
-    monkeypatch.setattr(detector.engine, "judge_each", limited)
+    monkeypatch.setattr(detector.engine, "infer_each", limited)
     paths = [files[0], files[1], files[3], files[4]]
     results = list(detector.detect_many(paths))
     assert sizes == [4, 2, 1, 1, 2, 1, 1]
@@ -317,7 +317,7 @@ def test_other_errors_of_the_network_are_not_taken_for_a_lack_of_memory(files, m
     def broken(_pictures, *_wishes):
         raise RuntimeError("shapes")
 
-    monkeypatch.setattr(detector.engine, "judge_each", broken)
+    monkeypatch.setattr(detector.engine, "infer_each", broken)
     with pytest.raises(RuntimeError, match="shapes"):
         detector.detect(files[0])
 
@@ -345,7 +345,7 @@ def test_which_masks_are_handed_out_does_not_change_an_explanation(files, monkey
         facts.extend(map(list, answers))
         return iter([])
 
-    monkeypatch.setattr(engine, "generate_together", record)
+    monkeypatch.setattr(engine, "generate_batch", record)
     for bias in (ALWAYS_TAMPERED.bias, (100.0, 0.0, 0.0)):
         detector = small_detector(calibration=Calibration(bias=bias))
         verdicts = [
@@ -379,6 +379,6 @@ def test_provenance_that_cannot_be_looked_for_costs_no_verdict(detector, files, 
 
 
 def test_a_missing_package_for_provenance_is_one_sentence(detector, files, monkeypatch):
-    monkeypatch.setitem(provenance.PACKAGES, "absent", "absent")
+    monkeypatch.setitem(inspection.PACKAGES, "absent", "absent")
     with pytest.raises(MissingExtra, match="provenance"):
         next(detector.run([Request(files[0], provenance=True)]))

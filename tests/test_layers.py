@@ -7,12 +7,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
-    "errors < files | settings < run_folder < image < options | page | verdict "
-    "< data | evidence < forge | model < inference < detector "
+    "errors | formats < files | settings < run_folder < image < options | page | verdict "
+    "< data | explanation | provenance < evidence | forge | model < inference < detector "
     "< benchmark | evaluation < train < report < serve < scale < cli"
 )
 WITHOUT_TORCH = {
     "errors",
+    "formats",
     "files",
     "settings",
     "run_folder",
@@ -22,6 +23,8 @@ WITHOUT_TORCH = {
     "verdict",
     "data",
     "evidence",
+    "explanation",
+    "provenance",
     "report",
 }
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from sida.errors import ConfigError, InputError
-from sida.run_folder import LocalFolder, Record, RunFolder, difference, locked
+from sida.run_folder import LocalFolder, RunFolder, RunRecord, difference, locked
 
 
-def made(record: Record) -> Iterable[str]:
+def made(record: RunRecord) -> Iterable[str]:
     return ["parts/*.txt", "whole"]
 
 
@@ -20,7 +20,7 @@ def folder(out: Path) -> RunFolder:
     return RunFolder(LocalFolder(out), "run.json", "data", made, defaults={"later": 3})
 
 
-def begin(out: Path, identity: Record) -> None:
+def begin(out: Path, identity: RunRecord) -> None:
     assert folder(out).claim(identity) is None
     folder(out).begin(identity)
     for name in ("parts/1.txt", "whole/deep/a"):

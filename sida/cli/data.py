@@ -12,8 +12,8 @@ from sida.cli.options import Fresh
 from sida.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from sida.data.findings import Findings
-    from sida.data.report import Problem
+    from sida.data.checks.findings import Findings
+    from sida.data.problems import Problem
 
 __all__ = ["register"]
 
@@ -65,7 +65,7 @@ def _doctor(name: Literal["check", "stats"], text: str) -> None:
         json: Json = None,
         html: Html = None,
     ) -> None:
-        from sida.data import doctor
+        from sida.data.checks import doctor
 
         run = {"check": doctor.check, "stats": doctor.stats}[name]
         with progress_bar("Reading") as progress:
@@ -140,8 +140,8 @@ def export(
       sida data export pictures --to parquet --out pictures-parquet
       sida data export mine.csv --to folder --out mine --equalise --split-by-group
     """
-    from sida.data.export import export as run
-    from sida.data.splitting import parse_shares
+    from sida.data.writing.export import export as run
+    from sida.data.writing.splitting import parse_shares
 
     with messages(), progress_bar("Writing") as progress:
         done = run(
@@ -188,7 +188,7 @@ def download(
       sida data download --out sid-set --split validation
       sida data download saberzl/SID_Set_description --out descriptions
     """
-    from sida.data.hub import download as run
+    from sida.data.formats.hub import download as run
 
     files = run(name, out, split, shards)
     say(f"{len(files)} files of {name} are in {out}.")
@@ -200,7 +200,7 @@ def _deliver(findings: "Findings", json: str | None, html: Path | None) -> None:
 
     text = json_.dumps(findings.as_json(), indent=1, ensure_ascii=False)
     if html is not None:
-        from sida.data.doctor_page import data_page
+        from sida.data.checks.doctor_page import data_page
 
         data_page(findings).write(html)
     if json == "-":

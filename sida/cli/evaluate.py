@@ -121,7 +121,7 @@ def evaluate(
     """
     from sida.evaluation import Options, Shard
     from sida.evaluation import evaluate as run
-    from sida.image.postprocess import PERTURBATIONS
+    from sida.image.perturbation import PERTURBATIONS
     from sida.options import ModelOptions
 
     if predictions and model is not None:

@@ -63,8 +63,8 @@ def inspect(
     """
     from sida.cli.output import json_lines
     from sida.cli.table import plain
-    from sida.evidence.provenance import require_provenance
-    from sida.evidence.trust import read_trust
+    from sida.provenance.declared.trust import read_trust
+    from sida.provenance.inspection import require_provenance
     from sida.verdict import Failure
 
     require_provenance()
@@ -103,9 +103,9 @@ def _results(
     """What is found in each file, and whether all its maps were written."""
     from sida.cli.output import places, write_or_say
     from sida.errors import PictureError
-    from sida.evidence.measured import MAPS
-    from sida.evidence.provenance import examine
     from sida.image.overlay import save_png
+    from sida.provenance.inspection import examine
+    from sida.provenance.measured.measurements import MAPS
     from sida.verdict import Failure, Inspection
 
     where = {name: places(maps, "--maps", inputs, f"_{name}.png") for name in MAPS}

@@ -35,6 +35,6 @@ def certificates(file: Path | None, provenance: bool) -> str | None:
         return None
     if not provenance:
         raise typer.BadParameter("--trust needs --provenance, which reads content credentials")
-    from sida.evidence.trust import read_trust
+    from sida.provenance.declared.trust import read_trust
 
     return read_trust(file)

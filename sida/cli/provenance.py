@@ -5,7 +5,12 @@ import textwrap
 from collections.abc import Iterator
 
 from sida.cli.table import plain
-from sida.evidence.statement import ORIGIN, left_out_in_words, state_in_words, without_thumbnails
+from sida.provenance.declared.declaration import (
+    ORIGIN,
+    left_out_in_words,
+    state_in_words,
+    without_thumbnails,
+)
 from sida.verdict import Declared, Inspection, Provenance
 
 __all__ = ["provenance_text"]

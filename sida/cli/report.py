@@ -125,8 +125,8 @@ def _detected(
     personal: bool,
 ) -> "Iterator[Result]":
     """Results of pictures, as they are drawn; the model is loaded before the first."""
-    from sida.evidence.provenance import inspect
     from sida.options import DetectOptions, Request
+    from sida.provenance.inspection import inspect
     from sida.report import Result
     from sida.verdict import Verdict
 

@@ -1,13 +1,13 @@
 """Labelled pictures: every form in which a set is published, read as the same `Sample`."""
 
+from sida.data.checks.doctor import check, stats
+from sida.data.checks.findings import Findings
 from sida.data.dataset import Dataset
-from sida.data.doctor import check, stats
-from sida.data.export import Exported, export
-from sida.data.findings import Findings
 from sida.data.opening import open, splits_of
+from sida.data.problems import Problem, Report
 from sida.data.reading import read
-from sida.data.report import Problem, Report
 from sida.data.sample import Labelled, Sample
+from sida.data.writing.export import Exported, export
 
 __all__ = [
     "Dataset",

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import overload
 
-from sida.data.report import Report
+from sida.data.problems import Report
 from sida.data.sample import Sample
 from sida.errors import DataError
 from sida.verdict import LABELS

@@ -1,35 +1,33 @@
-"""Joins a set with texts that were published apart from it."""
+"""Texts that were published apart from their set, joined to it by names."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from sida.data.dataset import Dataset
-from sida.data.hub import Streamed
+from sida.data.formats.hub import Streamed
 from sida.data.labels import label_of
 from sida.errors import DataError
 from sida.verdict import LABELS
 
-__all__ = ["with_descriptions"]
+__all__ = ["Texts", "read_texts", "texts_of", "with_descriptions"]
 
-Key = tuple[str | None, str]  # the class, or None where it is not known, and the name's stem
+Texts = Mapping[tuple[str | None, str], str]
+"""Texts by class, None where that is not known, and the stem of a name."""
 
 
-def with_descriptions(data: Dataset, source: str | Path) -> Dataset:
-    """The same samples with the texts of `source`, joined by class and file name or `img_id`.
+def with_descriptions(data: Dataset, texts: Texts, source: str | Path) -> Dataset:
+    """The same samples with texts of `source`, joined by class and file name or `img_id`.
 
     Args:
         data: a set that is here; of a streamed one, a beginning `[:n]`.
-        source: a set with descriptions (`saberzl/SID_Set_description`, a folder of splits, …), or a
-            JSON file of file names and texts, such as `real_GT.json`.
 
     Raises:
-        DataError: `source` has no descriptions, or `data` is streamed.
+        DataError: there are no texts, or `data` is streamed.
     """
     if isinstance(data, Streamed):
         raise DataError(f"{data.name!r} is streamed: download it to join it with descriptions")
-    texts = _texts(source)
     if not texts:
         raise DataError(f"{str(source)!r} holds no description: expected texts by file name")
     samples, used = [], set()
@@ -48,23 +46,21 @@ def _stem(name: str) -> str:
     return PurePosixPath(name).stem
 
 
-def _texts(source: str | Path) -> Mapping[Key, str]:
-    path = Path(source)
-    if path.suffix.lower() == ".json":
-        return _json_texts(path)
-    from sida.data.opening import open, splits_of
-
-    splits: list[str | None] = [*splits_of(source)]
+def texts_of(sets: Iterable[Dataset]) -> Texts:
+    """The descriptions of sets, such as `saberzl/SID_Set_description` or a folder of splits."""
     return {
         (sample.label, _stem(sample.name)): sample.description
-        for split in splits or [None]
-        for sample in open(source, split)
+        for data in sets
+        for sample in data
         if sample.description
     }
 
 
-def _json_texts(file: Path) -> dict[Key, str]:
-    """Of a file such as `tampered_GT.json`, whose name says the class, or of any other."""
+def read_texts(file: Path) -> Texts:
+    """The texts of a JSON file; the name of one such as `tampered_GT.json` tells their class.
+
+    Raises DataError where it holds no object of file names and texts.
+    """
     label = next((name for name in LABELS if file.stem.startswith(name)), None)
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sida.data.dataset import Dataset, choose_split
-from sida.data.descriptions import with_descriptions
-from sida.data.folder import folder_splits, is_split, open_folder
-from sida.data.hub import hub_splits, is_hub_name, open_hub
+from sida.data.descriptions import Texts, read_texts, texts_of, with_descriptions
+from sida.data.formats.folder import folder_splits, is_split, open_folder
+from sida.data.formats.hub import hub_splits, is_hub_name, open_hub
+from sida.data.formats.layouts import KNOWN_TREES, Layout, known_layout
+from sida.data.formats.manifest import manifest_splits, open_manifest
+from sida.data.formats.parquet import holds_pictures, open_parquet, parquet_splits
+from sida.data.formats.pixar import TAU, is_pixar, open_pixar
+from sida.data.formats.table import COLUMNS, TABLES, find_manifest
 from sida.data.labels import numbering
-from sida.data.layouts import KNOWN_TREES, Layout, known_layout
-from sida.data.manifest import manifest_splits, open_manifest
-from sida.data.parquet import holds_pictures, open_parquet, parquet_splits
-from sida.data.pixar import TAU, is_pixar, open_pixar
-from sida.data.report import Report
-from sida.data.table import COLUMNS, TABLES, find_manifest
+from sida.data.problems import Report
 from sida.errors import DataError, InputError
-from sida.files import PICTURE_SUFFIXES
+from sida.formats import PICTURE_SUFFIXES
 from sida.verdict import LABELS
 
 __all__ = ["open", "splits_of"]
@@ -41,7 +41,8 @@ def open(
     Args:
         path: a split folder (`real/`, `full_synthetic/`, `tampered/`, `masks/`), a folder of
             such, parquet files or a folder of them, a manifest (.csv, .jsonl, .parquet) or a
-            folder with one, a PIXAR folder, another set's tree (`sida.data.layouts`), or a name
+            folder with one, a PIXAR folder, another set's tree (see
+            `sida.data.formats.layouts`), or a name
             on the hub.
         split: which one, where there are several.
         labels: what the set's numbers 0, 1, 2 stand for, where it has no names for them and they
@@ -60,7 +61,16 @@ def open(
     """
     names = numbering(labels) if isinstance(labels, str) else labels
     found = _open(str(path), split, names, tau, None if further else COLUMNS)
-    return found if descriptions is None else with_descriptions(found, descriptions)
+    if descriptions is None:
+        return found
+    return with_descriptions(found, _texts(descriptions), descriptions)
+
+
+def _texts(source: str | Path) -> Texts:
+    if Path(source).suffix.lower() == ".json":
+        return read_texts(Path(source))
+    splits: list[str | None] = [*splits_of(source)]
+    return texts_of(open(source, split) for split in splits or [None])
 
 
 def splits_of(path: str | Path) -> list[str]:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from sida.data.conversions import note_conversion
 from sida.data.sample import Labelled, Sample, stored_bytes
-from sida.data.unusual import note_conversion
 from sida.errors import PictureError
 from sida.files import Input
-from sida.image.ahead import read_ahead
+from sida.image.prefetch import prefetch_pictures
 from sida.image.read import Source
 
 __all__ = ["read"]
@@ -33,7 +33,7 @@ def read(samples: Iterable[Sample], workers: int | None = None) -> Iterator[Labe
     """
     count = workers or os.cpu_count() or 1
     drawn: deque[tuple[Sample, Sample]] = deque()
-    for result in read_ahead(_sources(samples, drawn), workers=count, ahead=2 * count):
+    for result in prefetch_pictures(_sources(samples, drawn), workers=count, ahead=2 * count):
         sample, held = drawn.popleft()
         if isinstance(result, PictureError):
             sample.report.add("unreadable", sample.name, str(result))

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sida.data.report import Report
+from sida.data.problems import Report
 from sida.errors import PictureError
 from sida.image.read import Picture, read_mask, read_picture
-from sida.image.truth import read_truth_mask
+from sida.image.truth_mask import read_truth_mask
 
 __all__ = ["Labelled", "Sample", "Stored", "header_of", "stored_bytes"]
 
@@ -89,7 +89,7 @@ class Sample:
     def read_mask(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8] | None:
         """The mask at the picture's size (height, width) uint8, or None where there is none.
 
-        It holds 0 and 255, by the rule of `sida.image.truth`. A mask of another size is resized
+        It holds 0 and 255 by the rule of `sida.image.truth_mask`. A mask of another size is resized
         (nearest), one that cannot be read counts as none; what is unusual is noted in the report.
         `size` saves reading the picture's header where the caller has read the picture. Raises
         PictureError where the size of the picture cannot be had.

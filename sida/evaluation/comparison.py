@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.errors import MissingExtra
+from sida.errors import MissingExtra, optional_package
 from sida.evaluation.collect import NOT_REAL, Rows
 from sida.evaluation.metrics import Floats, Order, Score, auroc, mean
 from sida.evaluation.scores import REAL, SAMPLES, Figures, Names, figures, right
@@ -95,10 +95,8 @@ def mcnemar(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> McNemar:
     only_ours, only_theirs = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
     if not only_ours + only_theirs:
         return McNemar(0, 0, 1.0)
-    try:
+    with optional_package("scipy", "data", "McNemar's test"):
         from scipy.stats import binomtest
-    except ImportError:
-        raise MissingExtra("scipy", "data", "McNemar's test") from None
     p = float(binomtest(only_ours, only_ours + only_theirs, 0.5).pvalue)
     return McNemar(only_ours, only_theirs, p)
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.errors import CheckpointError, MissingExtra
+from sida.errors import CheckpointError, optional_package
 from sida.evaluation.metrics import Floats, Score
 from sida.evaluation.predictions import FailedPrediction, Prediction
 from sida.evaluation.scores import Names
-from sida.evidence.cues import CUES, Cue
-from sida.evidence.wording import (
+from sida.explanation.cues import CUES, Cue
+from sida.explanation.wording import (
     Facts,
     Statement,
     is_complete,
@@ -139,12 +139,8 @@ def sentence_encoder(name: str) -> Encoder:
         MissingExtra: sentence-transformers is not installed.
         CheckpointError: there is no such model, or it cannot be read.
     """
-    try:
+    with optional_package("sentence-transformers", "similarity", "Comparing what texts mean"):
         from sentence_transformers import SentenceTransformer
-    except ImportError:
-        raise MissingExtra(
-            "sentence-transformers", "similarity", "Comparing what texts mean"
-        ) from None
     try:
         model = SentenceTransformer(
             name, trust_remote_code=False, model_kwargs={"use_safetensors": True}

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.data.report import Problem
+from sida.data.problems import Problem
 from sida.data.sample import Sample, stored_bytes
 from sida.errors import ConfigError, DataError, PictureError
 from sida.evaluation.predictions import (
@@ -31,9 +31,10 @@ from sida.evaluation.predictions import (
     relative,
 )
 from sida.files import write_bytes, write_whole
+from sida.image.mask import altered_pixels
 from sida.image.overlay import png_bytes
 from sida.image.read import read_picture
-from sida.run_folder import LocalFolder, Record, RunFolder
+from sida.run_folder import LocalFolder, RunFolder, RunRecord
 from sida.verdict import Failure, Verdict
 
 __all__ = [
@@ -175,7 +176,7 @@ def run_folder(out: Path) -> RunFolder:
     return RunFolder(LocalFolder(out), RUN, "data", _written, _option)
 
 
-def _written(record: Record) -> Iterator[str]:
+def _written(record: RunRecord) -> Iterator[str]:
     """Patterns of what evaluations write."""
     for above in ("", *(f"{glob.escape(name)}/" for name in record.get("folders", ()))):
         for folder in (above, f"{above}{BASELINES}/*/"):
@@ -258,7 +259,7 @@ def _given(sample: Sample, perturb: Perturb | None) -> tuple[Any, Mask | None]:
 
 def _mask_of(sample: Sample, size: tuple[int, int]) -> Mask | None:
     levels = sample.read_mask(size) if sample.label == "tampered" else None
-    return None if levels is None else levels >= 128
+    return None if levels is None else altered_pixels(levels)
 
 
 def _made(

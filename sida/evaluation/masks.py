@@ -18,11 +18,11 @@ from sida.evaluation.metrics import (
 )
 from sida.evaluation.protocol import Protocol, missed
 from sida.evaluation.scores import Names
+from sida.image.mask import ALTERED_THRESHOLD
 from sida.verdict import LABELS
 
 __all__ = ["Masks"]
 
-FIXED = 128  # the first level above 0.5
 REAL, TAMPERED = LABELS.index("real"), LABELS.index("tampered")
 _PER_MASK = (
     "f1_fixed",
@@ -168,7 +168,7 @@ def _without(counts: NDArray[np.float32], lost: NDArray[np.bool_]) -> NDArray[np
 def _overlaps(counts: NDArray[np.float32]) -> Floats:
     """(m, 3) pixels in both masks, in the predicted one, and in the true one."""
     exact = counts.astype(np.float64)
-    inside, outside = (exact[:, i, FIXED:].sum(1) for i in (0, 1))
+    inside, outside = (exact[:, i, ALTERED_THRESHOLD:].sum(1) for i in (0, 1))
     return np.stack([inside, inside + outside, exact[:, 0].sum(1)], 1)
 
 
@@ -184,7 +184,7 @@ def _missed() -> tuple[float, ...]:
 
 def _of_one(counts: NDArray[np.float32]) -> tuple[float, ...]:
     whole = counts.astype(np.int64)
-    inside, union = intersection_and_union(whole, FIXED)
+    inside, union = intersection_and_union(whole, ALTERED_THRESHOLD)
     altered_and_marked = inside + union
     area = pixel_auc(whole)
     area = np.nan if area is None else area

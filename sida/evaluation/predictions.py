@@ -27,8 +27,9 @@ from pydantic import (
 
 from sida.data.sample import Sample
 from sida.errors import DataError, InputError, PictureError
+from sida.image.mask import altered_pixels
 from sida.image.read import read_mask
-from sida.image.truth import read_truth_mask
+from sida.image.truth_mask import read_truth_mask
 from sida.verdict import Failure, Label, ModelInfo, Verdict
 
 __all__ = [
@@ -136,7 +137,7 @@ class Prediction(Verdict):
         if levels is None or not _is_binary(levels):
             levels = read_truth_mask(self._folder / self.truth.mask).levels
         _require_shape(levels, self.truth.mask, (self.height, self.width))
-        return levels >= 128
+        return altered_pixels(levels)
 
 
 class FailedPrediction(Failure):

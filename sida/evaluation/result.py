@@ -9,7 +9,7 @@ import numpy as np
 from sida.evaluation.collect import Rows
 from sida.evaluation.comparison import Compared
 from sida.evaluation.explanations import Explanations
-from sida.evaluation.masks import FIXED, Masks
+from sida.evaluation.masks import Masks
 from sida.evaluation.metrics import intersection_and_union
 from sida.evaluation.protocol import Protocol, published_formulas
 from sida.evaluation.scores import (
@@ -24,6 +24,7 @@ from sida.evaluation.scores import (
     figures,
     reliability,
 )
+from sida.image.mask import ALTERED_THRESHOLD
 from sida.verdict import LABELS
 
 __all__ = ["SCHEMA", "Result", "formulas", "measure"]
@@ -164,7 +165,9 @@ def formulas(result: Result) -> dict[str, float | None]:
     if result.detection.two:
         return {}
     counted = Masks(result.rows, "published").counts
-    overlaps = [intersection_and_union(each.astype(np.int64), FIXED) for each in counted]
+    overlaps = [
+        intersection_and_union(each.astype(np.int64), ALTERED_THRESHOLD) for each in counted
+    ]
     pairs = np.array(overlaps, np.int64).reshape(-1, 2)
     return published_formulas(np.array(result.confusion, float), pairs[:, 0], pairs[:, 1])
 

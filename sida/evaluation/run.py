@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 import sida.data
+from sida.data.checks.leakage import Probe, probe
+from sida.data.checks.traits import survey
 from sida.data.dataset import Dataset
-from sida.data.leakage import Probe, probe
-from sida.data.traits import survey
 from sida.errors import ConfigError, DataError, InputError, MissingExtra
 from sida.evaluation.baselines import load
 from sida.evaluation.collect import collect, merged
@@ -45,7 +45,7 @@ from sida.evaluation.protocol import Protocol
 from sida.evaluation.result import Result, formulas, measure
 from sida.evaluation.tables import as_csv, as_markdown, joint, markdown
 from sida.files import natural_key, write_text, write_whole
-from sida.image.postprocess import perturb
+from sida.image.perturbation import perturb
 from sida.run_folder import locked
 
 __all__ = ["Options", "Progress", "evaluate", "perturbations"]
@@ -63,7 +63,7 @@ class Options:
     Attributes:
         protocol: how masks are counted, `end_to_end` or `published`.
         published_formulas: whether the original's odd figures are worked out, too.
-        perturbations: names that `sida.image.postprocess.perturb` knows.
+        perturbations: names that `sida.image.perturbation.perturb` knows.
         split, labels: as for `sida.data.open`.
         shard: the part that is judged; figures are worked out of all parts together.
         leakage: whether the sets' containers are probed first, which reads every picture.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sida.forge.regions import Region
 from sida.forge.tamper import Tampered, blend
 from sida.image.geometry import bounding_box
-from sida.image.postprocess import Step, apply
+from sida.image.perturbation import Step, apply
 
 __all__ = ["ADJUSTMENTS", "adjust"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.evidence.cues import Cue, measure
-from sida.evidence.wording import describe
+from sida.explanation.cues import Cue, measure
+from sida.explanation.wording import describe
 from sida.image.geometry import area, position
 
 __all__ = ["Described", "describe_forged"]

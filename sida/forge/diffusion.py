@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from sida.errors import CheckpointError, ConfigError, MissingExtra
+from sida.errors import CheckpointError, ConfigError, optional_package
 from sida.forge.autoencoder import padded, to_pixels
 from sida.forge.config import Autoencoder, Pipeline
 
@@ -43,12 +43,12 @@ def _without_their_warnings() -> Iterator[None]:
 
 
 def _diffusers() -> Any:
-    try:
-        with _without_their_warnings():
-            import diffusers
-            from transformers.utils import logging as transformers_logging
-    except ImportError:
-        raise MissingExtra("diffusers", "forge", "A diffusion pipeline") from None
+    with (
+        optional_package("diffusers", "forge", "A diffusion pipeline"),
+        _without_their_warnings(),
+    ):
+        import diffusers
+        from transformers.utils import logging as transformers_logging
     diffusers.utils.logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
     logging.getLogger("diffusers").setLevel(logging.ERROR)

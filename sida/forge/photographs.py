@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from sida.data import open as open_data
-from sida.data.folder import is_split
-from sida.data.layouts import known_layout
+from sida.data.formats.folder import is_split
+from sida.data.formats.layouts import known_layout
+from sida.data.formats.table import find_manifest
 from sida.data.opening import splits_of
 from sida.data.sample import Stored, stored_bytes
-from sida.data.table import find_manifest
 from sida.errors import DataError, InputError, PictureError
 from sida.files import find_pictures
 from sida.image.read import Picture, read_mask, read_picture

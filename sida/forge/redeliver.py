@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.image.postprocess import FILTERS, Step, apply
+from sida.image.perturbation import FILTERS, Step, apply
 
 __all__ = ["redeliver_pair", "redelivery_steps"]
 

@@ -7,6 +7,7 @@ files, and `.forge/` goes. So a run that was stopped anywhere ends with the same
 
 import glob
 import hashlib
+import importlib
 import json
 import logging
 import shutil
@@ -17,13 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sida.errors import ConfigError, DataError, MissingExtra
+from sida.errors import ConfigError, DataError, optional_package
 from sida.files import write_text, write_whole
 from sida.forge.config import ForgeConfig, read_config
 from sida.forge.job import Job
 from sida.forge.photographs import digest, find_photographs, read_captions
 from sida.forge.processes import in_order_or_not, process_count, quiet_process
-from sida.run_folder import LocalFolder, Record, RunFolder, locked
+from sida.run_folder import LocalFolder, RunFolder, RunRecord, locked
 from sida.verdict import LABELS
 
 __all__ = ["Forged", "Mapper", "Progress", "forge", "train_autoencoders"]
@@ -126,19 +127,15 @@ def _config(config: str | Path | ForgeConfig, overrides: Sequence[str]) -> Forge
 def _require_packages() -> None:
     """A sentence instead of an ImportError, before anything is written."""
     for module, package in (("cv2", "opencv-python-headless"), ("skimage", "scikit-image")):
-        try:
-            __import__(module)
-        except ImportError:
-            raise MissingExtra(package, "forge", "Forging pictures") from None
+        with optional_package(package, "forge", "Forging pictures"):
+            importlib.import_module(module)
     _parquet()
 
 
 def _parquet() -> Any:
-    try:
+    with optional_package("pyarrow", "forge", "Forging pictures"):
         import pyarrow
         import pyarrow.parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "forge", "Forging pictures") from None
     return pyarrow
 
 
@@ -165,7 +162,7 @@ def _run_folder(out: Path) -> RunFolder:
     return RunFolder(LocalFolder(out), RUN, "photographs", _made, _option, before=["autoencoders"])
 
 
-def _made(record: Record) -> Iterator[str]:
+def _made(record: RunRecord) -> Iterator[str]:
     """Patterns of what a run writes."""
     for label in LABELS:
         yield f"{label}/{label[0]}[0-9]*.*"

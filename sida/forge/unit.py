@@ -26,7 +26,8 @@ from sida.forge.regions import Region, draw_region
 from sida.forge.synthesize import Synthetic, from_text, prompt_for, reconstruct
 from sida.forge.tamper import Tampered
 from sida.forge.workshop import Cut, Workshop
-from sida.image.postprocess import Step, apply, encode, random_steps
+from sida.formats import suffix_of
+from sida.image.perturbation import Step, apply, encode, random_steps
 from sida.verdict import LABELS
 
 __all__ = ["Coding", "Row", "make_unit"]
@@ -50,7 +51,7 @@ class Coding:
 
     @property
     def suffix(self) -> str:
-        return {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}[self.format]
+        return suffix_of(self.format)
 
     def file(self, pixels: Pixels) -> bytes:
         """The bytes of the file."""

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from sida.errors import MissingExtra, PictureError
+from sida.errors import MissingExtra, PictureError, optional_package
+from sida.formats import FORMATS, alternatives
 from sida.image import tiff
 from sida.image.jpeg import END_IS_MISSING, complete_variants, jpeg_coding, scan_count
 from sida.image.png import TEXTS_LEFT_OUT, without_broken_parts, without_texts
@@ -28,8 +29,7 @@ from sida.image.signatures import looks_like, raw_name
 
 __all__ = ["Decoded", "decode", "decode_pillow", "read_image", "require_size", "upright"]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "PPM")  # MPO comes as JPEG
-READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF or HEIC"
+READABLE = alternatives([format.title for format in FORMATS if format.is_common])
 PICTURES = frozenset({
     "JPEG XL", "JPEG 2000", "JPEG XR", "OpenEXR", "Radiance HDR", "BPG", "a Photoshop document",
     "a GIMP document", "an SVG drawing",
@@ -204,7 +204,7 @@ def _open(stream: io.BytesIO, data: bytes, what: str, max_pixels: int) -> Image.
     if _is_heif(data):
         return _open_heif(stream, what, max_pixels)
     Image.init()
-    for name in FORMATS:
+    for name in (format.name for format in FORMATS if format.decoder == "pillow"):
         factory, accept = Image.OPEN.get(name, (None, None))
         accepted = factory is not None and (accept is None or accept(data[:16]))
         if isinstance(accepted, str):
@@ -222,10 +222,10 @@ def _open(stream: io.BytesIO, data: bytes, what: str, max_pixels: int) -> Image.
 
 def _open_heif(stream: io.BytesIO, what: str, max_pixels: int) -> Image.Image:
     try:
-        import pillow_heif
-    except ImportError:
-        missing = MissingExtra("pillow-heif", "heif", "Reading HEIC pictures")
-        raise PictureError(f"{what} is HEIC. {missing}") from None
+        with optional_package("pillow-heif", "heif", "Reading HEIC pictures"):
+            import pillow_heif
+    except MissingExtra as error:
+        raise PictureError(f"{what} is HEIC. {error}") from None
     with _refused(what, "HEIF"):
         file = pillow_heif.open_heif(stream)
         require_size(file.size, what, max_pixels)

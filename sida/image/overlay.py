@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sida.files import write_bytes
 from sida.image.geometry import Box
+from sida.image.mask import altered_pixels
 
 __all__ = ["heat_map", "outlined", "overlay", "png_bytes", "save_png", "side_by_side"]
 
@@ -132,7 +133,7 @@ def _region(pixels: Pixels, mask: NDArray[Any], threshold: float) -> NDArray[np.
     _require_same_size(pixels, mask)
     if mask.dtype == np.bool_:
         return mask
-    return np.asarray(mask >= (128 if mask.dtype == np.uint8 else threshold))
+    return altered_pixels(mask) if mask.dtype == np.uint8 else np.asarray(mask >= threshold)
 
 
 def _require_same_size(pixels: Pixels, mask: NDArray[Any]) -> None:

@@ -16,22 +16,22 @@ QUERIES = 1024
 """Positions a block on a CPU: below 768 torch works in smaller pieces, and more leave the cache."""
 BIAS_BYTES = 2**28
 """Of the biases that are made at once elsewhere."""
-PIECES = 4
-"""What torch makes of such a block to share it among threads."""
+BLOCK_PARTS = 4
+"""Parts that torch makes of such a block to share it among threads."""
 
 
 class Attention(nn.Module):
     """Takes the place of transformers' attention of a layer, and has its weights and their names.
 
     Args:
-        given: of a layer with windows or without.
+        attention: of a layer with windows or without.
     """
 
-    def __init__(self, given: SamVisionAttention) -> None:
+    def __init__(self, attention: SamVisionAttention) -> None:
         super().__init__()
-        self.heads: int = given.num_attention_heads
-        self.qkv, self.proj = given.qkv, given.proj
-        self.rel_pos_h, self.rel_pos_w = given.rel_pos_h, given.rel_pos_w
+        self.heads: int = attention.num_attention_heads
+        self.qkv, self.proj = attention.qkv, attention.proj
+        self.rel_pos_h, self.rel_pos_w = attention.rel_pos_h, attention.rel_pos_w
 
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, None]:
         """(windows, height, width, dim) -> the same, and no weights of attention."""
@@ -72,21 +72,21 @@ def attend(
     if length <= QUERIES:
         return F.scaled_dot_product_attention(query, keys, values, attn_mask=_bias(down, across))
     if query.device.type == "cpu":
-        rows, together = max(1, QUERIES // width), max(1, torch.get_num_threads() // PIECES)
+        rows, head_count = max(1, QUERIES // width), max(1, torch.get_num_threads() // BLOCK_PARTS)
     else:
-        one = windows * length**2 * query.element_size()
-        rows, together = height, max(1, BIAS_BYTES // one)
+        head_bytes = windows * length**2 * query.element_size()
+        rows, head_count = height, max(1, BIAS_BYTES // head_bytes)
     attended = torch.empty_like(query)
-    # Written anew for each block: memory that the system must hand out again costs more than this.
-    biases = query.new_empty(windows, min(together, heads), rows, width, height, width)
-    for head in range(0, heads, together):
-        chosen = slice(head, head + together)
+    # Overwritten by each block: memory that the system must hand out again costs more than this.
+    biases = query.new_empty(windows, min(head_count, heads), rows, width, height, width)
+    for head in range(0, heads, head_count):
+        group = slice(head, head + head_count)
         for top in range(0, height, rows):
-            some = slice(top, top + rows)
-            places = slice(top * width, (top + rows) * width)
-            bias = _bias(down[:, chosen, some], across[:, chosen, some], biases)
-            attended[:, chosen, places] = F.scaled_dot_product_attention(
-                query[:, chosen, places], keys[:, chosen], values[:, chosen], attn_mask=bias
+            block = slice(top, top + rows)
+            queries = slice(top * width, (top + rows) * width)
+            bias = _bias(down[:, group, block], across[:, group, block], biases)
+            attended[:, group, queries] = F.scaled_dot_product_attention(
+                query[:, group, queries], keys[:, group], values[:, group], attn_mask=bias
             )
     return attended
 
@@ -106,22 +106,22 @@ def _bias(
 class Mlp(nn.Module):
     """Takes the place of transformers' feed-forward part; on a CPU in pieces that stay in cache."""
 
-    def __init__(self, given: SamMLPBlock) -> None:
+    def __init__(self, mlp: SamMLPBlock) -> None:
         super().__init__()
-        self.lin1, self.lin2, self.act = given.lin1, given.lin2, given.act
+        self.lin1, self.lin2, self.act = mlp.lin1, mlp.lin2, mlp.act
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """(windows, height, width, dim) -> the same."""
         tokens = hidden_states.flatten(0, 2)
-        some = QUERIES if tokens.device.type == "cpu" else len(tokens)
-        parts = [self.lin2(self.act(self.lin1(part))) for part in tokens.split(some)]
+        size = QUERIES if tokens.device.type == "cpu" else len(tokens)
+        parts = [self.lin2(self.act(self.lin1(part))) for part in tokens.split(size)]
         return torch.cat(parts).view_as(hidden_states)
 
 
 def _distances(table: torch.Tensor, size: int) -> torch.Tensor:
     """Rows of the table (2 size - 1, dim) for each pair of positions (size, size, dim)."""
-    places = torch.arange(size, device=table.device)
-    return table[places[:, None] - places[None, :] + size - 1]
+    positions = torch.arange(size, device=table.device)
+    return table[positions[:, None] - positions[None, :] + size - 1]
 
 
 def fuse(model: nn.Module) -> None:

@@ -11,14 +11,14 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from sida.errors import InputError
 from sida.inference.engine import TEXT_LIMIT, Engine
 from sida.inference.generate import generate
-from sida.inference.language import Past
+from sida.inference.llama import KVCache
 from sida.model.processor import HasPixels
 from sida.model.prompt import CHAT_REPLIES, build_prompt, conversation, later_question, neutral
 from sida.verdict import Verdict
 
 __all__ = ["Conversation"]
 
-READ = ("[CLS]", "[SEG]")
+MARKERS = ("[CLS]", "[SEG]")
 """Markers that the original questions have in them; others are taken out of what a user types."""
 
 
@@ -54,15 +54,15 @@ class Conversation:
         self._tokenizer = engine.processor.tokenizer
         ends = (self._tokenizer.end_id, self._tokenizer.eos_id)
         self._stops = frozenset(i for i in ends if i is not None)
-        self._forgotten = 0
-        self._ids = self._said(self.history)  # all since the picture, of turns not forgotten
-        self._past: Past | None = None
-        self._start = 0  # where the picture ends in it
+        self._dropped_turns = 0
+        self._ids = self._encode_turns(self.history)  # since the picture, without dropped turns
+        self._cache: KVCache | None = None
+        self._picture_end = 0  # where the picture ends in it
 
     @property
-    def talks(self) -> bool:
-        """Whether the model answers questions; else `ask` says so, and gives the explanation."""
-        return self._engine.talks
+    def converses(self) -> bool:
+        """True for a model that answers questions; of another, `ask` gives the explanation."""
+        return self._engine.converses
 
     def ask(self, text: str) -> Iterator[str]:
         """Pieces of the answer as they are written, one answer at a time.
@@ -72,18 +72,19 @@ class Conversation:
         Raises:
             InputError: there is no question, or it is too long for the model.
         """
-        question = neutral(text, keep=READ)
+        question = neutral(text, keep=MARKERS)
         if not question.strip():
             raise InputError("found no question: ask something about the picture.")
-        given: list[str] = []
-        pieces = self._converse(question) if self.talks else self._explain()
-        for piece in pieces:
-            given.append(piece)
-            yield piece
-        self.history.append((text, "".join(given)))
+        answer: list[str] = []
+        stream = self._converse(question) if self.converses else self._explain()
+        for text_part in stream:
+            answer.append(text_part)
+            yield text_part
+        # Only here, so that an answer that nobody reads to its end leaves no trace.
+        self.history.append((text, "".join(answer)))
 
     def _explain(self) -> Iterator[str]:
-        """What a model that does not converse has to say."""
+        """The explanation, of a model that does not converse."""
         yield f"{self.verdict.model.name} can explain its verdict, but not converse."
         explanation = self.verdict.explanation
         self.complete = explanation is None or explanation.complete
@@ -91,106 +92,110 @@ class Conversation:
             yield f"\n{explanation.text}"
 
     def _converse(self, question: str) -> Iterator[str]:
-        past, asked = self._room_for(question)
+        cache, question_ids = self._make_room(question)
         before = len(self._ids)
-        self._ids += asked
+        self._ids += question_ids
         ended = False
         try:
-            yield from self._pieces(self._answer(past, "[CLS]" in question))
+            yield from self._decode_stream(self._answer_ids(cache, "[CLS]" in question))
             self.complete = self._ids[-1] in self._stops
             if self._ids[-1] != self._tokenizer.eos_id:
                 self._ids.append(self._tokenizer.eos_id)
             ended = True
         finally:
+            # A turn that was broken off is cut from ids and cache alike: the next one must find
+            # both at the same length.
             if not ended:
                 del self._ids[before:]
-                past.length = min(past.length, self._start + before)
+                cache.length = min(cache.length, self._picture_end + before)
 
-    def _room_for(self, question: str) -> tuple[Past, list[int]]:
-        """The cache and the question's ids; old turns go where the answer would find no room."""
-        if self._past is None:
-            self._past = self._engine.begin(self._picture)
-            self._start = self._past.length
-        positions = self._engine.model.config.language.max_position_embeddings - self._start
-        room = positions - min(TEXT_LIMIT, positions // 2)
-        asked = self._question(question, first=not self._ids)
-        while len(self._ids) + len(asked) > room:
-            if self._forgotten == len(self.history):
+    def _make_room(self, question: str) -> tuple[KVCache, list[int]]:
+        """The cache and the question's ids; old turns go where the answer lacks positions."""
+        if self._cache is None:
+            self._cache = self._engine.prefill_picture(self._picture)
+            self._picture_end = self._cache.length
+        positions = self._engine.model.config.language.max_position_embeddings - self._picture_end
+        limit = positions - min(TEXT_LIMIT, positions // 2)
+        question_ids = self._encode_question(question, first=not self._ids)
+        while len(self._ids) + len(question_ids) > limit:
+            if self._dropped_turns == len(self.history):
                 raise InputError(
-                    f"the question has {len(asked)} tokens, and the model takes {room}: shorten it."
+                    f"the question has {len(question_ids)} tokens, and the model takes {limit}: "
+                    "shorten it."
                 )
-            self._forgotten += 1
-            self._past.length = self._start
-            self._ids = self._said(self.history[self._forgotten :])
-            asked = self._question(question, first=not self._ids)
-        return self._past, asked
+            self._dropped_turns += 1
+            self._cache.length = self._picture_end
+            self._ids = self._encode_turns(self.history[self._dropped_turns :])
+            question_ids = self._encode_question(question, first=not self._ids)
+        return self._cache, question_ids
 
-    def _answer(self, past: Past, classify: bool) -> Iterator[int]:
+    def _answer_ids(self, cache: KVCache, classify: bool) -> Iterator[int]:
         """Ids of an answer as they come."""
         if not classify:
-            classify = yield from self._written(past)
+            classify = yield from self._generate(cache)
         if not classify:
             return
         # The class was asked for: the verdict has it already.
         trained = self._tokenizer.end_id is not None
         if trained:
-            begun = [*conversation(self._tokenizer, self.verdict.label).answer_ids]
+            start = [*conversation(self._tokenizer, self.verdict.label).answer_ids]
         else:  # as published, a model of detection says no more than this
-            begun = self._tokenizer.encode(CHAT_REPLIES[self.verdict.label], bos=False)
-            begun.append(self._tokenizer.eos_id)
-        self._ids += begun
-        yield from begun
+            start = self._tokenizer.encode(CHAT_REPLIES[self.verdict.label], bos=False)
+            start.append(self._tokenizer.eos_id)
+        self._ids += start
+        yield from start
         if trained:
-            yield from self._written(past)
+            yield from self._generate(cache)
 
-    def _written(self, past: Past) -> Generator[int, None, bool]:
-        """Ids as the model writes them, up to a `[CLS]`; whether there was one.
+    def _generate(self, cache: KVCache) -> Generator[int, None, bool]:
+        """Ids as the model writes them, up to a `[CLS]`; returns True where there was one.
 
         They are noted in `_ids`, and those that the cache lacks are fed first.
         """
-        unfed = self._ids[past.length - self._start :]
-        for i in generate(self._engine.model, past, unfed, self._stops, TEXT_LIMIT):
+        unfed = self._ids[cache.length - self._picture_end :]
+        for i in generate(self._engine.model, cache, unfed, self._stops, TEXT_LIMIT):
             if i == self._tokenizer.cls_id:
                 return True
             self._ids.append(i)
             yield i
         return False
 
-    def _pieces(self, ids: Iterable[int]) -> Iterator[str]:
+    def _decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
         """Text of ids as they come. Markers vanish, but `[SEG]`, which points to the mask."""
         run: list[int] = []
-        known, gap = "", ""
+        text, gap = "", ""
         for i in ids:
             if i in self._tokenizer.tokens:
-                run, known = [], ""
+                run, text = [], ""
                 if i == self._tokenizer.seg_id:
-                    yield f"{gap}({self._mask_words()})"
+                    yield f"{gap}({self._mask_reference()})"
                     gap = " "
                 continue
             run.append(i)
-            text = self._tokenizer.decode(run)
-            new = text[len(known) :]
-            if not new or text.endswith("\N{REPLACEMENT CHARACTER}"):  # half a character
+            # A token may be half a character, so the whole run is decoded, and its new end given.
+            longer = self._tokenizer.decode(run)
+            new = longer[len(text) :]
+            if not new or longer.endswith("\N{REPLACEMENT CHARACTER}"):
                 continue
-            yield new if known else gap + new
-            known, gap = text, " "
+            yield new if text else gap + new
+            text, gap = longer, " "
 
-    def _mask_words(self) -> str:
+    def _mask_reference(self) -> str:
         if self.verdict.localization is not None:
             return "see the mask"
         return f"no mask: judged {self.verdict.label.replace('_', ' ')}"
 
-    def _question(self, question: str, first: bool) -> list[int]:
+    def _encode_question(self, question: str, first: bool) -> list[int]:
         """Ids from the end of the picture, or of an answer, to where the answer begins."""
         if first:
             return [*build_prompt(self._tokenizer, question).after]
         return [*later_question(self._tokenizer, question)]
 
-    def _said(self, turns: Sequence[tuple[str, str]]) -> list[int]:
+    def _encode_turns(self, turns: Sequence[tuple[str, str]]) -> list[int]:
         """Ids of whole turns."""
         ids: list[int] = []
         for question, answer in turns:
-            ids += self._question(neutral(question, keep=READ), first=not ids)
+            ids += self._encode_question(neutral(question, keep=MARKERS), first=not ids)
             ids += self._tokenizer.encode(neutral(answer), bos=False)
             ids.append(self._tokenizer.eos_id)
         return ids

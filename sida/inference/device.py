@@ -1,4 +1,4 @@
-"""Which device and number type a model runs on."""
+"""Device and dtype that a model runs on."""
 
 import re
 
@@ -18,33 +18,35 @@ _LACK = re.compile(
 
 
 def resolve(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
-    """Names as users write them -> device and number type of this machine.
+    """Device and dtype of this machine, of their names as users write them.
 
     `auto` is CUDA where there is one, and float32 on the CPU, bfloat16 elsewhere.
 
     Raises:
-        DeviceError: this machine has no such device, or there is no such number type.
+        DeviceError: this machine has no such device, or there is no such dtype.
     """
-    where = _device(device)
+    target = _device(device)
     if dtype == "auto":
-        return where, torch.float32 if where.type == "cpu" else torch.bfloat16
+        return target, torch.float32 if target.type == "cpu" else torch.bfloat16
     if dtype not in DTYPES:
         raise DeviceError(f"There is no dtype {dtype!r}: choose auto, {', '.join(DTYPES)}.")
-    return where, DTYPES[dtype]
+    return target, DTYPES[dtype]
 
 
 def _device(name: str) -> torch.device:
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
         return torch.device("cuda" if cuda else "cpu")
-    here = ["auto", "cpu", *(["cuda"] if cuda else []), *(f"cuda:{i}" for i in range(cuda))]
-    if name not in here:
-        raise DeviceError(f"There is no device {name!r} on this machine: choose {', '.join(here)}.")
+    available = ["auto", "cpu", *(["cuda"] if cuda else []), *(f"cuda:{i}" for i in range(cuda))]
+    if name not in available:
+        raise DeviceError(
+            f"There is no device {name!r} on this machine: choose {', '.join(available)}."
+        )
     return torch.device(name)
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory did not suffice, on any device.
+    """True for an error that means that memory did not suffice, on any device.
 
     Torch has a type of its own for CUDA's allocator alone; what its CPU allocator and the
     libraries below say can be told from other errors of a pass by the words only.

@@ -1,4 +1,4 @@
-"""From decoded pictures to logits, masks and texts: one prefill each, masks where wanted."""
+"""From decoded pictures to logits, masks and texts: one prefill each, masks where asked for."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ import torch
 
 from sida.errors import PictureError
 from sida.inference.attention import fuse
-from sida.inference.generate import generate_together
-from sida.inference.language import ROOM, Past, prefill
+from sida.inference.generate import generate_batch
+from sida.inference.llama import SPARE_SLOTS, KVCache, prefill
 from sida.model.clip_windows import ClipWindows
 from sida.model.frame import Frame
 from sida.model.inputs import Inputs
@@ -19,37 +19,46 @@ from sida.model.processor import HasPixels, SidaProcessor
 from sida.model.prompt import IMAGE_TOKEN, conversation
 from sida.model.sida import Sida
 
-__all__ = ["Begun", "Engine", "Judged", "Looked", "Text", "WantsMask", "WindowLogits"]
+__all__ = [
+    "Engine",
+    "ForwardOutput",
+    "GeneratedText",
+    "ImageOutput",
+    "MaskRule",
+    "TextPrompt",
+    "WindowLogits",
+]
 
-WantsMask = Callable[[np.ndarray], bool]
+MaskRule = Callable[[np.ndarray], bool]
+"""True where class logits (3,) call for a mask."""
 
 TEXT_LIMIT = 512
 """Most tokens of an explanation, as published."""
 
 
 @dataclass(frozen=True)
-class Text:
-    """A generated explanation, and whether the model ended it by itself."""
+class GeneratedText:
+    """A generated explanation; `complete` where the model ended it by itself."""
 
     text: str
     complete: bool
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What the network says of one picture.
+class ImageOutput:
+    """The network's output for one picture.
 
     Attributes:
         class_logits: (3,) float32, in the order of `LABELS`.
-        mask_logits: (height, width) float32 in pixels of the original, or None where not wanted.
+        mask_logits: (height, width) float32 in pixels of the original, or None where not asked for.
         evidence: how windows of the picture spoke, where it was asked for and the model can say.
-        past: keys and values of the question about this picture, from which an explanation goes on;
-            None where none was asked for, or the model was not trained to.
+        cache: keys and values of the question about this picture, from which an explanation goes
+            on; None where none was asked for, or the model was not trained to explain.
     """
 
     class_logits: np.ndarray
     mask_logits: np.ndarray | None
-    past: Past | None
+    cache: KVCache | None
     evidence: "WindowLogits | None" = None
 
 
@@ -59,36 +68,36 @@ class WindowLogits(NamedTuple):
     Attributes:
         boxes: left, top, right, bottom of each window in the original.
         windows: (windows, 3) float32.
-        whole: (side, side, 3) float32 of the patches of the picture as a whole.
+        picture: (side, side, 3) float32 of the patches of the picture as a whole.
         patches: (windows, side, side, 3) float32 of those of each window.
     """
 
     boxes: tuple[tuple[int, int, int, int], ...]
     windows: np.ndarray
-    whole: np.ndarray
+    picture: np.ndarray
     patches: np.ndarray
 
 
-class Looked(NamedTuple):
-    """What one pass says of a micro-batch.
+class ForwardOutput(NamedTuple):
+    """The output of one forward pass over a micro-batch.
 
     Attributes:
         class_logits: (pictures, 3).
         prompts: (pictures, out_dim), of the masks.
-        state: what the encoder keeps for masks.
-        past: keys and values, where they were wanted.
+        state: kept by the encoder for masks.
+        cache: keys and values, where they were asked for.
     """
 
     class_logits: torch.Tensor
     prompts: torch.Tensor
     state: Any
-    past: Past
+    cache: KVCache
 
 
-class Begun(NamedTuple):
+class TextPrompt(NamedTuple):
     """An explanation to be written: the picture's prefill, the label, and the measured facts."""
 
-    past: Past
+    cache: KVCache
     label: str
     facts: str
 
@@ -101,7 +110,7 @@ class Engine:
     class does not see the answer (`docs/faithfulness.md`).
 
     Args:
-        model: its weights, device and number type stay as they are from the first pass on.
+        model: its weights, device and dtype stay as they are from the first pass on.
     """
 
     def __init__(self, model: Sida, processor: SidaProcessor) -> None:
@@ -114,52 +123,52 @@ class Engine:
         self._image = self.ids.index(IMAGE_TOKEN)
 
     @cached_property
-    def _prefix(self) -> Past:
+    def _prefix(self) -> KVCache:
         """Keys and values of the tokens before the picture, the same for all pictures."""
-        past = Past([None] * len(self.model.language.layers), 0)
+        cache = KVCache([None] * len(self.model.language.layers), 0)
         ids = torch.tensor([self.ids[: self._image]], device=self.model.device)
-        prefill(self.model.language, self.model.get_input_embeddings()(ids), past)
-        return past
+        prefill(self.model.language, self.model.get_input_embeddings()(ids), cache)
+        return cache
 
     @property
     def explains(self) -> bool:
-        """Whether the model was trained to write explanations."""
+        """True for a model that was trained to write explanations."""
         return self.processor.tokenizer.end_id is not None
 
     @property
-    def talks(self) -> bool:
-        """Whether it answers questions: a model that goes on from facts has learned only that."""
+    def converses(self) -> bool:
+        """True for a model that answers questions; one that goes on from facts does only that."""
         return not self.model.config.facts
 
-    def judge(self, pictures: Sequence[HasPixels], wants_mask: Sequence[WantsMask]) -> list[Judged]:
-        """Judge a micro-batch without explanations; as `judge_each`, but all or nothing.
+    def infer(self, pictures: Sequence[HasPixels], rules: Sequence[MaskRule]) -> list[ImageOutput]:
+        """Outputs of a micro-batch without explanations; as `infer_each`, but all or nothing.
 
         Raises:
-            PictureError: one of them cannot be judged.
+            PictureError: one of them has logits that are not finite.
         """
-        judged = []
-        for each in self.judge_each(pictures, wants_mask, [False] * len(pictures)):
-            if isinstance(each, PictureError):
-                raise each
-            judged.append(each)
-        return judged
+        outputs = []
+        for output in self.infer_each(pictures, rules, [False] * len(pictures)):
+            if isinstance(output, PictureError):
+                raise output
+            outputs.append(output)
+        return outputs
 
     @torch.inference_mode()
-    def judge_each(
+    def infer_each(
         self,
         pictures: Sequence[HasPixels],
-        wants_mask: Sequence[WantsMask],
-        wants_text: Sequence[bool],
-        wants_evidence: Sequence[bool] = (),
-    ) -> list[Judged | PictureError]:
-        """Judge a micro-batch.
+        rules: Sequence[MaskRule],
+        explain: Sequence[bool],
+        evidence: Sequence[bool] = (),
+    ) -> list[ImageOutput | PictureError]:
+        """Outputs of a micro-batch.
 
         Args:
             pictures: at least one.
-            wants_mask: for each picture, whether its class logits (3,) call for a mask.
-            wants_text: for each picture, whether an explanation may be asked for. Keys and values
+            rules: for each picture, the rule by which its class logits call for a mask.
+            explain: for each picture, True where an explanation may be asked for. Keys and values
                 of the prefill are kept only if one may.
-            wants_evidence: for each picture, whether the evidence of its windows is wanted; of
+            evidence: for each picture, True where the evidence of its windows is asked for; of
                 none where it is empty.
 
         Returns:
@@ -167,144 +176,147 @@ class Engine:
             finite, as can happen in float16, is a PictureError; the others are not touched by it.
         """
         device, dtype = self.model.device, self.model.dtype
-        prepared = [self.processor.see(picture) for picture in pictures]
+        prepared = [self.processor.preprocess(picture) for picture in pictures]
+        # Pixels for masks are made below, of those pictures alone that get one.
         inputs, frames = self.processor(prepared, masks=False)
         inputs = inputs.to(device, dtype)
-        keep = self.explains and any(wants_text)
-        looked = self.look(inputs, keep)
-        scores = looked.class_logits.float().cpu().numpy()
-        lost = set(np.flatnonzero(~np.isfinite(scores).all(1)).tolist())
-        chosen = [i for i, want in enumerate(wants_mask) if i not in lost and want(scores[i])]
-        masks = self._masks(prepared, frames, inputs, looked, chosen)
-        lost |= set(chosen) - masks.keys()
-        evidence = {
-            i: self._evidence(frames[i], inputs, looked, i)
-            for i, want in enumerate(wants_evidence)
-            if want and i not in lost
+        keep_cache = self.explains and any(explain)
+        output = self.forward(inputs, keep_cache)
+        scores = output.class_logits.float().cpu().numpy()
+        failed = set(np.flatnonzero(~np.isfinite(scores).all(1)).tolist())
+        masked = [i for i, rule in enumerate(rules) if i not in failed and rule(scores[i])]
+        masks = self._masks(prepared, frames, inputs, output, masked)
+        failed |= set(masked) - masks.keys()
+        window_logits = {
+            i: self._evidence(frames[i], inputs, output, i)
+            for i, enabled in enumerate(evidence)
+            if enabled and i not in failed
+        }
+        caches = {
+            i: output.cache.row(i, self.prompt_length)
+            for i, may_explain in enumerate(explain)
+            if keep_cache and may_explain
         }
         return [
             _not_finite(dtype)
-            if i in lost
-            else Judged(
-                class_logits=scores[i],
-                mask_logits=masks.get(i),
-                past=looked.past.part(i, self.prompt_length) if keep and wants_text[i] else None,
-                evidence=evidence.get(i),
-            )
+            if i in failed
+            else ImageOutput(scores[i], masks.get(i), caches.get(i), window_logits.get(i))
             for i in range(len(pictures))
         ]
 
     @torch.inference_mode()
-    def look(self, inputs: Inputs, keep: bool = False) -> Looked:
+    def forward(self, inputs: Inputs, keep_cache: bool = False) -> ForwardOutput:
         """The one pass over a micro-batch, up to class and mask prompt.
 
         Args:
-            inputs: on the model's device, in its number type.
-            keep: whether keys and values are wanted afterwards.
+            inputs: on the model's device, in its dtype.
+            keep_cache: keys and values are needed afterwards.
         """
         tokens, state = self.model.image_tokens(inputs)
-        return self.ask(tokens, state, keep)
+        return self.prefill(tokens, state, keep_cache)
 
     @torch.inference_mode()
-    def ask(self, tokens: torch.Tensor, state: Any, keep: bool = False) -> Looked:
-        """The language model's part of `look`.
+    def prefill(
+        self, image_tokens: torch.Tensor, state: Any, keep_cache: bool = False
+    ) -> ForwardOutput:
+        """The language model's part of `forward`.
 
         Args:
-            tokens: (pictures, image tokens, dim).
+            image_tokens: (pictures, image tokens, dim).
             state: of the encoder, handed on.
         """
-        ids = torch.tensor([self.ids[self._image :]], device=tokens.device)
-        embeds = self.model.embed(ids.expand(len(tokens), -1), tokens)
-        known = self._prefix
-        past = Past(known.layers, known.length, 0 if keep else None)
-        read = [self.prompt_length - 1 - known.length, embeds.shape[1] - 1]
-        hidden = prefill(self.model.language, embeds, past, read)
+        ids = torch.tensor([self.ids[self._image :]], device=image_tokens.device)
+        embeds = self.model.embed(ids.expand(len(image_tokens), -1), image_tokens)
+        prefix = self._prefix
+        # Without spare slots nothing is kept: keys and values of a layer are freed after it.
+        cache = KVCache(prefix.layers, prefix.length, 0 if keep_cache else None)
+        read = [self.prompt_length - 1 - prefix.length, embeds.shape[1] - 1]
+        hidden = prefill(self.model.language, embeds, cache, read)
         logits = self.model.classify(hidden[:, 0])
-        return Looked(logits, self.model.mask_prompts(logits, hidden[:, 1:])[:, 0], state, past)
+        prompts = self.model.mask_prompts(logits, hidden[:, 1:])[:, 0]
+        return ForwardOutput(logits, prompts, state, cache)
 
     def _evidence(
-        self, frame: Frame, inputs: Inputs, looked: Looked, number: int
+        self, frame: Frame, inputs: Inputs, output: ForwardOutput, index: int
     ) -> WindowLogits | None:
         encoder = self.model.encoder
         if not isinstance(encoder, ClipWindows):
             return None
-        logits = looked.class_logits[number].float()
-        evidence = encoder.evidence_of(inputs, looked.state, number)
-        windows, whole, patches = ((logits + part.float()).cpu().numpy() for part in evidence)
-        boxes = tuple(window.box for window in frame.windows)
-        return WindowLogits(boxes, windows, whole, patches)
+        logits = output.class_logits[index].float()
+        evidence = encoder.evidence_of(inputs, output.state, index)
+        arrays = ((logits + part.float()).cpu().numpy() for part in evidence)
+        return WindowLogits(tuple(window.box for window in frame.windows), *arrays)
 
     @torch.inference_mode()
-    def begin(self, picture: HasPixels) -> Past:
+    def prefill_picture(self, picture: HasPixels) -> KVCache:
         """Keys and values up to the end of the picture, for a conversation that goes on from it."""
         inputs, _ = self.processor([picture], masks=False)
         tokens, _ = self.model.image_tokens(inputs.to(self.model.device, self.model.dtype))
         ids = torch.tensor([[IMAGE_TOKEN]], device=tokens.device)
-        past = Past(self._prefix.layers, self._prefix.length, ROOM)
-        prefill(self.model.language, self.model.embed(ids, tokens), past, read=[-1])
-        return past
+        cache = KVCache(self._prefix.layers, self._prefix.length, SPARE_SLOTS)
+        prefill(self.model.language, self.model.embed(ids, tokens), cache, read=[-1])
+        return cache
 
     def _masks(
         self,
         pictures: Sequence[HasPixels],
-        frames: Sequence[Any],
+        frames: Sequence[Frame],
         inputs: Inputs,
-        looked: Looked,
-        chosen: list[int],
+        output: ForwardOutput,
+        masked: list[int],
     ) -> dict[int, np.ndarray]:
-        """Mask logits (height, width) of the chosen pictures by their place in the batch.
+        """Mask logits (height, width) by the index of their picture, of those in `masked`.
 
         One whose logits are not finite is left out.
         """
-        if not chosen:
+        if not masked:
             return {}
         if inputs.mask is not None:
             owner = inputs.mask.owner
-        elif (own := self.processor.mask_windows([pictures[i] for i in chosen])) is None:
+        elif (windows := self.processor.mask_windows([pictures[i] for i in masked])) is None:
             owner = inputs.vision.owner
         else:
-            owner = torch.tensor(chosen)[own.owner].to(inputs.vision.owner.device)
-            inputs = inputs._replace(mask=own.to(self.model.device, self.model.dtype))
-            frames = [
-                frame.on_canvas((own.pixels.shape[-2], own.pixels.shape[-1])) for frame in frames
-            ]
+            # Owners count the pictures that get a mask; here they become indices of the batch.
+            owner = torch.tensor(masked)[windows.owner].to(inputs.vision.owner.device)
+            inputs = inputs._replace(mask=windows.to(self.model.device, self.model.dtype))
+            canvas = (windows.pixels.shape[-2], windows.pixels.shape[-1])
+            frames = [frame.on_canvas(canvas) for frame in frames]
         # A CPU is busy with one picture; of several at once nothing would stay in its cache.
-        together = [[i] for i in chosen] if owner.device.type == "cpu" else [chosen]
-        restored: dict[int, np.ndarray] = {}
-        for some in together:
-            windows = torch.isin(owner, torch.tensor(some, device=owner.device)).nonzero()[:, 0]
-            owners = owner[windows]
-            logits = self.model.decode_masks(inputs, windows, looked.prompts[owners], looked.state)
-            parts = {i: logits[owners == i] for i in some}
-            restored |= {
-                i: frames[i].restore(part).cpu().numpy()
-                for i, part in parts.items()
-                if torch.isfinite(part).all()
-            }
-        return restored
+        groups = [[i] for i in masked] if owner.device.type == "cpu" else [masked]
+        masks: dict[int, np.ndarray] = {}
+        for group in groups:
+            members = torch.tensor(group, device=owner.device)
+            indices = torch.isin(owner, members).nonzero()[:, 0]
+            owners = owner[indices]
+            logits = self.model.decode_masks(inputs, indices, output.prompts[owners], output.state)
+            for i in group:
+                part = logits[owners == i]
+                if torch.isfinite(part).all():
+                    masks[i] = frames[i].restore(part).cpu().numpy()
+        return masks
 
-    def explain(self, begun: Sequence[Begun]) -> list[Text]:
+    def explain(self, prompts: Sequence[TextPrompt]) -> list[GeneratedText]:
         """Write explanations together, each going on from its own picture's prefill."""
-        if not begun:
+        if not prompts:
             return []
-        tokenizer, facts = self.processor.tokenizer, self.model.config.facts
+        tokenizer, takes_facts = self.processor.tokenizer, self.model.config.facts
         answers = [
-            conversation(tokenizer, each.label, each.facts if facts else None).answer_ids
-            for each in begun
+            conversation(tokenizer, prompt.label, prompt.facts if takes_facts else None).answer_ids
+            for prompt in prompts
         ]
         stops = frozenset(i for i in (tokenizer.end_id, tokenizer.eos_id) if i is not None)
-        past = Past.together([each.past for each in begun])
-        written: list[list[int]] = [[] for _ in begun]
-        for said in generate_together(self.model, past, answers, stops, TEXT_LIMIT):
-            for text, one in zip(written, said, strict=True):
-                if one is not None:
-                    text.append(one)
-        return [self._text(ids, stops) for ids in written]
+        cache = KVCache.concatenate([prompt.cache for prompt in prompts])
+        texts: list[list[int]] = [[] for _ in prompts]
+        for next_ids in generate_batch(self.model, cache, answers, stops, TEXT_LIMIT):
+            for text, next_id in zip(texts, next_ids, strict=True):
+                if next_id is not None:
+                    text.append(next_id)
+        return [self._decode(ids, stops) for ids in texts]
 
-    def _text(self, ids: list[int], stops: frozenset[int]) -> Text:
+    def _decode(self, ids: list[int], stops: frozenset[int]) -> GeneratedText:
         complete = bool(ids) and ids[-1] in stops
-        decoded = self.processor.tokenizer.decode(ids[:-1] if complete else ids)
-        return Text(decoded.strip(), complete)
+        text = self.processor.tokenizer.decode(ids[:-1] if complete else ids)
+        return GeneratedText(text.strip(), complete)
 
 
 def _not_finite(dtype: torch.dtype) -> PictureError:

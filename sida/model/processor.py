@@ -16,7 +16,7 @@ from sida.model.inputs import Inputs, Windows
 from sida.model.tokenizer import Tokenizer
 from sida.model.views import View
 
-__all__ = ["HasPixels", "Seen", "SidaProcessor"]
+__all__ = ["HasPixels", "PreparedImage", "SidaProcessor"]
 
 
 class HasPixels(Protocol):
@@ -26,7 +26,7 @@ class HasPixels(Protocol):
     def pixels(self) -> np.ndarray: ...
 
 
-class Seen(NamedTuple):
+class PreparedImage(NamedTuple):
     """A picture cut into windows beforehand; it stands for the picture wherever one is taken.
 
     Attributes:
@@ -63,12 +63,12 @@ class SidaProcessor:
             masks: whether pixels for masks are prepared, where the class does not need them; frames
                 are given in any case.
         """
-        seen = [self.see(picture) for picture in pictures]
-        vision, windows = _collate([each.vision for each in seen])
+        prepared = [self.preprocess(picture) for picture in pictures]
+        vision, windows = _collate([each.vision for each in prepared])
         masks = masks or self.views.always_masks
-        inputs = Inputs(vision, self.mask_windows(seen) if masks else None)
+        inputs = Inputs(vision, self.mask_windows(prepared) if masks else None)
         frames = []
-        for each, own in zip(seen, windows, strict=True):
+        for each, own in zip(prepared, windows, strict=True):
             height, width = each.pixels.shape[:2]
             mask_windows = self.views.mask_window(height, width)
             frames.append(
@@ -79,22 +79,24 @@ class SidaProcessor:
             frames = [frame.on_canvas(canvas) for frame in frames]
         return inputs, frames
 
-    def see(self, picture: HasPixels | np.ndarray, masks: bool = False) -> Seen:
+    def preprocess(self, picture: HasPixels | np.ndarray, masks: bool = False) -> PreparedImage:
         """Cut a picture into windows, as a thread can do while others are judged."""
-        if isinstance(picture, Seen):
+        if isinstance(picture, PreparedImage):
             return picture
         pixels = picture if isinstance(picture, np.ndarray) else picture.pixels
         masks = masks or self.views.always_masks
-        return Seen(pixels, self.views.vision(pixels), self.views.mask(pixels) if masks else None)
+        return PreparedImage(
+            pixels, self.views.vision(pixels), self.views.mask(pixels) if masks else None
+        )
 
     def mask_windows(self, pictures: Sequence[HasPixels | np.ndarray]) -> Windows | None:
-        """Pixels for masks alone; None where masks are made from what `vision` has seen."""
+        """Pixels for masks alone; None where masks are made from the pixels of `vision`."""
         views = [self._mask_views(picture) for picture in pictures]
         kept = [view for view in views if view is not None]
         return _collate(kept)[0] if kept else None
 
     def _mask_views(self, picture: HasPixels | np.ndarray) -> list[View] | None:
-        if isinstance(picture, Seen) and picture.mask is not None:
+        if isinstance(picture, PreparedImage) and picture.mask is not None:
             return picture.mask
         return self.views.mask(picture if isinstance(picture, np.ndarray) else picture.pixels)
 

@@ -16,8 +16,8 @@ __all__ = [
     "IMAGE_TOKEN",
     "QUESTIONS",
     "TEMPLATES",
-    "Conversation",
     "Embedded",
+    "EncodedConversation",
     "Prompt",
     "Template",
     "build_prompt",
@@ -116,7 +116,7 @@ class Embedded(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Conversation:
+class EncodedConversation:
     """The fixed question with an answer, or with the beginning of one.
 
     Attributes:
@@ -196,7 +196,7 @@ def conversation(
     facts: str | None = None,
     text: str | None = None,
     template: str = "llava_v1",
-) -> Conversation:
+) -> EncodedConversation:
     """The fixed question and its answer, for verdicts, explanations and training alike.
 
     - `conversation(tokenizer)` is what every verdict is read from: it ends with the stem of a
@@ -219,7 +219,7 @@ def conversation(
     class_position = len(start) - 1
     if label is None:
         ids = (*start, *stem(tokenizer, "tampered"))
-        return Conversation(ids, (IGNORED,) * len(ids), class_position, len(ids) - 1)
+        return EncodedConversation(ids, (IGNORED,) * len(ids), class_position, len(ids) - 1)
     begun = stem(tokenizer, label)
     masked = label == "tampered"
     parts = [_said(label), "[SEG]" if masked else "", "" if facts is None else _given(facts)]
@@ -233,7 +233,7 @@ def conversation(
         given = len(begun) + masked
         count = len(tokenizer.encode(_given(facts), bos=False))
         learned[given : given + count] = [IGNORED] * count
-    return Conversation(
+    return EncodedConversation(
         input_ids=(*start, *answer),
         labels=(*[IGNORED] * len(start), *learned),
         class_position=class_position,

@@ -7,7 +7,7 @@ to keep, and libraries that draw boxes themselves would need every page written 
 
 from typing import Any
 
-from sida.errors import MissingExtra, SidaError
+from sida.errors import SidaError, optional_package
 from sida.page.page import Page
 
 __all__ = ["pdf", "require_pdf"]
@@ -32,9 +32,8 @@ def pdf(page: Page | str) -> bytes:
 def require_pdf() -> Any:
     """WeasyPrint, or the sentence of what is missing, as `pdf` raises it."""
     try:
-        import weasyprint
-    except ImportError:
-        raise MissingExtra("weasyprint", "report", "Writing a PDF") from None
+        with optional_package("weasyprint", "report", "Writing a PDF"):
+            import weasyprint
     except OSError as error:
         raise SidaError(
             "Writing a PDF needs Pango, which is not installed: install it (Debian: `apt-get "

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sida.errors import PictureError
-from sida.evidence.cues import CUES, Cue
-from sida.evidence.phrases import read_cue
+from sida.explanation.cues import CUES, Cue
+from sida.explanation.phrases import read_cue
 from sida.image.overlay import heat_map
 from sida.image.read import Picture
 from sida.page import Gallery, Heading, Note, Table, Text, Thumb, thumbnail

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import JsonValue
 
-from sida.evidence.statement import ORIGIN, state_in_words, without_thumbnails
 from sida.page import Gallery, Heading, Note, Table, Text, Thumb
 from sida.page.elements import Element
+from sida.provenance.declared.declaration import ORIGIN, state_in_words, without_thumbnails
 from sida.report.wording import shortened
 from sida.verdict import Declared, Measured, Provenance
 

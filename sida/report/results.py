@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sida.errors import InputError, MissingExtra, PictureError
+from sida.errors import InputError, PictureError, optional_package
 from sida.image.read import Picture, read_picture
 from sida.verdict import Failure, Verdict, parse_line
 
@@ -76,11 +76,9 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes, Path]]:
 
 def _rows(path: Path) -> Iterator[tuple[str, bytes, Path]]:
     """Rows of a Ray run as lines; its masks lie beside the folder of its rows."""
-    try:
+    with optional_package("pyarrow", "data", "A report of parquet files"):
         import pyarrow
         import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtra("pyarrow", "data", "A report of parquet files") from error
     folder = path if path.is_dir() else path.absolute().parent.parent
     files = sorted((path / "verdicts").glob("*.parquet")) if path.is_dir() else [path]
     for file in files:

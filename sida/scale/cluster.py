@@ -1,17 +1,16 @@
-"""Ray: reaching a cluster or starting one here, and running a worker class over many rows."""
+"""Ray: reaching a cluster or starting one here, and the room that it has for workers."""
 
 import logging
 import os
 import re
 import socket
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sida.errors import ConfigError, InputError, MissingExtra, SidaError
+from sida.errors import ConfigError, InputError, SidaError, optional_package
 
-__all__ = ["cluster", "places_for", "require_answer", "require_ray", "run", "stopped"]
+__all__ = ["cluster", "require_answer", "require_ray", "resources", "stopped"]
 
 ANSWERS_WITHIN = 5.0
 """Seconds."""
@@ -19,22 +18,19 @@ ANSWERS_WITHIN = 5.0
 
 def require_ray() -> Any:
     """The module `ray`. Raises MissingExtra."""
-    try:
+    with optional_package("ray", "ray", "The engine ray"):
         import ray
-        import ray.data
-    except ImportError as error:
-        raise MissingExtra("ray", "ray", "The engine ray") from error
     return ray
 
 
 @contextmanager
 def cluster(address: str | None, workers: int | None) -> Iterator[Any]:
-    """The module `ray`, connected; what was connected before stays so.
+    """Connect the module `ray`; a connection that is there already stays.
 
     Args:
         address: HOST:PORT of a cluster, or `auto` for the one that runs on this machine; without
             it one is started here and ended afterwards.
-        workers: how many there will be.
+        workers: their number, where it is given.
 
     Raises:
         MissingExtra: Ray is not installed.
@@ -53,7 +49,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[Any]:
             ray.init(address, **_QUIET)
     except (ConnectionError, RuntimeError) as error:
         if address in (None, "auto"):
-            raise _nobody(address or "this machine") from error
+            raise _no_answer(address or "this machine") from error
         raise InputError(
             f"what answers at {address!r} does not let this in: it is no Ray, one of another "
             "version, or one that asks for a token (RAY_AUTH_MODE=token gives it)"
@@ -77,66 +73,28 @@ def require_answer(address: str) -> None:
     try:
         socket.create_connection((found[1].strip("[]"), int(found[2])), ANSWERS_WITHIN).close()
     except (OSError, OverflowError) as error:
-        raise _nobody(address) from error
+        raise _no_answer(address) from error
 
 
-def _nobody(address: str) -> InputError:
+def _no_answer(address: str) -> InputError:
     return InputError(
         f"no Ray answers at {address!r}: start it with `ray start --head`, or leave --address out "
         "for one on this machine"
     )
 
 
-def places_for(ray: Any, device: str) -> tuple[int, dict[str, float]]:
-    """How many workers a cluster has room for, and what Ray shall keep for each.
+def resources(ray: Any, device: str) -> tuple[int, dict[str, float]]:
+    """The number of workers that a cluster has room for, and what Ray reserves for each.
 
-    One a graphics card where there are some and the device may be one, else one a core.
+    One for each GPU where there are some and the device may be one, else one for each core.
     """
-    has = ray.cluster_resources()
-    if device != "cpu" and (cards := int(has.get("GPU", 0))):
-        return cards, {"num_cpus": 1, "num_gpus": 1}
-    return max(1, int(has.get("CPU", 1))), {"num_cpus": 1}
-
-
-def run(
-    ray: Any,
-    worker: type,
-    job: object,
-    rows: Sequence[Mapping[str, int]],
-    count: int,
-    needs: Mapping[str, float],
-) -> Iterator[dict[str, Any]]:
-    """What `count` workers make of rows, in the order in which they are done.
-
-    A worker is made with the job, and called with a batch of one row. A worker that dies is
-    replaced, and its row given out again. Ray hands out no more than what workers can take.
-
-    Raises:
-        SidaError: a worker raised something, or could not be made.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Ray warns of its own settings
-        _be_quiet(ray)
-        data = ray.data.from_items(list(rows), override_num_blocks=len(rows)).map_batches(
-            worker,
-            fn_constructor_args=(job,),
-            compute=ray.data.ActorPoolStrategy(size=min(count, len(rows))),
-            batch_size=1,
-            **needs,
-        )
-        try:
-            yield from data.iter_rows()
-        except ray.exceptions.RayError as error:
-            raise stopped(error) from error
+    available = ray.cluster_resources()
+    if device != "cpu" and (gpus := int(available.get("GPU", 0))):
+        return gpus, {"num_cpus": 1, "num_gpus": 1}
+    return max(1, int(available.get("CPU", 1))), {"num_cpus": 1}
 
 
 def stopped(error: Exception) -> SidaError:
-    """The last line of what Ray says, which is what the worker raised."""
+    """An error of ours for one of Ray's: the last line of its text, which the worker raised."""
     last = next((line for line in str(error).splitlines()[::-1] if line.strip()), "")
     return SidaError(f"the workers stopped ({last.strip()}): run the same again to go on")
-
-
-def _be_quiet(ray: Any) -> None:
-    """Neither bars nor reports of Ray Data; what goes wrong is raised anyway."""
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)

@@ -4,23 +4,23 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from sida import forge as plain
+from sida import forge as local
 from sida.errors import InputError
 from sida.forge.config import read_config
-from sida.forge.run import Progress
-from sida.scale.pool import Pool
+from sida.forge.run import RUN, Progress
+from sida.scale.pool import WorkerPool
 
 __all__ = ["forge"]
 
 
 def forge(
-    config: str | Path | plain.ForgeConfig,
+    config: str | Path | local.ForgeConfig,
     out: str | Path,
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
     address: str | None = None,
     fresh: bool = False,
-) -> plain.Forged:
+) -> local.Forged:
     """Make a labelled set out of photographs, with the bytes that `sida.forge.forge` makes.
 
     Autoencoders that are not there yet are trained here, before Ray is needed.
@@ -36,21 +36,21 @@ def forge(
         InputError: nobody answers at the address, or a worker does not see `out`.
         SidaError: what `sida.forge.forge` raises; or the workers stop.
     """
-    if not isinstance(config, plain.ForgeConfig):
+    if not isinstance(config, local.ForgeConfig):
         config = read_config(config, overrides)
-    noted = Path(out, ".forge", "run.json")
-    with Pool(address, config.workers or None, config.device) as pool:
+    record = Path(out, RUN)
+    with WorkerPool(address, config.workers or None, config.device) as pool:
 
         def mapper(function: Callable[[int], int], units: Sequence[int]) -> Iterable[int]:
-            return pool.map(partial(_make, function, noted), units) if units else ()
+            return pool.map(partial(_make, function, record), units) if units else ()
 
-        return plain.forge(config, out, mapper=mapper, progress=progress, fresh=fresh)
+        return local.forge(config, out, mapper=mapper, progress=progress, fresh=fresh)
 
 
-def _make(function: Callable[[int], int], noted: Path, unit: int) -> int:
-    if not noted.is_file():
+def _make(function: Callable[[int], int], record: Path, unit: int) -> int:
+    if not record.is_file():
         raise InputError(
-            f"a worker does not see {str(noted.parent.parent)!r}: give an --out that lies at the "
+            f"a worker does not see {str(record.parent.parent)!r}: give an --out that lies at the "
             "same path on all machines"
         )
     return function(unit)

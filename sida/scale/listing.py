@@ -12,9 +12,10 @@ from itertools import chain, takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sida.data.table import require_pyarrow
+from sida.data.formats.table import require_pyarrow
 from sida.errors import InputError
-from sida.files import PICTURE_SUFFIXES, find_pictures, natural_key
+from sida.files import find_pictures, natural_key
+from sida.formats import PICTURE_SUFFIXES
 from sida.scale.store import reaching
 
 __all__ = ["Item", "find", "is_address"]

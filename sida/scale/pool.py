@@ -1,4 +1,10 @@
-"""`Pool`: a function of each of many things, called on Ray; a worker that dies loses nothing."""
+"""`WorkerPool`: a function of each of many items, called on Ray; a worker that dies loses nothing.
+
+The one engine of `detect`, `evaluate` and `forge`. Ray's actors bring restarts and retries; the
+loop that hands out items is ours. Ray Data's `map_batches` takes its rows from a list, which would
+hold a streamed set in memory, retries a deadly row without end, and wraps what a worker raises;
+`ray.util.ActorPool` hands items to actors that no machine has room for yet.
+"""
 
 import os
 from collections import deque
@@ -7,37 +13,44 @@ from contextlib import ExitStack
 from itertools import islice
 from typing import Any, Self, TypeVar
 
-from sida import errors
-from sida.errors import PictureError, SidaError
-from sida.scale.cluster import cluster, places_for, require_answer, require_ray, stopped
+from sida.errors import SidaError
+from sida.scale.cluster import cluster, require_answer, require_ray, resources, stopped
 
-__all__ = ["Pool"]
+__all__ = ["WorkerPool"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-DEATHS = 4
-"""Of workers at the same thing, after which the run ends."""
+RETRIES = 3
+"""Times that an item is given out again after the worker that had it died; then the run ends."""
+UNLIMITED = -1
+"""For items that count the deaths they cause themselves."""
 
 
-class Pool:
+class WorkerPool:
     """Workers that keep what a function leaves in their process, such as a model, between calls.
 
-    They begin with the first `map` and end with the block: `with Pool(address) as pool: ...`.
+    They start with the first `map` and end with the block: `with WorkerPool(address) as pool: ...`.
     """
 
-    def __init__(self, address: str | None, workers: int | None = None, device: str = "cpu"):
+    def __init__(
+        self,
+        address: str | None,
+        workers: int | None = None,
+        device: str = "cpu",
+        retries: int = RETRIES,
+    ) -> None:
         """As `sida.scale.detect` takes them.
 
         Raises:
             MissingExtra: Ray is not installed.
-            ConfigError, InputError: the address is none, or nobody answers there.
+            ConfigError, InputError: the address is malformed, or nobody answers there.
         """
         require_ray()
         self._address = address or os.environ.get("RAY_ADDRESS")
         if self._address:
             require_answer(self._address)
-        self._workers, self._device = workers, device
+        self._workers, self._device, self._retries = workers, device, retries
         self._stack = ExitStack()
         self._ray: Any = None
         self._actors: list[Any] = []
@@ -49,76 +62,71 @@ class Pool:
         self._stack.close()
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """The results in the order in which they are done; items are taken as there is room.
+        """Results in the order in which they are done; items are taken as workers become free.
 
-        Raises what the function raises where that is a SidaError, and SidaError where workers stop.
+        Raises the SidaError that the function raises, and SidaError where workers stop.
         """
-        ray = self._begun()
-        sent = [ray.put(function)]
-        coming = iter(items)
-        beginning = {actor.begin.remote(): actor for actor in self._actors}
-        free: deque[Any] = deque()
+        ray = self._started()
+        reference = [ray.put(function)]
+        remaining = iter(items)
+        # An actor gets its first item when its process runs: on a cluster that is full, or still
+        # growing, those that run do all the work.
+        starting = {actor.ready.remote(): actor for actor in self._actors}
+        idle: deque[Any] = deque()
         calls: dict[Any, Any] = {}
         try:
             while True:
-                for item in islice(coming, len(free)):
-                    actor = free.popleft()
-                    calls[actor.call.remote(sent, item)] = actor
-                if free and not calls:
+                for item in islice(remaining, len(idle)):
+                    actor = idle.popleft()
+                    calls[actor.call.remote(reference, item)] = actor
+                if idle and not calls:
                     return
-                (ready,), _ = ray.wait([*calls, *beginning])
-                answer = ray.get(ready)
-                if ready in beginning:
-                    free.append(beginning.pop(ready))
+                (done,), _ = ray.wait([*calls, *starting])
+                outcome = ray.get(done)
+                if done in starting:
+                    idle.append(starting.pop(done))
                     continue
-                free.append(calls.pop(ready))
-                result, error = answer
+                idle.append(calls.pop(done))
+                result, error = outcome
                 if error is not None:
-                    raise _error(*error)
+                    raise error
                 yield result
         except ray.exceptions.RayError as error:
             raise stopped(error) from error
 
-    def _begun(self) -> Any:
+    def _started(self) -> Any:
+        """The module `ray`, with all actors asked for."""
         if self._ray is None:
             self._ray = ray = self._stack.enter_context(cluster(self._address, self._workers))
-            room, needs = places_for(ray, self._device)
-            actor = ray.remote(max_restarts=-1, max_task_retries=DEATHS - 1, **needs)(_Worker)
-            self._actors = [actor.remote(os.getcwd()) for _ in range(self._workers or room)]
-            for each in self._actors:
-                self._stack.callback(ray.kill, each)
+            count, needs = resources(ray, self._device)
+            actor = ray.remote(max_restarts=-1, max_task_retries=self._retries, **needs)(_Worker)
+            self._actors = [actor.remote(os.getcwd()) for _ in range(self._workers or count)]
+            for started in self._actors:
+                self._stack.callback(ray.kill, started)
         return self._ray
 
 
-def _error(name: str, text: str) -> SidaError:
-    """An error of this family by its name; constructors want more than a sentence."""
-    found = getattr(errors, name, SidaError)
-    error: SidaError = found.__new__(found, text)
-    if isinstance(error, PictureError):
-        error.code = "unreadable_image"
-    return error
-
-
 class _Worker:
-    """One process. Errors of the function's own are results: what Ray raises says more."""
+    """One process. Our own errors are results, which keep their type: Ray would wrap them."""
 
     def __init__(self, folder: str) -> None:
-        self.missing = ""
+        self.remark = ""
         try:  # relative paths mean the same as in the driver
             os.chdir(folder)
         except OSError:
-            self.missing = f" (the worker does not see the folder {folder!r}, where this was begun)"
+            self.remark = f" (the worker does not see the folder {folder!r} of the command)"
         self.reference: Any = None
         self.function: Callable[[Any], Any]
 
-    def begin(self) -> None:
-        """Answers when the process is there."""
+    def ready(self) -> None:
+        """Answer when the process runs."""
 
-    def call(self, sent: list[Any], item: object) -> tuple[Any, tuple[str, str] | None]:
-        """The result, or an error's name and sentence; the function is fetched once."""
-        if self.reference != sent[0]:
-            self.function, self.reference = require_ray().get(sent[0]), sent[0]
+    def call(self, reference: list[Any], item: object) -> tuple[Any, SidaError | None]:
+        """The result, or an error of ours; the function is fetched once."""
+        if self.reference != reference[0]:
+            self.function, self.reference = require_ray().get(reference[0]), reference[0]
         try:
             return self.function(item), None
         except SidaError as error:
-            return None, (type(error).__name__, f"{error}{self.missing}")
+            error.args = (f"{error}{self.remark}",)
+            return None, error

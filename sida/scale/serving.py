@@ -19,9 +19,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sida.detector import Detector
-from sida.errors import ConfigError, InputError, MissingExtra, SidaError
-from sida.scale.cluster import cluster, places_for, require_answer, require_ray
-from sida.scale.weights import load, locate
+from sida.errors import ConfigError, InputError, SidaError, optional_package
+from sida.scale.cluster import cluster, require_answer, require_ray, resources
+from sida.scale.weights import locate, worker_detector
 from sida.serve import ServeSettings, bind
 from sida.settings import read_settings
 
@@ -40,13 +40,13 @@ def app(args: ServeSettings) -> Any:
     """
     _require_serve()
     ray = require_ray()
-    needs = places_for(ray, args.device)[1] if ray.is_initialized() else {"num_cpus": 1}
+    needs = resources(ray, args.device)[1] if ray.is_initialized() else {"num_cpus": 1}
     return _application(args, {"Model": {"ray_actor_options": needs}})
 
 
 def _loading(settings: ServeSettings) -> Callable[[], Detector]:
     """How a replica loads the model whose digest this machine has. Raises SidaError."""
-    return partial(load, *locate(settings.model_options()))
+    return partial(worker_detector, locate(settings.model_options()))
 
 
 def _application(
@@ -84,10 +84,8 @@ def _application(
 
 
 def _require_serve() -> Any:
-    try:
+    with optional_package("ray", "ray", "The engine ray"):
         from ray import serve
-    except ImportError as error:
-        raise MissingExtra("ray", "ray", "The engine ray") from error
     return serve
 
 
@@ -236,7 +234,7 @@ def _fewest(change: Mapping[str, Any]) -> int | None:
 def _as_there_is_room(ray: Any, plan: Plan, replicas: int | None) -> dict[str, Mapping[str, Any]]:
     """Options of the deployments. Raises ConfigError where replicas would be waited for in vain."""
     change = dict(plan.changes.get("Model", {}))
-    room, needs = places_for(ray, plan.settings.device)
+    room, needs = resources(ray, plan.settings.device)
     change.setdefault("ray_actor_options", needs)
     count = replicas or _fewest(change) or (None if "autoscaling_config" in change else room)
     if not plan.changes:

@@ -1,7 +1,8 @@
 """The model's weights, on every machine from its own disk, and the same on all."""
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from sida.detector import Detector
@@ -11,34 +12,44 @@ from sida.model.adapter import read_adapter, split_name
 from sida.model.checkpoint import digest_of, find
 from sida.options import ModelOptions
 
-__all__ = ["load", "locate"]
+__all__ = ["Weights", "locate", "worker_detector"]
 
 
-def locate(options: ModelOptions) -> tuple[ModelOptions, str]:
-    """The options with a name that workers understand, and the digest of the weights."""
-    if options.random_weights is not None:
-        return options, "0" * 64  # as of `load_random`
-    base, adapter = split_name(options.model)
+@dataclass(frozen=True)
+class Weights:
+    """A model by a name that workers understand, and the digest that it must have there."""
+
+    model: ModelOptions
+    digest: str
+
+
+def locate(model: ModelOptions) -> Weights:
+    """The weights that options mean on this machine; relative paths become absolute."""
+    if model.random_weights is not None:
+        return Weights(model, "0" * 64)  # as of `load_random`
+    base, adapter = split_name(model.model)
     folder = find(base)
     if Path(base).is_dir():
         base = os.path.abspath(base)
     if adapter is None:
-        return replace(options, model=base), digest_of(folder)
+        return Weights(replace(model, model=base), digest_of(folder))
     name = f"{base}+{os.path.abspath(adapter)}"
-    return replace(options, model=name), read_adapter(adapter).digest
+    return Weights(replace(model, model=name), read_adapter(adapter).digest)
 
 
-def load(options: ModelOptions, digest: str) -> Detector:
-    """A worker's detector, whose process is its own: what it frees is kept for the next pass.
+@lru_cache(maxsize=1)
+def worker_detector(weights: Weights) -> Detector:
+    """The detector of a worker's process, loaded once.
 
     Raises CheckpointError where this machine has weights of another digest.
     """
-    detector = Detector.from_options(options)
+    detector = Detector.from_options(weights.model)
     if detector.device.type == "cpu":
-        keep_freed()
-    if options.random_weights is None and detector.model.digest != digest:
+        keep_freed()  # the process is ours alone: freed memory is kept for the next batch
+    if weights.model.random_weights is None and detector.model.digest != weights.digest:
         raise CheckpointError(
-            f"{options.model} has other weights on this machine ({detector.model.digest[:12]}) "
-            f"than where the run was started ({digest[:12]}): copy them again"
+            f"{weights.model.model} has other weights on this machine "
+            f"({detector.model.digest[:12]}) than where the run was started "
+            f"({weights.digest[:12]}): copy them again"
         )
     return detector

@@ -13,11 +13,12 @@ import numpy as np
 from fastapi import Request as Http
 
 from sida.errors import SidaError
-from sida.evidence.provenance import require_provenance
 from sida.files import write_bytes
+from sida.formats import suffix_of
 from sida.image.overlay import overlay, png_bytes
 from sida.image.read import read_picture
 from sida.options import Request
+from sida.provenance.inspection import require_provenance
 from sida.serve.keys import KeyRing
 from sida.serve.metrics import Metrics
 from sida.serve.queue import Judge
@@ -32,8 +33,6 @@ __all__ = ["Service"]
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "HEIF": ".heic"}
 
 
 class Service:
@@ -188,7 +187,7 @@ def _levels(values: np.ndarray | None) -> str | None:
 def _keep(folder: Path, verdict: Verdict, upload: Upload) -> None:
     """Keep a picture under its hash; a disk that refuses costs the keeping alone."""
     kind = verdict.format or "bin"
-    place = folder / f"{verdict.sha256}{SUFFIXES.get(kind, f'.{kind.lower()}')}"
+    place = folder / f"{verdict.sha256}{suffix_of(kind)}"
     try:
         if not place.exists():
             write_bytes(place, upload.data)

@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from sida.evidence.trust import read_trust
 from sida.options import ModelOptions
+from sida.provenance.declared.trust import read_trust
 from sida.serve.keys import Key, read_keys
 
 __all__ = ["ServeSettings"]

@@ -17,12 +17,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import sida.data
-from sida.data.leakage import probe
+from sida.data.checks.leakage import probe
+from sida.data.checks.traits import survey
 from sida.data.sample import Sample
-from sida.data.traits import survey
 from sida.errors import ConfigError
 from sida.files import write_text
 from sida.inference.device import resolve
@@ -33,9 +32,9 @@ from sida.run_folder import locked
 from sida.train.calibrate import fit_calibration
 from sida.train.config import TrainConfig
 from sida.train.folds import Judged, assign_folds, compare
-from sida.train.loop import OnStep
-from sida.train.optimizer import parameter_groups, rate_factor
+from sida.train.optimizer import adamw, average_of, take_step
 from sida.train.pictures import learned_from, require_classes, require_readable
+from sida.train.record import OnStep
 from sida.train.rows import teach_rows
 from sida.train.run_folder import claim, identity_of, training_folder
 from sida.train.start import DTYPES
@@ -289,13 +288,8 @@ class HeadFit:
         self.head = copy.deepcopy(head).requires_grad_(True).train()
         self.vectors, self.config = vectors, config
         self.pools = [chosen[vectors.labels[chosen] == label] for label in range(len(LABELS))]
-        decay = config.average
-        self.average = (
-            AveragedModel(self.head, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
-        )
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.head, config), betas=config.betas, fused=True
-        )
+        self.average = average_of(self.head, config)
+        self.optimizer = adamw(self.head, config)
         self.step = 0
 
     def advance(self) -> tuple[float, float]:
@@ -304,13 +298,7 @@ class HeadFit:
         loss = F.cross_entropy(self.head(rows), labels) * self.config.loss.classes
         loss.backward()
         nn.utils.clip_grad_norm_(self.head.parameters(), self.config.clip)
-        rate = self.config.learning_rate * rate_factor(self.config, self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.average is not None:
-            self.average.update_parameters(self.head)
+        rate = take_step(self.optimizer, self.config, self.step, self.head, self.average)
         self.step += 1
         return float(loss.detach()), rate
 

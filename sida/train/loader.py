@@ -17,14 +17,15 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sida.data.sample import Sample
 from sida.errors import ConfigError, DataError, PictureError, SidaError
-from sida.evidence.cues import measure
-from sida.evidence.wording import facts_of, facts_text, write
+from sida.explanation.cues import measure
+from sida.explanation.wording import facts_of, facts_text, write
 from sida.forge.photographs import Photograph
-from sida.image.postprocess import random_chain
+from sida.image.mask import altered_pixels
+from sida.image.perturbation import random_chain
 from sida.model.config import SidaConfig
 from sida.model.inputs import Features, Inputs
 from sida.model.processor import SidaProcessor
-from sida.model.prompt import IGNORED, Conversation, Embedded, conversation
+from sida.model.prompt import IGNORED, Embedded, EncodedConversation, conversation
 from sida.train.alterations import Alterations
 from sida.train.cache import FeatureCache
 from sida.train.config import TrainConfig
@@ -258,7 +259,7 @@ def _place(
     limits = [max(0, length - side) for length in size]
     if mask is None:
         return int(rng.integers(limits[0] + 1)), int(rng.integers(limits[1] + 1))
-    altered = np.flatnonzero(mask >= 128)
+    altered = np.flatnonzero(altered_pixels(mask))
     if not len(altered):
         altered = np.flatnonzero(mask)
     centre = np.unravel_index(rng.choice(altered), mask.shape)
@@ -362,10 +363,10 @@ class Collator:
             return np.zeros(crop.pixels.shape[:2], np.uint8)
         return crop.mask
 
-    def _answered(self, crop: Crop, rng: np.random.Generator) -> Conversation:
+    def _answered(self, crop: Crop, rng: np.random.Generator) -> EncodedConversation:
         """The question with the answer to a crop."""
         tokenizer = self.processor.tokenizer
-        mask = None if crop.mask is None else crop.mask >= 128
+        mask = None if crop.mask is None else altered_pixels(crop.mask)
         measured = self.facts or self.config.texts == "measured"
         cues = measure(crop.pixels, mask) if measured and mask is not None else ()
         facts = facts_of(crop.label, mask, cues)

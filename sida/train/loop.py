@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,6 @@ import torch
 from accelerate import DistributedType
 from accelerate.utils import broadcast_object_list
 from torch.distributed.fsdp import FSDPModule
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sida.errors import ConfigError, SidaError
 from sida.files import write_folder, write_text
@@ -46,9 +45,9 @@ from sida.train.devices import (
 from sida.train.evidence import fit_evidence, source_weights
 from sida.train.loader import Batch, Batches, Collator, Guarded
 from sida.train.lora import merged
-from sida.train.optimizer import parameter_groups, rate_factor
+from sida.train.optimizer import adamw, average_of, take_step
 from sida.train.pictures import Pictures
-from sida.train.record import Record
+from sida.train.record import OnStep, Record
 from sida.train.run_folder import claim, identity_of, training_folder
 from sida.train.start import start_model
 from sida.train.state import (
@@ -65,12 +64,10 @@ from sida.train.stop import StopRequest
 from sida.train.validation import Validation, validate
 from sida.verdict import LABELS
 
-__all__ = ["OnStep", "train"]
+__all__ = ["train"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-OnStep = Callable[[int, int, dict[str, float]], None]
-"""Called after every step with its number, the number of steps, and what `metrics.jsonl` holds."""
 
 SCALED_BY = 480
 """Pictures that an encoder's scales are fitted to."""
@@ -151,14 +148,8 @@ class Run:
             pictures.warn(config)
         if config.model is None and latest(out) is None:
             self._fit_encoder()
-        self.average = (
-            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
-            if config.average
-            else None
-        )
-        self.plain_optimizer = torch.optim.AdamW(
-            parameter_groups(self.trained, config), betas=config.betas, fused=True
-        )
+        self.average = average_of(self.model, config)
+        self.plain_optimizer = adamw(self.trained, config)
         self.module, self.optimizer = self.accelerator.prepare(self.trained, self.plain_optimizer)
         if isinstance(self.module, FSDPModule):
             # A micro-batch without a mask does not use the mask decoder.
@@ -308,11 +299,7 @@ class Run:
         means = self._reduced(total) * share
         self._check(means)
         self.accelerator.clip_grad_norm_(self._parameters(), self.config.clip)
-        rate = self._set_rate()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.average is not None:
-            self.average.update_parameters(self.model)
+        rate = take_step(self.optimizer, self.config, self.step, self.model, self.average)
         self.step += 1
         line = {"step": self.step, "loss": float(means.sum())}
         line |= {f"loss_{name}": float(value) for name, value in zip(LOSSES, means, strict=True)}
@@ -339,12 +326,6 @@ class Run:
 
     def _parameters(self) -> list[torch.nn.Parameter]:
         return [p for p in self.module.parameters() if p.requires_grad]
-
-    def _set_rate(self) -> float:
-        rate = self.config.learning_rate * rate_factor(self.config, self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        return rate
 
     def _has_converged(self) -> bool:
         patience = self.config.patience

@@ -9,7 +9,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from sida.errors import ConfigError, MissingExtra
+from sida.errors import ConfigError, optional_package
 from sida.model import Sida
 from sida.train.config import Lora
 
@@ -56,10 +56,8 @@ def _require(language: nn.Module, targets: Sequence[str]) -> None:
 
 def _round_to_four_bits(language: nn.Module, dtype: torch.dtype) -> None:
     """Put NF4 in the place of all linear layers."""
-    try:
+    with optional_package("bitsandbytes", "qlora", "lora.base=nf4"):
         from bitsandbytes.nn import Linear4bit
-    except ImportError as error:
-        raise MissingExtra("bitsandbytes", "qlora", "lora.base=nf4") from error
     for name, module in list(language.named_modules()):
         if type(module) is not nn.Linear:
             continue

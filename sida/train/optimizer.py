@@ -1,13 +1,48 @@
-"""What AdamW gets: which parameters decay, and the learning rate of each step."""
+"""AdamW with its learning rates and weight decay, the average of the weights, and one step."""
 
 import math
 from typing import Any
 
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sida.train.config import TrainConfig
 
-__all__ = ["parameter_groups", "rate_factor"]
+__all__ = ["adamw", "average_of", "parameter_groups", "rate_factor", "take_step"]
+
+
+def adamw(module: torch.nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """The optimiser of a module's trainable parameters."""
+    return torch.optim.AdamW(parameter_groups(module, config), betas=config.betas, fused=True)
+
+
+def average_of(module: torch.nn.Module, config: TrainConfig) -> AveragedModel | None:
+    """The exponential average of a module's weights; None where the recipe has none."""
+    if not config.average:
+        return None
+    return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(config.average))
+
+
+def take_step(
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+    step: int,
+    module: torch.nn.Module,
+    average: AveragedModel | None,
+) -> float:
+    """Take a step, counted from 0, by gradients that are clipped already; gives its rate.
+
+    Args:
+        module: the module that `average` is of.
+    """
+    rate = config.learning_rate * rate_factor(config, step)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    if average is not None:
+        average.update_parameters(module)
+    return rate
 
 
 def rate_factor(config: TrainConfig, step: int) -> float:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import get_args
 
 import sida.data
-from sida.data.leakage import probe
+from sida.data.checks.leakage import probe
+from sida.data.checks.traits import survey
 from sida.data.sample import Sample
-from sida.data.splitting import assign_splits
-from sida.data.traits import survey
+from sida.data.writing.splitting import assign_splits
 from sida.errors import ConfigError, DataError, PictureError
 from sida.train.config import Metric, TrainConfig
 from sida.train.validation import measurable

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ from accelerate.utils import gather_object
 from sida.train.config import TrainConfig
 from sida.train.validation import Validation
 
-__all__ = ["Record"]
+__all__ = ["OnStep", "Record"]
+
+OnStep = Callable[[int, int, dict[str, float]], None]
+"""Called after every step with its number, the number of steps, and its line of `metrics.jsonl`."""
 
 
 class Record:

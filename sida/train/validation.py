@@ -17,6 +17,7 @@ from sida.evaluation.metrics import (
     iou,
     recalls,
 )
+from sida.image.mask import altered_pixels
 from sida.image.overlay import overlay, side_by_side
 from sida.inference.engine import Engine
 from sida.model import Sida, SidaProcessor
@@ -97,12 +98,12 @@ def validate(model: Sida, processor: SidaProcessor, samples: Sequence[Sample]) -
             mask = sample.read_mask() if sample.label == "tampered" else None
         except PictureError:
             continue
-        (judged,) = engine.judge([picture], [_always if mask is not None else _never])
+        (judged,) = engine.infer([picture], [_always if mask is not None else _never])
         logits.append(judged.class_logits)
         truth.append(sample.label)
         if mask is not None and judged.mask_logits is not None:
             masked.append(len(truth) - 1)
-            altered, found = mask >= 128, [judged.mask_logits > level for level in LEVELS]
+            altered, found = altered_pixels(mask), [judged.mask_logits > level for level in LEVELS]
             f1s.append([f1(altered, at) for at in found])
             ious.append([iou(altered, at) for at in found])
             if len(examples) < EXAMPLES:

@@ -18,7 +18,7 @@ import sida.data
 from sida.data.sample import Labelled, Sample
 from sida.errors import PictureError
 from sida.files import write_bytes
-from sida.image.postprocess import random_chain
+from sida.image.perturbation import random_chain
 from sida.image.read import Picture
 from sida.inference.engine import Engine
 from sida.inference.memory import micro_batches, within_memory

@@ -22,9 +22,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the command line asks of `sida.scale.detect`, which finds one picture of each kind."""
     calls: list[dict[str, Any]] = []
 
-    def detect(paths: Any, out: str, **options: Any) -> scale.Judged:
+    def detect(paths: Any, out: str, **options: Any) -> scale.DetectionSummary:
         calls.append({"paths": list(paths), "out": out, **options})
-        return scale.Judged(out, {"real": 1, "tampered": 1}, failed=1)
+        return scale.DetectionSummary(out, {"real": 1, "tampered": 1}, failed=1)
 
     monkeypatch.setattr(scale, "detect", detect)
     return calls
@@ -136,8 +136,8 @@ def test_a_forged_set_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_failures_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Failure(image="a\x1b.jpg", error="unreadable_image", message="it is torn")
 
-    def detect(*_: Any, **__: Any) -> scale.Judged:
-        return scale.Judged("o", {"real": 1}, failed=3, failures=(broken, broken))
+    def detect(*_: Any, **__: Any) -> scale.DetectionSummary:
+        return scale.DetectionSummary("o", {"real": 1}, failed=3, failures=(broken, broken))
 
     monkeypatch.setattr(scale, "detect", detect)
     result = sida("in", "--engine", "ray", "--out", "o")

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from typer.testing import Result
 
-from tests.evidence import made_files as made
-from tests.evidence import signing
+from tests.provenance import made_files as made
+from tests.provenance import signing
 
 Run = Callable[..., Result]
 KEYS = ["schema", "image", "sha256", "declared", "measured", "contradictions"]

@@ -62,7 +62,7 @@ def test_each_help_has_an_example(verb: str) -> None:
     assert "--debug" in shown
 
 
-def test_help_offers_no_quantisation_that_would_be_refused() -> None:
+def test_help_offers_no_quantization_that_would_be_refused() -> None:
     shown = " ".join(run("detect", "--help").stdout.split())
     assert "--quantize KIND Smaller language model: int8, int4 or fp8." in shown
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from tests.evidence import signing
+from tests.provenance import signing
 
 Run = Callable[..., Result]
 

@@ -1,5 +1,6 @@
 """One rule in all verbs: the same command goes on, another run is refused, --fresh begins anew."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-import sida.scale.run
+import sida.scale.detection
 import sida.train
 from tests.forge.conftest import photographs  # noqa: F401  # a fixture
 from tests.small import labelled_folder
@@ -74,8 +75,12 @@ def data(elsewhere: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A labelled set, photographs, and Ray without workers."""
     labelled_folder(elsewhere / "set", 2)
     (elsewhere / "photographs").symlink_to(photographs)
-    monkeypatch.setattr(sida.scale.run, "require_ray", lambda: None)
-    monkeypatch.setattr(sida.scale.run, "_judge_missing", lambda *_: sida.scale.run._Tally())
+    monkeypatch.setattr(
+        sida.scale.detection, "WorkerPool", lambda *_, **__: contextlib.nullcontext()
+    )
+    monkeypatch.setattr(
+        sida.scale.detection, "_detect_missing", lambda *_: sida.scale.detection._Tally()
+    )
 
 
 def files(out: Path) -> dict[str, int]:

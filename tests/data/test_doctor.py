@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 import sida.data
-from sida.data.doctor_page import data_page
-from sida.data.duplicates import find_twins, near_pairs
-from sida.data.leakage import probe
-from sida.data.traits import Traits, look_hash
+from sida.data.checks.doctor_page import data_page
+from sida.data.checks.duplicates import find_twins, near_pairs
+from sida.data.checks.leakage import probe
+from sida.data.checks.traits import Traits, look_hash
 from sida.verdict import LABELS
 from tests.data.sets import box_mask, encoded, photo, write_set
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sida.data
-from sida.data.equalise import common_side
-from sida.data.report import Report
+from sida.data.problems import Report
 from sida.data.sample import Sample, stored_bytes
-from sida.data.splitting import SHARES, assign_splits, parse_shares
+from sida.data.writing.equalise import common_side
+from sida.data.writing.splitting import SHARES, assign_splits, parse_shares
 from sida.errors import ConfigError, DataError, InputError
 from tests.data.sets import box_mask, encoded, photo, write_set
 
@@ -143,8 +143,8 @@ def test_parquet_is_read_by_the_datasets_library(small: Path, tmp_path: Path) ->
 
 
 def test_many_rows_make_several_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sida.data.parquet_writer.SHARD_ROWS", 7)
-    monkeypatch.setattr("sida.data.parquet_writer.GROUP_ROWS", 3)
+    monkeypatch.setattr("sida.data.writing.parquet_writer.SHARD_ROWS", 7)
+    monkeypatch.setattr("sida.data.writing.parquet_writer.GROUP_ROWS", 3)
     small = write_set(tmp_path / "small")
     sida.data.export(small, tmp_path / "out", "parquet")
     names = sorted(file.name for file in (tmp_path / "out" / "data").iterdir())
@@ -192,8 +192,8 @@ class Stopped(Exception):
 def test_an_interrupted_export_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: Any, equalise: bool
 ) -> None:
-    monkeypatch.setattr("sida.data.parquet_writer.SHARD_ROWS", 7)
-    monkeypatch.setattr("sida.data.parquet_writer.GROUP_ROWS", 3)
+    monkeypatch.setattr("sida.data.writing.parquet_writer.SHARD_ROWS", 7)
+    monkeypatch.setattr("sida.data.writing.parquet_writer.GROUP_ROWS", 3)
     small = write_set(tmp_path / "small")
     (small / "real" / "r004.jpg").unlink(missing_ok=True)
     (small / "real" / "r004.jpg").write_bytes(b"broken")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sida.data.formats.unique_names import Names
 from sida.data.labels import Tally, label_of, numbering
-from sida.data.names import Names
-from sida.data.report import Report
+from sida.data.problems import Report
 from sida.errors import ConfigError, DataError
 from sida.verdict import LABELS
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import sida.data
-from sida.data.hub import download, is_hub_name, open_hub
+from sida.data.formats.hub import download, is_hub_name, open_hub
 from sida.errors import DataError, DownloadError, InputError
 
 
@@ -268,7 +268,7 @@ def test_downloads_what_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(download("saberzl/SID_Set", tmp_path, "train")) == 2
     with pytest.raises(DownloadError, match="holds no parquet file of the split 'test'"):
         download("saberzl/SID_Set", tmp_path, "test")
-    monkeypatch.setattr("sida.data.hub.require_space", _full)
+    monkeypatch.setattr("sida.data.formats.hub.require_space", _full)
     with pytest.raises(DownloadError, match="needs"):
         download("saberzl/SID_Set", tmp_path / "other")
 

@@ -21,7 +21,7 @@ from sida.evaluation.explanations import (
     similarities,
 )
 from sida.evaluation.predictions import Prediction
-from sida.evidence.wording import parse
+from sida.explanation.wording import parse
 from sida.verdict import Claim, Explanation, Localization, Region
 from tests.evaluation.made import prediction, write
 

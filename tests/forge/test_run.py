@@ -18,8 +18,8 @@ from PIL import Image
 
 import sida.data
 from sida.errors import ConfigError, InputError, PictureError, SidaError
-from sida.evidence.cues import Cue
-from sida.evidence.wording import facts_of, is_complete, statements, supported
+from sida.explanation.cues import Cue
+from sida.explanation.wording import facts_of, is_complete, statements, supported
 from sida.forge import ForgeConfig, forge, train_autoencoders
 from sida.forge.config import read_config
 from sida.verdict import LABELS

@@ -51,11 +51,11 @@ def scripted(monkeypatch, tokenizer, *answers):
     """Let the model write these; returns what it was fed."""
     fed, left = [], list(answers)
 
-    def generate(_model, past, ids, _stops, _limit):
+    def generate(_model, cache, ids, _stops, _limit):
         fed.append(list(ids))
-        past.length += len(ids)
+        cache.length += len(ids)
         for before, i in pairwise([None, *tokenizer.encode(left.pop(0), bos=False)]):
-            past.length += before is not None
+            cache.length += before is not None
             yield i
 
     monkeypatch.setattr(room, "generate", generate)
@@ -191,7 +191,7 @@ def test_old_turns_are_forgotten_where_positions_end(pictures, monkeypatch):
     monkeypatch.setattr(room, "TEXT_LIMIT", 8)
     detector = talker()
     config = detector.engine.model.config.language
-    config.max_position_embeddings = detector.engine.begin(pictures[0]).length + 60
+    config.max_position_embeddings = detector.engine.prefill_picture(pictures[0]).length + 60
     conversation = detector.chat(pixels(pictures))
     for turn in range(6):
         answer(conversation, f"What of this, number {turn}?")
@@ -216,7 +216,7 @@ def test_characters_come_whole(pictures, monkeypatch):
 def test_a_model_that_only_explains_says_so(pictures, monkeypatch):
     monkeypatch.setattr("sida.inference.engine.TEXT_LIMIT", 4)
     conversation = small_detector().chat(pixels(pictures))
-    assert not conversation.talks
+    assert not conversation.converses
     sentence, explanation = conversation.ask("Why?")
     assert sentence == "small can explain its verdict, but not converse."
     assert explanation == f"\n{conversation.verdict.explanation.text}"
@@ -253,7 +253,7 @@ def test_the_original_questions_get_the_recorded_answers(shared, tmp_path, kind)
     tokenizer = loaded.processor.tokenizer
     for case in cases:
         conversation = detector.chat(pictures / case["picture"])
-        assert conversation.talks
+        assert conversation.converses
         answer(conversation, case["question"])
         if kind == "description":
             ids = case["output_ids"][case["output_ids"].index(IMAGE_TOKEN) + 1 :]

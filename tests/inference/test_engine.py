@@ -6,7 +6,7 @@ import torch
 
 from sida.errors import PictureError
 from sida.inference import engine as module
-from sida.inference.engine import Begun, Judged
+from sida.inference.engine import ImageOutput, TextPrompt
 from sida.model.prompt import IMAGE_TOKEN, stem
 
 
@@ -19,11 +19,11 @@ def never(_: np.ndarray) -> bool:
 
 
 def test_results_come_in_order_and_are_those_of_passes_of_one(engine, pictures):
-    together = engine.judge(pictures, [always] * 4)
+    together = engine.infer(pictures, [always] * 4)
     logits = np.stack([each.class_logits for each in together])
     assert len(np.unique(logits.round(3), axis=0)) == 4  # else any order would do
     for picture, found in zip(pictures, together, strict=True):
-        (alone,) = engine.judge([picture], [always])
+        (alone,) = engine.infer([picture], [always])
         assert found.mask_logits.shape == (picture.height, picture.width)
         assert found.mask_logits.dtype == found.class_logits.dtype == np.float32
         np.testing.assert_allclose(found.class_logits, alone.class_logits, atol=1e-4)
@@ -31,7 +31,7 @@ def test_results_come_in_order_and_are_those_of_passes_of_one(engine, pictures):
 
 
 def test_masks_are_made_only_where_class_logits_call_for_them(engine, pictures, monkeypatch):
-    everything = engine.judge(pictures, [always] * 4)
+    everything = engine.infer(pictures, [always] * 4)
     asked, decoded = [], []
     decode = engine.model.decode_masks
 
@@ -44,7 +44,7 @@ def test_masks_are_made_only_where_class_logits_call_for_them(engine, pictures, 
         return decode(inputs, windows, prompts, state)
 
     monkeypatch.setattr(engine.model, "decode_masks", counted)
-    found = engine.judge(pictures, [wants] * 4)
+    found = engine.infer(pictures, [wants] * 4)
     assert [each.mask_logits is not None for each in found] == [False, True, False, True]
     for i in (1, 3):
         np.testing.assert_allclose(found[i].mask_logits, everything[i].mask_logits, atol=1e-3)
@@ -52,28 +52,28 @@ def test_masks_are_made_only_where_class_logits_call_for_them(engine, pictures, 
         assert np.array_equal(logits, each.class_logits)
     _, frames = engine.processor([pictures[1], pictures[3]], masks=False)
     assert decoded == [len(frame.windows) for frame in frames]  # on a CPU one by one
-    engine.judge(pictures, [never] * 4)
+    engine.infer(pictures, [never] * 4)
     assert len(decoded) == 2
 
 
-def pasts(monkeypatch):
-    """The pasts of later prefills over a micro-batch."""
-    given = []
+def recorded_caches(monkeypatch):
+    """The recorded_caches of later prefills over a micro-batch."""
+    caches = []
     prefill = module.prefill
 
-    def noted(language, embeds, past, read=None):
-        given.append(past)
-        return prefill(language, embeds, past, read)
+    def noted(language, embeds, cache, read=None):
+        caches.append(cache)
+        return prefill(language, embeds, cache, read)
 
     monkeypatch.setattr(module, "prefill", noted)
-    return given
+    return caches
 
 
 def test_a_prefix_is_read_once(engine, pictures, monkeypatch):
-    given = pasts(monkeypatch)
+    caches = recorded_caches(monkeypatch)
     for _ in range(2):
-        engine.judge(pictures, [never] * 4)
-    assert [past.length for past in given] == [
+        engine.infer(pictures, [never] * 4)
+    assert [cache.length for cache in caches] == [
         engine.ids.index(IMAGE_TOKEN),
         *[len(engine.ids) - 1 + engine.model.image_token_count] * 2,
     ]
@@ -82,7 +82,7 @@ def test_a_prefix_is_read_once(engine, pictures, monkeypatch):
 def test_the_passes_are_those_of_the_model_itself(engine, pictures):
     """Prefix, positions that are not read, and attention in blocks change nothing."""
     model = engine.model
-    found = engine.judge(pictures, [never] * 4)
+    found = engine.infer(pictures, [never] * 4)
     inputs, _ = engine.processor(pictures, masks=False)
     with torch.inference_mode():
         tokens, _ = model.image_tokens(inputs)
@@ -93,15 +93,15 @@ def test_the_passes_are_those_of_the_model_itself(engine, pictures):
 
 
 def test_keys_are_kept_only_for_explanations_and_change_nothing(engine, pictures, monkeypatch):
-    engine.judge(pictures, [never] * 4)
-    given = pasts(monkeypatch)
-    without = engine.judge_each(pictures, [always] * 4, [False] * 4)
-    assert given[0].room is None
-    kept = engine.judge_each(pictures, [always] * 4, [False, True, False, False])
-    assert given[1].room is not None
-    assert [each.past is not None for each in kept] == [False, True, False, False]
-    assert kept[1].past.length == engine.prompt_length
-    assert all(each.past is None for each in without)
+    engine.infer(pictures, [never] * 4)
+    caches = recorded_caches(monkeypatch)
+    without = engine.infer_each(pictures, [always] * 4, [False] * 4)
+    assert caches[0].spare is None
+    kept = engine.infer_each(pictures, [always] * 4, [False, True, False, False])
+    assert caches[1].spare is not None
+    assert [each.cache is not None for each in kept] == [False, True, False, False]
+    assert kept[1].cache.length == engine.prompt_length
+    assert all(each.cache is None for each in without)
     for one, other in zip(without, kept, strict=True):
         assert np.array_equal(one.class_logits, other.class_logits)
         assert np.array_equal(one.mask_logits, other.mask_logits)
@@ -109,30 +109,32 @@ def test_keys_are_kept_only_for_explanations_and_change_nothing(engine, pictures
 
 def test_a_model_that_was_not_trained_to_explain_keeps_nothing(native, pictures, monkeypatch):
     monkeypatch.setattr(type(native.processor.tokenizer), "end_id", None)
-    native.judge(pictures[:1], [never])
-    given = pasts(monkeypatch)
-    (judged,) = native.judge_each(pictures[:1], [never], [True])
+    native.infer(pictures[:1], [never])
+    caches = recorded_caches(monkeypatch)
+    (output,) = native.infer_each(pictures[:1], [never], [True])
     assert not native.explains
-    assert judged.past is None
-    assert given[0].room is None
+    assert output.cache is None
+    assert caches[0].spare is None
     assert native.explain([]) == []
 
 
 def test_an_explanation_goes_on_from_its_own_picture(native, pictures, monkeypatch):
     """In company as alone, in any order, and again."""
     monkeypatch.setattr(module, "TEXT_LIMIT", 5)
-    together = native.judge_each(pictures, [never] * 4, [True] * 4)
+    together = native.infer_each(pictures, [never] * 4, [True] * 4)
     labels = ["real", "tampered", "full_synthetic", "tampered"]
-    begun = [
-        Begun(each.past, label, "no region" if label == "real" else "position unknown, area large")
+    prompts = [
+        TextPrompt(
+            each.cache, label, "no region" if label == "real" else "position unknown, area large"
+        )
         for each, label in zip(together, labels, strict=True)
     ]
-    texts = native.explain(begun)
+    texts = native.explain(prompts)
     assert len({each.text for each in texts}) > 1
-    assert native.explain(begun[::-1]) == texts[::-1]
-    for picture, one, text in zip(pictures, begun, texts, strict=True):
-        (alone,) = native.judge_each([picture], [never], [True])
-        assert native.explain([one._replace(past=alone.past)]) == [text]
+    assert native.explain(prompts[::-1]) == texts[::-1]
+    for picture, one, text in zip(pictures, prompts, texts, strict=True):
+        (alone,) = native.infer_each([picture], [never], [True])
+        assert native.explain([one._replace(cache=alone.cache)]) == [text]
 
 
 @pytest.mark.parametrize("written", [["[END]"], ["a", "b", "[END]"], ["a", "b"], []])
@@ -144,19 +146,19 @@ def test_a_text_is_complete_if_the_model_has_ended_it(native, pictures, monkeypa
     ]
     fed = []
 
-    def stand_in(model, past, given, stops, limit):
-        fed.append((given, stops, limit))
+    def stand_in(model, cache, caches, stops, limit):
+        fed.append((caches, stops, limit))
         return ([one, None] for one in ids)
 
-    monkeypatch.setattr(module, "generate_together", stand_in)
-    (judged,) = native.judge_each(pictures[:1], [never], [True])
-    text, empty = native.explain([Begun(judged.past, "tampered", "position unknown")] * 2)
+    monkeypatch.setattr(module, "generate_batch", stand_in)
+    (output,) = native.infer_each(pictures[:1], [never], [True])
+    text, empty = native.explain([TextPrompt(output.cache, "tampered", "position unknown")] * 2)
     assert (empty.text, empty.complete) == ("", False)
     assert text.complete == (written[-1:] == ["[END]"])
     assert text.text == " ".join(word for word in written if word != "[END]").strip()
-    (((given, _), stops, limit),) = fed
-    begun = (*stem(tokenizer, "tampered"), tokenizer.seg_id)
-    assert given[: len(begun)] == begun
+    (((caches, _), stops, limit),) = fed
+    prompts = (*stem(tokenizer, "tampered"), tokenizer.seg_id)
+    assert caches[: len(prompts)] == prompts
     assert stops == {tokenizer.end_id, tokenizer.eos_id}
     assert limit == 512
 
@@ -165,8 +167,8 @@ def broken_on(engine, row, monkeypatch, part):
     """Let one picture's class logits, or its mask prompt, be no numbers."""
     method = getattr(engine.model, part)
 
-    def spoiled(*given):
-        values = method(*given).clone()
+    def spoiled(*caches):
+        values = method(*caches).clone()
         values[row] = float("nan")
         return values
 
@@ -175,27 +177,27 @@ def broken_on(engine, row, monkeypatch, part):
 
 @pytest.mark.parametrize("part", ["classify", "mask_prompts"])
 def test_numbers_that_are_not_finite_cost_only_their_picture(engine, pictures, monkeypatch, part):
-    expected = engine.judge(pictures, [always] * 4)
+    expected = engine.infer(pictures, [always] * 4)
     broken_on(engine, 1, monkeypatch, part)
-    found = engine.judge_each(pictures, [always] * 4, [False] * 4)
-    assert [type(each) for each in found] == [Judged, PictureError, Judged, Judged]
+    found = engine.infer_each(pictures, [always] * 4, [False] * 4)
+    assert [type(each) for each in found] == [ImageOutput, PictureError, ImageOutput, ImageOutput]
     for i in (0, 2, 3):
         np.testing.assert_allclose(found[i].class_logits, expected[i].class_logits, atol=1e-5)
         np.testing.assert_allclose(found[i].mask_logits, expected[i].mask_logits, atol=1e-4)
     assert str(found[1]).startswith("the network gives numbers that are not finite")
     assert "dtype" not in str(found[1])
     with pytest.raises(PictureError, match="not finite for this picture, in float32"):
-        engine.judge(pictures, [always] * 4)
+        engine.infer(pictures, [always] * 4)
 
 
 def test_a_mask_that_nobody_wants_cannot_fail(engine, pictures, monkeypatch):
     broken_on(engine, 1, monkeypatch, "mask_prompts")
-    assert len(engine.judge(pictures, [never] * 4)) == 4
+    assert len(engine.infer(pictures, [never] * 4)) == 4
 
 
 def test_in_float16_other_number_types_are_recommended(native, pictures, monkeypatch):
     native.model.to(torch.float16)
     broken_on(native, 0, monkeypatch, "classify")
-    (found,) = native.judge_each(pictures[:1], [never], [False])
+    (found,) = native.infer_each(pictures[:1], [never], [False])
     assert "range of float16" in str(found)
     assert "use dtype bfloat16 or float32" in str(found)

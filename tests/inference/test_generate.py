@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sida.inference.generate import generate, generate_together
-from sida.inference.language import Past, prefill
+from sida.inference.generate import generate, generate_batch
+from sida.inference.llama import KVCache, prefill
 
 LENGTH = 7
 
@@ -24,9 +24,9 @@ def prompt(model):
 
 @torch.inference_mode()
 def filled(model, embeds):
-    past = Past([None] * len(model.language.layers), 0)
-    prefill(model.language, embeds, past)
-    return past
+    cache = KVCache([None] * len(model.language.layers), 0)
+    prefill(model.language, embeds, cache)
+    return cache
 
 
 @torch.inference_mode()
@@ -61,15 +61,15 @@ def test_positions_that_the_model_does_not_have_are_never_used(
 ):
     """Seven are taken by the cache; the last id is yielded and takes none."""
     model.config.language.max_position_embeddings = positions
-    past = filled(model, prompt[:1])
-    written = list(generate(model, past, range(5, 5 + ids), frozenset(), 20))
+    cache = filled(model, prompt[:1])
+    written = list(generate(model, cache, range(5, 5 + ids), frozenset(), 20))
     assert len(written) == count
-    assert past.length <= max(LENGTH, positions)
+    assert cache.length <= max(LENGTH, positions)
 
 
 def test_a_part_is_one_row_up_to_a_length(model, prompt):
     whole = filled(model, prompt)
-    part = whole.part(1, 4)
+    part = whole.row(1, 4)
     assert part.length == 4
     alone = filled(model, prompt[1:, :4])
     for layer, expected in zip(part.layers, alone.layers, strict=True):
@@ -79,8 +79,8 @@ def test_a_part_is_one_row_up_to_a_length(model, prompt):
 def test_what_is_written_does_not_reach_what_it_began_from(model, prompt):
     whole = filled(model, prompt)
     before = [layer.clone() for layer in whole.layers]
-    first = list(generate(model, whole.part(0, 5), [5], frozenset(), 4))
-    again = list(generate(model, whole.part(0, 5), [5], frozenset(), 4))
+    first = list(generate(model, whole.row(0, 5), [5], frozenset(), 4))
+    again = list(generate(model, whole.row(0, 5), [5], frozenset(), 4))
     assert first == again
     assert whole.length == LENGTH
     for layer, values in zip(whole.layers, before, strict=True):
@@ -101,8 +101,8 @@ def test_rows_written_together_are_those_written_alone(model):
     stops = frozenset({stop})
     expected = [alone(model, prompt, row, stops) for row in range(3)]
     assert len({len(row) for row in expected}) > 1  # they do not end together
-    past = Past.together([filled(model, prompt[row : row + 1]) for row in range(3)])
-    said = list(generate_together(model, past, ANSWERS, stops, 70))
+    cache = KVCache.concatenate([filled(model, prompt[row : row + 1]) for row in range(3)])
+    said = list(generate_batch(model, cache, ANSWERS, stops, 70))
     assert len(said) == max(map(len, expected))
     for row, column in zip(expected, zip(*said, strict=True), strict=True):
         assert list(column) == row + [None] * (len(said) - len(row))
@@ -110,7 +110,7 @@ def test_rows_written_together_are_those_written_alone(model):
 
 def test_a_row_without_positions_left_says_nothing_and_stops_no_other(model, prompt):
     model.config.language.max_position_embeddings = LENGTH + 3
-    past = Past.together([filled(model, prompt[:1]), filled(model, prompt[1:])])
-    said = list(generate_together(model, past, [[5, 6, 7, 8], [5]], frozenset(), 20))
+    cache = KVCache.concatenate([filled(model, prompt[:1]), filled(model, prompt[1:])])
+    said = list(generate_batch(model, cache, [[5, 6, 7, 8], [5]], frozenset(), 20))
     assert [first for first, _ in said] == [None] * 3
     assert all(second is not None for _, second in said)

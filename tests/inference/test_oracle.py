@@ -29,7 +29,7 @@ def test_class_logits_are_those_of_tokens_one_by_one(loaded, pictures):
     """And masks those of transformers' own attention, from the prompt that the last token gives."""
     model = copy.deepcopy(loaded.model)
     engine = Engine(loaded.model, loaded.processor)
-    judged = engine.judge(pictures, [lambda _: True] * 3)
+    judged = engine.infer(pictures, [lambda _: True] * 3)
     for picture, each in zip(pictures, judged, strict=True):
         inputs, (frame,) = engine.processor([picture])
         tokens, state = model.image_tokens(inputs)

@@ -27,7 +27,7 @@ def test_what_does_not_run_here_is_refused_with_what_does(kind):
 
 
 def test_an_unknown_kind_is_refused_with_those_there_are():
-    with pytest.raises(ConfigError, match="no quantisation 'int3': choose int8, int4, fp8"):
+    with pytest.raises(ConfigError, match="no quantization 'int3': choose int8, int4, fp8"):
         Detector.random("tiny", quantize="int3")
 
 
@@ -61,7 +61,7 @@ def test_widths_that_no_group_divides_are_said(monkeypatch):
 @pytest.mark.parametrize("structure", ["published", "native"])
 def test_int8_is_smaller_and_nearly_the_same(structure, pictures):
     engine = small_engine(structure)
-    expected = engine.judge(pictures, [lambda _: True] * 4)
+    expected = engine.infer(pictures, [lambda _: True] * 4)
     whole = copy.deepcopy(engine.model.encoder)
     quantize(engine.model, "int8", CPU)
     layer = engine.model.language.layers[0].self_attn.q_proj
@@ -69,7 +69,7 @@ def test_int8_is_smaller_and_nearly_the_same(structure, pictures):
     for before, after in zip(whole.parameters(), engine.model.encoder.parameters(), strict=True):
         assert torch.equal(before, after)
     del engine.__dict__["_prefix"]
-    found = engine.judge(pictures, [lambda _: True] * 4)
+    found = engine.infer(pictures, [lambda _: True] * 4)
     gaps = [
         np.abs(one.class_logits - other.class_logits).max()
         for one, other in zip(found, expected, strict=True)

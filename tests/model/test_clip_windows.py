@@ -56,7 +56,7 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def test_evidence_of_the_whole_averages_to_the_class_logits(engine: Engine) -> None:
-    (judged,) = engine.judge_each([noise(70, 150)], [lambda _: False], [False], [True])
+    (judged,) = engine.infer_each([noise(70, 150)], [lambda _: False], [False], [True])
     evidence = judged.evidence
     assert len(evidence.boxes) == len(evidence.windows) == len(evidence.patches) == 3
     np.testing.assert_allclose(evidence.whole.mean((0, 1)), judged.class_logits, atol=1e-5)
@@ -124,9 +124,9 @@ def test_pooled_evidence_falls_from_the_strongest_to_the_mean(
 def test_a_picture_is_judged_alike_alone_and_in_a_batch(engine: Engine) -> None:
     pictures = [noise(50, 90), noise(32, 32, 1), noise(7, 200, 2)]
     wants = ([lambda _: True] * 3, [False] * 3)
-    together = engine.judge_each(pictures, *wants)
+    together = engine.infer_each(pictures, *wants)
     for picture, judged in zip(pictures, together, strict=True):
-        (alone,) = engine.judge_each([picture], *(want[:1] for want in wants))
+        (alone,) = engine.infer_each([picture], *(want[:1] for want in wants))
         np.testing.assert_allclose(alone.class_logits, judged.class_logits, atol=1e-5)
         np.testing.assert_allclose(alone.mask_logits, judged.mask_logits, atol=1e-4)
         assert judged.mask_logits.shape == picture.shape[:2]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sida.assets import TOKENIZER
-from sida.evidence.wording import sentences
+from sida.explanation.wording import sentences
 from sida.model.prompt import fixed_question, stem
 from sida.model.tokenizer import MARKERS, SPECIAL, Tokenizer
 from sida.verdict import LABELS

@@ -32,6 +32,6 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 def _judges(pid: int) -> bool:
     try:
-        return b"ray::MapWorker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"ray::_Worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False

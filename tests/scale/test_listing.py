@@ -4,8 +4,8 @@ import fsspec
 import pytest
 
 from sida.errors import InputError, PictureError
+from sida.scale.fetch import fetch
 from sida.scale.listing import Item, find
-from sida.scale.reading import fetch
 from tests.scale.conftest import png
 
 

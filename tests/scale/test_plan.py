@@ -5,7 +5,7 @@ import pytest
 from sida.evaluation import Shard
 from sida.scale import plan
 from sida.scale.listing import Item
-from sida.scale.plan import PART, chosen, places, read_part, write_plan
+from sida.scale.plan import SHARD_SIZE, planned_shards, read_shard, select, write_plan
 from sida.scale.store import Store
 
 
@@ -15,21 +15,21 @@ def items(count: int) -> list[Item]:
 
 def planned(folder: Path, given: list[Item], shard: Shard) -> list[Item]:
     store = Store(folder)
-    pictures, parts = write_plan(store, given, shard)
-    read = [item for place in places(parts, shard) for item in read_part(store, place)]
+    pictures, count = write_plan(store, given, shard)
+    read = [item for one in planned_shards(count, shard) for item in read_shard(store, one)]
     assert len(read) == pictures
     return read
 
 
 def test_what_is_planned_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "GROUPS", 2)
-    given = items(4 * PART + 3)
+    given = items(4 * SHARD_SIZE + 3)
     assert planned(tmp_path, given, Shard()) == given
     assert Store(tmp_path).names("plan") == {f"{i:06}.parquet" for i in range(3)}
 
 
 def test_shards_together_are_the_whole(tmp_path: Path) -> None:
-    given = items(5 * PART + 1)
+    given = items(5 * SHARD_SIZE + 1)
     parts = [planned(tmp_path / str(i), given, Shard(i, 4)) for i in (1, 2, 3, 4)]
     together = sorted((item for part in parts for item in part), key=lambda item: item.size or 0)
     assert together == given
@@ -41,8 +41,8 @@ def test_a_shard_may_have_nothing_to_do(tmp_path: Path) -> None:
 
 def test_a_sample_depends_on_names_alone_and_grows() -> None:
     given = items(2000)
-    few, more = (list(chosen(given, share, None)) for share in (0.1, 0.3))
+    few, more = (list(select(given, share, None)) for share in (0.1, 0.3))
     assert 150 < len(few) < 250
     assert set(few) < set(more)
-    assert list(chosen(reversed(given), 0.1, None)) == few[::-1]
-    assert list(chosen(given, 0.1, 7)) == few[:7]
+    assert list(select(reversed(given), 0.1, None)) == few[::-1]
+    assert list(select(given, 0.1, 7)) == few[:7]

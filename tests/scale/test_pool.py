@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from sida.forge import forge
 from sida.forge.config import read_config
 from sida.scale import cluster, forging
 from sida.scale import pool as pool_module
-from sida.scale.pool import Pool
+from sida.scale.pool import WorkerPool
 from tests.forge.conftest import photo
 from tests.small import labelled_folder
 
@@ -45,7 +46,7 @@ def test_a_worker_that_dies_loses_nothing_and_an_error_is_a_sentence(
             raise MissingExtra("it", "extra", "This")
         return 2 * number
 
-    with Pool(None, 2) as pool:
+    with WorkerPool(None, 2) as pool:
         assert sorted(pool.map(double, range(9))) == list(range(0, 18, 2))
         assert died.exists()
         assert list(pool.map(double, [])) == []
@@ -59,11 +60,11 @@ def test_an_error_of_a_worker_keeps_its_type() -> None:
 
     worker = pool_module._Worker(os.getcwd())
     worker.function, worker.reference = fail, 1
-    for error in (InputError("a"), MissingExtra("it", "extra", "This"), PictureError("b")):
-        _, said = worker.call([1], error)
-        assert said is not None
-        again = pool_module._error(*said)
-        assert (type(again), str(again)) == (type(error), str(error))
+    too_large = PictureError("b", "too_large")
+    for error in (InputError("a"), MissingExtra("it", "extra", "This"), too_large):
+        _, raised = pickle.loads(pickle.dumps(worker.call([1], error)))
+        assert (type(raised), str(raised)) == (type(error), str(error))
+        assert vars(raised) == vars(error)
 
 
 def test_a_folder_that_a_worker_does_not_see_is_named(tmp_path: Path) -> None:
@@ -72,10 +73,9 @@ def test_a_folder_that_a_worker_does_not_see_is_named(tmp_path: Path) -> None:
 
     worker = pool_module._Worker(str(tmp_path / "gone"))
     worker.function, worker.reference = fail, 1
-    _, said = worker.call([1], None)
-    assert said is not None
-    assert "does not see the folder" in said[1]
-    assert str(tmp_path / "gone") in said[1]
+    _, error = worker.call([1], None)
+    assert isinstance(error, InputError)
+    assert f"does not see the folder {str(tmp_path / 'gone')!r}" in str(error)
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ from sida.evaluation import Shard
 from sida.options import DetectOptions
 from sida.scale import store as store_module
 from sida.scale.listing import find
-from sida.scale.part import judge_part
-from sida.scale.plan import Place, write_plan
+from sida.scale.plan import PlannedShard, write_plan
+from sida.scale.shard import detect_shard
 from sida.scale.store import Store, exclusive
 from tests.scale.conftest import FakeDetector
 
@@ -58,7 +58,7 @@ def test_a_part_from_a_bucket_into_a_bucket(
         with pytest.raises(ConfigError, match="another run is writing"), exclusive(store):
             pass
         write_plan(store, find([f"{bucket}/in"]), Shard())
-        rows = judge_part(FakeDetector(), store, Place(0, 0, 0), DetectOptions())  # type: ignore[arg-type]
+        rows = detect_shard(FakeDetector(), store, PlannedShard(0, 0, 0), DetectOptions())  # type: ignore[arg-type]
     assert store.names("") == {"masks", "plan", "verdicts"}
     expected = [item.name.removeprefix(f"{pictures}/") for item in find([pictures])]
     assert [row["image"].removeprefix(f"{bucket}/in/") for row in rows] == expected

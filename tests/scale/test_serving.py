@@ -29,7 +29,7 @@ from sida.scale.serving import Plan, read_plan
 from sida.serve import ServeSettings, create_app
 from sida.serve.queue import Talk
 from sida.verdict import Failure, ModelInfo
-from tests.evidence import signing
+from tests.provenance import signing
 from tests.scale.processes import below
 from tests.serve.conftest import picture, sha256
 

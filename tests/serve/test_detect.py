@@ -9,13 +9,13 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from sida.detector import Detector
-from sida.evidence import inspect, provenance
 from sida.inference import engine
 from sida.model.calibration import Calibration
+from sida.provenance import inspect, inspection
 from sida.verdict import Verdict
-from tests.evidence import made_files as made
-from tests.evidence import signing
 from tests.pictures import encoded, file_bytes, photo
+from tests.provenance import made_files as made
+from tests.provenance import signing
 from tests.serve.conftest import picture, serving, sha256
 from tests.serve.held import Held
 from tests.serve.hostile import hostile
@@ -86,7 +86,7 @@ def test_provenance_comes_where_it_is_asked_for(client: TestClient, monkeypatch)
     expected = inspect(picture()).model_dump(mode="json")
     assert answer["provenance"] == expected
     assert client.post("/v1/detect", files={"file": picture()}).json()["provenance"] is None
-    monkeypatch.setattr(provenance, "PACKAGES", {"no_such_package": "no-such-package"})
+    monkeypatch.setattr(inspection, "PACKAGES", {"no_such_package": "no-such-package"})
     refused = client.post("/v1/detect", **wish)
     assert refused.status_code == 422
     assert "pip install 'sida[provenance]'" in refused.json()["message"]

@@ -36,13 +36,13 @@ def test_each_gets_its_own_answer() -> None:
 
 def test_a_first_batch_waits_to_be_full(monkeypatch) -> None:
     detector, sizes = small_detector(batch_size=4), []
-    judge = detector.engine.judge_each
+    judge = detector.engine.infer_each
 
     def noted(pictures: Any, *wishes: Any) -> Any:
         sizes.append(len(pictures))
         return judge(pictures, *wishes)
 
-    monkeypatch.setattr(detector.engine, "judge_each", noted)
+    monkeypatch.setattr(detector.engine, "infer_each", noted)
     thread = ModelThread(detector, 0.5)
     futures = [thread.judge(Request(picture(seed))) for seed in range(8)]
     for future in futures:

@@ -11,7 +11,7 @@ from sida.cli import app
 from sida.errors import ConfigError, InputError
 from sida.options import ModelOptions
 from sida.serve import ServeSettings
-from tests.evidence import signing
+from tests.provenance import signing
 
 
 def test_defaults_of_the_model_are_those_of_a_detector_but_for_the_size_of_a_picture() -> None:

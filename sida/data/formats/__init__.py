@@ -1,0 +1,1 @@
+"""Readers of labelled sets, one module for each published form."""

@@ -1,0 +1,1 @@
+"""Export of a labelled set: splits, equal containers, and a writer for each form."""

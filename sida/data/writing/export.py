@@ -1,0 +1,412 @@
+"""`export`: a set in another layout, with splits drawn anew, or with its containers made alike."""
+
+import glob
+import hashlib
+import os
+import shutil
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from sida.data.dataset import Dataset
+from sida.data.formats.hub import Streamed
+from sida.data.formats.pixar import TAU
+from sida.data.opening import open, splits_of
+from sida.data.problems import HARMLESS, KINDS, Problem
+from sida.data.reading import read
+from sida.data.sample import Labelled, Sample, stored_bytes
+from sida.data.writing.equalise import Rule, common_side
+from sida.data.writing.journal import Entry, Journal
+from sida.data.writing.parquet_writer import ParquetWriter
+from sida.data.writing.splitting import SHARES, assign_splits
+from sida.data.writing.writers import Columns, FolderWriter, Item, ManifestWriter, Row, Writer
+from sida.errors import DataError, InputError, PictureError
+from sida.formats import PICTURE_SUFFIXES, suffix_of
+from sida.image.perturbation import encode
+from sida.run_folder import LocalFolder, RunFolder, RunRecord, locked
+
+__all__ = ["Exported", "Layout", "export"]
+
+Layout = Literal["folder", "parquet", "manifest"]
+WRITERS: Mapping[str, Callable[[Path, Columns], Writer]] = {
+    "folder": FolderWriter,
+    "parquet": ParquetWriter,
+    "manifest": ManifestWriter,
+}
+RECORD = ".export.json"
+"""In an unfinished export its identity; in a finished one also what was written."""
+OPTIONS = {
+    "source": "DATA",
+    "to": "--to",
+    "split": "--split",
+    "labels": "--labels",
+    "descriptions": "--descriptions",
+    "tau": "--tau",
+    "equalise": "--equalise",
+    "split_by_group": "--split-by-group",
+    "seed": "--seed",
+    "samples": "pictures, labels or splits of DATA",
+    "columns": "columns of DATA",
+}
+REPAIRED = {"mask_size", "mask_turned", "mask_levels", "mask_cut"}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: split -> class -> pictures, and what was left out or repaired."""
+
+    out: Path
+    counts: Mapping[str, Mapping[str, int]]
+    problems: Sequence[Problem]
+
+    @property
+    def pictures(self) -> int:
+        """How many were written."""
+        return sum(n for row in self.counts.values() for n in row.values())
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing was wrong with any row of the source."""
+        return {problem.kind for problem in self.problems} <= HARMLESS
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A sample and the split that it goes to."""
+
+    sample: Sample
+    split: str | None
+
+
+def export(
+    source: str | Path,
+    out: str | Path,
+    to: Layout = "folder",
+    *,
+    split: str | None = None,
+    labels: str | Sequence[str] | None = None,
+    descriptions: str | Path | None = None,
+    tau: float = TAU,
+    equalise: bool = False,
+    split_by_group: bool = False,
+    shares: Mapping[str, float] = SHARES,
+    seed: int = 0,
+    fresh: bool = False,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> Exported:
+    """Write a set in another layout; the files' bytes are copied, not encoded anew.
+
+    Every picture is read once, so that broken ones are left out; masks that do not fit their
+    picture are written as they are read. Further columns of a manifest or parquet (not of a
+    streamed set) go along, as they are. All of it appears under `out` at the end, or nothing; an
+    interrupted export goes on where it stopped when it is called again in the same way, and a
+    finished one is left as it is.
+
+    Args:
+        source, split, labels, descriptions, tau: as for `sida.data.open`; all splits if not given.
+        out: a folder that is not there, or empty, or that of the same export.
+        to: the layout.
+        equalise: cut and encode every picture by one rule (see `sida.data.writing.equalise`).
+        split_by_group: draw the splits anew, so that no original is on two sides, nor one whose
+            parts were spliced into another (`donor_group`).
+        shares: of those splits.
+        seed: of both.
+        fresh: remove what an earlier export left in `out`, and begin anew.
+        progress: called with the number of samples done, and of all.
+
+    Raises:
+        InputError: `out` holds other things.
+        ConfigError: `out` is another export's.
+        DataError: the source is no labelled set, or is streamed where all of it is needed at once.
+    """
+    target = Path(os.path.abspath(out))
+    finished = RunFolder(LocalFolder(target, out), RECORD, "source", _made, OPTIONS.__getitem__)
+    finished.check({})  # other things in it are refused before the source is read
+    names: list[str | None] = [split] if split is not None else [*splits_of(source)]
+    sets = [
+        open(source, name, labels=labels, descriptions=descriptions, tau=tau, further=True)
+        for name in names or [None]
+    ]
+    jobs, total = _jobs(sets, split_by_group, shares, seed, needs_all=equalise or split_by_group)
+    rule = Rule(_common_side(sets), seed) if equalise else None
+    further = _further(jobs)
+    identity = {
+        "source": _digest_of(os.path.realpath(source)),
+        "to": to,
+        "split": split,
+        "labels": labels,
+        "descriptions": descriptions and _digest_of(os.path.realpath(descriptions)),
+        "tau": tau,
+        "equalise": equalise,
+        "split_by_group": split_by_group,
+        "seed": seed if equalise or split_by_group else None,
+        "samples": _digest(jobs),
+        "columns": list(further),
+    }
+    part = target.with_name(f".{target.name}.part")
+    unfinished = RunFolder(
+        LocalFolder(part, out), RECORD, "source", lambda _: ["[!.]*"], OPTIONS.__getitem__
+    )
+    with locked(part, out):
+        if (record := finished.claim(identity, fresh=fresh)) is not None:
+            problems = [Problem(**problem) for problem in record["problems"]]
+            return Exported(target, record["counts"], problems)
+        _require_empty(target, out)
+        if unfinished.claim(identity, fresh=fresh) is None:
+            unfinished.begin(identity)
+        journal = Journal(part)
+        writer = WRITERS[to](part, further)
+        rows = _write(writer, journal, jobs, rule, lambda n: progress(n, total))
+        if not rows:
+            shutil.rmtree(part)
+            raise DataError(f"nothing of {str(source)!r} can be exported: {_why(sets)}")
+        exported = Exported(
+            target, _counts(rows), [problem for data in sets for problem in data.report]
+        )
+        unfinished.begin({**identity, **_summary(exported, part)})
+    journal.finish(target)
+    return exported
+
+
+def _require_empty(target: Path, out: str | Path) -> None:
+    """Refuse a folder that holds more than the export that was removed from it."""
+    if not target.is_dir():
+        return
+    (target / RECORD).unlink(missing_ok=True)
+    if others := sorted(path.name for path in target.iterdir()):
+        raise InputError(
+            f"{str(out)!r} also holds {others[0]!r}, which no export made: move it elsewhere, or "
+            "choose another --out."
+        )
+
+
+def _summary(exported: Exported, folder: Path) -> dict[str, Any]:
+    """What the record of a finished export adds to its identity."""
+    files = (path for path in folder.rglob("[!.]*") if path.is_file())
+    return {
+        "counts": exported.counts,
+        "problems": [asdict(problem) for problem in exported.problems],
+        "files": sorted(path.relative_to(folder).as_posix() for path in files),
+    }
+
+
+def _made(record: RunRecord) -> list[str]:
+    return [glob.escape(name) for name in record["files"]]
+
+
+def _digest_of(text: str) -> str:
+    """A path by its digest: a set is handed on, and nobody else's paths with it."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def _why(sets: Sequence[Dataset]) -> str:
+    kinds = Counter(problem.kind for data in sets for problem in data.report)
+    return "; ".join(f"{count} x {KINDS[kind]}" for kind, count in kinds.most_common())
+
+
+def _jobs(
+    sets: Sequence[Dataset],
+    split_by_group: bool,
+    shares: Mapping[str, float],
+    seed: int,
+    needs_all: bool,
+) -> tuple[Sequence[_Job] | Iterator[_Job], int | None]:
+    """What is to be written, split by split, and how much it is."""
+    if any(isinstance(data, Streamed) for data in sets):
+        if needs_all:
+            raise DataError(
+                f"{sets[0].name!r} is streamed, and for this all of it is needed at once: "
+                "download it first (sida data download)"
+            )
+        return (_Job(sample, data.split) for data in sets for sample in data), None
+    if not split_by_group:
+        jobs = [_Job(sample, data.split) for data in sets for sample in data]
+        return jobs, len(jobs)
+    samples = [sample for data in sets for sample in data]
+    chosen = assign_splits(samples, shares, seed)
+    jobs = [
+        _Job(sample, name)
+        for name in shares
+        for sample, own in zip(samples, chosen, strict=True)
+        if own == name
+    ]
+    return jobs, len(jobs)
+
+
+def _digest(jobs: Sequence[_Job] | Iterator[_Job]) -> str | None:
+    """One text for the samples and their splits, to see whether they are the same again."""
+    if not isinstance(jobs, Sequence):
+        return None
+    digest = hashlib.sha256()
+    for job in jobs:
+        digest.update(f"{job.split}\0{job.sample.name}\0{job.sample.label}\n".encode())
+    return digest.hexdigest()
+
+
+def _further(jobs: Sequence[_Job] | Iterator[_Job]) -> dict[str, type]:
+    """The further columns of all samples, and the kind of value that fits all their cells."""
+    kinds: dict[str, set[type]] = {}
+    for job in jobs if isinstance(jobs, Sequence) else ():
+        for name, value in job.sample.more.items():
+            is_long = isinstance(value, int) and not -(2**63) <= value < 2**63
+            kinds.setdefault(name, set()).add(str if is_long else type(value))
+    numbers = {int, float}
+    return {
+        name: next(iter(found)) if len(found) == 1 else float if found == numbers else str
+        for name, found in kinds.items()
+    }
+
+
+def _common_side(sets: Sequence[Dataset]) -> int:
+    sizes = []
+    for data in sets:
+        for sample in data:
+            try:
+                sizes.append((sample.label, min(sample.size())))
+            except PictureError:  # in the report now, and left out when it is read
+                continue
+    return common_side(sizes)
+
+
+def _write(
+    writer: Writer,
+    journal: Journal,
+    jobs: Sequence[_Job] | Iterator[_Job],
+    rule: Rule | None,
+    progress: Callable[[int], None],
+) -> list[Row]:
+    """Write what an earlier run has not written; gives the rows of both."""
+    done = journal.entries()
+    waiting: deque[Entry] = deque()
+    rows = [entry["row"] for entry in done if entry["row"] is not None]
+    for row in rows:
+        writer.recall(row)
+    rest = islice(jobs, len(done), None)
+    _recall_problems(jobs, done)
+    with closing(journal.begin(done)) as stream:
+        try:
+            for number, (job, labelled) in enumerate(_read(rest), len(done) + 1):
+                item = None if labelled is None else _item(labelled, job.split, rule)
+                complete = [] if item is None else writer.add(item)
+                waiting.append(_entry(job.sample, item is not None))
+                rows += complete
+                journal.note(stream, _completed(waiting, complete))
+                progress(number)
+            complete = writer.flush()
+            rows += complete
+            journal.note(stream, _completed(waiting, complete))
+        except BaseException:
+            writer.discard()
+            raise
+    writer.finish(rows)
+    return rows
+
+
+def _recall_problems(jobs: Sequence[_Job] | Iterator[_Job], done: Sequence[Entry]) -> None:
+    """Put what an earlier run found wrong into the reports of this one."""
+    if isinstance(jobs, Sequence):
+        for job, entry in zip(jobs, done, strict=False):
+            for kind, message in entry["problems"]:
+                job.sample.report.add(kind, job.sample.name, message)
+
+
+def _entry(sample: Sample, written: bool) -> Entry:
+    problems = [(problem.kind, problem.message) for problem in sample.report.of(sample.name)]
+    return {"row": {} if written else None, "problems": problems}
+
+
+def _completed(waiting: deque[Entry], rows: Sequence[Row]) -> list[Entry]:
+    """The entries whose samples are complete now: those of the rows, and what was left out."""
+    entries = []
+    coming = deque(rows)
+    while waiting and (waiting[0]["row"] is None or coming):
+        entry = waiting.popleft()
+        entries.append(entry if entry["row"] is None else {**entry, "row": coming.popleft()})
+    return entries
+
+
+def _read(jobs: Iterator[_Job]) -> Iterator[tuple[_Job, Labelled | None]]:
+    """Every job in order with its picture; None for one that cannot be read."""
+    drawn: deque[_Job] = deque()
+
+    def samples() -> Iterator[Sample]:
+        for job in jobs:
+            drawn.append(job)
+            yield job.sample
+
+    for labelled in read(samples()):
+        while (job := drawn.popleft()).sample is not labelled.sample:
+            yield job, None
+        yield job, labelled
+    for job in drawn:
+        yield job, None
+
+
+def _item(labelled: Labelled, split: str | None, rule: Rule | None) -> Item | None:
+    """What is written for a picture; None where the rule has no use for it."""
+    if rule is None:
+        return _copied(labelled, split)
+    sample = labelled.sample
+    if (refused := rule.refuses(labelled)) is not None:
+        kind = "too_small" if "smaller" in refused else "not_placed"
+        sample.report.add(kind, sample.name, refused)
+        return None
+    drawn = rule.draw(labelled)
+    return replace(
+        _described(labelled, split),
+        name=PurePosixPath(_file_name(labelled)).with_suffix(drawn.suffix).name,
+        data=drawn.data,
+        mask=None if drawn.mask is None else encode(drawn.mask, "PNG"),
+        size=drawn.size,
+    )
+
+
+def _copied(labelled: Labelled, split: str | None) -> Item:
+    """The files as they are; a mask that had to be changed to be used, as it was used."""
+    sample = labelled.sample
+    changed = {problem.kind for problem in sample.report.of(sample.name)} & REPAIRED
+    held = labelled.held
+    item = replace(_described(labelled, split), data=stored_bytes(held.picture))
+    if labelled.mask is None or held.mask is None:
+        return item
+    if changed or sample.tau is not None:
+        return replace(item, mask=encode(labelled.mask, "PNG"))
+    suffix = sample.mask.suffix if isinstance(sample.mask, Path) else ".png"
+    return replace(item, mask=stored_bytes(held.mask), mask_suffix=suffix)
+
+
+def _described(labelled: Labelled, split: str | None) -> Item:
+    sample, picture = labelled.sample, labelled.picture
+    return Item(
+        split,
+        sample.label,
+        _file_name(labelled),
+        b"",
+        None,
+        ".png",
+        (picture.height, picture.width),
+        sample.description,
+        sample.source,
+        sample.group,
+        sample.more,
+    )
+
+
+def _file_name(labelled: Labelled) -> str:
+    """Its own name; one without a picture's suffix gets that of its format."""
+    name = PurePosixPath(labelled.sample.name).name
+    if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES:
+        return name
+    format = labelled.picture.format or "png"
+    return name + suffix_of(format)
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for (split, label), n in Counter((r["split"] or "all", r["label"]) for r in rows).items():
+        counts.setdefault(split, {})[label] = n
+    return counts

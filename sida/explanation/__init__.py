@@ -1,0 +1,1 @@
+"""Explanations in words: cues measured in a region, phrases for them, and descriptions."""

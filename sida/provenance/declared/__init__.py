@@ -1,0 +1,1 @@
+"""Statements of a file about itself, read from its metadata, each with its state."""

@@ -1,0 +1,1 @@
+"""Measurements of a picture's pixels and of its JPEG coding."""

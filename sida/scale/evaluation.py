@@ -1,0 +1,75 @@
+"""`evaluate`: as `sida.evaluation.evaluate`, with blocks of pictures judged on Ray.
+
+Workers return the results of a block and the driver writes them, so the files are those of a run
+without Ray, and one goes on with what the other left.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sida import evaluation
+from sida.data.sample import Sample
+from sida.evaluation.detecting import DetectorJudge
+from sida.evaluation.predictions import Pixels
+from sida.evaluation.result import Result
+from sida.options import ModelOptions
+from sida.scale.pool import WorkerPool
+from sida.scale.weights import Weights, locate, worker_detector
+from sida.verdict import Failure, ModelInfo, Verdict
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    data: Sequence[str | Path],
+    out: str | Path,
+    model: ModelOptions = ModelOptions(),
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    options: evaluation.Options = evaluation.Options(),  # noqa: B008
+    **further: Any,
+) -> dict[str, Result]:
+    """Judge labelled sets with Ray, and measure here.
+
+    Args:
+        data, out, options: as of `sida.evaluation.evaluate`, and so is `further`: fresh, progress.
+            Pictures named by paths have to lie at these on every machine.
+        model: how each worker loads it.
+        address, workers: as of `sida.scale.detect`.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+        InputError: nobody answers at the address.
+        SidaError: what `sida.evaluation.evaluate` raises; or the workers stop.
+    """
+    with WorkerPool(address, workers, model.device) as pool:
+
+        def judge() -> _RemotePredictor:
+            weights = locate(model)
+            (info,) = pool.map(_model_info, [weights])
+            return _RemotePredictor(weights, options.explanations, info)
+
+        return evaluation.evaluate(
+            data, out, judge=judge, options=options, mapper=pool.map, **further
+        )
+
+
+def _model_info(weights: Weights) -> ModelInfo:
+    return worker_detector(weights).model
+
+
+@dataclass(frozen=True)
+class _RemotePredictor:
+    """A `Judge` that can be sent: it has its weights in the process where it is called."""
+
+    weights: Weights
+    explain: bool
+    model: ModelInfo
+
+    def __call__(
+        self, samples: Sequence[Sample], pictures: Sequence[Path | bytes | Pixels]
+    ) -> Iterator[Verdict | Failure]:
+        return DetectorJudge(worker_detector(self.weights), self.explain)(samples, pictures)
