@@ -430,22 +430,17 @@ class Detector:
         )
 
     def _evidence_map(self, logits: WindowLogits | None, picture: Picture) -> np.ndarray:
-        """(height, width) float32: how far each place looks generated.
-
-        Where windows lie it is theirs, elsewhere that of the picture as a whole.
-        """
+        """(height, width) float32: how far each place looks generated."""
         assert logits is not None
-        height, width = picture.pixels.shape[:2]
         generated = LABELS.index("full_synthetic")
-        coarse = self.calibration.probabilities(logits.picture)[..., generated]
-        background = _resized(coarse, (height, width))
-        sums, counts = np.zeros_like(background), np.zeros_like(background)
+        sums = np.zeros(picture.pixels.shape[:2], np.float32)
+        counts = np.zeros_like(sums)
         for box, patches in zip(logits.boxes, logits.patches, strict=True):
             left, top, right, bottom = box
             values = self.calibration.probabilities(patches)[..., generated]
             sums[top:bottom, left:right] += _resized(values, (bottom - top, right - left))
             counts[top:bottom, left:right] += 1
-        return np.where(counts > 0, sums / np.maximum(counts, 1), background)
+        return sums / counts
 
     def _verdict(
         self,

@@ -68,13 +68,11 @@ class WindowLogits(NamedTuple):
     Attributes:
         boxes: left, top, right, bottom of each window in the original.
         windows: (windows, 3) float32.
-        picture: (side, side, 3) float32 of the patches of the picture as a whole.
-        patches: (windows, side, side, 3) float32 of those of each window.
+        patches: (windows, side, side, 3) float32 of the patches of each window.
     """
 
     boxes: tuple[tuple[int, int, int, int], ...]
     windows: np.ndarray
-    picture: np.ndarray
     patches: np.ndarray
 
 
@@ -243,7 +241,8 @@ class Engine:
         if not isinstance(encoder, ClipWindows):
             return None
         logits = output.class_logits[index].float()
-        evidence = encoder.evidence_of(inputs, output.state, index)
+        assert inputs.mask is not None
+        evidence = encoder.evidence_of(inputs.mask.owner, output.state, index)
         arrays = ((logits + part.float()).cpu().numpy() for part in evidence)
         return WindowLogits(tuple(window.box for window in frame.windows), *arrays)
 

@@ -8,7 +8,6 @@ from local evidence alone: as a style of whole pictures, it would be learned as 
 a picture comes from.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -57,13 +56,10 @@ class Evidence(NamedTuple):
 
     Attributes:
         windows: (windows, 3), had the picture no other window.
-        whole: (side, side, 3), the patches of the whole picture, to first order. The deviation of a
-            patch is divided by the root of their number: a mean over n deviates less by as much.
         patches: (windows, side, side, 3), were the picture everywhere like that patch of a window.
     """
 
     windows: torch.Tensor
-    whole: torch.Tensor
     patches: torch.Tensor
 
 
@@ -180,20 +176,20 @@ class ClipWindows(nn.Module):
         tokens += [self.located(located), self.weighed(logits)]
         return torch.stack(tokens, 1), logits
 
-    def evidence_of(self, inputs: Inputs, state: ClipWindowsState, picture: int) -> Evidence:
-        """The evidence of one picture of a batch; it is encoded once more, for patches."""
-        assert inputs.mask is not None
+    def evidence_of(self, owner: torch.Tensor, state: ClipWindowsState, picture: int) -> Evidence:
+        """The evidence of one picture of a batch.
+
+        Args:
+            owner: (windows,) the picture of each window.
+        """
         assert state.local is not None
-        own = inputs.mask.owner == picture
-        local = LocalFeatures(*(maps[own] for maps in state.local))
+        local = LocalFeatures(*(maps[owner == picture] for maps in state.local))
         vector, logits = state.vectors[picture], state.logits[picture]
-        views = inputs.vision.pixels[inputs.vision.owner == picture]
         altered = squares(local)
         generated = local.generated.view_as(altered)
         single = pooled_evidence(local, torch.arange(len(altered), device=altered.device))
         return Evidence(
             windows=self._with_local(vector, single) - logits,
-            whole=self._moved(self._whole_states(views))[0],
             patches=self._with_local(vector, uniform_evidence(generated, altered)) - logits,
         )
 
@@ -202,23 +198,6 @@ class ClipWindows(nn.Module):
         whole = vector[: self.whole_count].expand(*local.shape[:-1], -1)
         logits: torch.Tensor = self.evidence(self.standardized(torch.cat([whole, local], -1)))
         return logits
-
-    def _moved(self, states: list[torch.Tensor]) -> torch.Tensor:
-        """How far each patch moves the logits to first order: (views, side, side, 3).
-
-        Args:
-            states: (views, 1 + patches, dim) of each of `layers`.
-        """
-        weight = self.evidence.weight.float() / self.get_buffer("deviation")
-        dim = states[0].shape[-1]
-        starts = [(POINTS * layer + 1) * dim for layer in range(len(states))]  # of mean patches
-        parts = [
-            apart_patches(state) @ weight[:, start : start + dim].T
-            for state, start in zip(states, starts, strict=True)
-        ]
-        side = math.isqrt(parts[0].shape[1])
-        moved: torch.Tensor = torch.stack(parts).sum(0).unflatten(1, (side, side))
-        return moved
 
     def embed(self, inputs: Inputs, windows: torch.Tensor, state: ClipWindowsState) -> torch.Tensor:
         """Mask embedding (windows, channels + 1, h / 4, w / 4) of the chosen windows."""
@@ -245,15 +224,6 @@ def points(states: list[torch.Tensor]) -> torch.Tensor:
     """Class token and mean patch of each layer, of unit length: (views, layers * 2 * dim)."""
     vectors = [x for state in states for x in (state[:, 0].float(), state[:, 1:].float().mean(1))]
     return torch.cat([F.normalize(x, dim=-1) for x in vectors], 1)
-
-
-def apart_patches(state: torch.Tensor) -> torch.Tensor:
-    """How far patches (views, patches, dim) are from their mean, on the scale of `points`."""
-    patches = state[:, 1:].float()
-    mean = patches.mean(1, keepdim=True)
-    length = mean.norm(dim=-1, keepdim=True).clamp_min(1e-12) * math.sqrt(patches.shape[1])
-    apart: torch.Tensor = (patches - mean) / length
-    return apart
 
 
 def to_unit(pixels: torch.Tensor) -> torch.Tensor:
