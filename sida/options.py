@@ -29,7 +29,7 @@ class ModelOptions:
         quantize: `int8`, `int4` or `fp8` for the layers of the language model; needs torchao.
         batch_size: images in one pass, and 12.5 megapixels for each of them; fewer where memory
             does not suffice. `auto` is 2 on the CPU; on CUDA what fits into free memory.
-        fast: look at one native window of each image beside the whole, not at several, with a
+        fast: look at one window of each image beside the whole, not at several, with a
             model that has such windows (`small`).
         max_pixels: larger images are refused by their header.
         trust: certificates (PEM) of the issuers of content credentials that provenance calls

@@ -118,6 +118,12 @@ class TrainConfig(BaseModel):
         description="a source of n pictures is drawn in proportion to n to this power; below 1 "
         "large sources dominate less, and all data are one set",
     )
+    source_limit: int | None = Field(
+        None,
+        ge=1,
+        description="pictures of one class that a source of a labelled set gives at most, drawn by "
+        "`seed`",
+    )
     held_out: float = Field(
         0.0,
         ge=0,
@@ -174,8 +180,8 @@ class TrainConfig(BaseModel):
     windows: int | None = Field(
         None,
         ge=1,
-        description="native windows that training looks at in each picture, for an encoder with "
-        "such windows; by default as many as the model does",
+        description="windows that training cuts a picture into at most, for an encoder that covers "
+        "pictures with windows; by default as many as the model does",
     )
     forged: float = Field(
         0.0,

@@ -1,10 +1,13 @@
 """The labelled pictures of a run: to learn from, and held back."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
+
+import numpy as np
 
 import sida.data
 from sida.data.checks.leakage import probe
@@ -98,11 +101,21 @@ def learned_from(path: Path, config: TrainConfig) -> list[Sample]:
     Raises:
         DataError: it cannot be read.
     """
-    return [
+    samples = [
         sample
         for sample in sida.data.open(path)
         if sample.source not in config.leave_out and sample.group not in config.leave_out
     ]
+    if config.source_limit is None:
+        return samples
+    counts = Counter[tuple[str, str | None]]()
+    chosen = set()
+    for index in np.random.default_rng([config.seed, 4]).permutation(len(samples)):
+        key = samples[index].label, samples[index].source
+        if counts[key] < config.source_limit:
+            counts[key] += 1
+            chosen.add(int(index))
+    return [samples[index] for index in sorted(chosen)]
 
 
 def require_classes(samples: Sequence[Sample]) -> None:

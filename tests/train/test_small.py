@@ -136,6 +136,22 @@ def test_sources_and_groups_can_be_left_out(labelled, monkeypatch):
     assert [sample.group for sample in learned_from(labelled, config)] == ["g3", "g5"]
 
 
+def test_a_source_gives_at_most_so_many_pictures_of_a_class(labelled, monkeypatch):
+    samples = [
+        replace(sample, source="large", name=f"{sample.name}-{i}")
+        for i in range(9)
+        for sample in sida.data.open(labelled)
+    ]
+    monkeypatch.setattr(sida.data, "open", lambda _: iter(samples))
+    first, again, other = (
+        [x.name for x in learned_from(labelled, TrainConfig(preset="tiny", source_limit=4, seed=s))]
+        for s in (0, 0, 1)
+    )
+    assert len(first) == 3 * 4
+    assert first == again
+    assert first != other
+
+
 def test_a_fresh_model_begins_with_the_packages_encoder_and_what_tiny_shares():
     recipe = TrainConfig(preset="small", warm_start="tiny", loss={"text": 0})
     model, _ = start_model(recipe)
