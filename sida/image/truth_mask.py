@@ -21,7 +21,7 @@ from sida.image.read import MAX_PIXELS, file_bytes
 __all__ = ["TruthMask", "read_truth_mask", "truth_mask"]
 
 VOID = 255
-LISTED = 5
+MAX_LISTED = 5
 """Values that a sentence names before it gives the two ends alone."""
 
 _LUMA = (299, 587, 114)  # thousandths of red, green and blue
@@ -108,7 +108,7 @@ def _by_index(image: Image.Image) -> TruthMask | None:
     noun, verb = ("index", "counts") if len(foreground) == 1 else ("indices", "count")
     words = "is a palette without a marked index"
     if foreground:
-        words = f"is a palette, of which {noun} {_listed(foreground)} {verb} as altered"
+        words = f"is a palette, of which {noun} {_value_list(foreground)} {verb} as altered"
     if VOID in background:
         words += f", {VOID} (void) does not"
     levels = np.asarray(table, np.uint8)[np.asarray(image)]
@@ -202,9 +202,11 @@ def _two(samples: _Samples, distinct: Sequence[float]) -> str | None:
 def _cut(samples: _Samples, distinct: Sequence[float], middle: float) -> str:
     """The levels, and as an example the highest one that is lost."""
     labels = [samples.label(value) for value in distinct]
-    is_short = len(distinct) <= LISTED
+    is_short = len(distinct) <= MAX_LISTED
     levels = (
-        _listed(labels) if is_short else f"{len(labels)} levels from {labels[0]} to {labels[-1]}"
+        _value_list(labels)
+        if is_short
+        else f"{len(labels)} levels from {labels[0]} to {labels[-1]}"
     )
     words = f"has {'levels ' * is_short}{levels}"
     unaltered = [value for value in distinct if distinct[0] < value < middle]
@@ -219,5 +221,5 @@ def _percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
 
 
-def _listed(values: Sequence[object]) -> str:
-    return ", ".join(map(str, values[:LISTED])) + (", …" if len(values) > LISTED else "")
+def _value_list(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values[:MAX_LISTED])) + (", …" if len(values) > MAX_LISTED else "")

@@ -62,8 +62,8 @@ def examine(
     beside = _beside(source, sidecar)
     everything = [] if data is None else declarations(data, picture, trust, beside)
     hidden = frozenset() if personal else PERSONAL
-    declared = [each for each in everything if each.name not in hidden]
-    left_out = dict.fromkeys(each.name for each in everything if each.name in hidden)
+    declared = [statement for statement in everything if statement.name not in hidden]
+    left_out = dict.fromkeys(statement.name for statement in everything if statement.name in hidden)
     exif = exif_of(data or b"", picture)
     measured = measurements(data, picture, exif.thumbnail, draw)
     disagree = contradictions(declared, measured, (picture.width, picture.height))
