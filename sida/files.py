@@ -43,7 +43,7 @@ _EXPECTED = alternatives([format.suffixes[0] for format in FORMATS if format.is_
 
 @dataclass(frozen=True)
 class Input:
-    """One picture to be read; it need not exist, reading it will say so.
+    """A picture to be read; it need not exist, reading it will say so.
 
     Attributes:
         path: where it lies.
@@ -62,7 +62,7 @@ def find_pictures(
     from_list: str | Path | None = None,
     suffixes: Collection[str] = PICTURE_SUFFIXES,
 ) -> list[Input]:
-    """What a user names, as inputs in a stable order, each file once.
+    """Inputs for the paths that a user gives, in a stable order, each file once.
 
     Folders are walked in natural order (`img2` before `img10`), skipping hidden files and suffixes
     that are no picture's. Globs are expanded here, so quoted ones and those of Windows work; an
@@ -91,7 +91,7 @@ def find_pictures(
 
 
 def _identity(path: Path) -> str:
-    """One spelling for a place; links to files stay pictures of their own, to folders do not."""
+    """Canonical spelling of a path: links to files are pictures of their own, to folders are not."""
     return os.path.normcase(os.path.join(os.path.realpath(path.parent), path.name))
 
 

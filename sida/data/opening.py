@@ -185,7 +185,7 @@ def _is_shard(file: Path) -> bool:
 
 
 def _nothing(folder: Path, name: str) -> str:
-    """What was found in a folder that is no labelled set, and what was expected."""
+    """Message on a folder that is no labelled set: its contents, and what was expected."""
     inside = sorted(folder.iterdir())
     folders = [item.name for item in inside if item.is_dir()]
     pictures = sum(item.suffix.lower() in PICTURE_SUFFIXES for item in inside)

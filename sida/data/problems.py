@@ -82,5 +82,5 @@ class Report:
         return dict(Counter(problem.code for problem in self).most_common())
 
     def lines(self) -> list[str]:
-        """One line a problem, for people."""
+        """Lines for people, one a problem."""
         return [problem.line for problem in self]

@@ -47,7 +47,7 @@ def read(samples: Iterable[Sample], workers: int | None = None) -> Iterator[Labe
 
 
 def _sources(samples: Iterable[Sample], pending: deque[tuple[Sample, Sample]]) -> Iterator[Source]:
-    """What each sample is read from; `pending` gets the sample as it is, and with its bytes."""
+    """Sources of the samples; `pending` gets each sample as it is, and with its bytes."""
     for sample in samples:
         if isinstance(sample.picture, Path):
             pending.append((sample, sample))

@@ -190,7 +190,7 @@ def _source(stored: Stored | bytes) -> Path | bytes:
 
 
 def header_of(stored: Stored | bytes) -> Path | io.BytesIO:
-    """What Pillow can read a header from."""
+    """A path or stream that Pillow can read a header from."""
     return stored if isinstance(stored, Path) else io.BytesIO(stored_bytes(stored))
 
 

@@ -59,7 +59,7 @@ CUES: Mapping[str, CueDefinition] = MappingProxyType({
 
 @dataclass(frozen=True)
 class Cue:
-    """One cue, measured inside the region and in its surroundings; `unit` as `CUES` has it."""
+    """A cue measured inside the region and in its surroundings; `unit` as `CUES` has it."""
 
     name: str
     inside: float

@@ -141,7 +141,7 @@ _NAMES = {
     "colour": r"colou?r|tint|hue|white balance",
     "brightness": r"brightness|light\b|lighting|exposure",
 }
-"""What names a cue in a clause, tried in this order."""
+"""Patterns that name a cue in a clause, tried in this order."""
 _UP = r"\b(more|higher|stronger|greater|heavier|too much)\b"
 _DOWN = r"\b(less|lower|weaker|fewer|lesser|fainter|lack\w*|missing|too little)\b"
 _CUE_WORDS = {

@@ -55,7 +55,7 @@ class WindowFact(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """What may be told of one picture.
+    """Facts of a picture that a description may state.
 
     Attributes:
         label: "real", "full_synthetic" or "tampered".
@@ -87,7 +87,7 @@ class DescriptionParts(TypedDict):
 
 @dataclass(frozen=True)
 class Statement:
-    """One thing that a text states, in its own words.
+    """A statement of a text, in its own words.
 
     `about` is "type" (`value` a label), "position", "area" (a word of `phrases.AREAS`), "window"
     (its position, the word for a label, and a number), "certainty" ("unsure") or a cue (one of its
@@ -216,7 +216,7 @@ def _form(type_: str, areas: str, content: str, inconsistencies: str) -> str:
 
 
 _MARKS = re.compile(r"[<>{}.:;\[\]\s]+")
-"""What would end a part of a description, or begin another, were it in the content."""
+"""Marks that would end a part of a description, or begin another, were they in the content."""
 _SECTION = re.compile(
     r"\b(type|areas?|tampered content|visual inconsistenc(?:y|ies)|evidence)\s*:", re.I
 )
@@ -256,7 +256,7 @@ def _tagged(text: str) -> dict[str, str]:
 
 
 def _cut(text: str, heads: re.Pattern[str], name: Callable[[str], str]) -> dict[str, str]:
-    """What follows each head up to the next; `name` makes a key of the head's first group."""
+    """Text after each head up to the next; `name` makes a key of the head's first group."""
     segments = heads.split(text)
     sections: dict[str, str] = {}
     for head, part in zip(segments[1::2], segments[2::2], strict=True):
@@ -270,7 +270,7 @@ def _plain(text: str) -> str | None:
 
 
 def is_complete(text: str) -> bool:
-    """Whether a description has all its parts: for a tampered picture the four headings as well."""
+    """True if a description has all its parts; of a tampered picture, the four headings as well."""
     parts = parse(text)
     if None in (parts["type"], parts["areas"], parts["content"]):
         return False
@@ -294,7 +294,7 @@ _DEFAULTS = {heading: cues[0] for heading, cues in phrases.HEADINGS.items()}
 
 
 def statements(text: str) -> tuple[Statement, ...]:
-    """What a text states of type, position, area and cues; in a text without parts, anywhere.
+    """Statements of a text on type, position, area and cues; in a text without parts, anywhere.
 
     What it says of the content is not looked at: a "dark blue car" is no statement on brightness.
     """
@@ -339,7 +339,7 @@ def _cues(text: str, default: str | None) -> Iterator[Statement]:
 
 
 def supported(statement: Statement, facts: Facts) -> bool | None:
-    """Whether facts bear a statement out; None where they do not say."""
+    """True if facts bear a statement out; None where they do not say."""
     if statement.about == "type":
         return statement.value == facts.label
     if statement.about == "position":
@@ -358,7 +358,7 @@ def supported(statement: Statement, facts: Facts) -> bool | None:
 
 
 def claims(text: str, cues: Sequence[Cue]) -> tuple[Claim, ...]:
-    """What a text says of cues, each with what was measured; whether it is true shows there."""
+    """Statements of a text on cues, each with what was measured, which shows whether it is true."""
     measured = {cue.name: cue for cue in cues}
     return tuple(
         Claim(cue=cue.name, inside=cue.inside, outside=cue.outside, text=statement.text)

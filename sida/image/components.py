@@ -17,7 +17,7 @@ _MOST_RUNS = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One region: `box` left, top, right, bottom (exclusive); `mean` of the values inside."""
+    """A region: `box` left, top, right, bottom (exclusive); `mean` of the values inside."""
 
     box: tuple[int, int, int, int]
     pixels: int

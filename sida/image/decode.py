@@ -34,7 +34,7 @@ PICTURES = frozenset({
     "JPEG XL", "JPEG 2000", "JPEG XR", "OpenEXR", "Radiance HDR", "BPG", "a Photoshop document",
     "a GIMP document", "an SVG drawing",
 })  # fmt: skip
-"""What is a picture, and is not read."""
+"""Names of picture formats that are recognised and not read."""
 MAX_SCANS = 100  # progressive JPEGs have about ten; each scan costs a pass over all pixels
 
 Mode = Literal["RGB", "L"]
@@ -97,7 +97,7 @@ def read_image(
     finish: Callable[[Image.Image], Result],
     rawmodes: Mapping[str, str] | None = None,
 ) -> tuple[Result, tuple[str, ...]]:
-    """What `finish` makes of the decoded Pillow image, and sentences on what had to be mended.
+    """Result of `finish` for the decoded Pillow image, and sentences on what had to be mended.
 
     `rawmodes` are Pillow's names for arrangements of samples, and those to be taken instead.
     Raises as `decode`.
@@ -306,13 +306,13 @@ def _finish(image: Image.Image, mode: Mode) -> Decoded:
 
 
 def upright(flat: Image.Image, image: Image.Image) -> Image.Image:
-    """What was made of an image, turned as the image's EXIF orientation asks for."""
+    """Turn what was made of an image as the image's EXIF orientation asks for."""
     turn = _turn(image)
     return flat if turn is None else flat.transpose(turn)
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """What `np.array` gives, (height, width, 3) or (height, width), in less than half its time.
+    """Pixels as `np.array` gives them, (height, width[, 3]), in less than half its time.
 
     It would collect blocks, join them and copy the result; PPM is the pixels after a short header.
     """
@@ -328,7 +328,7 @@ def _pixels(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What the EXIF orientation asks for; nothing where it is absent, broken or impossible."""
+    """Transposition for the EXIF orientation; None where it is absent, broken or impossible."""
     try:
         return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Warning:
@@ -363,7 +363,7 @@ def _scaled(values: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
 
 
 def _metadata(image: Image.Image) -> dict[str, Any]:
-    """What the file says of itself, raw; nothing of it ever reaches the verdict."""
+    """Raw metadata of the file; nothing of it ever reaches the verdict."""
     info = dict(image.info)
     metadata = {"exif": info.pop("exif", None), "icc": info.pop("icc_profile", None)}
     metadata = {name: value for name, value in metadata.items() if value}

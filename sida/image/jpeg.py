@@ -58,7 +58,7 @@ _BARE = frozenset({0x01, *range(0xD0, 0xD8)})  # without a length
 
 @dataclass(frozen=True)
 class JpegCoding:
-    """What a JPEG's headers say of its compression.
+    """Compression of a JPEG by its headers.
 
     Attributes:
         tables: one or more tables of 64 steps, 1 to 65535, in natural order.
@@ -192,7 +192,7 @@ def _without_zeros(data: bytes) -> bytes:
 
 
 def _is_refined(data: bytes, start: int) -> bool:
-    """Whether scans give all bits of all coefficients of all components of the first picture."""
+    """True if scans give all bits of all coefficients of all components of the first picture."""
     end = data.find(_END, start)
     unread = {(name, index) for name in _components(data, start) for index in range(64)}
     at = start

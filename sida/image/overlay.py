@@ -122,7 +122,7 @@ def save_png(path: str | Path, pixels: NDArray[Any]) -> None:
 
 
 def png_bytes(pixels: NDArray[Any]) -> bytes:
-    """What `save_png` writes."""
+    """Bytes of the PNG that `save_png` writes."""
     file = io.BytesIO()
     Image.fromarray(_levels(pixels)).save(file, format="PNG")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""What happens to pictures on their way through the net, done to picture and mask together.
+"""Perturbations: what platforms do to pictures, done to picture and mask together.
 
 A `Step` says completely what is done (a step with chance in it holds its seed), so a list of steps
 can be written down, and `apply` gives the same picture again. `random_chain` is for training,
@@ -45,7 +45,7 @@ _LONGEST = {format.name: format.longest_side for format in FORMATS if format.lon
 
 @dataclass(frozen=True)
 class Step:
-    """One thing done to a picture: a name of `STEPS`, and all that decides its outcome."""
+    """Step of a perturbation: a name of `STEPS`, and all parameters that decide its outcome."""
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -214,7 +214,7 @@ STEPS: Mapping[str, Callable[..., PictureAndMask]] = {
 
 @dataclass(frozen=True)
 class Platform:
-    """What a kind of platform does to an upload. Approximations: platforms do not publish it.
+    """Treatment of uploads by a sort of platform, approximate: platforms do not publish theirs.
 
     Attributes:
         long_side: larger pictures are made smaller to this, in pixels.
@@ -277,7 +277,7 @@ def random_steps(rng: np.random.Generator) -> tuple[Step, ...]:
 
 
 def _upload(rng: np.random.Generator) -> tuple[Step, ...]:
-    """One platform; half of the time the picture is sent smaller than the platform would take."""
+    """Steps of a platform; half of the time the picture is sent smaller than it would take."""
     name = list(PLATFORMS)[int(rng.integers(len(PLATFORMS)))]
     smaller = [_some_resize(rng)] if rng.random() < 0.5 else []
     return (*smaller, *platform_chain(name, int(rng.integers(2**31))))

@@ -11,7 +11,7 @@ MAX_LISTED = 5
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-"""What Pillow bounds and checks as it opens a file; a profile is as free to be wrong as a text."""
+"""Chunks that Pillow bounds and checks as it opens a file; a profile may be as wrong as a text."""
 
 
 class Chunk(NamedTuple):

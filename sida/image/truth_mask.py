@@ -50,8 +50,8 @@ class TruthMask:
 
 @dataclass(frozen=True, eq=False)
 class _Samples:
-    """One number a pixel, equal for equal shades alone; alpha, where there is one; and how many of
-    these numbers make one level as people know it."""
+    """A number a pixel, equal for equal shades alone; alpha, where there is one; and how many of
+    these numbers (`scale`) make one level as people know it."""
 
     values: NDArray[Any]
     alpha: NDArray[np.uint8] | None = None
@@ -82,7 +82,7 @@ def _is_flat(mask: TruthMask) -> bool:
 
 
 def _has_deep_colours(data: bytes) -> bool:
-    """Whether the header is that of a PNG of 16-bit RGB or RGBA."""
+    """True if the header is that of a PNG of 16-bit RGB or RGBA."""
     return data[12:16] == b"IHDR" and data[24] == 16 and data[25] in (2, 6)
 
 
@@ -123,7 +123,7 @@ def _background(indices: Sequence[int], colours: Sequence[tuple[int, ...]]) -> s
 
 
 def _has_transparency(image: Image.Image, indices: Sequence[int]) -> bool:
-    """Whether the indices in use differ in their alpha."""
+    """True if the indices in use differ in their alpha."""
     transparency = image.info.get("transparency")
     if isinstance(transparency, bytes):
         alphas = transparency.ljust(256, b"\xff")

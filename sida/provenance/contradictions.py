@@ -18,7 +18,7 @@ ALIKE = 0.8  # correlation of a thumbnail with its picture below which it is of 
 def contradictions(
     declared: Sequence[Declared], measured: Sequence[Measured], size: tuple[int, int]
 ) -> Iterator[str]:
-    """One sentence each; none says which side is right, for all of it can be edited.
+    """Sentences; none says which side is right, for all of it can be edited.
 
     `size` is the picture's (width, height), upright.
     """

@@ -26,7 +26,7 @@ def inspect(
     draw: Draw | None = None,
     sidecar: str | Path | None = None,
 ) -> Provenance:
-    """What a picture's file declares, what is measured in it, and contradictions.
+    """Provenance of a picture: what its file declares, what is measured, and contradictions.
 
         for each in inspect("photo.jpg").declared:
             print(each.name, each.value, each.state)

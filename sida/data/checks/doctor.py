@@ -66,7 +66,7 @@ def stats(
     tau: float = TAU,
     progress: Progress = lambda done, total: None,
 ) -> Findings:
-    """What is in a set, by class and split, and which rows are broken; as `check`, but no more.
+    """Statistics of a set by class and split, and its broken rows; the first half of `check`.
 
     Needs the core alone for folders. Raises as `check`.
     """

@@ -33,7 +33,7 @@ class Twins:
 
     @property
     def one_group(self) -> bool:
-        """Whether the set itself says that they belong together, as original and forgery do."""
+        """True if the set itself says that they belong together, as original and forgery do."""
         groups = {picture.group for picture in self.members}
         return len(groups) == 1 and groups != {None}
 

@@ -24,7 +24,7 @@ AREAS = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1)
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found in a labelled set.
+    """Results of `check` or `stats` for a labelled set.
 
     Attributes:
         data: as the user named it.
@@ -61,7 +61,7 @@ class Findings:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing is wrong with any row; unusual files are not wrong."""
+        """True if nothing is wrong with any row; unusual files are not wrong."""
         return set(self.problem_counts) <= HARMLESS
 
     def of(self, label: str) -> list[Traits]:
@@ -105,7 +105,7 @@ class Findings:
         return lines
 
     def as_json(self) -> dict[str, Any]:
-        """What `--json` writes; parts that were not asked for are left out."""
+        """The object that `--json` writes; parts that were not asked for are left out."""
         report: dict[str, Any] = {
             "schema": SCHEMA,
             "data": self.data,

@@ -59,13 +59,13 @@ class Probe:
 
     @property
     def leaks(self) -> bool:
-        """Whether the container gives the class away, beyond what chance explains."""
+        """True if the container gives the class away, beyond what chance explains."""
         if self.accuracy is None or self.chance is None or self.margin is None:
             return False
         return self.accuracy - self.chance > max(NEAR, self.margin)
 
     def sentences(self) -> list[str]:
-        """What it means, and what to do about it."""
+        """Sentences on what it means, and what to do about it."""
         if self.accuracy is None or self.chance is None:
             return [f"The leakage probe was not made: {self.not_measured}."]
         shares_right = (

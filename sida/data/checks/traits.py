@@ -1,4 +1,4 @@
-"""What the doctor notes of every picture: its container, its size, its mask, its fingerprints."""
+"""Traits of every picture that checks compare: container, size, mask, fingerprints."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +21,7 @@ FLAT = 3.0  # below this deviation of grey levels a picture has nothing to recog
 
 @dataclass(frozen=True)
 class Traits:
-    """One readable picture.
+    """Traits of a readable picture.
 
     Attributes:
         format: of its container, "JPEG", "PNG", …

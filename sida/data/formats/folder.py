@@ -25,7 +25,7 @@ __all__ = ["folder_splits", "is_split", "open_folder"]
 
 
 def is_split(folder: Path) -> bool:
-    """Whether a folder holds pictures by class."""
+    """True if a folder holds pictures by class."""
     return any((folder / label).is_dir() for label in LABELS)
 
 
@@ -95,7 +95,7 @@ def _sample(
     rows: Mapping[str, Mapping[str, Any]],
     report: Report,
 ) -> Sample | None:
-    """One sample, or None where the manifest says something else than the folder."""
+    """Sample of a picture; None where the manifest says something else than the folder."""
     name = _sample_name(label, item)
     row = rows.get(name, {})
     if _conflict(row, name, label, report):

@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def is_hub_name(path: str) -> bool:
-    """Whether a text can only be a name on the hub: `owner/name`, and no such folder here."""
+    """True if a text can only be a name on the hub: `owner/name`, and no such folder here."""
     return bool(_NAME.fullmatch(path)) and not Path(path).parent.exists()
 
 
@@ -169,7 +169,7 @@ def hub_splits(name: str) -> list[str]:
 
 
 def _builder_and_files(name: str, options: Mapping[str, Any]) -> tuple[Any, dict[str, list[str]]]:
-    """What `datasets` knows of a set, and the files of each split."""
+    """The builder that `datasets` has for a set, and the files of each split."""
     with optional_package("datasets", "data", "Streaming from the hub"):
         import datasets
     with _network(f"the set {name!r} cannot be streamed"):

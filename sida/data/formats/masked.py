@@ -108,7 +108,7 @@ class MaskedLayout:
     levels: Levels | None = None
 
     def fits(self, root: Path) -> bool:
-        """Whether a folder is such a tree; masks may be missing where the rest says enough."""
+        """True if a folder is such a tree; masks may be missing where the rest says enough."""
         if folder_below(root, self.real.folder) is None:
             return False
         if folder_below(root, self.tampered.folder) is None:

@@ -28,7 +28,7 @@ class Nist16:
     tree = "probe/, reference/manipulation/NC2016-manipulation-ref.csv, masks where that says"
 
     def fits(self, root: Path) -> bool:
-        """Whether it has probes, and a table or masks for them."""
+        """True if it has probes, and a table or masks for them."""
         if folder_below(root, "probe") is None:
             return False
         return bool(_tables(root)) or folder_below(root, "mask") is not None

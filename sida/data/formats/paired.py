@@ -51,7 +51,7 @@ class PairedLayout:
     by_root: bool = False
 
     def fits(self, root: Path) -> bool:
-        """Whether there is such a pair; where there is, half of another one is a mistake."""
+        """True if there is such a pair; where there is, half of another one is a mistake."""
         names = (self.real, self.fake)
         return any(
             all((pair.folder / name).is_dir() for name in names) for pair in self._pairs(root)
@@ -129,7 +129,7 @@ class GeneratorFolders:
     grouped: bool = False
 
     def fits(self, root: Path) -> bool:
-        """Whether a folder is called after one of its generators, and holds pictures itself."""
+        """True if a folder is called after one of its generators, and holds pictures itself."""
         return any(
             re.fullmatch(self.generators, folder.name) and _holds_pictures(folder)
             for folder in folders(root)
@@ -195,7 +195,7 @@ def _half(folder: Path, name: str) -> Path:
 
 
 def _holds_pictures(folder: Path) -> bool:
-    """Whether pictures lie in a folder itself."""
+    """True if pictures lie in a folder itself."""
     if not folder.is_dir():
         return False
     return any(item.suffix.lower() in PICTURE_SUFFIXES for item in folder.iterdir())

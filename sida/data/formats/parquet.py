@@ -43,16 +43,16 @@ BUFFER = 1 << 20  # bytes read at a time, instead of a whole column of a row gro
 
 _TEXTS = ("img_id", "label", "description", "source", "group")
 COLUMNS = (*_TEXTS, "image", "mask")
-"""What is read of a file; further columns are its maker's."""
+"""Columns that are read of a file; further ones are its maker's."""
 _STANDARD_COLUMNS = (*COLUMNS, "width", "height", "image_path", "has_mask")
 UNNAMED = "all"
-"""What stands for the split of files without one in their names: 00000-of-00003.parquet."""
+"""Split of files that name none: 00000-of-00003.parquet."""
 
 _NUMBER = re.compile(r"-?\b\d{4,}(-of-\d+)?$")
 
 
 def holds_pictures(file: Path) -> bool:
-    """Whether a parquet file has pictures in it, not only paths to them."""
+    """True if a parquet file has pictures in it, not only paths to them."""
     schema = ParquetShard(file).schema
     return "image" in schema.names and not _is_text(schema.field("image").type)
 
@@ -132,7 +132,7 @@ class RowSamples:
         mask: "ParquetCell | bytes | None",
         file_names: Sequence[str] | None = None,
     ) -> Sample | None:
-        """One sample, or None. `file_names` are the file's own names for 0, 1, 2."""
+        """Sample of a row, or None. `file_names` are the file's own names for 0, 1, 2."""
         label = label_of(row["label"], self.names or file_names or LABELS)
         self.tally.add(row["label"], label)
         base = PurePosixPath(row.get("image_path") or str(row.get("img_id") or "")).name
@@ -173,7 +173,7 @@ class ParquetCell:
 
 
 class ParquetShard:
-    """One parquet file: its texts at once, its pictures a few rows at a time.
+    """A parquet file: its texts at once, its pictures a few rows at a time.
 
     Reading goes forward through the file; a row that lies behind costs a pass over its row group
     up to it. Threads may share a shard, and it may be sent to another process.
@@ -324,7 +324,7 @@ def _text_rows(batch: Any) -> Iterator[dict[str, Any]]:
 
 
 def _has_path(schema: Any, column: str) -> bool:
-    """Whether a column is a struct with a path, which tells empty cells without their bytes."""
+    """True if a column is a struct with a path, which tells empty cells without their bytes."""
     if column not in schema.names:
         return False
     column_type = schema.field(column).type

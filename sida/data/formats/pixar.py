@@ -26,7 +26,7 @@ TAU = 0.05  # what its publishers recommend
 
 
 def is_pixar(folder: Path) -> bool:
-    """Whether a split folder is of this layout."""
+    """True if a split folder is of this layout."""
     return (folder / "soft_masks").is_dir()
 
 

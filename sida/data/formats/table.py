@@ -12,7 +12,7 @@ __all__ = ["COLUMNS", "TABLES", "find_manifest", "further_cells", "read_table", 
 
 TABLES = (".csv", ".jsonl", ".parquet")
 COLUMNS = ("image", "label", "mask", "description", "source", "group", "split")
-"""What is read of a manifest; further columns are its maker's."""
+"""Columns that are read of a manifest; further ones are its maker's."""
 
 
 def find_manifest(folder: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""One rule for format, size and quality, drawn for all classes alike.
+"""Equal containers for all classes: format, size and quality drawn by one rule.
 
 Every picture is cut to a window at its own resolution (never resized: that would leave traces of
 its own) and encoded anew. The draw depends on the seed and on the picture's name, not its class. No
@@ -39,7 +39,7 @@ class EqualisedPicture:
 
 @dataclass(frozen=True)
 class Rule:
-    """What is drawn from: windows of `SMALLEST` to 1 times `side` pixels a side, and a seed."""
+    """Ranges to draw from: windows of `SMALLEST` to 1 times `side` pixels a side; and a seed."""
 
     side: int
     seed: int = 0

@@ -64,7 +64,7 @@ REPAIRED = {"mask_size", "mask_turned", "mask_levels", "mask_cut"}
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: split -> class -> pictures, and what was left out or repaired."""
+    """Counts of an export: split -> class -> pictures; and what was left out or repaired."""
 
     out: Path
     counts: Mapping[str, Mapping[str, int]]
@@ -77,7 +77,7 @@ class Exported:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing was wrong with any row of the source."""
+        """True if nothing was wrong with any row of the source."""
         return {problem.code for problem in self.problems} <= HARMLESS
 
 
@@ -194,7 +194,7 @@ def _require_empty(target: Path, out: str | Path) -> None:
 
 
 def _summary(exported: Exported, folder: Path) -> dict[str, Any]:
-    """What the record of a finished export adds to its identity."""
+    """Results that the record of a finished export adds to its identity."""
     files = (path for path in folder.rglob("[!.]*") if path.is_file())
     return {
         "counts": exported.counts,
@@ -224,7 +224,7 @@ def _jobs(
     seed: int,
     needs_all: bool,
 ) -> tuple[Sequence[_ExportJob] | Iterator[_ExportJob], int | None]:
-    """What is to be written, split by split, and how much it is."""
+    """Jobs split by split, and their number."""
     if any(isinstance(data, Streamed) for data in sets):
         if needs_all:
             raise DataError(
@@ -247,7 +247,7 @@ def _jobs(
 
 
 def _digest(jobs: Sequence[_ExportJob] | Iterator[_ExportJob]) -> str | None:
-    """One text for the samples and their splits, to see whether they are the same again."""
+    """Digest of the samples and their splits, to see whether they are the same again."""
     if not isinstance(jobs, Sequence):
         return None
     digest = hashlib.sha256()
@@ -362,7 +362,7 @@ def _read(jobs: Iterator[_ExportJob]) -> Iterator[tuple[_ExportJob, Labelled | N
 
 
 def _item(labelled: Labelled, split: str | None, rule: Rule | None) -> ExportItem | None:
-    """What is written for a picture; None where the rule has no use for it."""
+    """Item to write for a picture; None where the rule has no use for it."""
     if rule is None:
         return _copied(labelled, split)
     sample = labelled.sample

@@ -24,7 +24,7 @@ class Journal:
         self._lines = folder / "done.jsonl"
 
     def entries(self) -> list[Entry]:
-        """What is done: the lines up to the first that cannot be relied on."""
+        """Entries of finished pictures: the lines up to the first that cannot be relied on."""
         complete: list[Entry] = []
         sure = 0
         for entry in self._stored():

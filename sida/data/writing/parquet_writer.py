@@ -1,4 +1,4 @@
-"""What writes the parquet layout: shards of rows with the files' bytes in them."""
+"""Writer of the parquet layout: shards of rows with the files' bytes in them."""
 
 import json
 from collections.abc import Sequence

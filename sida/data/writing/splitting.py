@@ -77,7 +77,7 @@ def _lots(samples: Sequence[Sample]) -> dict[str, list[int]]:
 
 
 def _originals(sample: Sample) -> list[str]:
-    """What a picture shows parts of; a picture without a group is an original itself."""
+    """Originals that a picture shows parts of; one without a group is an original itself."""
     groups = (sample.group, sample.more.get(DONOR))
     nodes = [f"group {group}" for group in groups if group is not None]
     return nodes if sample.group is not None else [f"picture {sample.name}", *nodes]

@@ -45,7 +45,7 @@ class ExportItem:
 
 
 class SetWriter(Protocol):
-    """What `export` writes with."""
+    """Protocol of the writers that `export` uses."""
 
     def add(self, item: ExportItem) -> list[ExportRow]:
         """Take one picture; gives the rows that are now complete on the disk."""

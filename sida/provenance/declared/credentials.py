@@ -116,7 +116,7 @@ def _statements(
 
 
 def _origin(manifests: Sequence[Manifest], source: str) -> Iterator[Declared]:
-    """One statement where any manifest declares that its picture, or a part of it, is generated."""
+    """Statement where any manifest declares that its picture, or a part of it, is generated."""
     generated = [manifest for manifest in manifests if manifest.is_generated]
     if not generated:
         return

@@ -48,7 +48,7 @@ PERSONAL = frozenset({
 
 
 class Exif:
-    """What was read.
+    """Fields of EXIF that were read.
 
     Attributes:
         fields: (name, value), values as text or numbers, in the order of `EXIF_NAMES`.
@@ -77,7 +77,7 @@ def read_exif(raw: bytes) -> Exif:
 
 
 def is_unset(value: object) -> bool:
-    """Whether a program left a field as it found it: blank, or a time or a size of zeros.
+    """True if a program left a field blank, or as a time or a size of zeros.
 
     >>> is_unset("0000:00:00 00:00:00"), is_unset("    :  :     :  :  "), is_unset("2025:06:01")
     (True, True, False)

@@ -1,4 +1,4 @@
-"""What image generators write into a file: their settings, found by form and shown as text.
+"""Settings that image generators write into a file, found by form and shown as text.
 
 Nothing of it is carried out or believed: a prompt is a string, a workflow is searched for the
 names of models, and anybody can write either into a photograph.
@@ -101,7 +101,7 @@ def _comfy(keyword: str, text: str, texts: Mapping[str, str]) -> GeneratorSettin
 
 
 def _is_drawn(graph: Mapping[str, Any]) -> bool:
-    """Whether a graph with nodes is one of ComfyUI's, which has links, too, or numbers its last."""
+    """True if a graph with nodes is one of ComfyUI's, which has links, too, or numbers its last."""
     return bool({"links", "last_node_id", "extra"} & graph.keys())
 
 
@@ -254,7 +254,7 @@ def _joined(values: list[Any]) -> str:
 
 
 def _json(text: object) -> Any:
-    """What a text says, or what is an object already; None for what is no JSON, or too deep."""
+    """Object of a JSON text, or the object itself; None for what is no JSON, or too deep."""
     if not isinstance(text, str):
         return text
     try:

@@ -56,7 +56,7 @@ class Ingredient:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One signed statement.
+    """A signed manifest of the chain.
 
     Attributes:
         codes: failures of the specification; None where nothing has checked it.
@@ -197,7 +197,7 @@ def _active_codes(store: Mapping[str, Any], label: str, has_list: bool) -> tuple
 
 
 def _changes(store: Mapping[str, Any]) -> dict[str, tuple[list[str], list[str]]]:
-    """What came out otherwise than it was recorded, by manifest: successes, failures."""
+    """Validation results by manifest where they differ from the recorded: successes, failures."""
     changes: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for delta in entries(fields(store.get("validation_results")).get("ingredientDeltas")):
         results = fields(delta.get("validationDeltas"))

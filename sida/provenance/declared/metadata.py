@@ -1,4 +1,4 @@
-"""What a file says of itself: credentials, EXIF, XMP, generators' settings, each with its state.
+"""Statements of a file about itself: credentials, EXIF, XMP, generators' settings, with states.
 
 Only credentials can be signed. All else is "declared, unsigned": anybody can write it into any
 file, and it proves nothing by itself.

@@ -118,7 +118,7 @@ def _bodies(data: bytes, marker: int) -> Iterator[bytes]:
 
 
 def is_profile(text: PngText) -> bool:
-    """Whether a PNG's text is said to be a block in hexadecimal."""
+    """True if a PNG's text is marked as a block in hexadecimal."""
     return text.keyword.casefold().startswith(_PROFILE_KEYWORD)
 
 

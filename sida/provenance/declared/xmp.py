@@ -105,7 +105,7 @@ def _unwrapped(packet: bytes) -> tuple[bytes, str | None]:
 
 
 class _Target:
-    """What the parser calls; keeps no tree."""
+    """Target of the XML parser; keeps no tree."""
 
     def __init__(self) -> None:
         self.values: list[tuple[str, str]] = []

@@ -18,7 +18,7 @@ LEAST_STRENGTH = 6.0  # spreads; pictures that never were compressed stay below 
 
 
 class History(NamedTuple):
-    """What an earlier compression left.
+    """Traces of an earlier compression.
 
     Attributes:
         quality: of libjpeg's scale; None where none was found.
@@ -30,7 +30,7 @@ class History(NamedTuple):
 
 
 def history(data: bytes | None, picture: Picture) -> History:
-    """What shows of a compression before that of a JPEG file, or before storage without loss.
+    """Traces of a compression before that of a JPEG file, or before lossless storage.
 
     A picture that EXIF turns is looked at as it is coded.
     """

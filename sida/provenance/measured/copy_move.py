@@ -45,7 +45,7 @@ OVERLAP = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Copy:
-    """One copied region; which of the two came first cannot be told.
+    """A copied region; which of the two came first cannot be told.
 
     Attributes:
         first, second: (height, width) bool.

@@ -1,4 +1,4 @@
-"""What can be measured in a picture's pixels and coding: each with its meaning and its limits."""
+"""Measurements of a picture's pixels and coding, each with its meaning and its limits."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
