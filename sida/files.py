@@ -91,7 +91,7 @@ def find_pictures(
 
 
 def _identity(path: Path) -> str:
-    """Canonical spelling of a path: links to files are pictures of their own, to folders are not."""
+    """Canonical spelling of a path: links to files are kept, links to folders are resolved."""
     return os.path.normcase(os.path.join(os.path.realpath(path.parent), path.name))
 
 
