@@ -256,7 +256,7 @@ class Detector:
 
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
         """Results of requests in their order, in micro-batches (`micro_batches`), reading ahead."""
-        prepared = prefetch(self._read, requests, ahead=2 * self.batch_size)
+        prepared = prefetch(self._read, requests, buffer_size=2 * self.batch_size)
         for number, batch in enumerate(micro_batches(prepared, self.batch_size), 1):
             yield from self._detect(batch)
             if number % TRIM_EVERY == 0 and self.device.type == "cpu":

@@ -46,7 +46,7 @@ class SidaError(Exception):
 
 
 class PictureError(SidaError):
-    """One picture cannot be judged; the others of a batch go on.
+    """Failure of a single picture; the others of a batch go on.
 
     `code` is one of the four words of the `sida.failure/1` contract.
     """

@@ -43,7 +43,7 @@ _EXPECTED = alternatives([format.suffixes[0] for format in FORMATS if format.is_
 
 @dataclass(frozen=True)
 class Input:
-    """One picture to be read; it need not exist, reading it will say so.
+    """A picture to be read; it need not exist, reading it will say so.
 
     Attributes:
         path: where it lies.
@@ -62,7 +62,7 @@ def find_pictures(
     from_list: str | Path | None = None,
     suffixes: Collection[str] = PICTURE_SUFFIXES,
 ) -> list[Input]:
-    """What a user names, as inputs in a stable order, each file once.
+    """Inputs for the paths that a user gives, in a stable order, each file once.
 
     Folders are walked in natural order (`img2` before `img10`), skipping hidden files and suffixes
     that are no picture's. Globs are expanded here, so quoted ones and those of Windows work; an
@@ -79,19 +79,19 @@ def find_pictures(
         InputError: a folder without pictures, a glob without matches, a list that cannot be read
             or is empty, or nothing named at all.
     """
-    found = [item for path in paths for item in _expand(str(path), recursive, suffixes)]
+    inputs = [item for path in paths for item in _expand(str(path), recursive, suffixes)]
     if from_list is not None:
-        found += _listed(Path(from_list), recursive, suffixes)
-    if not found:
+        inputs += _from_list(Path(from_list), recursive, suffixes)
+    if not inputs:
         raise InputError("no picture was named: give files, folders, globs or a list of paths")
     once: dict[str, Input] = {}
-    for item in found:
+    for item in inputs:
         once.setdefault(_identity(item.path), replace(item, name=_printable(item.name)))
     return list(once.values())
 
 
 def _identity(path: Path) -> str:
-    """One spelling for a place; links to files stay pictures of their own, to folders do not."""
+    """Canonical spelling of a path: links to files are kept, links to folders are resolved."""
     return os.path.normcase(os.path.join(os.path.realpath(path.parent), path.name))
 
 
@@ -100,28 +100,28 @@ def _printable(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-def _expand(given: str, recursive: bool, suffixes: Collection[str]) -> list[Input]:
-    path = Path(given)
+def _expand(name: str, recursive: bool, suffixes: Collection[str]) -> list[Input]:
+    path = Path(name)
     if path.is_dir():
-        return _folder(path, given, PurePosixPath(), recursive, suffixes)
-    if glob.has_magic(given) and not os.path.lexists(path):
-        return _matches(given, recursive, suffixes)
-    return [Input(path, given, PurePosixPath(path.name))]
+        return _folder(path, name, PurePosixPath(), recursive, suffixes)
+    if glob.has_magic(name) and not os.path.lexists(path):
+        return _matches(name, recursive, suffixes)
+    return [Input(path, name, PurePosixPath(path.name))]
 
 
 def _folder(
-    folder: Path, given: str, above: PurePosixPath, recursive: bool, suffixes: Collection[str]
+    folder: Path, name: str, above: PurePosixPath, recursive: bool, suffixes: Collection[str]
 ) -> list[Input]:
     """The pictures of a folder; `above` is the folder's own place in the outputs."""
     files = list(_walk(folder, recursive))
     inputs = [
-        Input(folder / below, os.path.join(given, below), above / below)
+        Input(folder / below, os.path.join(name, below), above / below)
         for below in files
         if below.suffix.lower() in suffixes
     ]
     if not inputs:
         raise InputError(
-            f"the folder {given!r} holds no picture: found {_counted(files)}, expected files such "
+            f"the folder {name!r} holds no picture: found {_counted(files)}, expected files such "
             f"as {_EXPECTED}{'' if recursive else ' (folders below it were not searched)'}"
         )
     return inputs
@@ -129,14 +129,14 @@ def _folder(
 
 def _walk(folder: Path, recursive: bool) -> Iterator[PurePosixPath]:
     """All files below a folder that are not hidden; a folder that links lead to again, once."""
-    seen: set[str] = set()
+    visited: set[str] = set()
     for here, folders, files in os.walk(folder, followlinks=True, onerror=_report):
-        place = os.path.realpath(here)
-        known, seen = place in seen, seen | {place}
-        visible = [] if known or not recursive else [f for f in folders if f[0] != "."]
+        real = os.path.realpath(here)
+        is_visited, visited = real in visited, visited | {real}
+        visible = [] if is_visited or not recursive else [f for f in folders if f[0] != "."]
         folders[:] = sorted(visible, key=natural_key)
         below = PurePosixPath(Path(here).relative_to(folder).as_posix())
-        for name in [] if known else sorted(files, key=natural_key):
+        for name in [] if is_visited else sorted(files, key=natural_key):
             if not name.startswith("."):
                 yield below / name
 
@@ -147,16 +147,16 @@ def _report(error: OSError) -> None:
 
 def natural_key(name: str) -> tuple[object, ...]:
     """Numbers by their value, letters without case, then exactly: img2, Img10, img10."""
-    pieces = re.split(r"([0-9]+)", name.casefold())
-    numbers = tuple(int(piece) if odd % 2 else piece for odd, piece in enumerate(pieces))
+    parts = re.split(r"([0-9]+)", name.casefold())
+    numbers = tuple(int(part) if odd % 2 else part for odd, part in enumerate(parts))
     return numbers, name
 
 
 def _counted(files: Sequence[PurePosixPath]) -> str:
     if not files:
         return "no file"
-    kinds = Counter(file.suffix.lower() or "no suffix" for file in files).most_common(4)
-    types = ", ".join(f"{kind}: {count}" for kind, count in kinds)
+    suffixes = Counter(file.suffix.lower() or "no suffix" for file in files).most_common(4)
+    types = ", ".join(f"{suffix}: {count}" for suffix, count in suffixes)
     return f"{len(files)} other file{'s' * (len(files) > 1)} ({types})"
 
 
@@ -188,7 +188,7 @@ def _fixed_parts(pattern: str) -> Iterator[str]:
         yield part
 
 
-def _listed(file: Path, recursive: bool, suffixes: Collection[str]) -> list[Input]:
+def _from_list(file: Path, recursive: bool, suffixes: Collection[str]) -> list[Input]:
     try:
         text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
@@ -225,9 +225,9 @@ def output_paths(folder: str | Path, inputs: Sequence[Input], suffix: str) -> li
     order of the inputs. Names that differ in case alone count as the same, as they do on many
     disks.
     """
-    places = [_inside(item.relative) for item in inputs]
-    full = [str(place) for place in places]
-    short = [str(place).removesuffix(place.suffix) for place in places]
+    paths = [_inside(item.relative) for item in inputs]
+    full = [str(path) for path in paths]
+    short = [str(path).removesuffix(path.suffix) for path in paths]
     return [Path(folder, name + suffix) for name in _distinct(short, full)]
 
 
@@ -241,20 +241,20 @@ def _inside(relative: PurePosixPath) -> PurePosixPath:
 
 def _distinct(short: Sequence[str], full: Sequence[str]) -> list[str]:
     """The short names where they are different, else the full ones, else those numbered."""
-    chosen = list(short)
-    while clashing := [i for i in _repeated(chosen) if chosen[i] != full[i]]:
+    names = list(short)
+    while clashing := [i for i in _repeated(names) if names[i] != full[i]]:
         for index in clashing:  # a full name may clash with another's short one: look again
-            chosen[index] = full[index]
-    taken = set(map(_folded, chosen))
+            names[index] = full[index]
+    used = set(map(_folded, names))
     numbers: Counter[str] = Counter()
-    for index, name in enumerate(chosen):
+    for index, name in enumerate(names):
         numbers[_folded(name)] += 1
         if (number := numbers[_folded(name)]) > 1:
-            while _folded(f"{name}-{number}") in taken:
+            while _folded(f"{name}-{number}") in used:
                 number += 1
             numbers[_folded(name)] = number
-            chosen[index] = f"{name}-{number}"
-    return chosen
+            names[index] = f"{name}-{number}"
+    return names
 
 
 def _repeated(names: Sequence[str]) -> list[int]:
@@ -369,17 +369,17 @@ def write_text(path: str | Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def require_space(folder: str | Path, size: int, what: str) -> None:
+def require_space(folder: str | Path, size: int, title: str) -> None:
     """Raise DownloadError if the disk of `folder` (which need not exist yet) has no `size` bytes.
 
-    `what` names the thing to be stored, for the message: "saberzl/SIDA-7B".
+    `title` names the thing to be stored, for the message: "saberzl/SIDA-7B".
     """
-    place = Path(folder).absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    existing = Path(folder).absolute()
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
     if free < size:
         raise DownloadError(
-            f"{what} needs {size / 1e9:.1f} GB, {str(folder)!r} has {free / 1e9:.1f} GB left: make "
-            "room, or choose a folder on another disk"
+            f"{title} needs {size / 1e9:.1f} GB, {str(folder)!r} has {free / 1e9:.1f} GB left: "
+            "make room, or choose a folder on another disk"
         )

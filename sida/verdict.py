@@ -24,9 +24,9 @@ from pydantic import (
 )
 
 from sida.errors import FailureCode, InputError
+from sida.image.arrays import altered_pixels
 from sida.image.components import components
 from sida.image.geometry import Box, Position, position_of
-from sida.image.mask import altered_pixels
 from sida.image.overlay import heat_map, outlined, overlay, save_png, side_by_side
 from sida.image.read import read_mask, read_picture
 

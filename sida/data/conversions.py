@@ -23,8 +23,8 @@ _MODES = {
 
 def note_conversion(sample: Sample, picture: Picture) -> None:
     """Note in the sample's report whatever had to be converted to read its picture."""
-    said = [_turned(picture.metadata.get("exif")), *_kind(sample, picture)]
-    if phrases := [phrase for phrase in said if phrase]:
+    notes = [_turned(picture.metadata.get("exif")), *_coding_notes(sample, picture)]
+    if phrases := [phrase for phrase in notes if phrase]:
         sample.report.add("converted", sample.name, f"it is {' and '.join(phrases)}")
 
 
@@ -40,7 +40,7 @@ def _turned(exif: bytes | None) -> str | None:
     return f"turned upright (EXIF orientation {orientation})" if 2 <= orientation <= 8 else None
 
 
-def _kind(sample: Sample, picture: Picture) -> list[str | None]:
+def _coding_notes(sample: Sample, picture: Picture) -> list[str | None]:
     """By the header; an ordinary JPEG need not be opened again for it."""
     if picture.format in ("JPEG", "MPO") and "adobe" not in picture.metadata.get("info", {}):
         return []

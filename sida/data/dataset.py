@@ -51,8 +51,8 @@ class Dataset(Sequence[Sample]):
 
     def counts(self) -> dict[str, int]:
         """How many samples each class has, in the order of the classes."""
-        found = Counter(sample.label for sample in self)
-        return {label: found[label] for label in LABELS}
+        totals = Counter(sample.label for sample in self)
+        return {label: totals[label] for label in LABELS}
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{label}: {count}" for label, count in self.counts().items())
@@ -64,6 +64,6 @@ def choose_split(name: str, splits: Sequence[str], split: str | None) -> str:
     if split is None and len(splits) == 1:
         return splits[0]
     if split is None or split not in splits:
-        wanted = "one of them is needed" if split is None else f"there is no {split!r}"
-        raise DataError(f"{name!r} holds the splits {', '.join(splits)}: {wanted} (--split)")
+        problem = "one of them is needed" if split is None else f"there is no {split!r}"
+        raise DataError(f"{name!r} holds the splits {', '.join(splits)}: {problem} (--split)")
     return split

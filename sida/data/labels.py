@@ -55,9 +55,9 @@ def numbering(text: str) -> tuple[str, ...]:
     return names
 
 
-def unknown_label(said: object) -> str:
+def unknown_label(value: object) -> str:
     """The line of a row whose label is none of the classes."""
-    return f"its label is {said!r}, expected {', '.join(LABELS)} (or 0, 1, 2): not used"
+    return f"its label is {value!r}, expected {', '.join(LABELS)} (or 0, 1, 2): not used"
 
 
 @dataclass
@@ -82,15 +82,15 @@ class Tally:
         if label is None:
             self.unknown[repr(value)] += 1
 
-    def require_known(self, what: str) -> None:
+    def require_known(self, title: str) -> None:
         """Raise DataError where so many labels are unknown that the numbering must be another."""
         count = self.unknown.total()
         if count <= FEW * self.rows:
             return
-        found = ", ".join(value for value, _ in self.unknown.most_common(5))
+        examples = ", ".join(value for value, _ in self.unknown.most_common(5))
         raise DataError(
-            f"{what} has labels that are none of the classes in {count} of {self.rows} rows "
-            f"({found}): expected {', '.join(LABELS)}, or 0, 1, 2 for them; if it numbers them "
+            f"{title} has labels that are none of the classes in {count} of {self.rows} rows "
+            f"({examples}): expected {', '.join(LABELS)}, or 0, 1, 2 for them; if it numbers them "
             "otherwise, say how (--labels real,tampered,full_synthetic)"
         )
 

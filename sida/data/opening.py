@@ -60,10 +60,10 @@ def open(
         DownloadError: the hub cannot be reached.
     """
     names = numbering(labels) if isinstance(labels, str) else labels
-    found = _open(str(path), split, names, tau, None if further else COLUMNS)
+    data = _open(str(path), split, names, tau, None if further else COLUMNS)
     if descriptions is None:
-        return found
-    return with_descriptions(found, _texts(descriptions), descriptions)
+        return data
+    return with_descriptions(data, _texts(descriptions), descriptions)
 
 
 def _texts(source: str | Path) -> Texts:
@@ -75,66 +75,66 @@ def _texts(source: str | Path) -> Texts:
 
 def splits_of(path: str | Path) -> list[str]:
     """The names of the splits below a path; none where it is one set."""
-    place = Path(path)
-    if place.is_file():
-        is_table = place.suffix.lower() in TABLES and not _is_shard(place)
-        return manifest_splits(place) if is_table else []
-    if not place.is_dir():
+    root = Path(path)
+    if root.is_file():
+        is_table = root.suffix.lower() in TABLES and not _is_shard(root)
+        return manifest_splits(root) if is_table else []
+    if not root.is_dir():
         return hub_splits(str(path)) if is_hub_name(str(path)) else []
-    if (layout := known_layout(place)) is not None:
-        return layout.splits(place)
-    if is_split(place):
+    if (layout := known_layout(root)) is not None:
+        return layout.splits(root)
+    if is_split(root):
         return []
-    if (manifest := find_manifest(place)) is not None:
+    if (manifest := find_manifest(root)) is not None:
         return manifest_splits(manifest)
-    if found := folder_splits(place):
-        return found
-    shards = sorted(parquet_splits(place))
+    if names := folder_splits(root):
+        return names
+    shards = sorted(parquet_splits(root))
     return shards if len(shards) > 1 else []
 
 
 def _open(
     path: str, split: str | None, names: Sequence[str] | None, tau: float, columns: Columns
 ) -> Dataset:
-    place = Path(path)
-    if not place.exists():
+    root = Path(path)
+    if not root.exists():
         if is_hub_name(path):
             return open_hub(path, split, names)
         raise InputError(f"{path!r} was not found: check the path")
-    if place.is_file():
-        return _open_file(place, path, split, names, columns)
-    if (layout := known_layout(place)) is not None:
-        return _open_known(layout, place, path, split, names)
-    if is_split(place):
-        _require_own(path, place.resolve().name, split)
-        return _open_split(place, path, split, tau, columns)
-    if (manifest := find_manifest(place)) is not None:
+    if root.is_file():
+        return _open_file(root, path, split, names, columns)
+    if (layout := known_layout(root)) is not None:
+        return _open_known(layout, root, path, split, names)
+    if is_split(root):
+        _require_own(path, root.resolve().name, split)
+        return _open_split(root, path, split, tau, columns)
+    if (manifest := find_manifest(root)) is not None:
         return _open_table(manifest, path, split, names, columns)
-    if splits := folder_splits(place):
-        chosen = choose_split(path, splits, split)
-        return _open_split(place / chosen, path, chosen, tau, columns)
-    if shards := parquet_splits(place):
-        chosen = choose_split(path, sorted(shards), split)
-        return open_parquet(shards[chosen], path, chosen, names, further=columns is None)
-    raise DataError(_nothing(place, path))
+    if splits := folder_splits(root):
+        split_name = choose_split(path, splits, split)
+        return _open_split(root / split_name, path, split_name, tau, columns)
+    if shards := parquet_splits(root):
+        split_name = choose_split(path, sorted(shards), split)
+        return open_parquet(shards[split_name], path, split_name, names, further=columns is None)
+    raise DataError(_nothing(root, path))
 
 
 def _open_known(
     layout: Layout, root: Path, name: str, split: str | None, names: Sequence[str] | None
 ) -> Dataset:
-    chosen = None
+    split_name = None
     if splits := layout.splits(root):
-        chosen = choose_split(name, splits, split)
+        split_name = choose_split(name, splits, split)
     else:
         _require_own(name, root.resolve().name, split)
     report = Report()
-    samples = layout.samples(root, chosen, names, report)
+    samples = layout.samples(root, split_name, names, report)
     if not samples:
         raise DataError(
             f"{name!r} looks like {layout.name}, but no picture was found in it: expected "
             f"{layout.tree}"
         )
-    return Dataset(samples, report, name, chosen, layout.name)
+    return Dataset(samples, report, name, split_name, layout.name)
 
 
 def _open_split(
@@ -163,17 +163,17 @@ def _open_file(
 def _open_table(
     file: Path, name: str, split: str | None, names: Sequence[str] | None, columns: Columns
 ) -> Dataset:
-    chosen = None
+    split_name = None
     if splits := manifest_splits(file):
-        chosen = choose_split(name, splits, split)
+        split_name = choose_split(name, splits, split)
     else:
         _require_own(name, None, split)
-    return open_manifest(file, name, chosen, names or LABELS, columns)
+    return open_manifest(file, name, split_name, names or LABELS, columns)
 
 
-def _require_own(name: str, own: str | None, split: str | None) -> None:
+def _require_own(name: str, folder_split: str | None, split: str | None) -> None:
     """Raise DataError where another split is asked for than the one that a path is."""
-    if split not in (None, own):
+    if split not in (None, folder_split):
         raise DataError(
             f"{name!r} is one split itself, expected a set with the split {split!r}: leave out "
             "--split, or name the folder above"
@@ -185,16 +185,16 @@ def _is_shard(file: Path) -> bool:
 
 
 def _nothing(folder: Path, name: str) -> str:
-    """What was found in a folder that is no labelled set, and what was expected."""
+    """Message on a folder that is no labelled set: its contents, and what was expected."""
     inside = sorted(folder.iterdir())
     folders = [item.name for item in inside if item.is_dir()]
     pictures = sum(item.suffix.lower() in PICTURE_SUFFIXES for item in inside)
-    found = [f"the folders {', '.join(folders[:5])}"] if folders else []
-    found += [f"{pictures} pictures"] if pictures else []
+    contents = [f"the folders {', '.join(folders[:5])}"] if folders else []
+    contents += [f"{pictures} pictures"] if pictures else []
     if len(inside) > len(folders) + pictures:
-        found.append(f"{len(inside) - len(folders) - pictures} other files")
+        contents.append(f"{len(inside) - len(folders) - pictures} other files")
     return (
-        f"{name!r} is no labelled set: found {' and '.join(found) or 'an empty folder'}, expected "
-        f"the folders {', '.join(LABELS)} with pictures (or splits with them), parquet files, a "
-        f"manifest, or another set's tree: {KNOWN_TREES}"
+        f"{name!r} is no labelled set: found {' and '.join(contents) or 'an empty folder'}, "
+        f"expected the folders {', '.join(LABELS)} with pictures (or splits with them), parquet "
+        f"files, a manifest, or another set's tree: {KNOWN_TREES}"
     )

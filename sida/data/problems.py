@@ -1,12 +1,12 @@
-"""What was found wrong with a labelled set: a line and a count for everything, no surprises."""
+"""Problems of a labelled set: a line and a count for everything, no surprises."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-__all__ = ["HARMLESS", "KINDS", "Problem", "Report"]
+__all__ = ["HARMLESS", "PROBLEMS", "Problem", "Report"]
 
-KINDS: Mapping[str, str] = {
+PROBLEMS: Mapping[str, str] = {
     "unreadable": "picture that cannot be read; not used",
     "converted": "picture of an unusual kind; read as upright 8-bit RGB",
     "unknown_label": "label that is none of the classes; not used",
@@ -35,17 +35,17 @@ HARMLESS = frozenset({"converted"})
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: its kind (a key of `KINDS`), the row, and a sentence."""
+    """A problem of one row: its code (a key of `PROBLEMS`), the row, and a sentence."""
 
-    kind: str
+    code: str
     name: str
     message: str
 
     @property
     def line(self) -> str:
         """Row and sentence in one line, the row once."""
-        named = self.message.startswith(repr(self.name))
-        return self.message if named else f"{self.name}: {self.message}"
+        starts_with_name = self.message.startswith(repr(self.name))
+        return self.message if starts_with_name else f"{self.name}: {self.message}"
 
 
 class Report:
@@ -59,12 +59,12 @@ class Report:
         self._rows: dict[str, dict[str, Problem]] = {}
         self._order: list[Problem] = []
 
-    def add(self, kind: str, name: str, message: str) -> None:
+    def add(self, code: str, name: str, message: str) -> None:
         """Note a problem with the row called `name`."""
-        if kind not in KINDS:
-            raise KeyError(f"{kind!r} is no kind of problem; see sida.data.problems.KINDS")
-        problem = Problem(kind, name, message)
-        if self._rows.setdefault(name, {}).setdefault(kind, problem) is problem:
+        if code not in PROBLEMS:
+            raise KeyError(f"{code!r} is no kind of problem; see sida.data.problems.PROBLEMS")
+        problem = Problem(code, name, message)
+        if self._rows.setdefault(name, {}).setdefault(code, problem) is problem:
             self._order.append(problem)
 
     def __iter__(self) -> Iterator[Problem]:
@@ -74,13 +74,13 @@ class Report:
         return len(self._order)
 
     def of(self, name: str) -> list[Problem]:
-        """What is wrong with one row."""
+        """Problems of one row."""
         return list(self._rows.get(name, {}).values())
 
     def counts(self) -> dict[str, int]:
         """How many rows each kind was found in, most frequent first."""
-        return dict(Counter(problem.kind for problem in self).most_common())
+        return dict(Counter(problem.code for problem in self).most_common())
 
     def lines(self) -> list[str]:
-        """One line a problem, for people."""
+        """Lines for people, one a problem."""
         return [problem.line for problem in self]

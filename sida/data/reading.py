@@ -32,36 +32,38 @@ def read(samples: Iterable[Sample], workers: int | None = None) -> Iterator[Labe
         workers: threads that decode; as many as there are processors if not given.
     """
     count = workers or os.cpu_count() or 1
-    drawn: deque[tuple[Sample, Sample]] = deque()
-    for result in prefetch_pictures(_sources(samples, drawn), workers=count, ahead=2 * count):
-        sample, held = drawn.popleft()
+    pending: deque[tuple[Sample, Sample]] = deque()
+    for result in prefetch_pictures(
+        _sources(samples, pending), workers=count, buffer_size=2 * count
+    ):
+        sample, in_memory = pending.popleft()
         if isinstance(result, PictureError):
             sample.report.add("unreadable", sample.name, str(result))
             continue
         picture = replace(result, name=sample.name or result.name)
-        note_conversion(held, picture)
-        mask = held.read_mask((picture.height, picture.width))
-        yield Labelled(sample, picture, mask, held)
+        note_conversion(in_memory, picture)
+        mask = in_memory.read_mask((picture.height, picture.width))
+        yield Labelled(sample, picture, mask, in_memory)
 
 
-def _sources(samples: Iterable[Sample], drawn: deque[tuple[Sample, Sample]]) -> Iterator[Source]:
-    """What each sample is read from; `drawn` gets the sample as it is, and with its bytes."""
+def _sources(samples: Iterable[Sample], pending: deque[tuple[Sample, Sample]]) -> Iterator[Source]:
+    """Sources of the samples; `pending` gets each sample as it is, and with its bytes."""
     for sample in samples:
         if isinstance(sample.picture, Path):
-            drawn.append((sample, sample))
+            pending.append((sample, sample))
             name = sample.name or str(sample.picture)
             yield Input(sample.picture, name, PurePosixPath(name))
             continue
         try:
-            held = _held(sample)
+            in_memory = _fetched(sample)
         except PictureError as error:
             sample.report.add("unreadable", sample.name, str(error))
-            held = replace(sample, picture=b"")  # unreadable as well, and reported already
-        drawn.append((sample, held))
-        yield stored_bytes(held.picture)
+            in_memory = replace(sample, picture=b"")  # unreadable as well, and reported already
+        pending.append((sample, in_memory))
+        yield stored_bytes(in_memory.picture)
 
 
-def _held(sample: Sample) -> Sample:
+def _fetched(sample: Sample) -> Sample:
     """The sample with its files' bytes, fetched now: a table is best read in its own order."""
     mask = sample.mask
     if mask is not None and not isinstance(mask, Path):

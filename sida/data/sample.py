@@ -83,7 +83,7 @@ class Sample:
 
     def read(self) -> Picture:
         """The picture, upright RGB. Raises PictureError, which is noted in the report."""
-        with self._noted("unreadable"):
+        with self._problems_noted("unreadable"):
             return read_picture(_source(self.picture), name=self.name or None)
 
     def read_mask(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8] | None:
@@ -118,8 +118,8 @@ class Sample:
             return np.where(read_mask(source) > 255 * self.tau, 255, 0).astype(np.uint8)
         mask = read_truth_mask(source)
         if mask.reading is not None:
-            kind = "mask_cut" if mask.is_cut else "mask_levels"
-            self.report.add(kind, self.name, f"its mask {mask.reading}")
+            code = "mask_cut" if mask.is_cut else "mask_levels"
+            self.report.add(code, self.name, f"its mask {mask.reading}")
         return mask.levels
 
     def size(self) -> tuple[int, int]:
@@ -159,11 +159,11 @@ class Sample:
             return None
 
     @contextmanager
-    def _noted(self, kind: str) -> Iterator[None]:
+    def _problems_noted(self, code: str) -> Iterator[None]:
         try:
             yield
         except PictureError as error:
-            self.report.add(kind, self.name, str(error))
+            self.report.add(code, self.name, str(error))
             raise
 
 
@@ -175,13 +175,13 @@ class Labelled:
         sample: the one that was asked for.
         picture: its pixels.
         mask: (height, width) uint8, high = altered; None where it has none.
-        held: the sample again, with its files' bytes where these lie in a table.
+        in_memory: the sample again, with its files' bytes where these lie in a table.
     """
 
     sample: Sample
     picture: Picture
     mask: NDArray[np.uint8] | None
-    held: Sample
+    in_memory: Sample
 
 
 def _source(stored: Stored | bytes) -> Path | bytes:
@@ -190,7 +190,7 @@ def _source(stored: Stored | bytes) -> Path | bytes:
 
 
 def header_of(stored: Stored | bytes) -> Path | io.BytesIO:
-    """What Pillow can read a header from."""
+    """A path or stream that Pillow can read a header from."""
     return stored if isinstance(stored, Path) else io.BytesIO(stored_bytes(stored))
 
 

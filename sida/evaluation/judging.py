@@ -31,7 +31,7 @@ from sida.evaluation.predictions import (
     relative,
 )
 from sida.files import write_bytes, write_whole
-from sida.image.mask import altered_pixels
+from sida.image.arrays import altered_pixels
 from sida.image.overlay import png_bytes
 from sida.image.read import read_picture
 from sida.run_folder import LocalFolder, RunFolder, RunRecord
@@ -163,7 +163,7 @@ def predict(
             for file, content in each.files.items():
                 write_bytes(out / file, content)
             for problem in each.problems:
-                sample.report.add(problem.kind, problem.name, problem.message)
+                sample.report.add(problem.code, problem.name, problem.message)
         journal.add(block, [each.line for each in made])
         done += len(made)
         progress(done, total)

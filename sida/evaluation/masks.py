@@ -18,7 +18,7 @@ from sida.evaluation.metrics import (
 )
 from sida.evaluation.protocol import Protocol, missed
 from sida.evaluation.scores import Names
-from sida.image.mask import ALTERED_THRESHOLD
+from sida.image.arrays import ALTERED_THRESHOLD
 from sida.verdict import LABELS
 
 __all__ = ["Masks"]

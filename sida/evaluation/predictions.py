@@ -27,7 +27,7 @@ from pydantic import (
 
 from sida.data.sample import Sample
 from sida.errors import DataError, InputError, PictureError
-from sida.image.mask import altered_pixels
+from sida.image.arrays import altered_pixels
 from sida.image.read import read_mask
 from sida.image.truth_mask import read_truth_mask
 from sida.verdict import Failure, Label, ModelInfo, Verdict

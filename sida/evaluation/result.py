@@ -24,7 +24,7 @@ from sida.evaluation.scores import (
     figures,
     reliability,
 )
-from sida.image.mask import ALTERED_THRESHOLD
+from sida.image.arrays import ALTERED_THRESHOLD
 from sida.verdict import LABELS
 
 __all__ = ["SCHEMA", "Result", "formulas", "measure"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sida.image.geometry import Box, bounding_box
 
-__all__ = ["CUES", "Cue", "Kind", "measure"]
+__all__ = ["CUES", "Cue", "CueDefinition", "measure"]
 
 Values = NDArray[np.float32]
 
@@ -29,7 +29,7 @@ SAMPLE = 12_000
 
 
 @dataclass(frozen=True)
-class Kind:
+class CueDefinition:
     """A kind of cue.
 
     Attributes:
@@ -45,21 +45,21 @@ class Kind:
     words: tuple[str, str] = ("higher", "lower")
 
 
-CUES: Mapping[str, Kind] = MappingProxyType({
-    "brightness": Kind("levels", 0, 12, ("brighter", "darker")),
-    "colour": Kind("levels, red minus blue", 0, 10, ("warmer", "cooler")),
-    "edges": Kind("levels", 1.4, 3, ("harder", "softer")),
-    "noise": Kind("levels", 1.25, 0.15),
-    "sharpness": Kind("ratio", 1.12, 0.03),
-    "compression": Kind("percent", 0, 15, ("stronger", "weaker")),
-    "shadows": Kind("levels", 0, 15, ("lighter", "deeper")),
+CUES: Mapping[str, CueDefinition] = MappingProxyType({
+    "brightness": CueDefinition("levels", 0, 12, ("brighter", "darker")),
+    "colour": CueDefinition("levels, red minus blue", 0, 10, ("warmer", "cooler")),
+    "edges": CueDefinition("levels", 1.4, 3, ("harder", "softer")),
+    "noise": CueDefinition("levels", 1.25, 0.15),
+    "sharpness": CueDefinition("ratio", 1.12, 0.03),
+    "compression": CueDefinition("percent", 0, 15, ("stronger", "weaker")),
+    "shadows": CueDefinition("levels", 0, 15, ("lighter", "deeper")),
 })  # fmt: skip
 """All cues, in the order in which they are measured and written."""
 
 
 @dataclass(frozen=True)
 class Cue:
-    """One cue, measured inside the region and in its surroundings; `unit` as `CUES` has it."""
+    """A cue measured inside the region and in its surroundings; `unit` as `CUES` has it."""
 
     name: str
     inside: float
@@ -69,11 +69,11 @@ class Cue:
     @property
     def direction(self) -> str:
         """How inside compares with outside: one of the cue's two words, or "same"."""
-        kind = CUES[self.name]
+        definition = CUES[self.name]
         low, high = sorted((self.inside, self.outside))
-        if high - low < kind.step or (kind.ratio and high < kind.ratio * low):
+        if high - low < definition.step or (definition.ratio and high < definition.ratio * low):
             return "same"
-        return kind.words[0] if self.inside > self.outside else kind.words[1]
+        return definition.words[0] if self.inside > self.outside else definition.words[1]
 
 
 def measure(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[Cue, ...]:
@@ -112,20 +112,20 @@ def _with_surroundings(box: Box, inside: int, size: tuple[int, int]) -> Box:
     """The smallest box around `box` with enough outside the region, as far as the picture goes."""
     left, top, right, bottom = box
     height, width = size
-    wanted = inside + max(inside, LEAST_SURROUNDINGS)
+    enough_pixels = inside + max(inside, LEAST_SURROUNDINGS)
 
     def grown(by: int) -> Box:
         return max(0, left - by), max(0, top - by), min(width, right + by), min(height, bottom + by)
 
     def enough(by: int) -> bool:
         x0, y0, x1, y1 = grown(by)
-        return (x1 - x0) * (y1 - y0) >= wanted
+        return (x1 - x0) * (y1 - y0) >= enough_pixels
 
-    least, most = 0, max(height, width)
-    while least < most:
-        middle = (least + most) // 2
-        least, most = (least, middle) if enough(middle) else (middle + 1, most)
-    return grown(least + 2)  # two more: the pixels at the region's border are not used
+    low, high = 0, max(height, width)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    return grown(low + 2)  # two more: the pixels at the region's border are not used
 
 
 class _Sample:
@@ -146,12 +146,12 @@ class _Sample:
         count = np.sum(around, axis=0, dtype=np.uint8) if len(self.rows) else np.zeros(0)
         self.inside, self.outside = np.flatnonzero(count == 9), np.flatnonzero(count == 0)
         self.luma = {
-            place: _luma(self._at(pixels, *place)) for place in _neighbours()
+            offset: _luma(self._at(pixels, *offset)) for offset in _neighbours()
         }  # by (dy, dx)
 
     def _at(self, array: NDArray[Any], dy: int, dx: int) -> NDArray[Any]:
-        found: NDArray[Any] = array[self.rows + dy, self.columns + dx]
-        return found
+        shifted: NDArray[Any] = array[self.rows + dy, self.columns + dx]
+        return shifted
 
     @property
     def colours(self) -> Values:
@@ -191,33 +191,33 @@ def _luma(rgb: NDArray[Any]) -> Values:
     return luma
 
 
-Pair = tuple[float, float]
+InsideOutside = tuple[float, float]
 
 
-def _of_parts(sample: _Sample, value: Callable[[NDArray[np.intp]], float]) -> Pair | None:
+def _of_parts(sample: _Sample, value: Callable[[NDArray[np.intp]], float]) -> InsideOutside | None:
     parts = sample.parts()
     return None if parts is None else (value(parts[0]), value(parts[1]))
 
 
-def _brightness(sample: _Sample) -> Pair | None:
+def _brightness(sample: _Sample) -> InsideOutside | None:
     """Mean luma."""
     luma = sample.luma[0, 0]
     return _of_parts(sample, lambda part: float(luma[part].mean()))
 
 
-def _colour(sample: _Sample) -> Pair | None:
+def _colour(sample: _Sample) -> InsideOutside | None:
     """Warmth: mean red minus mean blue."""
     colours = sample.colours
     return _of_parts(sample, lambda part: float((colours[part, 0] - colours[part, 2]).mean()))
 
 
-def _shadows(sample: _Sample) -> Pair | None:
+def _shadows(sample: _Sample) -> InsideOutside | None:
     """How dark the dark tones are: the 5th percentile of luma."""
     luma = sample.luma[0, 0]
     return _of_parts(sample, lambda part: float(np.percentile(luma[part], 5)))
 
 
-def _noise(sample: _Sample) -> Pair | None:
+def _noise(sample: _Sample) -> InsideOutside | None:
     """Standard deviation of noise, from the median of a high-pass residual.
 
     The kernel is that of J. Immerkær, "Fast noise variance estimation" (1996): it cancels planes,
@@ -230,7 +230,7 @@ def _noise(sample: _Sample) -> Pair | None:
     return _of_parts(sample, lambda part: 1.4826 * float(np.median(np.abs(residual[part]))))
 
 
-def _sharpness(sample: _Sample) -> Pair | None:
+def _sharpness(sample: _Sample) -> InsideOutside | None:
     """Second differences over first differences: falls with blur and enlargement."""
     luma = sample.luma
     first = np.abs(luma[0, 1] - luma[0, -1]) + np.abs(luma[1, 0] - luma[-1, 0])
@@ -239,7 +239,7 @@ def _sharpness(sample: _Sample) -> Pair | None:
     return _of_parts(sample, lambda part: float(second[part].mean() / (first[part].mean() + 1)))
 
 
-def _edges(sample: _Sample) -> Pair | None:
+def _edges(sample: _Sample) -> InsideOutside | None:
     """Mean step of luma across the region's border ("inside") and in its surroundings."""
     steps, usual = [], []
     for dy, dx in ((0, 1), (1, 0)):
@@ -251,7 +251,7 @@ def _edges(sample: _Sample) -> Pair | None:
     return float(at_border.mean()), float(outside.mean())
 
 
-def _compression(sample: _Sample) -> Pair | None:
+def _compression(sample: _Sample) -> InsideOutside | None:
     """How much larger steps across borders of 8 x 8 blocks are than others, in percent.
 
     The grid is the one that shows most in the whole window: a crop need not begin with a block.
@@ -260,12 +260,12 @@ def _compression(sample: _Sample) -> Pair | None:
     if parts is None:
         return None
     totals = np.zeros((2, 2))  # part, (sum over both directions of block steps, of other steps)
-    for (dy, dx), places in (((0, 1), sample.columns), ((1, 0), sample.rows)):
+    for (dy, dx), positions in (((0, 1), sample.columns), ((1, 0), sample.rows)):
         step = np.abs(sample.luma[dy, dx] - sample.luma[0, 0])
         either = np.concatenate(parts)
-        phase = int(np.argmax(_means_by_phase(step[either], places[either])))
+        phase = int(np.argmax(_means_by_phase(step[either], positions[either])))
         for row, part in zip(totals, parts, strict=True):
-            block = places[part] % 8 == phase
+            block = positions[part] % 8 == phase
             if np.count_nonzero(block) < 2 * LEAST_SAMPLE or block.all():
                 return None
             row += step[part][block].mean(), step[part][~block].mean()
@@ -273,12 +273,12 @@ def _compression(sample: _Sample) -> Pair | None:
     return float(inside), float(outside)
 
 
-def _means_by_phase(step: Values, places: NDArray[np.intp]) -> NDArray[np.float64]:
-    counts = np.bincount(places % 8, minlength=8)
-    return np.bincount(places % 8, weights=step, minlength=8) / np.maximum(counts, 1)
+def _means_by_phase(step: Values, positions: NDArray[np.intp]) -> NDArray[np.float64]:
+    counts = np.bincount(positions % 8, minlength=8)
+    return np.bincount(positions % 8, weights=step, minlength=8) / np.maximum(counts, 1)
 
 
-_MEASURES: Mapping[str, Callable[[_Sample], Pair | None]] = {
+_MEASURES: Mapping[str, Callable[[_Sample], InsideOutside | None]] = {
     "brightness": _brightness,
     "colour": _colour,
     "edges": _edges,

@@ -127,8 +127,8 @@ def cue_phrases(cue: str, direction: str) -> Sequence[str]:
     if direction == "same":
         noun = _NOUNS[cue]
         return f"{noun} as around", f"no difference in {noun}", f"{noun} like the surroundings"
-    said = _WORDS[cue][CUES[cue].words.index(direction)]
-    return [f"{quality} {than}" for quality in said for than in _THAN]
+    wordings = _WORDS[cue][CUES[cue].words.index(direction)]
+    return [f"{quality} {than}" for quality in wordings for than in _THAN]
 
 
 _SAME = re.compile(r"\b(same|as around|no difference|like the|match\w*|equal|consistent|even)\b")
@@ -141,10 +141,10 @@ _NAMES = {
     "colour": r"colou?r|tint|hue|white balance",
     "brightness": r"brightness|light\b|lighting|exposure",
 }
-"""What names a cue in a clause, tried in this order."""
+"""Patterns that name a cue in a clause, tried in this order."""
 _UP = r"\b(more|higher|stronger|greater|heavier|too much)\b"
 _DOWN = r"\b(less|lower|weaker|fewer|lesser|fainter|lack\w*|missing|too little)\b"
-_OWN = {
+_CUE_WORDS = {
     "sharpness": (r"sharp|crisp", r"blur|soft|smooth"),
     "colour": (r"warm|redd", r"cool|cold|blu(e|ish)"),
     "brightness": (r"bright|lighter|\blit\b", r"dark"),
@@ -174,7 +174,7 @@ def read_cue(clause: str, default: str | None = None) -> tuple[str, str] | None:
     if more or less:
         turned = "blur" in text  # less blur is sharper
         return cue, up if bool(more) != turned else down
-    own_up, own_down = _OWN[cue]
+    own_up, own_down = _CUE_WORDS[cue]
     if re.search(own_down, text):
         return cue, down
     return (cue, up) if re.search(own_up, text) else None
@@ -184,7 +184,11 @@ def _cue(text: str, default: str | None) -> str | None:
     for name, words in _NAMES.items():
         if re.search(words, text):
             return name
-    if default is not None and any(re.search(words, text) for words in _OWN[default]):
+    if default is not None and any(re.search(words, text) for words in _CUE_WORDS[default]):
         return default
-    fitting = (name for name, own in _OWN.items() if any(re.search(words, text) for words in own))
+    fitting = (
+        name
+        for name, patterns in _CUE_WORDS.items()
+        if any(re.search(words, text) for words in patterns)
+    )
     return next(fitting, default)

@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sida.explanation import phrases
 from sida.explanation.cues import CUES, Cue
+from sida.image.arrays import Mask
 from sida.image.geometry import POSITIONS, area, position
 from sida.verdict import LABELS, Claim, Inconsistencies
 
 __all__ = [
+    "DescriptionParts",
     "Facts",
-    "Parts",
     "Statement",
     "WindowFact",
     "claims",
@@ -41,7 +41,6 @@ __all__ = [
     "write",
 ]
 
-Mask = NDArray[np.bool_]
 
 NAMED_WINDOWS = 2
 """Windows that a text names at most."""
@@ -56,7 +55,7 @@ class WindowFact(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """What may be told of one picture.
+    """Facts of a picture that a description may state.
 
     Attributes:
         label: "real", "full_synthetic" or "tampered".
@@ -77,7 +76,7 @@ class Facts:
     unsure: bool = False
 
 
-class Parts(TypedDict):
+class DescriptionParts(TypedDict):
     """The parts of a description as `sida.verdict.Explanation` has them; None where missing."""
 
     type: str | None
@@ -88,7 +87,7 @@ class Parts(TypedDict):
 
 @dataclass(frozen=True)
 class Statement:
-    """One thing that a text states, in its own words.
+    """A statement of a text, in its own words.
 
     `about` is "type" (`value` a label), "position", "area" (a word of `phrases.AREAS`), "window"
     (its position, the word for a label, and a number), "certainty" ("unsure") or a cue (one of its
@@ -127,9 +126,9 @@ def facts_text(facts: Facts) -> str:
         return "no region" if facts.label == "real" else "whole picture"
     if facts.position is None or facts.area is None:
         return "position unknown"
-    told = [f"position {facts.position}", f"area {phrases.area_word(facts.area)}"]
+    parts = [f"position {facts.position}", f"area {phrases.area_word(facts.area)}"]
     return ", ".join(
-        told + [f"{cue} {facts.directions[cue]}" for cue in CUES if cue in facts.directions]
+        parts + [f"{cue} {facts.directions[cue]}" for cue in CUES if cue in facts.directions]
     )
 
 
@@ -139,12 +138,12 @@ def evidence_text(facts: Facts) -> str:
     For example "Evidence: the upper left window looks generated 93 %."
     """
     word = phrases.WINDOW_WORDS[facts.label]
-    told = [phrases.WINDOW.format(w.position, word, w.percent) for w in facts.windows]
-    if not told:
-        told.append(phrases.NO_WINDOW)
+    parts = [phrases.WINDOW.format(w.position, word, w.percent) for w in facts.windows]
+    if not parts:
+        parts.append(phrases.NO_WINDOW)
     if facts.unsure:
-        told.append(phrases.UNSURE)
-    return f"Evidence: {', '.join(told)}."
+        parts.append(phrases.UNSURE)
+    return f"Evidence: {', '.join(parts)}."
 
 
 def window_facts(label: str, windows: Sequence[tuple[str, float]]) -> tuple[WindowFact, ...]:
@@ -182,25 +181,30 @@ def write(facts: Facts, rng: np.random.Generator) -> str:
     def one_of(choices: Sequence[str]) -> str:
         return choices[int(rng.integers(len(choices)))]
 
-    named = _plain(_MARKS.sub(" ", facts.content or ""))
+    plain_content = _plain(_MARKS.sub(" ", facts.content or ""))
     if facts.label != "tampered":
-        said = phrases.REAL if facts.label == "real" else phrases.SYNTHETIC
-        content = named or one_of(said["content"])
+        wordings = phrases.REAL if facts.label == "real" else phrases.SYNTHETIC
+        content = plain_content or one_of(wordings["content"])
         return _form(
-            one_of(said["type"]), one_of(said["areas"]), content, one_of(said["inconsistencies"])
+            one_of(wordings["type"]),
+            one_of(wordings["areas"]),
+            content,
+            one_of(wordings["inconsistencies"]),
         )
     areas = "not located"
     if facts.position is not None and facts.area is not None:
-        where = one_of(phrases.POSITION).format(facts.position)
-        areas = f"{where}, {one_of(phrases.AREA).format(phrases.area_word(facts.area))}"
-    content = one_of(phrases.CONTENT).format(named) if named else one_of(phrases.UNNAMED)
-    told = {}
+        position = one_of(phrases.POSITION).format(facts.position)
+        areas = f"{position}, {one_of(phrases.AREA).format(phrases.area_word(facts.area))}"
+    content = (
+        one_of(phrases.CONTENT).format(plain_content) if plain_content else one_of(phrases.UNNAMED)
+    )
+    clauses = {}
     for heading, cues in phrases.HEADINGS.items():
-        found = {cue: facts.directions[cue] for cue in cues if cue in facts.directions}
-        differing = {cue: way for cue, way in found.items() if way != "same"} or found
+        directions = {cue: facts.directions[cue] for cue in cues if cue in facts.directions}
+        differing = {cue: way for cue, way in directions.items() if way != "same"} or directions
         said_cues = [one_of(phrases.cue_phrases(cue, way)) for cue, way in differing.items()]
-        told[heading] = ", ".join(said_cues) or "not measured"
-    headed = " ".join(f"<{heading}> {text}" for heading, text in told.items())
+        clauses[heading] = ", ".join(said_cues) or "not measured"
+    headed = " ".join(f"<{heading}> {text}" for heading, text in clauses.items())
     return _form(one_of(phrases.TAMPERED), areas, content, headed)
 
 
@@ -212,7 +216,7 @@ def _form(type_: str, areas: str, content: str, inconsistencies: str) -> str:
 
 
 _MARKS = re.compile(r"[<>{}.:;\[\]\s]+")
-"""What would end a part of a description, or begin another, were it in the content."""
+"""Marks that would end a part of a description, or begin another, were they in the content."""
 _SECTION = re.compile(
     r"\b(type|areas?|tampered content|visual inconsistenc(?:y|ies)|evidence)\s*:", re.I
 )
@@ -227,19 +231,19 @@ _KEYS = {
 }
 
 
-def parse(text: str) -> Parts:
+def parse(text: str) -> DescriptionParts:
     """The parts of a description, whoever wrote it; any text at all can be parsed.
 
     Braces and placeholders in angle brackets, which published descriptions hold, are dropped. Of
     a part that comes twice the first one counts.
     """
-    found = _sections(text)
-    tagged = _tagged(found.get("inconsistencies", ""))
-    return Parts(
-        type=_plain(found.get("type", "")),
-        areas=_plain(found.get("areas", "")),
-        content=_plain(found.get("content", "")),
-        inconsistencies=Inconsistencies(**{tag: _plain(said) for tag, said in tagged.items()}),
+    sections = _sections(text)
+    tagged = _tagged(sections.get("inconsistencies", ""))
+    return DescriptionParts(
+        type=_plain(sections.get("type", "")),
+        areas=_plain(sections.get("areas", "")),
+        content=_plain(sections.get("content", "")),
+        inconsistencies=Inconsistencies(**{tag: _plain(clause) for tag, clause in tagged.items()}),
     )
 
 
@@ -252,12 +256,12 @@ def _tagged(text: str) -> dict[str, str]:
 
 
 def _cut(text: str, heads: re.Pattern[str], name: Callable[[str], str]) -> dict[str, str]:
-    """What follows each head up to the next; `name` makes a key of the head's first group."""
-    pieces = heads.split(text)
-    found: dict[str, str] = {}
-    for head, part in zip(pieces[1::2], pieces[2::2], strict=True):
-        found.setdefault(name(head), part)
-    return found
+    """Text after each head up to the next; `name` makes a key of the head's first group."""
+    segments = heads.split(text)
+    sections: dict[str, str] = {}
+    for head, part in zip(segments[1::2], segments[2::2], strict=True):
+        sections.setdefault(name(head), part)
+    return sections
 
 
 def _plain(text: str) -> str | None:
@@ -266,7 +270,7 @@ def _plain(text: str) -> str | None:
 
 
 def is_complete(text: str) -> bool:
-    """Whether a description has all its parts: for a tampered picture the four headings as well."""
+    """True if a description has all its parts; of a tampered picture, the four headings as well."""
     parts = parse(text)
     if None in (parts["type"], parts["areas"], parts["content"]):
         return False
@@ -276,7 +280,7 @@ def is_complete(text: str) -> bool:
 
 
 _CLAUSE = re.compile(r"[^.,;:\n]+")
-_PLACE = re.compile(
+_POSITION = re.compile(
     r"\b(upper|top|middle|center|central|lower|bottom)[ -](left|cent(?:re|er)|right)\b"
 )
 _ROWS = {"u": "upper", "t": "upper", "m": "middle", "c": "middle", "l": "lower", "b": "lower"}
@@ -290,24 +294,24 @@ _DEFAULTS = {heading: cues[0] for heading, cues in phrases.HEADINGS.items()}
 
 
 def statements(text: str) -> tuple[Statement, ...]:
-    """What a text states of type, position, area and cues; in a text without parts, anywhere.
+    """Statements of a text on type, position, area and cues; in a text without parts, anywhere.
 
     What it says of the content is not looked at: a "dark blue car" is no statement on brightness.
     """
-    told = [
+    result = [
         Statement("window", " ".join(m.groups()), m[0]) for m in phrases.WINDOW_READ.finditer(text)
     ]
     if phrases.UNSURE in text:
-        told.append(Statement("certainty", "unsure", phrases.UNSURE))
+        result.append(Statement("certainty", "unsure", phrases.UNSURE))
     text = phrases.WINDOW_READ.sub(" ", text)
-    found = _sections(text)
-    free = "" if found else text
-    told += _type(found.get("type", ""))
-    told += _areas(found.get("areas", free))
-    said = found.get("inconsistencies", free)
-    for heading, part in (_tagged(said) or {"": said}).items():
-        told += _cues(_ANY_TAG.sub(" ", part), _DEFAULTS.get(heading))
-    return tuple(dict.fromkeys(told))
+    sections = _sections(text)
+    free = "" if sections else text
+    result += _type(sections.get("type", ""))
+    result += _areas(sections.get("areas", free))
+    text_left = sections.get("inconsistencies", free)
+    for heading, part in (_tagged(text_left) or {"": text_left}).items():
+        result += _cues(_ANY_TAG.sub(" ", part), _DEFAULTS.get(heading))
+    return tuple(dict.fromkeys(result))
 
 
 def _label(text: str) -> str | None:
@@ -321,9 +325,9 @@ def _type(text: str) -> Iterator[Statement]:
 
 def _areas(text: str) -> Iterator[Statement]:
     for clause in _CLAUSE.findall(_ANY_TAG.sub(" ", text)):
-        for place in _PLACE.finditer(clause.lower()):
-            column = "centre" if place[2].startswith("cent") else place[2]
-            yield Statement("position", f"{_ROWS[place[1][0]]} {column}", clause.strip())
+        for match in _POSITION.finditer(clause.lower()):
+            column = "centre" if match[2].startswith("cent") else match[2]
+            yield Statement("position", f"{_ROWS[match[1][0]]} {column}", clause.strip())
         for size in _AREA.findall(clause.lower()):
             yield Statement("area", size, clause.strip())
 
@@ -335,7 +339,7 @@ def _cues(text: str, default: str | None) -> Iterator[Statement]:
 
 
 def supported(statement: Statement, facts: Facts) -> bool | None:
-    """Whether facts bear a statement out; None where they do not say."""
+    """True if facts bear a statement out; None where they do not say."""
     if statement.about == "type":
         return statement.value == facts.label
     if statement.about == "position":
@@ -349,17 +353,17 @@ def supported(statement: Statement, facts: Facts) -> bool | None:
         return statement.value in {f"{w.position} {word} {w.percent}" for w in facts.windows}
     if statement.about == "certainty":
         return facts.unsure
-    known = facts.directions.get(statement.about)
-    return None if known is None else statement.value == known
+    direction = facts.directions.get(statement.about)
+    return None if direction is None else statement.value == direction
 
 
 def claims(text: str, cues: Sequence[Cue]) -> tuple[Claim, ...]:
-    """What a text says of cues, each with what was measured; whether it is true shows there."""
+    """Statements of a text on cues, each with what was measured, which shows whether it is true."""
     measured = {cue.name: cue for cue in cues}
     return tuple(
-        Claim(cue=cue.name, inside=cue.inside, outside=cue.outside, text=said.text)
-        for said in statements(text)
-        if (cue := measured.get(said.about)) is not None
+        Claim(cue=cue.name, inside=cue.inside, outside=cue.outside, text=statement.text)
+        for statement in statements(text)
+        if (cue := measured.get(statement.about)) is not None
     )
 
 
@@ -388,5 +392,5 @@ def _some_facts(rng: np.random.Generator) -> Facts:
     ways = {cue: (*CUES[cue].words, "same")[int(rng.integers(3))] for cue in CUES}
     measured = {cue: way for cue, way in ways.items() if rng.random() < 0.95}
     content = _CONTENTS[int(rng.integers(len(_CONTENTS)))] if rng.random() < 0.3 else None
-    place = POSITIONS[int(rng.integers(len(POSITIONS)))]
-    return Facts(label, place, float(rng.random() ** 3), measured, content)
+    position = POSITIONS[int(rng.integers(len(POSITIONS)))]
+    return Facts(label, position, float(rng.random() ** 3), measured, content)

@@ -17,7 +17,7 @@ _MOST_RUNS = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One region: `box` left, top, right, bottom (exclusive); `mean` of the values inside."""
+    """A region: `box` left, top, right, bottom (exclusive); `mean` of the values inside."""
 
     box: tuple[int, int, int, int]
     pixels: int
@@ -47,11 +47,11 @@ def components(
     `values` (height, width) gives their means; without it every mean is 1. A mask of pure noise is
     reduced first: boxes are then good to a few pixels and `pixels` is an estimate.
     """
-    step, seen, runs = 1, mask, _runs(mask)
+    step, sampled, runs = 1, mask, _runs(mask)
     while len(runs.starts) > _MOST_RUNS:
         step *= 2
-        seen = mask[::step, ::step]
-        runs = _runs(seen)
+        sampled = mask[::step, ::step]
+        runs = _runs(sampled)
     if not len(runs.starts):
         return []
     owner = _owners(len(runs.starts), *_touching(runs))

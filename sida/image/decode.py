@@ -34,7 +34,7 @@ PICTURES = frozenset({
     "JPEG XL", "JPEG 2000", "JPEG XR", "OpenEXR", "Radiance HDR", "BPG", "a Photoshop document",
     "a GIMP document", "an SVG drawing",
 })  # fmt: skip
-"""What is a picture, and is not read."""
+"""Names of picture formats that are recognised and not read."""
 MAX_SCANS = 100  # progressive JPEGs have about ten; each scan costs a pass over all pixels
 
 Mode = Literal["RGB", "L"]
@@ -67,23 +67,23 @@ class Decoded:
     warnings: tuple[str, ...] = ()
 
 
-def decode(data: bytes, what: str, max_pixels: int, mode: Mode = "RGB") -> Decoded:
-    """Decode the first picture in a file's bytes; `what` names it in messages.
+def decode(data: bytes, title: str, max_pixels: int, mode: Mode = "RGB") -> Decoded:
+    """Decode the first picture in a file's bytes; `title` names it in messages.
 
     Raises PictureError: `too_large` by the header, before decoding, or `unreadable_image`.
     """
 
-    decoded, notes = read_image(data, what, max_pixels, partial(_whole, mode=mode))
+    decoded, notes = read_image(data, title, max_pixels, partial(_finish_first, mode=mode))
     return replace(decoded, warnings=(*decoded.warnings, *notes))
 
 
-def decode_pillow(image: Image.Image, what: str, max_pixels: int, mode: Mode = "RGB") -> Decoded:
+def decode_pillow(image: Image.Image, title: str, max_pixels: int, mode: Mode = "RGB") -> Decoded:
     """The same for a picture that a caller has opened with Pillow; its current frame is taken."""
 
     def work() -> Decoded:
-        with _refused(what, image.format):
-            require_size(image.size, what, max_pixels)
-            tiff.prepare(image, what)
+        with _refused(title, image.format):
+            require_size(image.size, title, max_pixels)
+            tiff.prepare(image, title)
             image.load()
             return _finish(image, mode)
 
@@ -92,21 +92,21 @@ def decode_pillow(image: Image.Image, what: str, max_pixels: int, mode: Mode = "
 
 def read_image(
     data: bytes,
-    what: str,
+    title: str,
     max_pixels: int,
     finish: Callable[[Image.Image], Result],
     rawmodes: Mapping[str, str] | None = None,
 ) -> tuple[Result, tuple[str, ...]]:
-    """What `finish` makes of the decoded Pillow image, and sentences on what had to be mended.
+    """Result of `finish` for the decoded Pillow image, and sentences on what had to be mended.
 
     `rawmodes` are Pillow's names for arrangements of samples, and those to be taken instead.
     Raises as `decode`.
     """
 
     def read(file: bytes, notes: tuple[str, ...]) -> tuple[Result, tuple[str, ...]]:
-        image, further = _loaded(file, what, max_pixels, rawmodes or {})
-        with _refused(what, image.format):
-            return finish(image), (*notes, *further)
+        image, more_notes = _loaded(file, title, max_pixels, rawmodes or {})
+        with _refused(title, image.format):
+            return finish(image), (*notes, *more_notes)
 
     def work() -> tuple[Result, tuple[str, ...]]:
         file, notes = without_broken_parts(data)
@@ -122,24 +122,26 @@ def read_image(
 
 
 def _loaded(
-    data: bytes, what: str, max_pixels: int, rawmodes: Mapping[str, str]
+    data: bytes, title: str, max_pixels: int, rawmodes: Mapping[str, str]
 ) -> tuple[Image.Image, tuple[str, ...]]:
     """The decoded image, and a sentence where its file is not quite whole."""
     variants, has_end = complete_variants(data)
-    image, *others = (_decoded(variant, what, max_pixels, rawmodes) for variant in variants)
-    for other in others:
-        with _refused(what, image.format):
+    image, *variants_decoded = (
+        _decoded(variant, title, max_pixels, rawmodes) for variant in variants
+    )
+    for other in variants_decoded:
+        with _refused(title, image.format):
             if other.tobytes() != image.tobytes():
                 raise OSError("image file is truncated")
     return image, () if has_end else (END_IS_MISSING,)
 
 
-def _decoded(data: bytes, what: str, max_pixels: int, rawmodes: Mapping[str, str]) -> Image.Image:
+def _decoded(data: bytes, title: str, max_pixels: int, rawmodes: Mapping[str, str]) -> Image.Image:
     stream = _Stream(data)
-    image = _open(stream, data, what, max_pixels)
-    with _refused(what, image.format):
+    image = _open(stream, data, title, max_pixels)
+    with _refused(title, image.format):
         if isinstance(image, ImageFile.ImageFile):
-            tiff.prepare(image, what)
+            tiff.prepare(image, title)
             image.tile = [_arranged(tile, rawmodes) for tile in image.tile]
             image.decodermaxblock = len(data)  # at once; by and by, decoders stop and look around
         image.load()
@@ -170,18 +172,18 @@ class _Stream(io.BytesIO):
 
 
 @contextmanager
-def _refused(what: str, format: str | None) -> Iterator[None]:
+def _refused(title: str, format: str | None) -> Iterator[None]:
     """Whatever Pillow raises on a bad file is one sentence about this picture."""
     try:
         yield
     except (PictureError, MemoryError, Warning):
         raise
     except Image.DecompressionBombError as error:
-        raise PictureError(f"{what} is too large: {error}", "too_large") from error
+        raise PictureError(f"{title} is too large: {error}", "too_large") from error
     except Exception as error:
         reason = str(error).strip().rstrip(".") or type(error).__name__
         raise PictureError(
-            f"{what} cannot be read as {format or 'a picture'} ({reason}): the file is broken or "
+            f"{title} cannot be read as {format or 'a picture'} ({reason}): the file is broken or "
             "of a rare kind; copy or download it again, or save it anew with another program"
         ) from error
 
@@ -199,36 +201,36 @@ def _despite_strict_warnings(work: Callable[[], Result]) -> Result:
             return work()
 
 
-def _open(stream: io.BytesIO, data: bytes, what: str, max_pixels: int) -> Image.Image:
+def _open(stream: io.BytesIO, data: bytes, title: str, max_pixels: int) -> Image.Image:
     """Read the header; nothing is decoded before the size is known to be allowed."""
     if _is_heif(data):
-        return _open_heif(stream, what, max_pixels)
+        return _open_heif(stream, title, max_pixels)
     Image.init()
     for name in (format.name for format in FORMATS if format.decoder == "pillow"):
         factory, accept = Image.OPEN.get(name, (None, None))
         accepted = factory is not None and (accept is None or accept(data[:16]))
         if isinstance(accepted, str):
-            raise PictureError(f"{what} is {name}, which this Pillow was built without: update it")
+            raise PictureError(f"{title} is {name}, which this Pillow was built without: update it")
         if factory is not None and accepted:
-            with _refused(what, name):
-                _require_no_raw(data, name, what)
+            with _refused(title, name):
+                _require_no_raw(data, name, title)
                 image = factory(stream, "")
-                require_size(image.size, what, max_pixels)
-                _require_few_scans(image, data, what)
-                _require_no_preview(image, what)
+                require_size(image.size, title, max_pixels)
+                _require_few_scans(image, data, title)
+                _require_no_preview(image, title)
                 return image
-    raise _unreadable(what, looks_like(data))
+    raise _unreadable(title, looks_like(data))
 
 
-def _open_heif(stream: io.BytesIO, what: str, max_pixels: int) -> Image.Image:
+def _open_heif(stream: io.BytesIO, title: str, max_pixels: int) -> Image.Image:
     try:
         with optional_package("pillow-heif", "heif", "Reading HEIC pictures"):
             import pillow_heif
     except MissingExtra as error:
-        raise PictureError(f"{what} is HEIC. {error}") from None
-    with _refused(what, "HEIF"):
+        raise PictureError(f"{title} is HEIC. {error}") from None
+    with _refused(title, "HEIF"):
         file = pillow_heif.open_heif(stream)
-        require_size(file.size, what, max_pixels)
+        require_size(file.size, title, max_pixels)
         image: Image.Image = file.to_pillow()
         image.format = "HEIF"
         return image
@@ -239,44 +241,44 @@ def _is_heif(data: bytes) -> bool:
     return data[4:8] == b"ftyp" and b"avif" not in brands and any(b in brands for b in _HEIF_BRANDS)
 
 
-def require_size(size: tuple[int, int], what: str, max_pixels: int) -> None:
+def require_size(size: tuple[int, int], title: str, max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         raise PictureError(
-            f"{what} is {width} x {height} = {width * height / 1e6:,.1f} megapixels, expected at "
+            f"{title} is {width} x {height} = {width * height / 1e6:,.1f} megapixels, expected at "
             f"most {max_pixels / 1e6:,.0f}: make it smaller, or cut out the part in question",
             "too_large",
         )
 
 
-def _require_few_scans(image: Image.Image, data: bytes, what: str) -> None:
+def _require_few_scans(image: Image.Image, data: bytes, title: str) -> None:
     if image.format in ("JPEG", "MPO") and (scans := scan_count(data)) > MAX_SCANS:
         raise PictureError(
-            f"{what} is a JPEG of {scans} scans, expected at most {MAX_SCANS}: it looks made to "
+            f"{title} is a JPEG of {scans} scans, expected at most {MAX_SCANS}: it looks made to "
             "keep a reader busy; save it anew with another program"
         )
 
 
-def _unreadable(what: str, name: str) -> PictureError:
+def _unreadable(title: str, name: str) -> PictureError:
     """Pictures of forms that are not read are told how to become readable."""
     if name in PICTURES or name.startswith("a camera raw"):
-        return PictureError(f"{what} is {name}, which is not read: export it as JPEG or PNG")
-    return PictureError(f"{what} is {name}, no picture: expected {READABLE}")
+        return PictureError(f"{title} is {name}, which is not read: export it as JPEG or PNG")
+    return PictureError(f"{title} is {name}, no picture: expected {READABLE}")
 
 
-def _require_no_raw(data: bytes, format: str, what: str) -> None:
+def _require_no_raw(data: bytes, format: str, title: str) -> None:
     raw = raw_name(data, tiff.first_tags(data)) if format == "TIFF" else None
     if raw is not None:
-        raise _unreadable(what, f"a camera raw ({raw})")
+        raise _unreadable(title, f"a camera raw ({raw})")
 
 
-def _require_no_preview(image: Image.Image, what: str) -> None:
+def _require_no_preview(image: Image.Image, title: str) -> None:
     """Camera raws are TIFFs that begin with a small preview; a verdict on that would mislead."""
-    kind = getattr(image, "tag_v2", {}).get(_NEW_SUBFILE_TYPE, 0)
-    if kind & 1:
+    subfile_type = getattr(image, "tag_v2", {}).get(_NEW_SUBFILE_TYPE, 0)
+    if subfile_type & 1:
         raise PictureError(
-            f"{what} begins with a reduced preview, as camera raws do, and its full picture cannot "
-            "be read: export it as JPEG or TIFF"
+            f"{title} begins with a reduced preview, as camera raws do, and its full picture "
+            "cannot be read: export it as JPEG or TIFF"
         )
 
 
@@ -292,25 +294,25 @@ def _more_frames(image: Image.Image) -> tuple[str, ...]:
     return (f"first of {count} {noun}",) if count > 1 else ()
 
 
-def _whole(image: Image.Image, mode: Mode) -> Decoded:
+def _finish_first(image: Image.Image, mode: Mode) -> Decoded:
     """As `_finish`, with a word on further frames; they are counted last, for that moves it on."""
     decoded = _finish(image, mode)
     return replace(decoded, warnings=_more_frames(image) + decoded.warnings)
 
 
 def _finish(image: Image.Image, mode: Mode) -> Decoded:
-    flat, said = _eight_bit(image, mode)
-    return Decoded(_pixels(upright(flat, image)), image.format, _metadata(image), said)
+    flat, notes = _eight_bit(image, mode)
+    return Decoded(_pixels(upright(flat, image)), image.format, _metadata(image), notes)
 
 
 def upright(flat: Image.Image, image: Image.Image) -> Image.Image:
-    """What was made of an image, turned as the image's EXIF orientation asks for."""
+    """Turn what was made of an image as the image's EXIF orientation asks for."""
     turn = _turn(image)
     return flat if turn is None else flat.transpose(turn)
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """What `np.array` gives, (height, width, 3) or (height, width), in less than half its time.
+    """Pixels as `np.array` gives them, (height, width[, 3]), in less than half its time.
 
     It would collect blocks, join them and copy the result; PPM is the pixels after a short header.
     """
@@ -326,7 +328,7 @@ def _pixels(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What the EXIF orientation asks for; nothing where it is absent, broken or impossible."""
+    """Transposition for the EXIF orientation; None where it is absent, broken or impossible."""
     try:
         return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Warning:
@@ -336,17 +338,17 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _eight_bit(image: Image.Image, mode: Mode) -> tuple[Image.Image, tuple[str, ...]]:
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     if "transparency" in image.info:  # Pillow would convert the transparent colour too, and warn
         image = image.copy()
         del image.info["transparency"]
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         image = Image.fromarray((tiff.samples(image) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
-        levels, said = _scaled(tiff.samples(image))
+        levels, notes = _scaled(tiff.samples(image))
         image = Image.fromarray(levels)
     image = tiff.with_alpha_applied(image)
-    return image if image.mode == mode else image.convert(mode), said
+    return image if image.mode == mode else image.convert(mode), notes
 
 
 def _scaled(values: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
@@ -356,12 +358,12 @@ def _scaled(values: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     whites = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
     white = next((w for w in whites if low == 0 and high <= w), max(high, low + 1.0))
     levels = ((real - low) * (255.0 / (white - low)) + 0.5).clip(0, 255).astype(np.uint8)
-    kind = "floating-point" if values.dtype.kind == "f" else "32-bit"
-    return levels, (f"{kind} values were read as {low:g} (black) to {white:g} (white)",)
+    value_type = "floating-point" if values.dtype.kind == "f" else "32-bit"
+    return levels, (f"{value_type} values were read as {low:g} (black) to {white:g} (white)",)
 
 
 def _metadata(image: Image.Image) -> dict[str, Any]:
-    """What the file says of itself, raw; nothing of it ever reaches the verdict."""
+    """Raw metadata of the file; nothing of it ever reaches the verdict."""
     info = dict(image.info)
     metadata = {"exif": info.pop("exif", None), "icc": info.pop("icc_profile", None)}
     metadata = {name: value for name, value in metadata.items() if value}

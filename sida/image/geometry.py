@@ -30,9 +30,9 @@ def position_of(box: Box, width: int, height: int) -> Position:
 
 def position(mask: NDArray[np.bool_]) -> Position | None:
     """Where the largest connected region of a (height, width) mask lies; None for an empty one."""
-    found = components(mask, at_most=1)
+    regions = components(mask, at_most=1)
     height, width = mask.shape
-    return position_of(found[0].box, width, height) if found else None
+    return position_of(regions[0].box, width, height) if regions else None
 
 
 def area(mask: NDArray[np.bool_]) -> float:

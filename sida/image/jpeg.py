@@ -58,7 +58,7 @@ _BARE = frozenset({0x01, *range(0xD0, 0xD8)})  # without a length
 
 @dataclass(frozen=True)
 class JpegCoding:
-    """What a JPEG's headers say of its compression.
+    """Compression of a JPEG by its headers.
 
     Attributes:
         tables: one or more tables of 64 steps, 1 to 65535, in natural order.
@@ -77,10 +77,10 @@ class JpegCoding:
 
 def jpeg_coding(image: Image.Image) -> JpegCoding | None:
     """The coding of a JPEG (or MPO) as opened by Pillow; None for other pictures."""
-    found: Mapping[int, Sequence[int]] | None = getattr(image, "quantization", None)
-    if not found:
+    quantization: Mapping[int, Sequence[int]] | None = getattr(image, "quantization", None)
+    if not quantization:
         return None
-    tables = tuple(tuple(found[index]) for index in sorted(found))
+    tables = tuple(tuple(quantization[index]) for index in sorted(quantization))
     quality, exact = _remembered(tables)
     factors = [(layer[1], layer[2]) for layer in getattr(image, "layer", ())]
     progressive = bool(image.info.get("progressive"))
@@ -106,12 +106,12 @@ def estimate_quality(tables: Sequence[Sequence[int]]) -> tuple[int, bool]:
     The first table is compared with the luminance table, a second with the chrominance table, on
     a logarithmic scale, so that the small steps of low frequencies count as much as the large.
     """
-    found = np.array([list(table) for table in tables[:2]])
+    levels = np.array([list(table) for table in tables[:2]])
     best, distance = 0, np.inf
-    for quality, known in _known_tables():
-        if np.array_equal(known[: len(found)], found):
+    for quality, reference in _known_tables():
+        if np.array_equal(reference[: len(levels)], levels):
             return quality, True
-        apart = np.abs(np.log(known[: len(found)]) - np.log(found.clip(1))).mean()
+        apart = np.abs(np.log(reference[: len(levels)]) - np.log(levels.clip(1))).mean()
         if apart < distance:
             best, distance = quality, apart
     return best, False
@@ -192,7 +192,7 @@ def _without_zeros(data: bytes) -> bytes:
 
 
 def _is_refined(data: bytes, start: int) -> bool:
-    """Whether scans give all bits of all coefficients of all components of the first picture."""
+    """True if scans give all bits of all coefficients of all components of the first picture."""
     end = data.find(_END, start)
     unread = {(name, index) for name in _components(data, start) for index in range(64)}
     at = start

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sida.files import write_bytes
+from sida.image.arrays import Pixels, altered_pixels
 from sida.image.geometry import Box
-from sida.image.mask import altered_pixels
 
 __all__ = ["heat_map", "outlined", "overlay", "png_bytes", "save_png", "side_by_side"]
 
-Pixels = NDArray[np.uint8]
 
 RED = np.array([230, 25, 35], np.float32)
 LIGHT, DARK = 255, 20
@@ -50,14 +49,14 @@ def overlay(
         (height, width, 3) uint8; `pixels` stays as it is.
     """
     region = _region(pixels, mask, threshold)
-    drawn = pixels.copy()
+    result = pixels.copy()
     tint = (np.arange(256)[:, None] * (1 - opacity) + RED * opacity + 0.5).astype(np.uint8)
     for channel in range(3):
-        drawn[..., channel][region] = tint[pixels[..., channel][region], channel]
+        result[..., channel][region] = tint[pixels[..., channel][region], channel]
     width = min(10, max(1, round(min(region.shape) / 300)))
-    drawn[_grown(region, width) & ~region] = DARK
-    drawn[_grown(~region, width) & region] = LIGHT
-    return drawn
+    result[_grown(region, width) & ~region] = DARK
+    result[_grown(~region, width) & region] = LIGHT
+    return result
 
 
 def heat_map(pixels: Pixels, probability: NDArray[Any], opacity: float = 0.65) -> Pixels:
@@ -87,8 +86,8 @@ def outlined(pixels: Pixels, boxes: Sequence[Box], texts: Sequence[str]) -> Pixe
             corners = (left + inset, top + inset, right - 1 - inset, bottom - 1 - inset)
             if corners[0] < corners[2] and corners[1] < corners[3]:
                 draw.rectangle(corners, outline=(grey,) * 3, width=width)
-        place = (left + 3 * width, top + 3 * width)
-        draw.text(place, text, font=font, fill=(LIGHT,) * 3, stroke_width=width, stroke_fill=0)
+        corner = (left + 3 * width, top + 3 * width)
+        draw.text(corner, text, font=font, fill=(LIGHT,) * 3, stroke_width=width, stroke_fill=0)
     return np.array(picture)
 
 
@@ -123,7 +122,7 @@ def save_png(path: str | Path, pixels: NDArray[Any]) -> None:
 
 
 def png_bytes(pixels: NDArray[Any]) -> bytes:
-    """What `save_png` writes."""
+    """Bytes of the PNG that `save_png` writes."""
     file = io.BytesIO()
     Image.fromarray(_levels(pixels)).save(file, format="PNG")
     return file.getvalue()
@@ -162,8 +161,8 @@ def _grown(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
 @cache
 def _palette() -> Pixels:
     """(256, 3) uint8."""
-    places = np.linspace(0, 255, len(_INFERNO))
-    channels = [np.interp(np.arange(256), places, _INFERNO[:, channel]) for channel in range(3)]
+    stops = np.linspace(0, 255, len(_INFERNO))
+    channels = [np.interp(np.arange(256), stops, _INFERNO[:, channel]) for channel in range(3)]
     return np.stack(channels, axis=1).round().astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""What happens to pictures on their way through the net, done to picture and mask together.
+"""Perturbations: what platforms do to pictures, done to picture and mask together.
 
 A `Step` says completely what is done (a step with chance in it holds its seed), so a list of steps
 can be written down, and `apply` gives the same picture again. `random_chain` is for training,
@@ -19,12 +19,11 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from sida.errors import ConfigError
 from sida.formats import FORMATS
+from sida.image.arrays import Pixels
 
 __all__ = [
     "PERTURBATIONS",
     "PLATFORMS",
-    "Mask",
-    "Pixels",
     "Platform",
     "Step",
     "apply",
@@ -35,9 +34,10 @@ __all__ = [
     "random_steps",
 ]
 
-Pixels = NDArray[np.uint8]
-Mask = NDArray[Any]
-Pair = tuple[Pixels, Mask | None]
+MaskLevels = NDArray[Any]
+"""(height, width), of any dtype: what happens to a picture happens to it."""
+
+PictureAndMask = tuple[Pixels, MaskLevels | None]
 
 _LONGEST = {format.name: format.longest_side for format in FORMATS if format.longest_side}
 """Sides that the formats can hold; a longer picture is made smaller first, as platforms do."""
@@ -45,17 +45,17 @@ _LONGEST = {format.name: format.longest_side for format in FORMATS if format.lon
 
 @dataclass(frozen=True)
 class Step:
-    """One thing done to a picture: a name of `STEPS`, and all that decides its outcome."""
+    """Step of a perturbation: a name of `STEPS`, and all parameters that decide its outcome."""
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        told = ", ".join(f"{key}={value}" for key, value in self.parameters.items())
-        return f"{self.name}({told})"
+        arguments = ", ".join(f"{key}={value}" for key, value in self.parameters.items())
+        return f"{self.name}({arguments})"
 
 
-def apply(pixels: Pixels, mask: Mask | None, steps: Sequence[Step]) -> Pair:
+def apply(pixels: Pixels, mask: MaskLevels | None, steps: Sequence[Step]) -> PictureAndMask:
     """Picture and mask after all steps; what was given stays as it was.
 
     Raises ConfigError for a step of an unknown name.
@@ -70,13 +70,17 @@ def apply(pixels: Pixels, mask: Mask | None, steps: Sequence[Step]) -> Pair:
     return pixels, mask
 
 
-def _resize(pixels: Pixels, mask: Mask | None, scale: float, filter: str = "lanczos") -> Pair:
+def _resize(
+    pixels: Pixels, mask: MaskLevels | None, scale: float, filter: str = "lanczos"
+) -> PictureAndMask:
     """Both sides times `scale`, at least one pixel each; `filter` of `FILTERS`."""
     height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
     return _to_size(pixels, mask, width, height, filter)
 
 
-def _fit(pixels: Pixels, mask: Mask | None, long_side: int, filter: str = "lanczos") -> Pair:
+def _fit(
+    pixels: Pixels, mask: MaskLevels | None, long_side: int, filter: str = "lanczos"
+) -> PictureAndMask:
     """Made smaller until the longer side is at most `long_side`; smaller pictures stay."""
     scale = long_side / max(pixels.shape[:2])
     return _resize(pixels, mask, scale, filter) if scale < 1 else (pixels, mask)
@@ -90,22 +94,24 @@ FILTERS: Mapping[str, Image.Resampling] = {
 }
 
 
-def _to_size(pixels: Pixels, mask: Mask | None, width: int, height: int, filter: str) -> Pair:
+def _to_size(
+    pixels: Pixels, mask: MaskLevels | None, width: int, height: int, filter: str
+) -> PictureAndMask:
     resized = np.array(Image.fromarray(pixels).resize((width, height), FILTERS[filter]))
     return resized, None if mask is None else _nearest(mask, width, height)
 
 
-def _nearest(mask: Mask, width: int, height: int) -> Mask:
+def _nearest(mask: MaskLevels, width: int, height: int) -> MaskLevels:
     """Each new pixel takes the old one under its middle."""
     rows = ((np.arange(height) + 0.5) * mask.shape[0] / height).astype(np.intp)
     columns = ((np.arange(width) + 0.5) * mask.shape[1] / width).astype(np.intp)
-    resized: Mask = mask[rows[:, None], columns]
+    resized: MaskLevels = mask[rows[:, None], columns]
     return resized
 
 
 def _crop(
-    pixels: Pixels, mask: Mask | None, left: float, top: float, width: float, height: float
-) -> Pair:
+    pixels: Pixels, mask: MaskLevels | None, left: float, top: float, width: float, height: float
+) -> PictureAndMask:
     """A part, given in fractions of the picture; at least one pixel."""
     (y0, y1), (x0, x1) = (
         _stretch(start, length, side)
@@ -120,17 +126,21 @@ def _stretch(start: float, length: float, side: int) -> tuple[int, int]:
     return first, min(side, max(first + 1, round((start + length) * side)))
 
 
-def _jpeg(pixels: Pixels, mask: Mask | None, quality: int, subsampling: str = "4:2:0") -> Pair:
+def _jpeg(
+    pixels: Pixels, mask: MaskLevels | None, quality: int, subsampling: str = "4:2:0"
+) -> PictureAndMask:
     """Written as JPEG and read again."""
     return _recoded(pixels, mask, "JPEG", quality=quality, subsampling=subsampling)
 
 
-def _webp(pixels: Pixels, mask: Mask | None, quality: int) -> Pair:
+def _webp(pixels: Pixels, mask: MaskLevels | None, quality: int) -> PictureAndMask:
     """Written as lossy WebP and read again."""
     return _recoded(pixels, mask, "WEBP", quality=quality)
 
 
-def _recoded(pixels: Pixels, mask: Mask | None, format: str, **options: Any) -> Pair:
+def _recoded(
+    pixels: Pixels, mask: MaskLevels | None, format: str, **options: Any
+) -> PictureAndMask:
     pixels, mask = _fit(pixels, mask, _LONGEST[format])
     with Image.open(io.BytesIO(encode(pixels, format, **options))) as image:
         return np.array(image.convert("RGB")), mask
@@ -143,7 +153,7 @@ def encode(pixels: Pixels, format: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def _noise(pixels: Pixels, mask: Mask | None, sigma: float, seed: int) -> Pair:
+def _noise(pixels: Pixels, mask: MaskLevels | None, sigma: float, seed: int) -> PictureAndMask:
     """Gaussian noise of standard deviation `sigma` levels, each channel for itself."""
     noise = np.random.default_rng(seed).standard_normal(pixels.shape, np.float32)
     noise *= np.float32(sigma)
@@ -151,12 +161,12 @@ def _noise(pixels: Pixels, mask: Mask | None, sigma: float, seed: int) -> Pair:
     return np.rint(noise, out=noise).clip(0, 255).astype(np.uint8), mask
 
 
-def _blur(pixels: Pixels, mask: Mask | None, sigma: float) -> Pair:
+def _blur(pixels: Pixels, mask: MaskLevels | None, sigma: float) -> PictureAndMask:
     """Gaussian blur of `sigma` pixels."""
     return np.array(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(sigma))), mask
 
 
-def _sharpen(pixels: Pixels, mask: Mask | None, percent: int) -> Pair:
+def _sharpen(pixels: Pixels, mask: MaskLevels | None, percent: int) -> PictureAndMask:
     """Unsharp masking of radius one pixel, as after making a picture smaller."""
     sharp = Image.fromarray(pixels).filter(ImageFilter.UnsharpMask(1, percent, 2))
     return np.array(sharp), mask
@@ -164,18 +174,20 @@ def _sharpen(pixels: Pixels, mask: Mask | None, percent: int) -> Pair:
 
 def _colour(
     pixels: Pixels,
-    mask: Mask | None,
+    mask: MaskLevels | None,
     brightness: float = 1,
     contrast: float = 1,
     saturation: float = 1,
-) -> Pair:
+) -> PictureAndMask:
     """Factors; 1 leaves as it is."""
     image = ImageEnhance.Brightness(Image.fromarray(pixels)).enhance(brightness)
     image = ImageEnhance.Contrast(image).enhance(contrast)
     return np.array(ImageEnhance.Color(image).enhance(saturation)), mask
 
 
-def _screenshot(pixels: Pixels, mask: Mask | None, scale: float, bar: float, shade: int) -> Pair:
+def _screenshot(
+    pixels: Pixels, mask: MaskLevels | None, scale: float, bar: float, shade: int
+) -> PictureAndMask:
     """Shown at another scale and captured, with plain bars of `shade` above and below.
 
     `bar` is the height of each bar as a fraction of the picture's; 0 captures the picture alone.
@@ -186,7 +198,7 @@ def _screenshot(pixels: Pixels, mask: Mask | None, scale: float, bar: float, sha
     return framed, None if mask is None else np.pad(mask, ((rows, rows), (0, 0)))
 
 
-STEPS: Mapping[str, Callable[..., Pair]] = {
+STEPS: Mapping[str, Callable[..., PictureAndMask]] = {
     "resize": _resize,
     "fit": _fit,
     "crop": _crop,
@@ -202,7 +214,7 @@ STEPS: Mapping[str, Callable[..., Pair]] = {
 
 @dataclass(frozen=True)
 class Platform:
-    """What a kind of platform does to an upload. Approximations: platforms do not publish it.
+    """Treatment of uploads by a sort of platform, approximate: platforms do not publish theirs.
 
     Attributes:
         long_side: larger pictures are made smaller to this, in pixels.
@@ -246,24 +258,26 @@ def platform_chain(name: str, seed: int) -> tuple[Step, ...]:
     return (*steps, Step("jpeg", coding))
 
 
-def random_chain(pixels: Pixels, mask: Mask | None, rng: np.random.Generator) -> Pair:
+def random_chain(
+    pixels: Pixels, mask: MaskLevels | None, rng: np.random.Generator
+) -> PictureAndMask:
     """Picture and mask after one to about five random steps; nothing is cut off."""
     return apply(pixels, mask, random_steps(rng))
 
 
 def random_steps(rng: np.random.Generator) -> tuple[Step, ...]:
     """A plausible history: an upload or two, a screenshot, or an edit and one more saving."""
-    kind = rng.random()
-    if kind < 0.4:
+    draw = rng.random()
+    if draw < 0.4:
         return tuple(step for _ in range(1 + int(rng.random() < 0.3)) for step in _upload(rng))
-    if kind < 0.5:
+    if draw < 0.5:
         return (_some_screenshot(rng), *_upload(rng))
     changed = [make(rng) for make, share in _CHANGES if rng.random() < share]
     return (*changed, _some_coding(rng))
 
 
 def _upload(rng: np.random.Generator) -> tuple[Step, ...]:
-    """One platform; half of the time the picture is sent smaller than the platform would take."""
+    """Steps of a platform; half of the time the picture is sent smaller than it would take."""
     name = list(PLATFORMS)[int(rng.integers(len(PLATFORMS)))]
     smaller = [_some_resize(rng)] if rng.random() < 0.5 else []
     return (*smaller, *platform_chain(name, int(rng.integers(2**31))))
@@ -320,7 +334,7 @@ PERTURBATIONS = (
 well, such as `jpeg_35`."""
 
 
-def perturb(name: str, pixels: Pixels, mask: Mask | None, seed: int) -> Pair:
+def perturb(name: str, pixels: Pixels, mask: MaskLevels | None, seed: int) -> PictureAndMask:
     """Picture and mask after one named perturbation.
 
     Args:
@@ -342,9 +356,9 @@ def _named_steps(name: str, seed: int) -> tuple[Step, ...]:
     rng = np.random.default_rng(seed)
     if name == "screenshot":
         return (_some_screenshot(rng),)
-    kind, _, number = name.rpartition("_")
+    operation, _, number = name.rpartition("_")
     try:
-        (low, high), steps = _GRID[kind]
+        (low, high), steps = _GRID[operation]
         if not low <= (value := float(number)) <= high:
             raise ValueError
     except (KeyError, ValueError):

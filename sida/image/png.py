@@ -7,11 +7,11 @@ from typing import NamedTuple
 __all__ = ["TEXTS_LEFT_OUT", "Chunk", "chunks", "without_broken_parts", "without_texts"]
 
 TEXTS_LEFT_OUT = "the file's texts were left out: they are broken or too long"
-NAMED = 5
+MAX_LISTED = 5
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-"""What Pillow bounds and checks as it opens a file; a profile is as free to be wrong as a text."""
+"""Chunks that Pillow bounds and checks as it opens a file; a profile may be as wrong as a text."""
 
 
 class Chunk(NamedTuple):
@@ -49,7 +49,7 @@ def without_broken_parts(data: bytes) -> tuple[bytes, tuple[str, ...]]:
         damaged.update(chunk for chunk in ancillary if chunk.type in _TEXTS)
         warnings.append(TEXTS_LEFT_OUT)
     if types:
-        listing = ", ".join(types[:NAMED]) + (", …" if len(types) > NAMED else "")
+        listing = ", ".join(types[:MAX_LISTED]) + (", …" if len(types) > MAX_LISTED else "")
         warnings.append(f"the checksum of {listing} is wrong: that part of the file was left out")
     return _without(data, sorted(damaged, key=lambda chunk: chunk.start)), tuple(warnings)
 

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 def prefetch_pictures(
-    sources: Iterable[Source], workers: int = 4, ahead: int = 8
+    sources: Iterable[Source], workers: int = 4, buffer_size: int = 8
 ) -> Iterator[Picture | PictureError]:
     """Read pictures in threads while the caller works on earlier ones, as `prefetch`.
 
@@ -25,26 +25,26 @@ def prefetch_pictures(
     Args:
         sources: anything that `read_picture` takes.
         workers: threads; Pillow's decoders let them run side by side.
-        ahead: pictures held, at least 1.
+        buffer_size: pictures held, at least 1.
     """
-    return prefetch(read_or_error, sources, workers, ahead)
+    return prefetch(read_or_error, sources, workers, buffer_size)
 
 
 def prefetch(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int = 4, ahead: int = 8
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int = 4, buffer_size: int = 8
 ) -> Iterator[Result]:
     """Do the work in threads while the caller uses earlier results; what it raises is raised here.
 
-    One result comes for each item, in the order of the items. At most `ahead` results are being
-    made or wait beside the one that was handed out, and `items` is drawn from no faster, so memory
-    stays flat however many there are. Closing the iterator early waits only for the work that has
-    begun.
+    One result comes for each item, in the order of the items. At most `buffer_size` results are
+    being made or wait beside the one that was handed out, and `items` is drawn from no faster, so
+    memory stays flat however many there are. Closing the iterator early waits only for the work
+    that has begun.
     """
     waiting: deque[Future[Result]] = deque()
     coming = iter(items)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="sida-read")
     try:
-        waiting.extend(pool.submit(work, item) for item in islice(coming, max(1, ahead)))
+        waiting.extend(pool.submit(work, item) for item in islice(coming, max(1, buffer_size)))
         while waiting:
             result = waiting.popleft().result()
             waiting.extend(pool.submit(work, item) for item in islice(coming, 1))

@@ -87,16 +87,16 @@ def read_with_bytes(
         source, name = source.path, name or source.name
     if isinstance(source, str | Path):
         name = name or str(source)
-    what = "the picture" if name is None else repr(name)
+    title = "the picture" if name is None else repr(name)
     if isinstance(source, Picture):
-        return replace(_allowed(source, what, max_pixels), name=name or source.name), None
+        return replace(_allowed(source, title, max_pixels), name=name or source.name), None
     if isinstance(source, np.ndarray):
-        return _allowed(Picture(_checked_array(source, what), name=name), what, max_pixels), None
+        return _allowed(Picture(_checked_array(source, title), name=name), title, max_pixels), None
     if isinstance(source, Image.Image):
-        return _picture(decode_pillow(source, what, max_pixels), name, None), None
-    data = file_bytes(source, what)
+        return _picture(decode_pillow(source, title, max_pixels), name, None), None
+    data = file_bytes(source, title)
     digest = hashlib.sha256(data).hexdigest()
-    return _picture(decode(data, what, max_pixels), name, digest), data
+    return _picture(decode(data, title, max_pixels), name, digest), data
 
 
 def read_mask(source: str | Path | bytes, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
@@ -107,12 +107,12 @@ def read_mask(source: str | Path | bytes, size: tuple[int, int] | None = None) -
     Raises:
         PictureError: the file cannot be read, or its size is another one.
     """
-    what = "the mask" if isinstance(source, bytes) else repr(str(source))
-    levels = decode(file_bytes(source, what), what, MAX_PIXELS, "L").pixels
+    title = "the mask" if isinstance(source, bytes) else repr(str(source))
+    levels = decode(file_bytes(source, title), title, MAX_PIXELS, "L").pixels
     if size is not None and levels.shape != size:
         (height, width), (needed_height, needed_width) = levels.shape, size
         raise PictureError(
-            f"{what} is {width} x {height}, expected the picture's {needed_width} x "
+            f"{title} is {width} x {height}, expected the picture's {needed_width} x "
             f"{needed_height}: save masks at the size of their picture"
         )
     return levels
@@ -122,49 +122,49 @@ def _picture(decoded: Decoded, name: str | None, digest: str | None) -> Picture:
     return Picture(decoded.pixels, decoded.format, name, digest, decoded.metadata, decoded.warnings)
 
 
-def _checked_array(pixels: NDArray[Any], what: str) -> NDArray[np.uint8]:
+def _checked_array(pixels: NDArray[Any], title: str) -> NDArray[np.uint8]:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise PictureError(
-            f"{what} is an array {pixels.shape} of {pixels.dtype}, expected (height, width, 3) of "
+            f"{title} is an array {pixels.shape} of {pixels.dtype}, expected (height, width, 3) of "
             "uint8, RGB from 0 to 255: convert it first"
         )
     return np.ascontiguousarray(pixels)
 
 
-def _allowed(picture: Picture, what: str, max_pixels: int) -> Picture:
-    require_size((picture.width, picture.height), what, max_pixels)
+def _allowed(picture: Picture, title: str, max_pixels: int) -> Picture:
+    require_size((picture.width, picture.height), title, max_pixels)
     return picture
 
 
-def file_bytes(source: object, what: str) -> bytes:
+def file_bytes(source: object, title: str) -> bytes:
     """The whole file: it is hashed, and looked through before it is decoded."""
     if isinstance(source, str | Path):
-        data = _read_file(Path(source), what)
+        data = _read_file(Path(source), title)
     elif isinstance(source, bytes):
         data = source
     else:
         raise PictureError(
-            f"{what} is of type {type(source).__name__}, expected a path, bytes, a Pillow image or "
-            "an array (height, width, 3) of uint8"
+            f"{title} is of type {type(source).__name__}, expected a path, bytes, a Pillow image "
+            "or an array (height, width, 3) of uint8"
         )
     if not data:
-        raise PictureError(f"{what} is empty (0 bytes): copy or download it again")
+        raise PictureError(f"{title} is empty (0 bytes): copy or download it again")
     return data
 
 
-def _read_file(path: Path, what: str) -> bytes:
+def _read_file(path: Path, title: str) -> bytes:
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
-            _require_regular(os.fstat(file.fileno()), what)
+            _require_regular(os.fstat(file.fileno()), title)
             return file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise PictureError(f"{what} was not found: check the path", "not_found") from error
+        raise PictureError(f"{title} was not found: check the path", "not_found") from error
     except IsADirectoryError as error:
-        raise PictureError(f"{what} is a folder, expected one picture: name a file") from error
+        raise PictureError(f"{title} is a folder, expected one picture: name a file") from error
     except PermissionError as error:
-        raise PictureError(f"{what} may not be read: ask for permission to read it") from error
+        raise PictureError(f"{title} may not be read: ask for permission to read it") from error
     except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
-        raise PictureError(f"{what} cannot be read ({error}): check the path") from error
+        raise PictureError(f"{title} cannot be read ({error}): check the path") from error
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
@@ -172,14 +172,14 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _require_regular(status: os.stat_result, what: str) -> None:
+def _require_regular(status: os.stat_result, title: str) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError
     if not stat.S_ISREG(status.st_mode):
-        raise PictureError(f"{what} is a device or a pipe, expected a file: copy it to a file")
+        raise PictureError(f"{title} is a device or a pipe, expected a file: copy it to a file")
     if status.st_size > MAX_FILE_BYTES:
         raise PictureError(
-            f"{what} has {status.st_size / 1e9:,.1f} GB, expected at most "
+            f"{title} has {status.st_size / 1e9:,.1f} GB, expected at most "
             f"{MAX_FILE_BYTES / 1e9:.1f} GB: save the picture in a smaller file",
             "too_large",
         )

@@ -1,4 +1,4 @@
-"""What a file that cannot be opened seems to be, by its first bytes, in a word or two."""
+"""Signatures of files that cannot be opened: a name for what they seem to be."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,7 +41,7 @@ _OF_SENSOR = (32803, 34892)  # colour filter array, linear raw
 
 
 def looks_like(data: bytes) -> str:
-    """What the file seems to be, such as "JPEG XL", "a PDF" or "text"."""
+    """Name for what a file seems to be, such as "JPEG XL", "a PDF" or "text"."""
     start = data[:512]
     if not start.strip(b"\0"):
         return "only zeros"

@@ -21,7 +21,7 @@ from sida.image.read import MAX_PIXELS, file_bytes
 __all__ = ["TruthMask", "read_truth_mask", "truth_mask"]
 
 VOID = 255
-LISTED = 5
+MAX_LISTED = 5
 """Values that a sentence names before it gives the two ends alone."""
 
 _LUMA = (299, 587, 114)  # thousandths of red, green and blue
@@ -50,8 +50,8 @@ class TruthMask:
 
 @dataclass(frozen=True, eq=False)
 class _Samples:
-    """One number a pixel, equal for equal shades alone; alpha, where there is one; and how many of
-    these numbers make one level as people know it."""
+    """A number a pixel, equal for equal shades alone; alpha, where there is one; and how many of
+    these numbers (`scale`) make one level as people know it."""
 
     values: NDArray[Any]
     alpha: NDArray[np.uint8] | None = None
@@ -82,7 +82,7 @@ def _is_flat(mask: TruthMask) -> bool:
 
 
 def _has_deep_colours(data: bytes) -> bool:
-    """Whether the header is that of a PNG of 16-bit RGB or RGBA."""
+    """True if the header is that of a PNG of 16-bit RGB or RGBA."""
     return data[12:16] == b"IHDR" and data[24] == 16 and data[25] in (2, 6)
 
 
@@ -108,7 +108,7 @@ def _by_index(image: Image.Image) -> TruthMask | None:
     noun, verb = ("index", "counts") if len(foreground) == 1 else ("indices", "count")
     words = "is a palette without a marked index"
     if foreground:
-        words = f"is a palette, of which {noun} {_listed(foreground)} {verb} as altered"
+        words = f"is a palette, of which {noun} {_value_list(foreground)} {verb} as altered"
     if VOID in background:
         words += f", {VOID} (void) does not"
     levels = np.asarray(table, np.uint8)[np.asarray(image)]
@@ -123,7 +123,7 @@ def _background(indices: Sequence[int], colours: Sequence[tuple[int, ...]]) -> s
 
 
 def _has_transparency(image: Image.Image, indices: Sequence[int]) -> bool:
-    """Whether the indices in use differ in their alpha."""
+    """True if the indices in use differ in their alpha."""
     transparency = image.info.get("transparency")
     if isinstance(transparency, bytes):
         alphas = transparency.ljust(256, b"\xff")
@@ -202,9 +202,11 @@ def _two(samples: _Samples, distinct: Sequence[float]) -> str | None:
 def _cut(samples: _Samples, distinct: Sequence[float], middle: float) -> str:
     """The levels, and as an example the highest one that is lost."""
     labels = [samples.label(value) for value in distinct]
-    is_short = len(distinct) <= LISTED
+    is_short = len(distinct) <= MAX_LISTED
     levels = (
-        _listed(labels) if is_short else f"{len(labels)} levels from {labels[0]} to {labels[-1]}"
+        _value_list(labels)
+        if is_short
+        else f"{len(labels)} levels from {labels[0]} to {labels[-1]}"
     )
     words = f"has {'levels ' * is_short}{levels}"
     unaltered = [value for value in distinct if distinct[0] < value < middle]
@@ -219,5 +221,5 @@ def _percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
 
 
-def _listed(values: Sequence[object]) -> str:
-    return ", ".join(map(str, values[:LISTED])) + (", …" if len(values) > LISTED else "")
+def _value_list(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values[:MAX_LISTED])) + (", …" if len(values) > MAX_LISTED else "")

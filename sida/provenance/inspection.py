@@ -26,7 +26,7 @@ def inspect(
     draw: Draw | None = None,
     sidecar: str | Path | None = None,
 ) -> Provenance:
-    """What a picture's file declares, what is measured in it, and contradictions.
+    """Provenance of a picture: what its file declares, what is measured, and contradictions.
 
         for each in inspect("photo.jpg").declared:
             print(each.name, each.value, each.state)
@@ -62,8 +62,8 @@ def examine(
     beside = _beside(source, sidecar)
     everything = [] if data is None else declarations(data, picture, trust, beside)
     hidden = frozenset() if personal else PERSONAL
-    declared = [each for each in everything if each.name not in hidden]
-    left_out = dict.fromkeys(each.name for each in everything if each.name in hidden)
+    declared = [statement for statement in everything if statement.name not in hidden]
+    left_out = dict.fromkeys(statement.name for statement in everything if statement.name in hidden)
     exif = exif_of(data or b"", picture)
     measured = measurements(data, picture, exif.thumbnail, draw)
     disagree = contradictions(declared, measured, (picture.width, picture.height))

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sida.data.formats.parquet import Shard
+from sida.data.formats.parquet import ParquetShard
 from sida.errors import PictureError, SidaError
 from sida.image.read import MAX_FILE_BYTES
 from sida.scale.listing import Item, is_address
@@ -68,10 +68,10 @@ def _answers(place: str) -> bool:
 
 
 @lru_cache(maxsize=4)
-def _shard(place: str) -> Shard:
+def _shard(place: str) -> ParquetShard:
     """Rows come in order, so the file stays open where the last one was."""
     files, path = _system(place)
-    return Shard(Path(path), files)
+    return ParquetShard(Path(path), files)
 
 
 def _system(place: str) -> tuple[Any, str]:

@@ -15,8 +15,8 @@ from fastapi import FastAPI
 from sida.detector import Detector
 from sida.options import Request
 from sida.serve import ServeSettings, app_around
-from sida.serve.queue import TALKS, Result, Talk
-from sida.serve.refusal import Refusal
+from sida.serve.backend import MAX_CHATS, ChatTurn
+from sida.serve.errors import HttpError
 from sida.verdict import Failure, ModelInfo, Verdict
 
 __all__ = ["Front", "Model", "Replicas"]
@@ -37,39 +37,39 @@ class Model:
 
         self._detector = load()
         self._thread = ThreadPoolExecutor(1)
-        self._talks = asyncio.Semaphore(TALKS)
+        self._chats = asyncio.Semaphore(MAX_CHATS)
         in_batches = serve.batch(
             max_batch_size=self._detector.batch_size, batch_wait_timeout_s=max_wait
         )
-        self._judge_together: Any = in_batches(self._judge)
+        self._run_batched: Any = in_batches(self._run)
 
     async def about(self) -> tuple[ModelInfo, int]:
         """The weights, and pictures a pass."""
         return self._detector.model, self._detector.batch_size
 
-    async def detect(self, request: Request) -> Result:
+    async def detect(self, request: Request) -> Verdict | Failure:
         """Judge one picture, together with those that others ask for meanwhile."""
-        result: Result = await self._judge_together(request)
+        result: Verdict | Failure = await self._run_batched(request)
         return result
 
-    async def talk(
+    async def chat(
         self,
         picture: bytes,
         history: list[tuple[str, str]],
         question: str,
         verdict: Verdict | None,
     ) -> AsyncIterator[tuple[Any, bool]]:
-        """What a `Talk` says, each thing with whether the answer was cut short."""
-        said: list[Any] = []
-        talk = Talk(picture, history, question, said.append, verdict)
-        async with self._talks:
+        """Events of a `ChatTurn`, each with True where the answer was cut short."""
+        events: list[Any] = []
+        turn = ChatTurn(picture, history, question, events.append, verdict)
+        async with self._chats:
             more = True
             while more:
-                more = await self._do(lambda: talk.advance(self._detector))
-                yield _bare(said.pop()), talk.cut
+                more = await self._do(lambda: turn.advance(self._detector))
+                yield _bare(events.pop()), turn.truncated
 
-    async def _judge(self, requests: list[Request]) -> list[Result]:
-        return await self._do(lambda: [_bare(each) for each in self._detector.run(requests)])
+    async def _run(self, requests: list[Request]) -> list[Verdict | Failure]:
+        return await self._do(lambda: [_bare(result) for result in self._detector.run(requests)])
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -83,49 +83,49 @@ def _bare(result: T) -> T:
 
 
 class Replicas:
-    """The replicas, as a service's `Judge`; used in its event loop."""
+    """The replicas, as a service's `Backend`; used in its event loop."""
 
     def __init__(self, handle: Any, model: ModelInfo, batch_size: int) -> None:
         self._handle, self.model, self.batch_size = handle, model, batch_size
         self.alive = True
-        self.waiting = 0
-        self.seconds_each = 0.1
-        self._talks: set[asyncio.Task[None]] = set()
+        self.queued = 0
+        self.seconds_per_picture = 0.1
+        self._chats: set[asyncio.Task[None]] = set()
 
-    def judge(self, request: Request) -> "Future[Result]":
+    def submit(self, request: Request) -> "Future[Verdict | Failure]":
         """Ask for a picture; cancelling the future takes it back."""
-        return asyncio.run_coroutine_threadsafe(self._judge(request), asyncio.get_running_loop())
+        return asyncio.run_coroutine_threadsafe(self._run(request), asyncio.get_running_loop())
 
-    def talk(self, talk: Talk) -> None:
+    def chat(self, turn: ChatTurn) -> None:
         """Ask a question about a picture."""
-        task = asyncio.create_task(self._talk(talk))
-        self._talks.add(task)
-        task.add_done_callback(self._talks.discard)
+        task = asyncio.create_task(self._chat(turn))
+        self._chats.add(task)
+        task.add_done_callback(self._chats.discard)
 
     def close(self) -> None:
         """Let nobody in any more."""
         self.alive = False
 
-    async def _judge(self, request: Request) -> Result:
+    async def _run(self, request: Request) -> Verdict | Failure:
         start = time.perf_counter()
-        self.waiting += 1
+        self.queued += 1
         try:
             result = await self._ask(request)
         finally:
-            among = self.waiting
-            self.waiting -= 1
-        each = (time.perf_counter() - start) / among
-        self.seconds_each += 0.1 * (each - self.seconds_each)
+            in_flight = self.queued
+            self.queued -= 1
+        seconds = (time.perf_counter() - start) / in_flight
+        self.seconds_per_picture += 0.1 * (seconds - self.seconds_per_picture)
         return result
 
-    async def _ask(self, request: Request) -> Result:
+    async def _ask(self, request: Request) -> Verdict | Failure:
         """Ask, and ask once more where the replica died meanwhile."""
         from ray.exceptions import RayActorError
 
         for _ in range(DEATHS):
             response = self._handle.detect.remote(request)
             try:
-                result: Result = await response
+                result: Verdict | Failure = await response
                 return result
             except RayActorError:
                 log.warning("a replica died while it judged")
@@ -138,21 +138,21 @@ class Replicas:
         )
         return Failure(error="out_of_memory", message=message)
 
-    async def _talk(self, talk: Talk) -> None:
+    async def _chat(self, turn: ChatTurn) -> None:
         from ray.exceptions import RayActorError
 
-        asked = (talk.picture, talk.history, talk.question, talk.verdict)
-        said = self._handle.options(stream=True).talk.remote(*asked)
+        request = (turn.picture, turn.history, turn.question, turn.verdict)
+        events = self._handle.options(stream=True).chat.remote(*request)
         try:
-            async for thing, talk.cut in said:
-                if talk.stopped:
-                    said.cancel()
+            async for event, turn.truncated in events:
+                if turn.stopped:
+                    events.cancel()
                     return
-                talk.say(thing)
+                turn.emit(event)
         except RayActorError:
-            talk.say(Refusal(503, "over_capacity", "the replica that answered died: ask again"))
+            turn.emit(HttpError(503, "over_capacity", "the replica that answered died: ask again"))
         except Exception as error:
-            talk.say(error)
+            turn.emit(error)
 
 
 class Front:

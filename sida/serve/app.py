@@ -12,18 +12,18 @@ from fastapi.staticfiles import StaticFiles
 
 import sida
 from sida.detector import Detector
-from sida.serve import chat, detect, documentation, jobs, refusal, report
-from sida.serve.headers import Guarded
-from sida.serve.heads import Headed
-from sida.serve.metrics import Counted
-from sida.serve.queue import Judge, ModelThread
+from sida.serve import chat, detect, documentation, errors, jobs, report
+from sida.serve.backend import Backend, ModelThread
+from sida.serve.head_method import HeadMethod
+from sida.serve.headers import SecurityHeaders
+from sida.serve.metrics import RequestMetrics
 from sida.serve.schemas import Listed, Model
 from sida.serve.service import Service
 from sida.serve.settings import ServeSettings
 
 __all__ = ["app_around", "create_app"]
 
-PAGE = Path(__file__).with_name("page")
+WEB = Path(__file__).with_name("web")
 
 
 def create_app(detector: Detector, settings: ServeSettings | None = None) -> FastAPI:
@@ -37,30 +37,30 @@ def create_app(detector: Detector, settings: ServeSettings | None = None) -> Fas
     return app_around(ModelThread(detector, settings.max_wait), settings)
 
 
-def app_around(judge: Judge, settings: ServeSettings) -> FastAPI:
-    """The same around anyone who judges; `settings.max_wait` is his.
+def app_around(backend: Backend, settings: ServeSettings) -> FastAPI:
+    """An app around any backend, which has waited `settings.max_wait` itself.
 
     `app.state.finish()` waits until all that was accepted is answered.
     """
-    service = Service(judge, settings)
-    batches = jobs.Jobs(service)
+    service = Service(backend, settings)
+    batches = jobs.BatchJobs(service)
 
     async def finish() -> None:
-        while service.taken:
+        while service.active:
             await asyncio.sleep(0.05)
         await batches.finish()
 
     @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await batches.finish()
-        await asyncio.to_thread(service.thread.close)
+        await asyncio.to_thread(service.backend.close)
 
     app = FastAPI(
         title="sida",
         summary="Is a picture real, fully synthetic or tampered; where; and why.",
         version=sida.__version__,
-        lifespan=life,
+        lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
     )
@@ -72,7 +72,7 @@ def app_around(judge: Judge, settings: ServeSettings) -> FastAPI:
     app.include_router(_probes(service))
     app.include_router(documentation.routes())
     app.include_router(_page(app))
-    refusal.register(app)
+    errors.register(app)
     if service.settings.allow_origin:
         app.add_middleware(
             CORSMiddleware,
@@ -81,14 +81,14 @@ def app_around(judge: Judge, settings: ServeSettings) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "Last-Event-ID"],
             expose_headers=["Location", "Retry-After"],
         )
-    app.add_middleware(Guarded)
-    app.add_middleware(Counted, metrics=service.metrics)
-    app.add_middleware(Headed)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestMetrics, metrics=service.metrics)
+    app.add_middleware(HeadMethod)
     return app
 
 
 def _probes(service: Service) -> APIRouter:
-    """What watches the service, and asks what it serves."""
+    """Routes for probes, for Prometheus, and for the name of the model."""
     router = APIRouter(tags=["operation"])
 
     @router.get("/healthz")
@@ -99,7 +99,7 @@ def _probes(service: Service) -> APIRouter:
     @router.get("/readyz", responses={503: {"description": "Nothing would be judged."}})
     async def readyz() -> Response:
         """The model's thread is at work."""
-        if service.thread.alive:
+        if service.backend.alive:
             return JSONResponse({"status": "ready", "model": service.model.name})
         return JSONResponse({"status": "ending"}, 503)
 
@@ -120,13 +120,13 @@ def _probes(service: Service) -> APIRouter:
 def _page(app: FastAPI) -> APIRouter:
     """The page for people; where the package has none, the documentation takes its place."""
     router = APIRouter(include_in_schema=False)
-    if PAGE.is_dir():
-        app.mount("/page", StaticFiles(directory=PAGE), name="page")
+    if WEB.is_dir():
+        app.mount("/page", StaticFiles(directory=WEB), name="page")
 
     @router.get("/")
     async def index() -> Response:
-        if PAGE.is_dir():
-            return FileResponse(PAGE / "index.html")
+        if WEB.is_dir():
+            return FileResponse(WEB / "index.html")
         return RedirectResponse("/docs")
 
     return router

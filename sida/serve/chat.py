@@ -21,9 +21,9 @@ from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
 from sida.errors import SidaError
+from sida.serve.backend import ChatTurn
 from sida.serve.detect import PROBLEMS
-from sida.serve.queue import Talk
-from sida.serve.refusal import CHAT, Refusal
+from sida.serve.errors import CHAT, HttpError
 from sida.serve.service import Service
 from sida.serve.uploads import from_base64, read_json
 from sida.verdict import Verdict
@@ -32,13 +32,11 @@ __all__ = ["routes"]
 
 log = logging.getLogger(__name__)
 
-WHY = "What do you see in this picture, and why?"
-"""Asked for a user who sends a picture without a word."""
-
-
-REMEMBERED = 256
+DEFAULT_QUESTION = "What do you see in this picture, and why?"
+"""Asked for a user who sends a picture without text."""
+MAX_VERDICTS = 256
 """Pictures whose verdicts are kept for the next question about them."""
-TEXT = 50_000
+MAX_TEXT = 50_000
 """Most characters of a conversation: more than models have positions for."""
 
 
@@ -74,7 +72,7 @@ class OpenAIError(BaseModel):
 def routes(service: Service) -> APIRouter:
     """The route, for the app."""
     router = APIRouter(tags=["conversation"])
-    problems = {status: {**each, "model": OpenAIError} for status, each in PROBLEMS.items()}
+    problems = {status: {**entry, "model": OpenAIError} for status, entry in PROBLEMS.items()}
 
     @router.post(
         CHAT,
@@ -96,39 +94,42 @@ def routes(service: Service) -> APIRouter:
     )
     async def chat(http: Request) -> Response:
         """Ask about one picture. `sida.verdict` in the answer is that of `/v1/detect`."""
-        with ExitStack() as held:
-            owner = held.enter_context(service.place(http))
-            asked = await read_json(
+        # The slot is held until the last event is sent, which is after this function returns.
+        with ExitStack() as stack:
+            owner = stack.enter_context(service.slot(http))
+            body = await read_json(
                 http, ChatRequest, service.settings, service.settings.upload_bytes
             )
-            if asked.model not in (None, service.model.name):
-                raise Refusal(
+            if body.model not in (None, service.model.name):
+                raise HttpError(
                     404,
                     "not_found",
-                    f"there is no model {asked.model!r} here: the one there is is "
+                    f"there is no model {body.model!r} here: the one there is is "
                     f"{service.model.name!r}",
                 )
-            data, history, question = _conversation(asked.messages)
+            data, history, question = _parse(body.messages)
             service.keys.charge(owner, 1)
-            said: asyncio.Queue[Any] = asyncio.Queue()
+            events: asyncio.Queue[Any] = asyncio.Queue()
             loop = asyncio.get_running_loop()
 
-            def say(thing: Any) -> None:
-                loop.call_soon_threadsafe(said.put_nowait, thing)
+            def emit(event: Any) -> None:
+                loop.call_soon_threadsafe(events.put_nowait, event)
 
-            known = hashlib.sha256(data).hexdigest()
-            talk = Talk(data, history, question, say, service.talked_about.get(known))
-            held.callback(talk.stop)
-            service.thread.talk(talk)
-            verdict = await service.in_time(_next(said), http)
-            _remember(service.talked_about, known, verdict)
-            head = _Head(service.model.name, verdict)
-            if asked.stream:
-                return _Held(_chunks(head, talk, said), held.pop_all().close)
-            text = await service.in_time(_joined(said), http)
+            digest = hashlib.sha256(data).hexdigest()
+            turn = ChatTurn(data, history, question, emit, service.chat_verdicts.get(digest))
+            stack.callback(turn.stop)
+            service.backend.chat(turn)
+            verdict = await service.with_timeout(_next(events), http)
+            _remember(service.chat_verdicts, digest, verdict)
+            completion = _Completion(service.model.name, verdict)
+            if body.stream:
+                return _EventStream(_chunks(completion, turn, events), stack.pop_all().close)
+            text = await service.with_timeout(_join(events), http)
             message = {"role": "assistant", "content": text}
-            whole = head.whole("chat.completion", {"message": message}, _end(talk))
-            return JSONResponse(whole)
+            content = completion.with_verdict(
+                "chat.completion", {"message": message}, _finish_reason(turn)
+            )
+            return JSONResponse(content)
 
     return router
 
@@ -137,17 +138,17 @@ def _remember(verdicts: dict[str, Verdict], digest: str, verdict: Verdict) -> No
     """Keep a verdict for the next question about its picture, without its arrays."""
     verdicts.pop(digest, None)
     verdicts[digest] = verdict.with_arrays()
-    while len(verdicts) > REMEMBERED:
-        del verdicts[next(iter(verdicts))]  # the one that was talked about least lately
+    while len(verdicts) > MAX_VERDICTS:
+        del verdicts[next(iter(verdicts))]  # the least recently used
 
 
-def _conversation(
+def _parse(
     messages: Sequence[_Message],
 ) -> tuple[bytes, list[tuple[str, str]], str]:
-    """The last picture's file, what was said of it, and what is asked now. Raises Refusal."""
+    """The last picture's file, the history since, and the question. Raises HttpError."""
     address: str | None = None
     history: list[tuple[str, str]] = []
-    asked: list[str] = []
+    question: list[str] = []
     for message in messages:
         parts = message.content or []
         if isinstance(parts, str):
@@ -155,83 +156,95 @@ def _conversation(
         if message.role == "user":
             for part in parts:
                 if part.image_url is not None:
-                    address, history, asked = part.image_url.url, [], []
-            asked += [part.text for part in parts if part.text.strip()]
+                    address, history, question = part.image_url.url, [], []
+            question += [part.text for part in parts if part.text.strip()]
         elif message.role == "assistant":
-            history.append(("\n".join(asked) or WHY, "".join(part.text for part in parts)))
-            asked = []
+            history.append(
+                ("\n".join(question) or DEFAULT_QUESTION, "".join(part.text for part in parts))
+            )
+            question = []
     if address is None:
-        raise Refusal(
+        raise HttpError(
             422,
             "bad_request",
             "found no picture, expected one in a part of type image_url, as a data: URI",
         )
     if messages[-1].role != "user":
-        raise Refusal(422, "bad_request", "the last message is not a user's: ask something")
-    question = "\n".join(asked) or WHY
-    length = len(question) + sum(len(said) for turn in history for said in turn)
-    if length > TEXT:
-        raise Refusal(
-            413, "too_large", f"found {length:,} characters of text, expected at most {TEXT:,}"
+        raise HttpError(422, "bad_request", "the last message is not a user's: ask something")
+    text = "\n".join(question) or DEFAULT_QUESTION
+    length = len(text) + sum(len(entry) for turn in history for entry in turn)
+    if length > MAX_TEXT:
+        raise HttpError(
+            413, "too_large", f"found {length:,} characters of text, expected at most {MAX_TEXT:,}"
         )
-    return from_base64(address), history, question
+    return from_base64(address), history, text
 
 
-class _Head:
-    """What every piece of an answer has."""
+class _Completion:
+    """The fields that every part of an answer has."""
 
     def __init__(self, model: str, verdict: Verdict) -> None:
-        self._all = {
+        self._common = {
             "id": f"chatcmpl-{secrets.token_hex(12)}",
             "created": int(time.time()),
             "model": model,
         }
         self._verdict = verdict.model_dump(mode="json")
 
-    def whole(self, kind: str, content: dict[str, Any], end: str | None) -> dict[str, Any]:
-        """With the verdict."""
-        return {**self.part(kind, content, end), "sida": {"verdict": self._verdict}}
+    def with_verdict(
+        self, object_type: str, content: dict[str, Any], finish_reason: str | None
+    ) -> dict[str, Any]:
+        """A part that has the verdict."""
+        return {
+            **self.part(object_type, content, finish_reason),
+            "sida": {"verdict": self._verdict},
+        }
 
-    def part(self, kind: str, content: dict[str, Any], end: str | None) -> dict[str, Any]:
-        """Without it."""
-        choice = {"index": 0, **content, "finish_reason": end, "logprobs": None}
-        return {**self._all, "object": kind, "choices": [choice]}
-
-
-async def _next(said: "asyncio.Queue[Any]") -> Any:
-    """What comes next of a talk; an exception is raised."""
-    thing = await said.get()
-    if isinstance(thing, Exception):
-        raise thing
-    return thing
-
-
-async def _pieces(said: "asyncio.Queue[Any]") -> AsyncIterator[str]:
-    while (piece := await _next(said)) is not None:
-        yield piece
+    def part(
+        self, object_type: str, content: dict[str, Any], finish_reason: str | None
+    ) -> dict[str, Any]:
+        """A part without it."""
+        choice = {"index": 0, **content, "finish_reason": finish_reason, "logprobs": None}
+        return {**self._common, "object": object_type, "choices": [choice]}
 
 
-async def _joined(said: "asyncio.Queue[Any]") -> str:
-    return "".join([piece async for piece in _pieces(said)])
+async def _next(events: "asyncio.Queue[Any]") -> Any:
+    """The next event of a chat; an exception is raised."""
+    event = await events.get()
+    if isinstance(event, Exception):
+        raise event
+    return event
 
 
-def _end(talk: Talk) -> str:
-    return "length" if talk.cut else "stop"
+async def _texts(events: "asyncio.Queue[Any]") -> AsyncIterator[str]:
+    while (text := await _next(events)) is not None:
+        yield text
 
 
-async def _chunks(head: _Head, talk: Talk, said: "asyncio.Queue[Any]") -> AsyncIterator[bytes]:
-    """The answer as events: first one with the verdict, then one a piece."""
-    kind = "chat.completion.chunk"
-    yield _data(head.whole(kind, {"delta": {"role": "assistant", "content": ""}}, None))
+async def _join(events: "asyncio.Queue[Any]") -> str:
+    return "".join([text async for text in _texts(events)])
+
+
+def _finish_reason(turn: ChatTurn) -> str:
+    return "length" if turn.truncated else "stop"
+
+
+async def _chunks(
+    completion: _Completion, turn: ChatTurn, events: "asyncio.Queue[Any]"
+) -> AsyncIterator[bytes]:
+    """The answer as server-sent events: first one with the verdict, then one per text."""
+    object_type = "chat.completion.chunk"
+    first = {"delta": {"role": "assistant", "content": ""}}
+    yield _data(completion.with_verdict(object_type, first, None))
     try:
-        async for piece in _pieces(said):
-            yield _data(head.part(kind, {"delta": {"content": piece}}, None))
-    except Exception as error:  # the status has been sent
+        async for text in _texts(events):
+            yield _data(completion.part(object_type, {"delta": {"content": text}}, None))
+    except Exception as error:  # the status has been sent, so the error is an event
         log.exception("an answer broke off")
         message = str(error) if isinstance(error, SidaError) else "the answer broke off: a defect"
         yield _data({"error": {"message": message, "type": "server_error", "code": "defect"}})
         return
-    yield _data(head.part(kind, {"delta": {}}, _end(talk)))
+    yield _data(completion.part(object_type, {"delta": {}}, _finish_reason(turn)))
     yield b"data: [DONE]\n\n"
 
 
@@ -239,8 +252,8 @@ def _data(chunk: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
-class _Held(StreamingResponse):
-    """Events, with something to be let go of when they end, also where the client goes away."""
+class _EventStream(StreamingResponse):
+    """Events whose slot is released when they end, also where the client goes away."""
 
     def __init__(self, events: AsyncIterator[bytes], release: Callable[[], None]) -> None:
         super().__init__(events, media_type="text/event-stream")
@@ -263,6 +276,6 @@ def _inlined(model: type[BaseModel]) -> dict[str, Any]:
             if "$ref" in node:
                 return resolve(definitions[node["$ref"].rpartition("/")[2]])
             return {key: resolve(value) for key, value in node.items()}
-        return [resolve(each) for each in node] if isinstance(node, list) else node
+        return [resolve(item) for item in node] if isinstance(node, list) else node
 
     return resolve(schema)  # type: ignore[no-any-return]

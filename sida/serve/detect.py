@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
-from sida.serve.refusal import STATUS
-from sida.serve.schemas import Answer, OnePicture, Problem, Wishes
+from sida.serve.errors import STATUS
+from sida.serve.schemas import Answer, DetectParameters, OnePicture, Problem
 from sida.serve.service import Service
 from sida.serve.uploads import read_one
 
@@ -29,12 +29,12 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 def body(json: type[BaseModel], files: dict[str, Any]) -> dict[str, Any]:
-    """What OpenAPI says of a body that is a form or JSON."""
+    """The part of OpenAPI about a body that is a form or JSON."""
     schema = json.model_json_schema()
-    wishes = {k: v for k, v in schema["properties"].items() if k not in ("image", "images")}
+    fields = {k: v for k, v in schema["properties"].items() if k not in ("image", "images")}
     form = {
         "type": "object",
-        "properties": {"file": files, **wishes},
+        "properties": {"file": files, **fields},
         "required": ["file"],
         "additionalProperties": False,
     }
@@ -54,10 +54,12 @@ def routes(service: Service) -> APIRouter:
     )
     async def detect(http: Request) -> Response:
         """Judge one picture: real, full_synthetic or tampered; where; and why."""
-        with service.place(http) as owner:
-            upload, wishes = await read_one(http, service.settings, OnePicture, Wishes)
+        with service.slot(http) as owner:
+            upload, parameters = await read_one(
+                http, service.settings, OnePicture, DetectParameters
+            )
             service.keys.charge(owner, 1)
-            answer = await service.answer(upload, wishes, http)
+            answer = await service.answer(upload, parameters, http)
         return JSONResponse(answer, STATUS.get(answer.get("error", ""), 200))
 
     return router

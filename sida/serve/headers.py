@@ -1,9 +1,9 @@
-"""Headers that keep browsers from doing what nobody asked them to."""
+"""Headers against framing, sniffing and foreign scripts in browsers."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Guarded"]
+__all__ = ["SecurityHeaders"]
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'{}; img-src 'self' data: blob:; "
@@ -18,8 +18,8 @@ HEADERS = {
 }
 
 
-class Guarded:
-    """Around an app: adds the headers to every response."""
+class SecurityHeaders:
+    """Middleware that adds the headers to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -31,7 +31,7 @@ class Guarded:
         # Swagger UI sets styles of its own.
         styles = " 'unsafe-inline'" if scope["path"] == "/docs" else ""
 
-        async def guarding(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update({**HEADERS, "Content-Security-Policy": POLICY.format(styles)})
@@ -39,4 +39,4 @@ class Guarded:
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
-        await self._app(scope, receive, guarding)
+        await self._app(scope, receive, send_with_headers)

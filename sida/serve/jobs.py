@@ -1,4 +1,4 @@
-"""Batches: accepted at once, judged by and by, looked at with GET or followed as events."""
+"""Batches: accepted at once, processed in turn, polled with GET or followed as events."""
 
 import asyncio
 import json
@@ -12,23 +12,23 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from sida.serve.detect import PROBLEMS, body
-from sida.serve.refusal import Refusal
-from sida.serve.schemas import BATCH, JobState, Problem, SeveralPictures, Wishes
+from sida.serve.errors import HttpError
+from sida.serve.schemas import BATCH, DetectParameters, JobState, Problem, SeveralPictures
 from sida.serve.service import Service
 from sida.serve.uploads import Upload, read_several
 
-__all__ = ["Jobs", "routes"]
+__all__ = ["BatchJobs", "routes"]
 
 log = logging.getLogger(__name__)
 
-WORKING = 8
-"""Most batches that are being judged at once."""
-KEPT = 64
-"""Most batches whose answers are kept, and most bytes of these answers, also of a single batch."""
-KEPT_BYTES = 256_000_000
+MAX_RUNNING = 8
+"""Most batches in progress."""
+MAX_FINISHED = 64
+"""Most finished batches that are kept, and most bytes of their answers, also of a single batch."""
+MAX_FINISHED_BYTES = 256_000_000
 
 
-class Job:
+class BatchJob:
     """A batch: its answers so far, each as JSON."""
 
     def __init__(self, owner: str, total: int) -> None:
@@ -39,14 +39,14 @@ class Job:
         self.changed = asyncio.Condition()
 
     @property
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         return len(self.results) == self.total
 
     @property
     def progress(self) -> dict[str, Any]:
         return {
             "id": self.id,
-            "state": "done" if self.done else "working",
+            "state": "done" if self.is_done else "working",
             "done": len(self.results),
             "total": self.total,
         }
@@ -57,9 +57,9 @@ class Job:
         return head + b', "results": [' + b", ".join(self.results) + b"]}"
 
     async def add(self, answer: dict[str, Any]) -> None:
-        """One more answer; those who follow are told."""
+        """Append an answer, and wake those who follow the events."""
         text = json.dumps(answer).encode()
-        if self.bytes + len(text) > KEPT_BYTES:
+        if self.bytes + len(text) > MAX_FINISHED_BYTES:
             message = "the batch's answers are too large: ask for fewer pictures, or no overlays"
             problem = Problem(image=answer["image"], error="too_large", message=message)
             text = problem.model_dump_json().encode()
@@ -68,49 +68,49 @@ class Job:
             self.results.append(text)
             self.changed.notify_all()
 
-    async def events(self, seen: int) -> AsyncIterator[bytes]:
-        """Server-sent events: `result` for each answer after `seen`, then `done`."""
-        seen = min(seen, len(self.results))
+    async def events(self, sent: int) -> AsyncIterator[bytes]:
+        """Server-sent events: `result` for each answer after `sent`, then `done`."""
+        sent = min(sent, len(self.results))
         while True:
-            while seen < len(self.results):
-                yield _event("result", self.results[seen], seen + 1)
-                seen += 1
-            if self.done:
-                yield _event("done", json.dumps(self.progress).encode(), seen)
+            while sent < len(self.results):
+                yield _event("result", self.results[sent], sent + 1)
+                sent += 1
+            if self.is_done:
+                yield _event("done", json.dumps(self.progress).encode(), sent)
                 return
             async with self.changed:
-                if seen == len(self.results):
+                if sent == len(self.results):
                     await self.changed.wait()
 
 
-class Jobs:
+class BatchJobs:
     """The batches of a service; those that are done are forgotten, oldest first."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, BatchJob] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def require_room(self) -> None:
-        """Raises Refusal with 429 where too many batches are being judged."""
-        if len(self._tasks) >= WORKING:
-            raise self._service.full(f"{WORKING} batches are being judged")
+        """Raises HttpError with 429 where too many batches are being judged."""
+        if len(self._tasks) >= MAX_RUNNING:
+            raise self._service.over_capacity(f"{MAX_RUNNING} batches are being judged")
 
-    def start(self, owner: str, uploads: list[Upload], wishes: Wishes) -> Job:
-        """Begin a batch. Raises Refusal as `require_room`."""
+    def start(self, owner: str, uploads: list[Upload], parameters: DetectParameters) -> BatchJob:
+        """Begin a batch. Raises HttpError as `require_room`."""
         self.require_room()
-        job = Job(owner, len(uploads))
+        job = BatchJob(owner, len(uploads))
         self._jobs[job.id] = job
-        task = asyncio.create_task(self._work(job, deque(uploads), wishes))
+        task = asyncio.create_task(self._work(job, deque(uploads), parameters))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return job
 
-    def find(self, id: str, owner: str) -> Job:
-        """A batch of that owner. Raises Refusal with 404."""
+    def find(self, id: str, owner: str) -> BatchJob:
+        """A batch of that owner. Raises HttpError with 404."""
         job = self._jobs.get(id)
         if job is None or job.owner != owner:
-            raise Refusal(
+            raise HttpError(
                 404, "not_found", "there is no such job, or its answers are no longer kept"
             )
         return job
@@ -119,23 +119,25 @@ class Jobs:
         """Wait until all that was accepted is judged."""
         await asyncio.gather(*self._tasks)
 
-    async def _work(self, job: Job, uploads: deque[Upload], wishes: Wishes) -> None:
-        """Judge in order, two micro-batches at a time, so that single pictures come between."""
-        begun: deque[asyncio.Task[dict[str, Any]]] = deque()
-        while uploads or begun:
-            while uploads and len(begun) < 2 * self._service.batch_size:
-                answer = self._service.answer(uploads.popleft(), wishes)
-                begun.append(asyncio.create_task(answer))
-            await job.add(await _answer_or_problem(begun.popleft()))
+    async def _work(
+        self, job: BatchJob, uploads: deque[Upload], parameters: DetectParameters
+    ) -> None:
+        """Two micro-batches at a time, in order, so that single pictures come between."""
+        in_progress: deque[asyncio.Task[dict[str, Any]]] = deque()
+        while uploads or in_progress:
+            while uploads and len(in_progress) < 2 * self._service.batch_size:
+                answer = self._service.answer(uploads.popleft(), parameters)
+                in_progress.append(asyncio.create_task(answer))
+            await job.add(await _answer_or_problem(in_progress.popleft()))
         self._forget()
 
     def _forget(self) -> None:
-        done = [job for job in self._jobs.values() if job.done]
-        held = sum(job.bytes for job in done)
-        for job in done[:-1]:
-            if len(self._jobs) <= KEPT and held <= KEPT_BYTES:
+        finished = [job for job in self._jobs.values() if job.is_done]
+        total_bytes = sum(job.bytes for job in finished)
+        for job in finished[:-1]:
+            if len(self._jobs) <= MAX_FINISHED and total_bytes <= MAX_FINISHED_BYTES:
                 return
-            held -= job.bytes
+            total_bytes -= job.bytes
             del self._jobs[job.id]
 
 
@@ -148,11 +150,11 @@ async def _answer_or_problem(task: "asyncio.Task[dict[str, Any]]") -> dict[str, 
         return Problem(error="defect", message=message).model_dump()
 
 
-def _event(kind: str, data: bytes, number: int) -> bytes:
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, kind.encode(), data)
+def _event(name: str, data: bytes, number: int) -> bytes:
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, name.encode(), data)
 
 
-def routes(service: Service, jobs: Jobs) -> APIRouter:
+def routes(service: Service, jobs: BatchJobs) -> APIRouter:
     """The routes, for the app."""
     router = APIRouter(tags=["batches"])
     files = {
@@ -171,10 +173,10 @@ def routes(service: Service, jobs: Jobs) -> APIRouter:
     )
     async def batch(http: Request) -> Response:
         """Accept pictures; what is answered is a job, to be asked for under `Location`."""
-        with service.place(http) as owner:
+        with service.slot(http) as owner:
             jobs.require_room()
-            uploads, wishes = await read_several(http, service.settings)
-            job = jobs.start(owner, uploads, wishes)
+            uploads, parameters = await read_several(http, service.settings)
+            job = jobs.start(owner, uploads, parameters)
             service.keys.charge(owner, len(uploads))
         return _json(job.state(), 202, {"Location": f"/v1/jobs/{job.id}"})
 
@@ -194,11 +196,11 @@ def routes(service: Service, jobs: Jobs) -> APIRouter:
         last_event_id: Annotated[str, Header()] = "",
     ) -> Response:
         """How far a job has come; with `Accept: text/event-stream`, its answers as they come."""
-        found = jobs.find(id, service.owner(http))
+        batch_job = jobs.find(id, service.owner(http))
         if "text/event-stream" in accept:
-            seen = int(last_event_id[:9]) if last_event_id.isdecimal() else 0
-            return StreamingResponse(found.events(seen), media_type="text/event-stream")
-        return _json(found.state(), 200)
+            sent = int(last_event_id[:9]) if last_event_id.isdecimal() else 0
+            return StreamingResponse(batch_job.events(sent), media_type="text/event-stream")
+        return _json(batch_job.state(), 200)
 
     return router
 

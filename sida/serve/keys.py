@@ -1,4 +1,4 @@
-"""Who may ask, and how often: keys that are kept as their SHA-256."""
+"""API keys, kept as their SHA-256, and the pictures a minute that each is good for."""
 
 import hashlib
 import hmac
@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sida.errors import ConfigError
-from sida.serve.refusal import Refusal
+from sida.serve.errors import HttpError
 from sida.settings import read_settings
 
 __all__ = ["Key", "KeyRing", "read_keys"]
@@ -20,7 +20,7 @@ NOBODY = ""
 
 
 class Key(BaseModel):
-    """One key: whose it is, the SHA-256 of its text, and the pictures a minute it is good for."""
+    """A key: its owner's name, the SHA-256 of its text, and its pictures a minute."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,38 +63,38 @@ class KeyRing:
     def owner(self, headers: Mapping[str, str]) -> str:
         """The name of the key that a request brings; "" where no key is asked for.
 
-        Raises Refusal with 401.
+        Raises HttpError with 401.
         """
         if not self._keys:
             return NOBODY
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        given = hashlib.sha256((headers.get("x-api-key") or bearer).encode()).hexdigest()
-        # All are compared, so that the time says nothing of which one it was.
-        found = [key for key in self._keys.values() if hmac.compare_digest(key.sha256, given)]
-        if not found:
-            raise Refusal(
+        digest = hashlib.sha256((headers.get("x-api-key") or bearer).encode()).hexdigest()
+        # All are compared in constant time, so that timing says nothing of which it was.
+        matching = [key for key in self._keys.values() if hmac.compare_digest(key.sha256, digest)]
+        if not matching:
+            raise HttpError(
                 401,
                 "not_allowed",
                 "this service asks for a key: send it as `Authorization: Bearer KEY`",
                 {"WWW-Authenticate": "Bearer"},
             )
-        return found[0].name
+        return matching[0].name
 
     def require_left(self, owner: str) -> None:
-        """Raises Refusal with 429 where the minute of a key is used up."""
+        """Raises HttpError with 429 where the minute of a key is used up."""
         if owner == NOBODY:
             return
         key, now = self._keys[owner], self._clock()
-        each = 60 / key.per_minute
+        interval = 60 / key.per_minute
         left, at = self._left[owner]
-        left = min(key.per_minute, left + (now - at) / each)
+        left = min(key.per_minute, left + (now - at) / interval)
         self._left[owner] = (left, now)
         if left < 1:
-            raise Refusal(
+            raise HttpError(
                 429,
                 "over_capacity",
                 f"{key.per_minute} pictures a minute are used up: ask again later",
-                {"Retry-After": str(1 + int((1 - left) * each))},
+                {"Retry-After": str(1 + int((1 - left) * interval))},
             )
 
     def charge(self, owner: str, pictures: int) -> None:

@@ -1,4 +1,4 @@
-"""What Prometheus reads: requests, pictures, places; of this app alone."""
+"""Metrics for Prometheus: requests, pictures, slots; of this app alone."""
 
 import time
 from collections.abc import Callable
@@ -15,44 +15,44 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sida.verdict import Failure, Verdict
 
-__all__ = ["Counted", "Metrics"]
+__all__ = ["Metrics", "RequestMetrics"]
 
 
 class Metrics:
-    """The figures of one app."""
+    """The metrics of one app."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._requests = Counter(
-            "sida_requests", "Requests that were answered", ["route", "status"],
+            "sida_requests", "Requests answered, by route and status.", ["route", "status"],
             registry=self._registry,
         )  # fmt: skip
         self._seconds = Histogram(
-            "sida_request_seconds", "From a request's head to the end of its answer", ["route"],
+            "sida_request_seconds", "Seconds from a request to the end of its response.", ["route"],
             registry=self._registry,
             buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
         )  # fmt: skip
         self._pictures = Counter(
-            "sida_pictures", "Pictures by their label, or by what was wrong with them", ["result"],
+            "sida_pictures", "Pictures processed, by their label or by the error.", ["result"],
             registry=self._registry,
         )  # fmt: skip
 
-    def watch(self, taken: Callable[[], float], waiting: Callable[[], float]) -> None:
-        """Read these two whenever the figures are read."""
+    def watch(self, active: Callable[[], float], queued: Callable[[], float]) -> None:
+        """Call these two whenever the metrics are read."""
         for name, text, read in (
-            ("sida_places_taken", "Requests in the house", taken),
-            ("sida_pictures_waiting", "Pictures that the model has not begun", waiting),
+            ("sida_places_taken", "Requests being served.", active),
+            ("sida_pictures_waiting", "Pictures queued for the model.", queued),
         ):
             Gauge(name, text, registry=self._registry).set_function(read)
 
     def pictures(self, result: Verdict | Failure) -> None:
-        """Count one."""
-        word = result.error if isinstance(result, Failure) else result.label
-        self._pictures.labels(word).inc()
+        """Count one picture."""
+        outcome = result.error if isinstance(result, Failure) else result.label
+        self._pictures.labels(outcome).inc()
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """Count one."""
+        """Count one request."""
         self._requests.labels(route, status).inc()
         self._seconds.labels(route).observe(seconds)
 
@@ -61,8 +61,8 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class Counted:
-    """Around an app: counts its requests by route, so that no path of a client's is a label."""
+class RequestMetrics:
+    """Middleware that counts requests by route, so that no path of a client's is a label."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
@@ -73,14 +73,14 @@ class Counted:
             return
         start, status = time.perf_counter(), 500
 
-        async def noting(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, send_and_note)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.request(route, status, time.perf_counter() - start)

@@ -9,16 +9,16 @@ from sida.image.read import read_picture
 from sida.page.pdf import pdf, require_pdf
 from sida.report import picture_report
 from sida.serve.detect import PROBLEMS, body
-from sida.serve.refusal import STATUS
-from sida.serve.schemas import OneReport, ReportWishes, Wishes
+from sida.serve.errors import STATUS
+from sida.serve.schemas import DetectParameters, OneReport, ReportParameters
 from sida.serve.service import Service
 from sida.serve.uploads import Upload, read_one
 from sida.verdict import Failure, Verdict
 
 __all__ = ["routes"]
 
-KINDS = {"html": "text/html; charset=utf-8", "pdf": "application/pdf"}
-SAID = Wishes(explain=True, evidence=True, provenance=True)
+MEDIA_TYPES = {"html": "text/html; charset=utf-8", "pdf": "application/pdf"}
+PARTS = DetectParameters(explain=True, evidence=True, provenance=True)
 
 
 def routes(service: Service) -> APIRouter:
@@ -32,8 +32,8 @@ def routes(service: Service) -> APIRouter:
             200: {
                 "description": "One file that needs no network.",
                 "content": {
-                    kind.partition(";")[0]: {"schema": {"type": "string"}}
-                    for kind in KINDS.values()
+                    media_type.partition(";")[0]: {"schema": {"type": "string"}}
+                    for media_type in MEDIA_TYPES.values()
                 },
             },
             **PROBLEMS,
@@ -42,23 +42,25 @@ def routes(service: Service) -> APIRouter:
     )
     async def report(http: Request) -> Response:
         """Judge one picture, and write a report of it for people."""
-        with service.place(http) as owner:
-            upload, wishes = await read_one(http, service.settings, OneReport, ReportWishes)
-            if wishes.format == "pdf":
+        with service.slot(http) as owner:
+            upload, parameters = await read_one(http, service.settings, OneReport, ReportParameters)
+            if parameters.format == "pdf":
                 require_pdf()
             service.keys.charge(owner, 1)
-            result = await service.judge(upload, SAID, http)
+            result = await service.detect(upload, PARTS, http)
             if isinstance(result, Failure):
                 return JSONResponse(result.model_dump(mode="json"), STATUS[result.error])
-            written = await asyncio.to_thread(_written, result, upload, wishes.format)
-        name = f'attachment; filename="report.{wishes.format}"'
+            content = await asyncio.to_thread(_render, result, upload, parameters.format)
+        name = f'attachment; filename="report.{parameters.format}"'
         return Response(
-            written, media_type=KINDS[wishes.format], headers={"Content-Disposition": name}
+            content,
+            media_type=MEDIA_TYPES[parameters.format],
+            headers={"Content-Disposition": name},
         )
 
     return router
 
 
-def _written(verdict: Verdict, upload: Upload, kind: str) -> bytes:
+def _render(verdict: Verdict, upload: Upload, format: str) -> bytes:
     html = picture_report(verdict, read_picture(upload.data, name=upload.name))
-    return pdf(html) if kind == "pdf" else html.encode()
+    return pdf(html) if format == "pdf" else html.encode()

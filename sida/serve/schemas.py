@@ -1,4 +1,4 @@
-"""What goes in and out as JSON. Verdicts are `sida.verdict`'s; here is what stands around them."""
+"""Bodies of requests and answers as JSON; verdicts in them are those of `sida.verdict`."""
 
 from typing import Annotated, Literal
 
@@ -10,23 +10,25 @@ from sida.verdict import ModelInfo, Verdict
 __all__ = [
     "BATCH",
     "Answer",
+    "DetectParameters",
+    "ErrorCode",
     "JobState",
     "Listed",
     "Model",
     "OnePicture",
     "OneReport",
     "Problem",
-    "ReportWishes",
+    "ReportParameters",
     "SeveralPictures",
-    "Wishes",
-    "Word",
 ]
 
 BATCH = 32
 """Most pictures of one batch."""
 
-Word = FailureCode | Literal["bad_request", "not_allowed", "over_capacity", "too_slow", "defect"]
-"""A failure's codes, and those of requests that never came to a picture."""
+ErrorCode = (
+    FailureCode | Literal["bad_request", "not_allowed", "over_capacity", "too_slow", "defect"]
+)
+"""A failure's codes, and those of requests that never got as far as a picture."""
 
 Base64 = Annotated[str, Field(description="A picture's file in base64, or as a data: URI.")]
 
@@ -38,12 +40,12 @@ class Problem(BaseModel):
 
     schema_id: Literal["sida.failure/1"] = Field("sida.failure/1", alias="schema")
     image: str | None = None
-    error: Word
+    error: ErrorCode
     message: str
 
 
-class Wishes(BaseModel):
-    """What is wanted beside the verdict."""
+class DetectParameters(BaseModel):
+    """Parts of an answer beside the label and its probabilities."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,27 +58,27 @@ class Wishes(BaseModel):
     provenance: bool = Field(False, description="Add what the file says of itself, and shows.")
 
 
-class OnePicture(Wishes):
+class OnePicture(DetectParameters):
     """A picture as JSON."""
 
     image: Base64
 
 
-class ReportWishes(BaseModel):
-    """What a report is written as."""
+class ReportParameters(BaseModel):
+    """The format of a report."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["html", "pdf"] = "html"
 
 
-class OneReport(ReportWishes):
+class OneReport(ReportParameters):
     """A picture to report on, as JSON."""
 
     image: Base64
 
 
-class SeveralPictures(Wishes):
+class SeveralPictures(DetectParameters):
     """Pictures of a batch as JSON."""
 
     images: Annotated[list[Base64], Field(min_length=1, max_length=BATCH)]

@@ -1,4 +1,4 @@
-"""What every route needs: a place, the model's answer, what is drawn and kept of it."""
+"""`Service`: slots, results, drawings and pictures that are kept, for every route."""
 
 import asyncio
 import base64
@@ -19,11 +19,11 @@ from sida.image.overlay import overlay, png_bytes
 from sida.image.read import read_picture
 from sida.options import Request
 from sida.provenance.inspection import require_provenance
+from sida.serve.backend import Backend
+from sida.serve.errors import CHAT, HttpError
 from sida.serve.keys import KeyRing
 from sida.serve.metrics import Metrics
-from sida.serve.queue import Judge
-from sida.serve.refusal import CHAT, Refusal
-from sida.serve.schemas import Wishes
+from sida.serve.schemas import DetectParameters
 from sida.serve.settings import ServeSettings
 from sida.serve.uploads import Upload
 from sida.verdict import Failure, Verdict
@@ -36,30 +36,30 @@ T = TypeVar("T")
 
 
 class Service:
-    """One who judges for many; used in the event loop."""
+    """A backend shared by many requests; used in the event loop."""
 
-    def __init__(self, judge: Judge, settings: ServeSettings) -> None:
+    def __init__(self, backend: Backend, settings: ServeSettings) -> None:
         self.settings = settings
-        self.model = judge.model
-        self.batch_size = judge.batch_size
-        self.thread = judge
+        self.model = backend.model
+        self.batch_size = backend.batch_size
+        self.backend = backend
         self.keys = KeyRing(settings.keys)
         self.metrics = Metrics()
-        self.taken = 0
-        self.talked_about: dict[str, Verdict] = {}
-        self.metrics.watch(lambda: self.taken, lambda: self.thread.waiting)
+        self.active = 0
+        self.chat_verdicts: dict[str, Verdict] = {}
+        self.metrics.watch(lambda: self.active, lambda: self.backend.queued)
 
     def owner(self, http: Http) -> str:
         """The owner of the request's key; "" where no keys are asked for.
 
-        Raises Refusal with 401, and with 422 for a query, which no route reads: what was asked
+        Raises HttpError with 401, and with 422 for a query, which no route reads: what was asked
         for there would be missing from the answer without a word. A conversation passes over
         fields that it does not know, and so over queries.
         """
         owner = self.keys.owner(http.headers)
         unknown = next(iter(http.query_params), None)
         if unknown is not None and http.url.path != CHAT:
-            raise Refusal(
+            raise HttpError(
                 422,
                 "bad_request",
                 f"found {unknown[:100]!r} in the address behind ?, where nothing is read: send it "
@@ -68,84 +68,86 @@ class Service:
         return owner
 
     @contextmanager
-    def place(self, http: Http) -> Iterator[str]:
-        """Hold a place of the house; gives the owner of the request's key.
+    def slot(self, http: Http) -> Iterator[str]:
+        """Hold a slot; yields the owner of the request's key.
 
-        Raises Refusal with 401, 429 or 503; nothing of the body is read before.
+        Raises HttpError with 401, 429 or 503; nothing of the body is read before.
         """
         owner = self.owner(http)
         self.keys.require_left(owner)
-        if not self.thread.alive:
-            raise Refusal(503, "over_capacity", "the service is ending: ask another")
-        if self.taken >= self.settings.places:
-            raise self.full(f"all {self.settings.places} places are taken")
-        self.taken += 1
+        if not self.backend.alive:
+            raise HttpError(503, "over_capacity", "the service is ending: ask another")
+        if self.active >= self.settings.places:
+            raise self.over_capacity(f"all {self.settings.places} places are taken")
+        self.active += 1
         try:
             yield owner
         finally:
-            self.taken -= 1
+            self.active -= 1
 
-    def full(self, why: str) -> Refusal:
+    def over_capacity(self, reason: str) -> HttpError:
         """429, with the seconds after which what waits now should be done."""
-        after = math.ceil(self.thread.seconds_each * (1 + self.thread.waiting))
-        return Refusal(
+        after = math.ceil(self.backend.seconds_per_picture * (1 + self.backend.queued))
+        return HttpError(
             429,
             "over_capacity",
-            f"{why}: ask again in {after} s",
+            f"{reason}: ask again in {after} s",
             {"Retry-After": str(after)},
         )
 
-    async def judge(
-        self, upload: Upload, wishes: Wishes, http: Http | None = None
+    async def detect(
+        self, upload: Upload, parameters: DetectParameters, http: Http | None = None
     ) -> Verdict | Failure:
-        """What the model says of a picture, counted, and kept where pictures are kept.
+        """The result for a picture, counted; the picture is kept where pictures are.
 
-        Raises Refusal where it takes too long, or the client of `http` has gone away; MissingExtra
-        where provenance cannot be looked for.
+        Raises HttpError where it takes too long, or the client of `http` has gone away;
+        MissingExtra where provenance cannot be looked for.
         """
-        if wishes.provenance:
+        if parameters.provenance:
             require_provenance()
         request = Request(
             upload.data,
-            explain=wishes.explain,
-            provenance=wishes.provenance,
-            evidence=wishes.evidence,
+            explain=parameters.explain,
+            provenance=parameters.provenance,
+            evidence=parameters.evidence,
         )
-        future = asyncio.wrap_future(self.thread.judge(request))
-        result = await (future if http is None else self.in_time(future, http))
+        future = asyncio.wrap_future(self.backend.submit(request))
+        result = await (future if http is None else self.with_timeout(future, http))
         self.metrics.pictures(result)
         if isinstance(result, Verdict) and self.settings.keep is not None:
             await asyncio.to_thread(_keep, self.settings.keep, result, upload)
         return result.model_copy(update={"image": upload.name})
 
     async def answer(
-        self, upload: Upload, wishes: Wishes, http: Http | None = None
+        self, upload: Upload, parameters: DetectParameters, http: Http | None = None
     ) -> dict[str, Any]:
-        """A verdict with what is drawn of it, or a failure, as JSON holds them; see `judge`."""
-        result = await self.judge(upload, wishes, http)
+        """A verdict with its drawings, or a failure, as JSON holds them; see `detect`."""
+        result = await self.detect(upload, parameters, http)
         answer = result.model_dump(mode="json")
-        if isinstance(result, Verdict) and (wishes.masks or wishes.overlays or wishes.evidence):
-            answer |= await asyncio.to_thread(_drawn, result, upload, wishes)
+        if isinstance(result, Verdict) and (
+            parameters.masks or parameters.overlays or parameters.evidence
+        ):
+            answer |= await asyncio.to_thread(_drawings, result, upload, parameters)
         return answer
 
-    async def in_time(self, work: Awaitable[T], http: Http) -> T:
-        """What comes of the work, which is cancelled where it takes too long or nobody waits.
+    async def with_timeout(self, work: Awaitable[T], http: Http) -> T:
+        """The result of the work, cancelled where it takes too long or nobody waits.
 
-        Raises Refusal then.
+        Raises HttpError then.
         """
         future = asyncio.ensure_future(work)
-        gone = asyncio.create_task(_gone(http))
+        disconnected = asyncio.create_task(_disconnected(http))
         try:
             await asyncio.wait(
-                {future, gone},
+                {future, disconnected},
                 timeout=self.settings.time_limit,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if future.done():
                 return future.result()
-            if gone.done():
-                raise Refusal(400, "bad_request", "the client has gone away")
-            raise Refusal(
+            if disconnected.done():
+                raise HttpError(400, "bad_request", "the client has gone away")
+            raise HttpError(
                 503,
                 "too_slow",
                 f"the answer took longer than {self.settings.time_limit:g} s: ask again later",
@@ -153,30 +155,32 @@ class Service:
             )
         finally:
             future.cancel()
-            gone.cancel()
+            disconnected.cancel()
 
 
-async def _gone(http: Http) -> None:
+async def _disconnected(http: Http) -> None:
     """Return when the client has gone away; its body was read before."""
     while (await http.receive())["type"] != "http.disconnect":
         pass
 
 
-def _drawn(verdict: Verdict, upload: Upload, wishes: Wishes) -> dict[str, str | None]:
+def _drawings(
+    verdict: Verdict, upload: Upload, parameters: DetectParameters
+) -> dict[str, str | None]:
     """Mask, overlay and evidence in base64, as wanted; None where there is nothing to draw."""
     mask, probability = verdict.mask, verdict.probability_map
-    drawn: dict[str, str | None] = {}
-    if wishes.masks:
-        drawn["mask_png"] = None if mask is None else _text(png_bytes(mask))
-        drawn["probability_png"] = _levels(probability)
-    if wishes.evidence:
-        drawn["evidence_png"] = _levels(verdict.evidence_map)
-    if wishes.overlays:
-        drawn["overlay_png"] = None
+    drawings: dict[str, str | None] = {}
+    if parameters.masks:
+        drawings["mask_png"] = None if mask is None else _text(png_bytes(mask))
+        drawings["probability_png"] = _levels(probability)
+    if parameters.evidence:
+        drawings["evidence_png"] = _levels(verdict.evidence_map)
+    if parameters.overlays:
+        drawings["overlay_png"] = None
         if mask is not None:
             pixels = read_picture(upload.data).pixels
-            drawn["overlay_png"] = _text(png_bytes(overlay(pixels, mask)))
-    return drawn
+            drawings["overlay_png"] = _text(png_bytes(overlay(pixels, mask)))
+    return drawings
 
 
 def _levels(values: np.ndarray | None) -> str | None:
@@ -186,11 +190,10 @@ def _levels(values: np.ndarray | None) -> str | None:
 
 def _keep(folder: Path, verdict: Verdict, upload: Upload) -> None:
     """Keep a picture under its hash; a disk that refuses costs the keeping alone."""
-    kind = verdict.format or "bin"
-    place = folder / f"{verdict.sha256}{suffix_of(kind)}"
+    path = folder / f"{verdict.sha256}{suffix_of(verdict.format or 'bin')}"
     try:
-        if not place.exists():
-            write_bytes(place, upload.data)
+        if not path.exists():
+            write_bytes(path, upload.data)
     except (SidaError, OSError) as error:
         log.error("a picture was not kept: %s", error)
 

@@ -21,7 +21,7 @@ def _certificates_of(path: object) -> object:
 
 
 class ServeSettings(BaseModel):
-    """What is served and within which limits: the options of `sida serve`, in their units.
+    """The served model and the limits of the service: the options of `sida serve`, in their units.
 
     The files of `keys` and `trust` are read when the settings are made, so that they can be sent
     to a machine without these files. Raises ConfigError or InputError where one is not as expected.

@@ -1,4 +1,4 @@
-"""Bodies to pictures' bytes and wishes: counted while they stream in, kept in memory alone."""
+"""Bodies of requests: counted while they stream in, kept in memory, parsed to files and fields."""
 
 import asyncio
 import base64
@@ -17,21 +17,21 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from sida.serve.refusal import Refusal
-from sida.serve.schemas import BATCH, OnePicture, OneReport, SeveralPictures, Wishes
+from sida.serve.errors import HttpError
+from sida.serve.schemas import BATCH, DetectParameters, OnePicture, OneReport, SeveralPictures
 from sida.serve.settings import ServeSettings
 
 __all__ = ["Upload", "from_base64", "read_json", "read_one", "read_several"]
 
 M = TypeVar("M", bound=BaseModel)
-W = TypeVar("W", bound=BaseModel)
+P = TypeVar("P", bound=BaseModel)
 HasImage = OnePicture | OneReport
 
-BESIDE = 100_000
+OVERHEAD = 100_000
 """Bytes that a body may have beside its pictures."""
-ENCODED = 3 / 2
+BASE64_RATIO = 3 / 2
 """Characters of base64 a byte, with line breaks as JSON writes them."""
-NAME = 255
+MAX_NAME = 255
 """Most characters of a file's name that come back in a verdict."""
 
 
@@ -44,51 +44,53 @@ class Upload:
 
 
 async def read_one(
-    http: Request, settings: ServeSettings, whole: type[HasImage], wished: type[W]
-) -> tuple[Upload, W]:
+    http: Request, settings: ServeSettings, schema: type[HasImage], parameters: type[P]
+) -> tuple[Upload, P]:
     """The picture of a request, multipart or JSON.
 
     Args:
-        whole: what JSON holds: the picture and what is wished of it.
-        wished: the latter alone.
+        schema: of a JSON body: the picture and its parameters.
+        parameters: the latter alone.
     """
-    if _kind(http) == "application/json":
-        asked = await read_json(http, whole, settings, settings.upload_bytes)
-        upload = Upload(from_base64(asked.image))
+    if _media_type(http) == "application/json":
+        body = await read_json(http, schema, settings, settings.upload_bytes)
+        upload = Upload(from_base64(body.image))
         _require_size([upload], settings.upload_bytes)
-        return upload, _wishes(asked, wished)
-    (upload, *others), wishes = await _read_form(http, settings, settings.upload_bytes, wished)
-    if others:
-        raise Refusal(
+        return upload, _parameters(body, parameters)
+    uploads, values = await _read_form(http, settings, settings.upload_bytes, parameters)
+    if len(uploads) > 1:
+        raise HttpError(
             422,
             "bad_request",
-            f"found {1 + len(others)} files, expected one: /v1/detect/batch takes several",
+            f"found {len(uploads)} files, expected one: /v1/detect/batch takes several",
         )
-    return upload, wishes
+    return uploads[0], values
 
 
-async def read_several(http: Request, settings: ServeSettings) -> tuple[list[Upload], Wishes]:
+async def read_several(
+    http: Request, settings: ServeSettings
+) -> tuple[list[Upload], DetectParameters]:
     """The pictures of a batch; together they may have four times the bytes of one."""
     limit = 4 * settings.upload_bytes
-    if _kind(http) == "application/json":
-        asked = await read_json(http, SeveralPictures, settings, limit)
-        uploads = [Upload(from_base64(each)) for each in asked.images]
+    if _media_type(http) == "application/json":
+        body = await read_json(http, SeveralPictures, settings, limit)
+        uploads = [Upload(from_base64(image)) for image in body.images]
         _require_size(uploads, limit)
-        return uploads, _wishes(asked, Wishes)
-    return await _read_form(http, settings, limit, Wishes)
+        return uploads, _parameters(body, DetectParameters)
+    return await _read_form(http, settings, limit, DetectParameters)
 
 
 async def read_json(http: Request, model: type[M], settings: ServeSettings, limit: int) -> M:
     """A JSON body; `limit` is that of the pictures in it, before they became base64."""
-    body = b"".join([piece async for piece in _body(http, settings, int(limit * ENCODED))])
+    body = b"".join([part async for part in _body(http, settings, int(limit * BASE64_RATIO))])
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise Refusal(422, "bad_request", f"the JSON does not fit: {_sentence(error)}") from error
+        raise HttpError(422, "bad_request", f"the JSON does not fit: {_sentence(error)}") from error
 
 
 def from_base64(text: str) -> bytes:
-    """The bytes of base64, bare or as a data: URI; nothing is fetched. Raises Refusal.
+    """The bytes of base64, bare or as a data: URI; nothing is fetched. Raises HttpError.
 
     Takes it as programs write it: with line breaks, in the alphabet for addresses, without its
     padding, and with the escapes of a URI.
@@ -97,12 +99,12 @@ def from_base64(text: str) -> bytes:
     head, comma, data = text.partition(",")
     if text[:5].lower() == "data:":
         if not comma or not re.search(r";\s*base64\s*$", head, re.IGNORECASE):
-            raise Refusal(
+            raise HttpError(
                 422, "unreadable_image", "found a data: URI without ;base64, expected one with it"
             )
         text = unquote(data, "ascii") if "%" in data else data
     elif "://" in text[:20]:
-        raise Refusal(
+        raise HttpError(
             422,
             "unreadable_image",
             "found a picture's address: nothing is fetched here; send the picture in base64, "
@@ -113,7 +115,7 @@ def from_base64(text: str) -> bytes:
         padded = (text + "=" * (-len(text) % 4)).translate(_STANDARD)
         return base64.b64decode(padded, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Refusal(
+        raise HttpError(
             422, "unreadable_image", f"the picture is not base64 ({error}): encode its file anew"
         ) from error
 
@@ -123,10 +125,10 @@ _STANDARD = str.maketrans("-_", "+/")
 
 
 def _require_size(uploads: Sequence[Upload], limit: int) -> None:
-    """Raises Refusal where pictures are larger than the body's limit lets a form's be."""
-    if sum(len(upload.data) for upload in uploads) > limit + BESIDE:
+    """Raises HttpError where pictures are larger than the body's limit lets a form's be."""
+    if sum(len(upload.data) for upload in uploads) > limit + OVERHEAD:
         message = f"the pictures are larger than {limit:,} bytes: send smaller files"
-        raise Refusal(413, "too_large", message)
+        raise HttpError(413, "too_large", message)
 
 
 class _InMemory(MultiPartParser):
@@ -146,8 +148,8 @@ class _InMemory(MultiPartParser):
 
     async def parse(self) -> FormData:
         form = await super().parse()
-        whole = sum(isinstance(each, UploadFile) for _, each in form.multi_items())
-        if whole < len(self._files_to_close_on_error):
+        complete = sum(isinstance(value, UploadFile) for _, value in form.multi_items())
+        if complete < len(self._files_to_close_on_error):
             for file in self._files_to_close_on_error:
                 file.close()
             raise MultiPartException("it ends before its file does")
@@ -171,36 +173,36 @@ def _file_name(disposition: bytes, headers: Mapping[bytes, bytes]) -> str | None
 
 
 async def _read_form(
-    http: Request, settings: ServeSettings, limit: int, wished: type[W]
-) -> tuple[list[Upload], W]:
-    if _kind(http) != "multipart/form-data":
-        raise Refusal(
+    http: Request, settings: ServeSettings, limit: int, parameters: type[P]
+) -> tuple[list[Upload], P]:
+    if _media_type(http) != "multipart/form-data":
+        raise HttpError(
             415,
             "bad_request",
-            f"the body is {_kind(http) or 'of no stated type'}, expected multipart/form-data with "
-            'a field "file", or application/json',
+            f"the body is {_media_type(http) or 'of no stated type'}, expected multipart/form-data "
+            'with a field "file", or application/json',
         )
     form = await _form(http.headers, _body(http, settings, limit))
     files = form.getlist("file")
     uploads = [
-        Upload(await each.read(), _plain(each.filename))
-        for each in files
-        if isinstance(each, UploadFile)
+        Upload(await file.read(), _plain(file.filename))
+        for file in files
+        if isinstance(file, UploadFile)
     ]
     # A field of a form that was left empty is the default; a name that nobody knows is still one.
-    wishes = {
+    values = {
         name: value
         for name, value in form.items()
-        if name != "file" and not (value == "" and name in wished.model_fields)
+        if name != "file" and not (value == "" and name in parameters.model_fields)
     }
     await form.close()
     if not uploads or len(uploads) < len(files):
         message = 'expected a file in each field "file", such as `-F file=@photo.jpg`'
-        raise Refusal(422, "bad_request", message)
+        raise HttpError(422, "bad_request", message)
     try:
-        return uploads, wished.model_validate(wishes)
+        return uploads, parameters.model_validate(values)
     except ValidationError as error:
-        raise Refusal(422, "bad_request", f"the form does not fit: {_sentence(error)}") from error
+        raise HttpError(422, "bad_request", f"the form does not fit: {_sentence(error)}") from error
 
 
 async def _form(headers: Headers, body: AsyncGenerator[bytes, None]) -> FormData:
@@ -208,51 +210,51 @@ async def _form(headers: Headers, body: AsyncGenerator[bytes, None]) -> FormData
         return await _InMemory(headers, body, max_files=BATCH, max_fields=10).parse()
     except (MultiPartException, KeyError, ValueError) as error:
         reason = getattr(error, "message", None) or error
-        raise Refusal(400, "bad_request", f"the form cannot be read: {reason}") from error
+        raise HttpError(400, "bad_request", f"the form cannot be read: {reason}") from error
 
 
 async def _body(http: Request, settings: ServeSettings, limit: int) -> AsyncGenerator[bytes, None]:
     """The body in pieces, as long as it keeps to the limit and the time."""
-    limit += BESIDE
-    too_large = Refusal(
+    limit += OVERHEAD
+    too_large = HttpError(
         413, "too_large", f"the body is larger than {limit:,} bytes: send a smaller file"
     )
-    stated = http.headers.get("content-length", "")
-    if stated.isdecimal() and int(stated) > limit:
+    content_length = http.headers.get("content-length", "")
+    if content_length.isdecimal() and int(content_length) > limit:
         raise too_large
     end = asyncio.get_running_loop().time() + settings.time_limit
-    stream, seen = http.stream(), 0
+    stream, size = http.stream(), 0
     while True:
         try:
             async with asyncio.timeout_at(end):
-                piece = await anext(stream, None)
+                part = await anext(stream, None)
         except TimeoutError:
             message = f"the body took longer than {settings.time_limit:g} s: send it faster"
-            raise Refusal(408, "too_slow", message) from None
-        if piece is None:
+            raise HttpError(408, "too_slow", message) from None
+        if part is None:
             return
-        seen += len(piece)
-        if seen > limit:
+        size += len(part)
+        if size > limit:
             raise too_large
-        yield piece
+        yield part
 
 
-def _kind(http: Request) -> str:
+def _media_type(http: Request) -> str:
     return http.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _wishes(asked: BaseModel, wished: type[W]) -> W:
-    return wished.model_validate(asked.model_dump(include=set(wished.model_fields)))
+def _parameters(body: BaseModel, parameters: type[P]) -> P:
+    return parameters.model_validate(body.model_dump(include=set(parameters.model_fields)))
 
 
 def _plain(name: str | None) -> str | None:
     """A file's name without folders, short, and such as JSON can hold."""
     bare = (name or "").replace("\\", "/").rpartition("/")[2]
-    return bare.encode(errors="replace").decode()[:NAME] or None
+    return bare.encode(errors="replace").decode()[:MAX_NAME] or None
 
 
 def _sentence(error: ValidationError) -> str:
     first: Sequence[object] = error.errors()[0]["loc"]
-    place = ".".join(map(str, first))
+    field = ".".join(map(str, first))
     reason = error.errors()[0]["msg"]
-    return f"{place}: {reason}" if place else reason
+    return f"{field}: {reason}" if field else reason

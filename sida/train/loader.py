@@ -20,7 +20,7 @@ from sida.errors import ConfigError, DataError, PictureError, SidaError
 from sida.explanation.cues import measure
 from sida.explanation.wording import facts_of, facts_text, write
 from sida.forge.photographs import Photograph
-from sida.image.mask import altered_pixels
+from sida.image.arrays import altered_pixels
 from sida.image.perturbation import random_chain
 from sida.model.config import SidaConfig
 from sida.model.inputs import Features, Inputs

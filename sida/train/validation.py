@@ -17,7 +17,7 @@ from sida.evaluation.metrics import (
     iou,
     recalls,
 )
-from sida.image.mask import altered_pixels
+from sida.image.arrays import altered_pixels
 from sida.image.overlay import overlay, side_by_side
 from sida.inference.engine import Engine
 from sida.model import Sida, SidaProcessor

@@ -95,7 +95,7 @@ def test_every_broken_row_is_named_and_every_good_one_used(
     data = sida.data.open(split if layout == "folder" else as_parquet(split, tmp_path))
     read = {labelled.sample.name: labelled for labelled in sida.data.read(data)}
     assert sum(Path(name).stem.isdigit() for name in read) == 3 * GOOD
-    named = {problem.name: problem.kind for problem in data.report}
+    named = {problem.name: problem.code for problem in data.report}
     assert named == {row(name, layout): kind for _, name, kind, _ in KINDS}
     for _, name, _, used in KINDS:
         assert (row(name, layout) in read) == used

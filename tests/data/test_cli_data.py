@@ -78,7 +78,7 @@ def test_export_writes_and_says_so(small: Path, tmp_path: Path) -> None:
     assert len(sida.data.open(tmp_path / "out")) == 24
     again = sida_data("export", small, "--to", "folder", "--out", tmp_path / "out")
     assert again.exit_code == 2
-    assert "is there already" in again.stderr
+    assert "holds another run" in again.stderr
     options = ["--equalise", "--split-by-group", "--shares", "train=0.75,test=0.25", "--seed", 1]
     more = sida_data("export", small, "--to", "folder", "--out", tmp_path / "more", *options)
     assert more.exit_code == 0

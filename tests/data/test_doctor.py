@@ -152,10 +152,10 @@ def test_near_pairs_are_all_pairs_within_the_distance() -> None:
 
 def test_twins_are_sets_of_what_belongs_together() -> None:
     made = [
-        traits(0, "real", sha256="a", look=0),
-        traits(1, "tampered", sha256="a", look=0),
-        traits(2, "real", sha256="b", look=1, group="0"),
-        traits(3, "real", sha256="c", look=2**40 - 1),
+        traits(0, "real", sha256="a", fingerprint=0),
+        traits(1, "tampered", sha256="a", fingerprint=0),
+        traits(2, "real", sha256="b", fingerprint=1, group="0"),
+        traits(3, "real", sha256="c", fingerprint=2**40 - 1),
     ]
     exact, alike = find_twins(made)
     assert [one.name for one in exact.members] == ["real/0", "tampered/1"]

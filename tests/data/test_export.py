@@ -157,7 +157,7 @@ def test_broken_rows_are_left_out_and_masks_repaired(small: Path, tmp_path: Path
     (small / "masks" / "t001_mask.png").write_bytes(encoded(box_mask(48, 40), "PNG"))
     (small / "masks" / "t002_mask.png").write_bytes(encoded(box_mask() // 255, "PNG"))
     done = sida.data.export(small, tmp_path / "out")
-    kinds = Counter(problem.kind for problem in done.problems)
+    kinds = Counter(problem.code for problem in done.problems)
     assert kinds == {"unreadable": 1, "mask_size": 1, "mask_levels": 1}
     assert done.counts == {"all": {"real": 5, "full_synthetic": 6, "tampered": 6}}
     again = sida.data.open(tmp_path / "out")
@@ -214,7 +214,7 @@ def test_an_interrupted_export_goes_on(
     )
     assert len(reached) - begun < 18
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
-    assert [(p.kind, p.name) for p in again.problems] == [(p.kind, p.name) for p in whole.problems]
+    assert [(p.code, p.name) for p in again.problems] == [(p.code, p.name) for p in whole.problems]
     assert again.counts == whole.counts
     assert not list(tmp_path.glob(".*"))
 
@@ -301,7 +301,7 @@ def test_equalising_leaves_out_what_it_cannot_cut(tmp_path: Path) -> None:
     (source / "real" / "r003.jpg").write_bytes(encoded(photo(3, 70, 70), "JPEG"))
     (source / "masks" / "t003_mask.png").unlink()
     done = sida.data.export(source, tmp_path / "out", equalise=True)
-    kinds = Counter(problem.kind for problem in done.problems)
+    kinds = Counter(problem.code for problem in done.problems)
     assert kinds["too_small"] == 1
     assert kinds["not_placed"] == 1
     assert done.counts["all"] == {"real": 29, "full_synthetic": 30, "tampered": 29}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sida.data.formats.unique_names import Names
+from sida.data.formats.unique_names import UniqueNames
 from sida.data.labels import Tally, label_of, numbering
 from sida.data.problems import Report
 from sida.errors import ConfigError, DataError
@@ -46,7 +46,7 @@ def test_few_unknown_labels_are_slips_many_are_not(values: list[int]) -> None:
 
 @given(st.lists(st.sampled_from(["a", "a~2", "b", "a~3"]), max_size=12))
 def test_names_are_unlike_each_other(wanted: list[str]) -> None:
-    names, report = Names(), Report()
+    names, report = UniqueNames(), Report()
     given_out = [names(name, report) for name in wanted]
     assert len(set(given_out)) == len(wanted)
     assert len(report) == sum(a != b for a, b in zip(wanted, given_out, strict=True))

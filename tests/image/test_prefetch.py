@@ -24,7 +24,7 @@ def test_results_come_in_order_whatever_the_threads_do(monkeypatch: pytest.Monke
         return Picture(photo(1, source + 1))
 
     monkeypatch.setattr("sida.image.prefetch.read_picture", slow_at_first)
-    widths = [picture.width for picture in prefetch_pictures(range(10), workers=4, ahead=4)]
+    widths = [picture.width for picture in prefetch_pictures(range(10), workers=4, buffer_size=4)]
     assert widths == list(range(1, 11))
 
 
@@ -60,7 +60,7 @@ def test_sources_are_drawn_no_further_than_asked(held: int) -> None:
             drawn += 1
             yield file_bytes("png")
 
-    pictures = prefetch_pictures(sources(), workers=2, ahead=held)
+    pictures = prefetch_pictures(sources(), workers=2, buffer_size=held)
     for handed_out in range(1, 20):
         next(pictures)
         assert drawn == handed_out + held
@@ -68,7 +68,7 @@ def test_sources_are_drawn_no_further_than_asked(held: int) -> None:
 
 
 def test_closing_early_leaves_no_thread() -> None:
-    pictures = prefetch_pictures([encoded(photo(200, 200), "PNG")] * 100, workers=3, ahead=20)
+    pictures = prefetch_pictures([encoded(photo(200, 200), "PNG")] * 100, workers=3, buffer_size=20)
     next(pictures)
     assert readers()
     pictures.close()

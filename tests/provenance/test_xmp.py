@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sida.image.read import read_picture
 from sida.provenance.declared.metadata import declarations
 from sida.provenance.declared.packets import exif_profile, iptc_blocks, xmp_packets
-from sida.provenance.declared.png_texts import Text, png_texts
+from sida.provenance.declared.png_texts import PngText, png_texts
 from sida.provenance.declared.xmp import MAX_BYTES, XmpError, read_xmp
 from tests.provenance import made_files as made
 
@@ -153,7 +153,7 @@ def test_exif_of_imagemagick(name: str) -> None:
 def test_a_profile_that_is_none_is_a_line(text: str) -> None:
     found = told(made.png(("Raw profile type exif", text)))
     assert all(name in ("PNG text", "EXIF") for name, _ in found)
-    assert exif_profile([Text("Raw profile type exif", text)]) in (None, b"")
+    assert exif_profile([PngText("Raw profile type exif", text)]) in (None, b"")
 
 
 def test_several_packets_are_all_read() -> None:

@@ -27,7 +27,7 @@ from sida.scale import serving
 from sida.scale.replicas import DEATHS, Replicas
 from sida.scale.serving import Plan, read_plan
 from sida.serve import ServeSettings, create_app
-from sida.serve.queue import Talk
+from sida.serve.backend import ChatTurn
 from sida.verdict import Failure, ModelInfo
 from tests.provenance import signing
 from tests.scale.processes import below
@@ -321,7 +321,7 @@ class Far:
     def detect(self) -> "Far":
         return self
 
-    talk = detect
+    chat = detect
 
     def options(self, stream: bool) -> "Far":
         return self
@@ -347,7 +347,7 @@ def died() -> Exception:
 
 
 async def ask(far: Far) -> Any:
-    return await asyncio.wrap_future(Replicas(far, MODEL, 2).judge(Request(b"")))
+    return await asyncio.wrap_future(Replicas(far, MODEL, 2).submit(Request(b"")))
 
 
 def test_a_picture_is_asked_for_again_where_its_replica_died() -> None:
@@ -385,12 +385,12 @@ def test_what_is_taken_back_is_taken_back_from_the_replica() -> None:
     async def go() -> Far:
         far = Far(judges)
         replicas = Replicas(far, MODEL, 2)
-        future = asyncio.wrap_future(replicas.judge(Request(b"")))
+        future = asyncio.wrap_future(replicas.submit(Request(b"")))
         await asyncio.sleep(0.05)
-        assert replicas.waiting == 1
+        assert replicas.queued == 1
         future.cancel()
         await asyncio.sleep(0.05)
-        assert replicas.waiting == 0
+        assert replicas.queued == 0
         return far
 
     assert asyncio.run(go()).cancelled
@@ -408,14 +408,14 @@ def test_a_conversation_says_what_the_replica_says_until_nobody_hears() -> None:
         yield "a", False
         raise error
 
-    async def go(far: Far, stopped: bool = False) -> Talk:
-        talk = Talk(b"", [], "why?", heard.append)
+    async def go(far: Far, stopped: bool = False) -> ChatTurn:
+        talk = ChatTurn(b"", [], "why?", heard.append)
         talk.stopped = stopped
-        Replicas(far, MODEL, 2).talk(talk)
+        Replicas(far, MODEL, 2).chat(talk)
         await asyncio.sleep(0.05)
         return talk
 
-    assert asyncio.run(go(Far(says=says))).cut
+    assert asyncio.run(go(Far(says=says))).truncated
     assert heard == ["a", None]
     asyncio.run(go(Far(says=dies)))
     assert heard[2:-1] == ["a"]

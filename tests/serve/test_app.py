@@ -97,7 +97,7 @@ def test_unknown_paths_and_methods_are_sentences() -> None:
 
 
 def test_the_page_is_served_where_there_is_one(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr("sida.serve.app.PAGE", tmp_path / "page")
+    monkeypatch.setattr("sida.serve.app.WEB", tmp_path / "page")
     with serving(Held()) as client:
         assert client.get("/", follow_redirects=False).headers["location"] == "/docs"
     (tmp_path / "page").mkdir()

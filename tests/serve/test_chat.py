@@ -142,7 +142,7 @@ def test_a_picture_is_judged_once_for_a_conversation() -> None:
 def test_another_picture_is_judged_anew_and_few_are_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chat, "REMEMBERED", 2)
+    monkeypatch.setattr(chat, "MAX_VERDICTS", 2)
     detector = Held()
     uris = [f"data:image/png;base64,{base64.b64encode(picture(n)).decode()}" for n in range(3)]
     pictures = [{"type": "image_url", "image_url": {"url": uri}} for uri in uris]
@@ -156,12 +156,12 @@ def test_another_picture_is_judged_anew_and_few_are_remembered(
 
 def test_the_real_detector_answers_from_the_same_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     detector = small_detector()
-    judged = []
-    judge = Detector._judge
-    monkeypatch.setattr(Detector, "_judge", lambda *a: judged.append(1) or judge(*a))
+    calls = []
+    detect = Detector._detect
+    monkeypatch.setattr(Detector, "_detect", lambda *a: calls.append(1) or detect(*a))
     with serving(detector) as client:
         first = ask(client, user(PICTURE, text("why?"))).json()
         answered = {"role": "assistant", "content": first["choices"][0]["message"]["content"]}
         second = ask(client, user(PICTURE, text("why?")), answered, user(text("where?"))).json()
-    assert len(judged) == 1
+    assert len(calls) == 1
     assert first["sida"] == second["sida"]

@@ -80,7 +80,7 @@ def test_a_job_is_its_owners() -> None:
 
 
 def test_too_many_pictures_or_jobs_are_refused(monkeypatch) -> None:
-    monkeypatch.setattr(jobs, "WORKING", 1)
+    monkeypatch.setattr(jobs, "MAX_RUNNING", 1)
     held = Held(held=True)
     with serving(held) as client:
         files = [("file", picture())] * 33
@@ -95,7 +95,7 @@ def test_too_many_pictures_or_jobs_are_refused(monkeypatch) -> None:
 
 
 def test_answers_that_are_too_large_are_left_out_and_old_ones_forgotten(monkeypatch) -> None:
-    monkeypatch.setattr(jobs, "KEPT_BYTES", 700)
+    monkeypatch.setattr(jobs, "MAX_FINISHED_BYTES", 700)
     with serving(Held()) as client:
         files = [("file", picture())] * 2
         places = []

@@ -8,8 +8,8 @@ from fastapi.testclient import TestClient
 
 from sida.errors import ConfigError
 from sida.serve import Key, read_keys
+from sida.serve.errors import HttpError
 from sida.serve.keys import KeyRing
-from sida.serve.refusal import Refusal
 from tests.serve.conftest import picture, serving, waits
 from tests.serve.held import Held
 
@@ -89,7 +89,7 @@ def test_a_key_is_good_for_so_many_pictures_a_minute() -> None:
     for _ in range(60):
         ring.require_left(desk)
         ring.charge(desk, 1)
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HttpError) as caught:
         ring.require_left(desk)
     assert caught.value.status == 429
     assert caught.value.headers == {"Retry-After": "2"}
@@ -97,7 +97,7 @@ def test_a_key_is_good_for_so_many_pictures_a_minute() -> None:
     ring.require_left(desk)
     ring.charge(desk, 10)  # a batch may go beyond what is left
     now = 9.0
-    with pytest.raises(Refusal):
+    with pytest.raises(HttpError):
         ring.require_left(desk)
     now = 12.0
     ring.require_left(desk)

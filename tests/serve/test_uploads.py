@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sida.serve.refusal import Refusal
+from sida.serve.errors import HttpError
 from sida.serve.uploads import _file_name, from_base64
 from tests.serve.conftest import picture, serving, sha256
 from tests.serve.held import Held
@@ -105,7 +105,7 @@ def test_base64_is_read_as_programs_write_it(write: Callable[[str], str], length
     "text", ["A", "AAAAA", "AA=A", "!AAA", "AAAé", "data:image/png,AAAA", "A%2B="]
 )
 def test_what_is_no_base64_is_a_sentence(text: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HttpError) as caught:
         from_base64(text)
     assert caught.value.status == 422
 

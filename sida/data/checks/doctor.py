@@ -46,15 +46,15 @@ def check(
         InputError, DataError, DownloadError: as `sida.data.open`.
         MissingExtra: scikit-learn or imagehash is not installed (the extra `data`).
     """
-    found = _survey(path, split, labels, tau, progress, looks=True)
+    findings = _survey(path, split, labels, tau, progress, looks=True)
     return Findings(
-        found.data,
-        found.layout,
-        found.datasets,
-        found.traits,
-        found.thumbs,
-        find_twins(found.traits),
-        probe(found.traits),
+        findings.data,
+        findings.layout,
+        findings.datasets,
+        findings.traits,
+        findings.thumbs,
+        find_twins(findings.traits),
+        probe(findings.traits),
     )
 
 
@@ -66,7 +66,7 @@ def stats(
     tau: float = TAU,
     progress: Progress = lambda done, total: None,
 ) -> Findings:
-    """What is in a set, by class and split, and which rows are broken; as `check`, but no more.
+    """Statistics of a set by class and split, and its broken rows; the first half of `check`.
 
     Needs the core alone for folders. Raises as `check`.
     """
@@ -83,14 +83,14 @@ def _survey(
 ) -> Findings:
     names: list[str | None] = [split] if split is not None else [*splits_of(path)]
     datasets = [open(path, name, labels=labels, tau=tau) for name in names or [None]]
-    chosen = _Chosen()
+    thumbnails = _Thumbnails()
     traits = []
     total = _total(datasets)
     for data in datasets:
-        for one in survey(data, data.split, looks, chosen):
-            traits.append(one)
+        for traits_of_picture in survey(data, data.split, looks, thumbnails):
+            traits.append(traits_of_picture)
             progress(len(traits), total)
-    return Findings(str(path), datasets[0].layout, datasets, traits, chosen.thumbs())
+    return Findings(str(path), datasets[0].layout, datasets, traits, thumbnails.thumbs())
 
 
 def _total(datasets: Sequence[Dataset]) -> int | None:
@@ -100,21 +100,26 @@ def _total(datasets: Sequence[Dataset]) -> int | None:
         return None
 
 
-class _Chosen:
+class _Thumbnails:
     """Keeps small versions of a few pictures a class, whichever have the least hash of name."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, list[tuple[str, str, str]]] = {label: [] for label in LABELS}
+        self._smallest_hashes: dict[str, list[tuple[str, str, str]]] = {
+            label: [] for label in LABELS
+        }
 
     def __call__(self, labelled: Labelled) -> None:
         name = labelled.sample.name
-        kept = self._kept[labelled.sample.label]
+        hashes = self._smallest_hashes[labelled.sample.label]
         rank = hashlib.sha256(name.encode()).hexdigest()
-        if len(kept) < THUMBS or rank < kept[-1][0]:
-            kept.append((rank, name, thumbnail(labelled.picture.pixels, labelled.mask)))
-            kept.sort()
-            del kept[THUMBS:]
+        if len(hashes) < THUMBS or rank < hashes[-1][0]:
+            hashes.append((rank, name, thumbnail(labelled.picture.pixels, labelled.mask)))
+            hashes.sort()
+            del hashes[THUMBS:]
 
     def thumbs(self) -> dict[str, list[tuple[str, str]]]:
         """label -> (name, data URI)."""
-        return {label: [(name, uri) for _, name, uri in kept] for label, kept in self._kept.items()}
+        return {
+            label: [(name, uri) for _, name, uri in hashes]
+            for label, hashes in self._smallest_hashes.items()
+        }

@@ -9,7 +9,7 @@ from sida.data.checks.findings import AREAS, Findings
 from sida.data.checks.leakage import Probe
 from sida.data.checks.traits import Traits
 from sida.data.formats.hub import Streamed
-from sida.data.problems import HARMLESS, KINDS
+from sida.data.problems import HARMLESS, PROBLEMS
 from sida.errors import PictureError
 from sida.page import (
     Bars,
@@ -58,8 +58,8 @@ def _summary(page: Page, findings: Findings) -> None:
     values: dict[str, Any] = {
         "pictures": len(findings.traits),
         "splits": len(findings.datasets),
-        "originals (groups)": len({one.group for one in findings.traits} - {None}) or None,
-        "problems": sum(problem.kind not in HARMLESS for problem in findings.problems),
+        "originals (groups)": len({picture.group for picture in findings.traits} - {None}) or None,
+        "problems": sum(problem.code not in HARMLESS for problem in findings.problems),
     }
     section.add(Facts(values))
     leaks = findings.probe is not None and findings.probe.leaks
@@ -82,8 +82,8 @@ def _leakage(section: Section, probe: Probe) -> None:
         "bytes per pixel": probe.bytes_per_pixel,
         "name of the source": probe.source,
     }
-    known = {name: {"accuracy": 100 * v} for name, v in apart.items() if v is not None}
-    section.add(Bars(known, "Apart, because a fair set may have it, too", " %", 100, mark))
+    accuracies = {name: {"accuracy": 100 * v} for name, v in apart.items() if v is not None}
+    section.add(Bars(accuracies, "Apart, because a fair set may have it, too", " %", 100, mark))
     if probe.real_vs_not is not None:
         row = {"real or not": {"accuracy": 100 * probe.real_vs_not}}
         section.add(Bars(row, "Real against all others", " %", 100, ("chance", 50.0)))
@@ -101,7 +101,11 @@ def _classes(page: Page, findings: Findings) -> None:
     }
     section.add(Bars(counts, "Pictures that can be read"))
     sources = findings.as_json()["sources"]
-    rows = [(label, name, n) for label, found in sources.items() for name, n in found.items()]
+    rows = [
+        (label, name, n)
+        for label, source_counts in sources.items()
+        for name, n in source_counts.items()
+    ]
     if rows:
         section.add(Table(("class", "source", "pictures"), rows, "Sources"))
 
@@ -111,10 +115,10 @@ def _containers(page: Page, findings: Findings) -> None:
     present: dict[str, list[Traits]] = {
         label: rows for label in LABELS if (rows := findings.of(label))
     }
-    formats = list(dict.fromkeys(one.format for one in findings.traits))
+    formats = list(dict.fromkeys(picture.format for picture in findings.traits))
     shares = {
         name: {
-            label: 100 * sum(one.format == name for one in rows) / len(rows)
+            label: 100 * sum(picture.format == name for picture in rows) / len(rows)
             for label, rows in present.items()
         }
         for name in formats
@@ -153,8 +157,8 @@ def _masks(page: Page, findings: Findings) -> None:
     if not area["count"]:
         return
     section = page.section("Masks", "How much of the tampered pictures is altered.")
-    shown = ("count", "min", "median", "max")
-    section.add(Facts({name: area[name] for name in shown}))
+    columns = ("count", "min", "median", "max")
+    section.add(Facts({name: area[name] for name in columns}))
     ticks = [f"{100 * edge:g} %" for edge in AREAS]
     series = {"tampered": area["counts"]}
     section.add(Histogram(AREAS, series, "altered share of the picture", ticks=ticks))
@@ -171,31 +175,35 @@ def _twins(page: Page, findings: Findings) -> None:
         return
     rows = [
         (
-            "same file" if one.exact else "look alike",
-            len(one.members),
-            "yes" if one.one_group else "no",
-            ", ".join(sorted(one.labels)),
-            ", ".join(_place(member) for member in one.members[:6]),
+            "same file" if twin_set.exact else "look alike",
+            len(twin_set.members),
+            "yes" if twin_set.one_group else "no",
+            ", ".join(sorted(twin_set.labels)),
+            ", ".join(_path_of(member) for member in twin_set.members[:6]),
         )
-        for one in twins
+        for twin_set in twins
     ]
     section.add(Table(("kind", "pictures", "one group", "classes", "which"), rows))
     section.add(Gallery(list(_twin_thumbs(findings))))
 
 
-def _place(one: Traits) -> str:
-    return f"{one.split}/{one.name}" if one.split else one.name
+def _path_of(picture: Traits) -> str:
+    return f"{picture.split}/{picture.name}" if picture.split else picture.name
 
 
 def _twin_thumbs(findings: Findings) -> Iterable[Thumb]:
     """The first two of each of some sets; those that no group explains go first."""
-    wanted = sorted(findings.twins or (), key=lambda one: one.one_group)[:TWINS]
-    chosen = {(m.split, m.name): n for n, one in enumerate(wanted, 1) for m in one.members[:2]}
+    twin_sets = sorted(findings.twins or (), key=lambda twin_set: twin_set.one_group)[:TWINS]
+    numbers = {
+        (m.split, m.name): n
+        for n, twin_set in enumerate(twin_sets, 1)
+        for m in twin_set.members[:2]
+    }
     for data in findings.datasets:
         if isinstance(data, Streamed):
             continue
         for sample in data:
-            number = chosen.get((data.split, sample.name))
+            number = numbers.get((data.split, sample.name))
             if number is None:
                 continue
             try:
@@ -209,13 +217,15 @@ def _problems(page: Page, findings: Findings) -> None:
     if not findings.problems:
         return
     section = page.section("Problems", "Every row that something is wrong with.")
-    counts: Sequence[Any] = [(KINDS[kind], n) for kind, n in findings.problem_counts.items()]
+    counts: Sequence[Any] = [(PROBLEMS[code], n) for code, n in findings.problem_counts.items()]
     section.add(Table(("kind", "rows"), counts))
     section.add(Table(("row", "what is wrong"), [(p.name, p.message) for p in findings.problems]))
 
 
 def _pictures(page: Page, findings: Findings) -> None:
     section = page.section("Pictures", "A few of each class; altered regions are drawn in red.")
-    for label, kept in findings.thumbs.items():
-        if kept:
-            section.add(Gallery([Thumb(uri, name) for name, uri in kept], label.replace("_", " ")))
+    for label, thumbs in findings.thumbs.items():
+        if thumbs:
+            section.add(
+                Gallery([Thumb(uri, name) for name, uri in thumbs], label.replace("_", " "))
+            )

@@ -24,28 +24,28 @@ class Twins:
     @property
     def splits(self) -> set[str | None]:
         """The splits that they are in."""
-        return {one.split for one in self.members}
+        return {picture.split for picture in self.members}
 
     @property
     def labels(self) -> set[str]:
         """The classes that they are in."""
-        return {one.label for one in self.members}
+        return {picture.label for picture in self.members}
 
     @property
     def one_group(self) -> bool:
-        """Whether the set itself says that they belong together, as original and forgery do."""
-        groups = {one.group for one in self.members}
+        """True if the set itself says that they belong together, as original and forgery do."""
+        groups = {picture.group for picture in self.members}
         return len(groups) == 1 and groups != {None}
 
 
 def find_twins(traits: Sequence[Traits]) -> list[Twins]:
     """All sets of twins: first the exact ones, then those that look alike, larger sets first."""
     by_file = defaultdict(list)
-    for one in traits:
-        by_file[one.sha256].append(one)
+    for picture in traits:
+        by_file[picture.sha256].append(picture)
     exact = [Twins(tuple(members), True) for members in by_file.values() if len(members) > 1]
     first = [members[0] for members in by_file.values()]  # one of each file is enough
-    looks = [one.look for one in first]
+    looks = [picture.fingerprint for picture in first]
     alike = [
         Twins(tuple(first[index] for index in members), False)
         for members in _joined(len(first), near_pairs(looks))
@@ -63,22 +63,22 @@ def near_pairs(looks: Sequence[int | None], distance: int = DISTANCE) -> Iterato
     Of `distance` + 1 pieces of the bits one at least is then the same in both, so that only
     pictures that share a piece are compared.
     """
-    bits = np.array([look or 0 for look in looks], np.uint64)
-    places = np.array_split(np.arange(64), distance + 1)
-    seen: set[tuple[int, int]] = set()
-    for piece in places:
-        mask = np.uint64(sum(1 << int(place) for place in piece))
+    bits = np.array([fingerprint or 0 for fingerprint in looks], np.uint64)
+    bit_positions = np.array_split(np.arange(64), distance + 1)
+    tested: set[tuple[int, int]] = set()
+    for band in bit_positions:
+        mask = np.uint64(sum(1 << int(bit) for bit in band))
         for members in _buckets(looks, bits & mask):
             for pair in _close(members, bits, distance):
-                if pair not in seen:
-                    seen.add(pair)
+                if pair not in tested:
+                    tested.add(pair)
                     yield pair
 
 
 def _buckets(looks: Sequence[int | None], keys: Any) -> Iterator[list[int]]:
     buckets = defaultdict(list)
-    for index, (look, key) in enumerate(zip(looks, keys.tolist(), strict=True)):
-        if look is not None:
+    for index, (fingerprint, key) in enumerate(zip(looks, keys.tolist(), strict=True)):
+        if fingerprint is not None:
             buckets[key].append(index)
     return (members for members in buckets.values() if len(members) > 1)
 
@@ -102,25 +102,25 @@ def _joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
             index = parent[index]
         return index
 
-    for one, other in pairs:
-        parent[root(other)] = root(one)
-    found = defaultdict(list)
+    for left, right in pairs:
+        parent[root(right)] = root(left)
+    groups = defaultdict(list)
     for index in range(count):
-        found[root(index)].append(index)
-    return [members for members in found.values() if len(members) > 1]
+        groups[root(index)].append(index)
+    return [members for members in groups.values() if len(members) > 1]
 
 
 def summary(twins: Sequence[Twins]) -> Mapping[str, Any]:
     """Counts for the JSON: sets, pictures in them, and how many sets cross a border."""
 
     def count(exact: bool) -> dict[str, int]:
-        chosen = [one for one in twins if one.exact == exact]
+        selection = [twin_set for twin_set in twins if twin_set.exact == exact]
         return {
-            "sets": len(chosen),
-            "pictures": sum(len(one.members) for one in chosen),
-            "across_splits": sum(len(one.splits) > 1 for one in chosen),
-            "across_classes": sum(len(one.labels) > 1 for one in chosen),
-            "not_in_one_group": sum(not one.one_group for one in chosen),
+            "sets": len(selection),
+            "pictures": sum(len(twin_set.members) for twin_set in selection),
+            "across_splits": sum(len(twin_set.splits) > 1 for twin_set in selection),
+            "across_classes": sum(len(twin_set.labels) > 1 for twin_set in selection),
+            "not_in_one_group": sum(not twin_set.one_group for twin_set in selection),
         }
 
     return {"exact": count(True), "alike": {**count(False), "distance": DISTANCE}}

@@ -11,7 +11,7 @@ from sida.data.checks.duplicates import Twins, summary
 from sida.data.checks.leakage import Probe
 from sida.data.checks.traits import Traits
 from sida.data.dataset import Dataset
-from sida.data.problems import HARMLESS, KINDS, Problem
+from sida.data.problems import HARMLESS, PROBLEMS, Problem
 from sida.verdict import LABELS
 
 __all__ = ["AREAS", "Findings", "quantiles"]
@@ -24,7 +24,7 @@ AREAS = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1)
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found in a labelled set.
+    """Results of `check` or `stats` for a labelled set.
 
     Attributes:
         data: as the user named it.
@@ -49,7 +49,7 @@ class Findings:
         """Every row that something is wrong with, named with its split where there are several."""
         several = len(self.datasets) > 1
         return [
-            Problem(p.kind, f"{data.split}/{p.name}" if several else p.name, p.message)
+            Problem(p.code, f"{data.split}/{p.name}" if several else p.name, p.message)
             for data in self.datasets
             for p in data.report
         ]
@@ -57,72 +57,80 @@ class Findings:
     @property
     def problem_counts(self) -> dict[str, int]:
         """How many rows each kind was found in, most frequent first."""
-        return dict(Counter(problem.kind for problem in self.problems).most_common())
+        return dict(Counter(problem.code for problem in self.problems).most_common())
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing is wrong with any row; unusual files are not wrong."""
+        """True if nothing is wrong with any row; unusual files are not wrong."""
         return set(self.problem_counts) <= HARMLESS
 
     def of(self, label: str) -> list[Traits]:
         """The pictures of one class."""
-        return [one for one in self.traits if one.label == label]
+        return [picture for picture in self.traits if picture.label == label]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Split -> class -> pictures that can be read; one split is called "all" if unnamed."""
         labels: tuple[str, ...] = LABELS
-        found = {data.split or "all": dict.fromkeys(labels, 0) for data in self.datasets}
-        for one in self.traits:
-            found[one.split or "all"][one.label] += 1
-        return found
+        counts = {data.split or "all": dict.fromkeys(labels, 0) for data in self.datasets}
+        for picture in self.traits:
+            counts[picture.split or "all"][picture.label] += 1
+        return counts
 
     def shared_groups(self) -> list[str]:
         """Originals whose pictures lie in several splits."""
         splits: dict[str, set[str | None]] = {}
-        for one in self.traits:
-            if one.group is not None:
-                splits.setdefault(one.group, set()).add(one.split)
-        return sorted(group for group, found in splits.items() if len(found) > 1)
+        for picture in self.traits:
+            if picture.group is not None:
+                splits.setdefault(picture.group, set()).add(picture.split)
+        return sorted(group for group, names in splits.items() if len(names) > 1)
 
     def sentences(self) -> list[str]:
         """The findings in words, the gravest first."""
-        said = [*_twin_sentences(self.twins or ())]
+        lines = [*_twin_sentences(self.twins or ())]
         if shared := self.shared_groups():
-            said.append(
+            lines.append(
                 f"{len(shared)} originals have pictures in several splits (such as {shared[0]}): "
                 "a model is tested on what it was trained on; `sida data export DATA --to folder "
                 "--out DIR --split-by-group` draws the splits anew."
             )
         if self.probe is not None:
-            said += self.probe.sentences()
+            lines += self.probe.sentences()
             if self.probe.source is not None and self.probe.source > SOURCE_TELLS:
-                said.append(
+                lines.append(
                     f"The source alone tells the class in {self.probe.source:.1%}: the classes "
                     "come from different places. No export can mend that; look at the scores by "
                     "source."
                 )
-        said += [f"{count} x {KINDS[kind]}." for kind, count in self.problem_counts.items()]
-        return said
+        lines += [f"{count} x {PROBLEMS[code]}." for code, count in self.problem_counts.items()]
+        return lines
 
     def as_json(self) -> dict[str, Any]:
-        """What `--json` writes; parts that were not asked for are left out."""
-        found: dict[str, Any] = {
+        """The object that `--json` writes; parts that were not asked for are left out."""
+        report: dict[str, Any] = {
             "schema": SCHEMA,
             "data": self.data,
             "layout": self.layout,
             "pictures": len(self.traits),
             "splits": self.counts(),
-            "sources": self._by_label(lambda rows: dict(_count(one.source for one in rows))),
-            "formats": self._by_label(lambda rows: dict(_count(one.format for one in rows))),
+            "sources": self._by_label(
+                lambda rows: dict(_count(picture.source for picture in rows))
+            ),
+            "formats": self._by_label(
+                lambda rows: dict(_count(picture.format for picture in rows))
+            ),
             "sizes": self._by_label(_sizes),
-            "jpeg_quality": self._by_label(lambda rows: quantiles(_known(r.quality for r in rows))),
-            "jpeg_coding": self._by_label(lambda rows: dict(_count(one.coding for one in rows))),
+            "jpeg_quality": self._by_label(
+                lambda rows: quantiles(_not_none(r.quality for r in rows))
+            ),
+            "jpeg_coding": self._by_label(
+                lambda rows: dict(_count(picture.coding for picture in rows))
+            ),
             "bytes_per_pixel": self._by_label(
                 lambda rows: quantiles(r.bytes / (r.width * r.height) for r in rows)
             ),
             "metadata": self._by_label(_metadata),
             "mask_area": self.mask_area(),
-            "groups": len({one.group for one in self.traits} - {None}),
+            "groups": len({picture.group for picture in self.traits} - {None}),
             "groups_in_several_splits": self.shared_groups(),
             "problems": {
                 "counts": self.problem_counts,
@@ -130,14 +138,14 @@ class Findings:
             },
         }
         if self.twins is not None:
-            found["duplicates"] = {**summary(self.twins), "rows": [*map(_twin_row, self.twins)]}
+            report["duplicates"] = {**summary(self.twins), "rows": [*map(_twin_row, self.twins)]}
         if self.probe is not None:
-            found["leakage_probe"] = self.probe.as_json()
-        return {**found, "sentences": self.sentences()}
+            report["leakage_probe"] = self.probe.as_json()
+        return {**report, "sentences": self.sentences()}
 
     def mask_area(self) -> dict[str, Any]:
         """Quantiles and counts of the altered share of tampered pictures that have a mask."""
-        areas = _known(one.mask_area for one in self.traits)
+        areas = _not_none(picture.mask_area for picture in self.traits)
         counts = np.histogram(list(areas), AREAS)[0].tolist()
         return {**quantiles(areas), "edges": list(AREAS), "counts": counts}
 
@@ -147,15 +155,15 @@ class Findings:
 
 def quantiles(values: Iterable[float]) -> dict[str, float]:
     """Count, least, 5 %, median, 95 % and largest; the count alone where there are none."""
-    known = np.array(list(values), float)
-    if not len(known):
+    finite = np.array(list(values), float)
+    if not len(finite):
         return {"count": 0}
     names = ("min", "p05", "median", "p95", "max")
-    found = np.quantile(known, (0, 0.05, 0.5, 0.95, 1))
-    return {"count": len(known), **dict(zip(names, found.tolist(), strict=True))}
+    cuts = np.quantile(finite, (0, 0.05, 0.5, 0.95, 1))
+    return {"count": len(finite), **dict(zip(names, cuts.tolist(), strict=True))}
 
 
-def _known(values: Iterable[float | None]) -> list[float]:
+def _not_none(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
@@ -165,17 +173,17 @@ def _count(values: Iterable[str | None]) -> list[tuple[str, int]]:
 
 def _sizes(rows: Sequence[Traits]) -> dict[str, Any]:
     return {
-        "width": quantiles(one.width for one in rows),
-        "height": quantiles(one.height for one in rows),
-        "megapixels": quantiles(one.width * one.height / 1e6 for one in rows),
-        "most_frequent": dict(_count(f"{one.width}x{one.height}" for one in rows)[:5]),
+        "width": quantiles(picture.width for picture in rows),
+        "height": quantiles(picture.height for picture in rows),
+        "megapixels": quantiles(picture.width * picture.height / 1e6 for picture in rows),
+        "most_frequent": dict(_count(f"{picture.width}x{picture.height}" for picture in rows)[:5]),
     }
 
 
 def _metadata(rows: Sequence[Traits]) -> dict[str, float]:
     return {
-        "exif": sum(one.has_exif for one in rows) / len(rows),
-        "icc": sum(one.has_icc for one in rows) / len(rows),
+        "exif": sum(picture.has_exif for picture in rows) / len(rows),
+        "icc": sum(picture.has_icc for picture in rows) / len(rows),
     }
 
 
@@ -184,27 +192,34 @@ def _twin_row(twins: Twins) -> dict[str, Any]:
         "exact": twins.exact,
         "one_group": twins.one_group,
         "pictures": [
-            {"split": one.split, "name": one.name, "label": one.label, "group": one.group}
-            for one in twins.members
+            {
+                "split": picture.split,
+                "name": picture.name,
+                "label": picture.label,
+                "group": picture.group,
+            }
+            for picture in twins.members
         ],
     }
 
 
 def _twin_sentences(twins: Sequence[Twins]) -> Iterable[str]:
     """The duplicates that do harm, in words."""
-    contradicting = [one for one in twins if one.exact and len(one.labels) > 1]
+    contradicting = [twin_set for twin_set in twins if twin_set.exact and len(twin_set.labels) > 1]
     if contradicting:
         first = contradicting[0].members
         yield (
             f"{len(contradicting)} files are in two classes at once, such as {first[0].name} and "
             f"{first[1].name}: one of the labels is wrong."
         )
-    for exact, what in ((True, "The same file"), (False, "Pictures that look alike")):
-        crossing = [one for one in twins if one.exact == exact and len(one.splits) > 1]
+    for exact, subject in ((True, "The same file"), (False, "Pictures that look alike")):
+        crossing = [
+            twin_set for twin_set in twins if twin_set.exact == exact and len(twin_set.splits) > 1
+        ]
         if crossing:
             first = crossing[0].members
             yield (
-                f"{what} in different splits: {len(crossing)} times, such as "
+                f"{subject} in different splits: {len(crossing)} times, such as "
                 f"{first[0].split}/{first[0].name} and {first[-1].split}/{first[-1].name}; "
                 "scores on the later split are too good to be true."
             )

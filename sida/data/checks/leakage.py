@@ -59,55 +59,55 @@ class Probe:
 
     @property
     def leaks(self) -> bool:
-        """Whether the container gives the class away, beyond what chance explains."""
+        """True if the container gives the class away, beyond what chance explains."""
         if self.accuracy is None or self.chance is None or self.margin is None:
             return False
         return self.accuracy - self.chance > max(NEAR, self.margin)
 
     def sentences(self) -> list[str]:
-        """What it means, and what to do about it."""
+        """Sentences on what it means, and what to do about it."""
         if self.accuracy is None or self.chance is None:
             return [f"The leakage probe was not made: {self.not_measured}."]
-        told = (
+        shares_right = (
             f"From the container alone (format, size, JPEG coding) the class is told right in "
             f"{self.accuracy:.1%} of cases (balanced over the classes), by chance in "
             f"{self.chance:.1%}"
         )
         if not self.leaks:
-            return [f"{told}: it gives nothing away."]
-        return [f"{told}: it gives the class away.", *self._remedies()]
+            return [f"{shares_right}: it gives nothing away."]
+        return [f"{shares_right}: it gives the class away.", *self._remedies()]
 
     def _remedies(self) -> list[str]:
         strongest = max(self.features, key=lambda name: self.features[name])
         shares = self._format_shares() if strongest == "format" else ""
-        said = [
+        remedies = [
             f"Most of it lies in the {strongest}, which alone reaches "
             f"{self.features[strongest]:.1%}{shares}."
         ]
         if self.real_vs_not is not None:
-            said.append(f"Real pictures are told from all others in {self.real_vs_not:.1%}.")
-        said.append(
+            remedies.append(f"Real pictures are told from all others in {self.real_vs_not:.1%}.")
+        remedies.append(
             "A detector trained on this set may learn the container instead of the picture, and "
             "its scores here would not hold elsewhere. To remove it: `sida data export DATA --to "
             "folder --out DIR --equalise` draws format, size and quality by one rule for all."
         )
-        return said
+        return remedies
 
     def _format_shares(self) -> str:
         shares = [
-            f"{label} is {max(found.values()):.0%} {max(found, key=lambda f: found[f])}"
-            for label, found in self.formats.items()
+            f"{label} is {max(counts.values()):.0%} {max(counts, key=lambda f: counts[f])}"
+            for label, counts in self.formats.items()
         ]
         return f" ({', '.join(shares)})"
 
     def as_json(self) -> dict[str, Any]:
         """The part `leakage_probe` of the doctor's JSON; what was not measured is left out."""
-        found = {name: value for name, value in asdict(self).items() if value is not None}
+        report = {name: value for name, value in asdict(self).items() if value is not None}
         if self.not_measured is None:
-            found["leaks"] = self.leaks
+            report["leaks"] = self.leaks
         else:
-            found = {"not_measured": self.not_measured}
-        return {**found, "meaning": " ".join(self.sentences())}
+            report = {"not_measured": self.not_measured}
+        return {**report, "meaning": " ".join(self.sentences())}
 
 
 def probe(traits: Sequence[Traits], seed: int = 0) -> Probe:
@@ -119,13 +119,13 @@ def probe(traits: Sequence[Traits], seed: int = 0) -> Probe:
     Raises:
         MissingExtra: scikit-learn is not installed.
     """
-    sizes = Counter(one.split for one in traits)
+    sizes = Counter(picture.split for picture in traits)
     split = "train" if "train" in sizes else max(sizes, key=lambda name: sizes[name], default=None)
-    traits = [one for one in traits if one.split == split]
-    count = Counter(one.label for one in traits)
-    grouped = any(one.group is not None for one in traits)
+    traits = [picture for picture in traits if picture.split == split]
+    count = Counter(picture.label for picture in traits)
+    grouped = any(picture.group is not None for picture in traits)
     groups = _groups(traits)
-    labels = np.array([LABELS.index(one.label) for one in traits])
+    labels = np.array([LABELS.index(picture.label) for picture in traits])
     folds = min((len(set(groups[labels == c])) for c in set(labels)), default=0)
     if len(count) < 2 or folds < FOLDS:
         return Probe(
@@ -137,7 +137,7 @@ def probe(traits: Sequence[Traits], seed: int = 0) -> Probe:
     measure = _Measure(labels, groups, seed)
     recalls = measure.recalls(together)
     error = np.sqrt(sum(r * (1 - r) / count[LABELS[c]] for c, r in recalls.items())) / len(count)
-    sources = [one.source for one in traits]
+    sources = [picture.source for picture in traits]
     return Probe(
         accuracy=float(np.mean(list(recalls.values()))),
         margin=float(1.96 * error),
@@ -157,35 +157,37 @@ def probe(traits: Sequence[Traits], seed: int = 0) -> Probe:
 def _groups(traits: Sequence[Traits]) -> NDArray[np.int64]:
     """A number for each original; a picture without one is its own."""
     names = [
-        f"group {one.group}" if one.group is not None else f"picture {index}"
-        for index, one in enumerate(traits)
+        f"group {picture.group}" if picture.group is not None else f"picture {index}"
+        for index, picture in enumerate(traits)
     ]
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
 def _features(traits: Sequence[Traits]) -> dict[str, Matrix]:
-    quality = np.array([[one.quality or 0] for one in traits], float)
+    quality = np.array([[picture.quality or 0] for picture in traits], float)
     return {
-        "format": _one_hot([one.format for one in traits]),
-        "size": np.array([[one.width, one.height] for one in traits], float),
-        "quality": np.concatenate([quality, _one_hot([one.coding for one in traits])], axis=1),
+        "format": _one_hot([picture.format for picture in traits]),
+        "size": np.array([[picture.width, picture.height] for picture in traits], float),
+        "quality": np.concatenate(
+            [quality, _one_hot([picture.coding for picture in traits])], axis=1
+        ),
     }
 
 
 def _bytes_per_pixel(traits: Sequence[Traits]) -> Matrix:
-    return np.array([[one.bytes / (one.width * one.height)] for one in traits])
+    return np.array([[picture.bytes / (picture.width * picture.height)] for picture in traits])
 
 
 def _one_hot(values: Sequence[str | None], limit: int = 50) -> Matrix:
     """A column for each of the most frequent values."""
-    known = [value for value, _ in Counter(values).most_common(limit)]
-    return np.array([[value == one for one in known] for value in values], float)
+    categories = [value for value, _ in Counter(values).most_common(limit)]
+    return np.array([[value == category for category in categories] for value in values], float)
 
 
 def _formats(traits: Sequence[Traits]) -> dict[str, dict[str, float]]:
     shares: dict[str, dict[str, float]] = {}
     for label in LABELS:
-        count = Counter(one.format for one in traits if one.label == label)
+        count = Counter(picture.format for picture in traits if picture.label == label)
         if count:
             shares[label] = {name: n / count.total() for name, n in count.most_common()}
     return shares
@@ -199,8 +201,8 @@ def _folds(labels: NDArray[np.int_], groups: NDArray[np.int64], seed: int) -> ND
     count = int(groups.max()) + 1
     members = np.zeros((count, int(labels.max()) + 1), np.int64)
     np.add.at(members, (groups, labels), 1)
-    kind = np.unique(members, axis=0, return_inverse=True)[1].reshape(-1)
-    order = np.lexsort((np.random.default_rng(seed).random(count), kind))
+    class_set = np.unique(members, axis=0, return_inverse=True)[1].reshape(-1)
+    order = np.lexsort((np.random.default_rng(seed).random(count), class_set))
     fold = np.empty(count, np.int64)
     fold[order] = np.arange(count) % FOLDS
     return fold[groups]
@@ -212,8 +214,8 @@ class _Measure:
     def __init__(self, labels: NDArray[Any], groups: NDArray[np.int64], seed: int) -> None:
         self.labels = labels.astype(int)
         self.folds = [
-            own == fold
-            for own in (_folds(self.labels, groups, seed + repeat) for repeat in range(REPEATS))
+            folds == fold
+            for folds in (_folds(self.labels, groups, seed + repeat) for repeat in range(REPEATS))
             for fold in range(FOLDS)
         ]
 
@@ -226,7 +228,7 @@ class _Measure:
         with optional_package("scikit-learn", "data", "The leakage probe"):
             from sklearn.tree import DecisionTreeClassifier
         count = len(self.labels)
-        right, seen = Counter[int](), Counter[int]()
+        right, totals = Counter[int](), Counter[int]()
         for test in self.folds:
             tree = DecisionTreeClassifier(
                 class_weight="balanced",
@@ -236,8 +238,8 @@ class _Measure:
             )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                told = tree.fit(features[~test], self.labels[~test]).predict(features[test])
+                predicted = tree.fit(features[~test], self.labels[~test]).predict(features[test])
             truth = self.labels[test]
-            seen.update(truth.tolist())
-            right.update(truth[told == truth].tolist())
-        return {label: right[label] / seen[label] for label in sorted(seen)}
+            totals.update(truth.tolist())
+            right.update(truth[predicted == truth].tolist())
+        return {label: right[label] / totals[label] for label in sorted(totals)}

@@ -1,4 +1,4 @@
-"""What the doctor notes of every picture: its container, its size, its mask, its fingerprints."""
+"""Traits of every picture that checks compare: container, size, mask, fingerprints."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ from PIL import Image
 from sida.data.reading import read
 from sida.data.sample import Labelled, Sample, stored_bytes
 from sida.errors import optional_package
-from sida.image.mask import altered_pixels
+from sida.image.arrays import altered_pixels
 
 __all__ = ["Traits", "look_hash", "survey"]
 
@@ -21,7 +21,7 @@ FLAT = 3.0  # below this deviation of grey levels a picture has nothing to recog
 
 @dataclass(frozen=True)
 class Traits:
-    """One readable picture.
+    """Traits of a readable picture.
 
     Attributes:
         format: of its container, "JPEG", "PNG", …
@@ -32,8 +32,8 @@ class Traits:
         has_exif, has_icc: whether the file carries them.
         mask_area: share of the picture that is altered; None where there is no mask.
         sha256: of the file.
-        look: 64 bits that hardly change when a picture is re-compressed or resized; None where
-            they were not asked for, or the picture is flat.
+        fingerprint: 64 bits that hardly change when a picture is re-compressed or resized; None
+        where they were not asked for, or the picture is flat.
     """
 
     name: str
@@ -51,32 +51,32 @@ class Traits:
     has_icc: bool
     mask_area: float | None
     sha256: str
-    look: int | None
+    fingerprint: int | None
 
 
 def survey(
     samples: Iterable[Sample],
     split: str | None = None,
     looks: bool = False,
-    seen: Callable[[Labelled], None] = lambda labelled: None,
+    on_sample: Callable[[Labelled], None] = lambda labelled: None,
 ) -> Iterator[Traits]:
     """The traits of every picture that can be read, in order.
 
     Args:
         samples: of one split; problems go to their report.
         split: its name.
-        looks: whether the 64 bits of `look` are wanted; needs the extra `data`.
-        seen: called with each picture that was read.
+        looks: whether the 64 bits of `fingerprint` are wanted; needs the extra `data`.
+        on_sample: called with each picture that was read.
 
     Raises:
         MissingExtra: `looks` without imagehash.
     """
     for labelled in read(samples):
-        seen(labelled)
+        on_sample(labelled)
         yield _traits(labelled, split, look_hash(labelled.picture.pixels) if looks else None)
 
 
-def _traits(labelled: Labelled, split: str | None, look: int | None) -> Traits:
+def _traits(labelled: Labelled, split: str | None, fingerprint: int | None) -> Traits:
     sample, picture, mask = labelled.sample, labelled.picture, labelled.mask
     coding = picture.metadata.get("jpeg")
     order = " progressive" if coding and coding.progressive else ""
@@ -89,14 +89,14 @@ def _traits(labelled: Labelled, split: str | None, look: int | None) -> Traits:
         format=picture.format or "unknown",
         width=picture.width,
         height=picture.height,
-        bytes=_file_size(labelled.held),
+        bytes=_file_size(labelled.in_memory),
         quality=coding.quality if coding else None,
         coding=f"{coding.subsampling or 'grey'}{order}" if coding else None,
         has_exif="exif" in picture.metadata,
         has_icc="icc" in picture.metadata,
         mask_area=None if mask is None else float(altered_pixels(mask).mean()),
         sha256=picture.sha256 or "",
-        look=look,
+        fingerprint=fingerprint,
     )
 
 

@@ -25,7 +25,7 @@ __all__ = ["folder_splits", "is_split", "open_folder"]
 
 
 def is_split(folder: Path) -> bool:
-    """Whether a folder holds pictures by class."""
+    """True if a folder holds pictures by class."""
     return any((folder / label).is_dir() for label in LABELS)
 
 
@@ -83,7 +83,7 @@ def _pictures(folder: Path) -> list[Input]:
         return []
 
 
-def _place(label: str, item: Input) -> str:
+def _sample_name(label: str, item: Input) -> str:
     return f"{label}/{item.relative}"
 
 
@@ -95,8 +95,8 @@ def _sample(
     rows: Mapping[str, Mapping[str, Any]],
     report: Report,
 ) -> Sample | None:
-    """One sample, or None where the manifest says something else than the folder."""
-    name = _place(label, item)
+    """Sample of a picture; None where the manifest says something else than the folder."""
+    name = _sample_name(label, item)
     row = rows.get(name, {})
     if _conflict(row, name, label, report):
         return None
@@ -121,14 +121,14 @@ def _sample(
 
 
 def _conflict(row: Mapping[str, Any], name: str, label: str, report: Report) -> bool:
-    said = row.get("label")
-    if said is None or (found := label_of(said)) == label:
+    stated = row.get("label")
+    if stated is None or (label_found := label_of(stated)) == label:
         return False
-    if found is None:
-        report.add("unknown_label", name, unknown_label(said))
+    if label_found is None:
+        report.add("unknown_label", name, unknown_label(stated))
     else:
         report.add(
-            "label_conflict", name, f"the manifest says {found}, its folder {label}: not used"
+            "label_conflict", name, f"the manifest says {label_found}, its folder {label}: not used"
         )
     return True
 
@@ -144,14 +144,14 @@ def _match_masks(
             owners[key].append(item)
     for key, items in owners.items():
         if len(items) > 1:
-            names = _joined(_place("tampered", item) for item in items)
+            names = _joined(_sample_name("tampered", item) for item in items)
             raise DataError(
                 f"{names} share the one mask {folder.name}/{by_stem[key].relative}: expected one "
                 "picture for each mask; name masks <file name>_mask.png, such as "
                 f"{items[0].relative.name}_mask.png"
             )
     _report_spare_masks(folder.name, by_stem, owners, pictures, report)
-    return {_place("tampered", items[0]): by_stem[key].path for key, items in owners.items()}
+    return {_sample_name("tampered", items[0]): by_stem[key].path for key, items in owners.items()}
 
 
 def _by_stem(masks: Iterable[Input], below: str) -> dict[str, Input]:
@@ -170,9 +170,9 @@ def _by_stem(masks: Iterable[Input], below: str) -> dict[str, Input]:
 
 def _mask_key(picture: PurePosixPath, masks: Mapping[str, Input]) -> str | None:
     """The key in `masks` of a picture's mask: beside it in its own folder, or in one for all."""
-    for place in (picture, PurePosixPath(picture.name)):
-        for stem in (place.name, place.stem):
-            if (key := str(place.with_name(f"{stem}_mask"))) in masks:
+    for candidate in (picture, PurePosixPath(picture.name)):
+        for stem in (candidate.name, candidate.stem):
+            if (key := str(candidate.with_name(f"{stem}_mask"))) in masks:
                 return key
     return None
 
@@ -184,8 +184,8 @@ def _report_spare_masks(
     pictures: Mapping[str, list[Input]],
     report: Report,
 ) -> None:
-    others = {
-        key: _place(label, item)
+    other_classes = {
+        key: _sample_name(label, item)
         for label in LABELS
         if label != "tampered"
         for item in pictures[label]
@@ -195,8 +195,10 @@ def _report_spare_masks(
         name = f"{below}/{item.relative}"
         if key in used:
             continue
-        if key in others:
-            report.add("unused_mask", name, f"it belongs to {others[key]}, which is not tampered")
+        if key in other_classes:
+            report.add(
+                "unused_mask", name, f"it belongs to {other_classes[key]}, which is not tampered"
+            )
         else:
             report.add("orphan_mask", name, "it belongs to no picture in tampered/: not used")
 
@@ -210,12 +212,12 @@ def _descriptions(
         file = folder / "description" / f"{label}_GT.json"
         if not file.is_file():
             continue
-        known = {item.relative.name: _place(label, item) for item in pictures[label]}
-        stems = {item.relative.stem: _place(label, item) for item in pictures[label]}
+        by_name = {item.relative.name: _sample_name(label, item) for item in pictures[label]}
+        stems = {item.relative.stem: _sample_name(label, item) for item in pictures[label]}
         for key, text in _read_texts(file, report).items():
             base = PurePosixPath(key)
-            if place := known.get(base.name) or stems.get(base.stem):
-                texts[place] = text
+            if sample_name := by_name.get(base.name) or stems.get(base.stem):
+                texts[sample_name] = text
             else:
                 report.add("orphan_description", f"{label}/{key}", "no picture has this name")
     return texts
@@ -245,11 +247,11 @@ def _manifest(
     file = find_manifest(folder)
     if file is None:
         return {}
-    places = {_place(label, item) for label in LABELS for item in pictures[label]}
+    sample_names = {_sample_name(label, item) for label in LABELS for item in pictures[label]}
     rows: dict[str, Mapping[str, Any]] = {}
     for row in read_table(file, columns):
         image = str(row.get("image") or "")
-        if image in places:
+        if image in sample_names:
             rows[image] = row if columns is None else {key: row.get(key) for key in columns}
         else:
             report.add("orphan_row", image or file.name, f"{file.name} names a picture not here")

@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def is_hub_name(path: str) -> bool:
-    """Whether a text can only be a name on the hub: `owner/name`, and no such folder here."""
+    """True if a text can only be a name on the hub: `owner/name`, and no such folder here."""
     return bool(_NAME.fullmatch(path)) and not Path(path).parent.exists()
 
 
@@ -42,8 +42,8 @@ class RemoteRows:
             return file.schema_arrow
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        for place in self.files:
-            with _opened(place) as file:
+        for url in self.files:
+            with _opened(url) as file:
                 columns = [name for name in COLUMNS if name in file.schema_arrow.names]
                 for batch in file.iter_batches(batch_size=ROWS, columns=columns):
                     yield from batch.to_pylist()
@@ -51,11 +51,11 @@ class RemoteRows:
 
 
 @contextmanager
-def _opened(place: str) -> Iterator[Any]:
+def _opened(url: str) -> Iterator[Any]:
     """A parquet file by its path or address; no more of it is fetched than is read."""
     import fsspec
 
-    system, path = fsspec.core.url_to_fs(place)
+    system, path = fsspec.core.url_to_fs(url)
     parquet = require_pyarrow()
     with (
         system.open(path, "rb", cache_type="none") as stream,
@@ -88,8 +88,8 @@ class Streamed(Dataset):
         for row in self._fetched():
             image, mask = _file(row["image"]), _file(row.get("mask"))
             texts = dict(row, image_path=image and image["path"])
-            held = None if mask is None else mask["bytes"] or b""
-            sample = make(texts, (image and image["bytes"]) or b"", held)
+            mask_bytes = None if mask is None else mask["bytes"] or b""
+            sample = make(texts, (image and image["bytes"]) or b"", mask_bytes)
             if sample is not None:
                 yield sample
             if make.tally.rows % 100 == 0:
@@ -147,56 +147,58 @@ def open_hub(
         DownloadError: the hub cannot be reached, or has no such set.
         DataError: it is of another layout, or has not the columns or not the split.
     """
-    builder, splits = _found(name, options)
-    chosen = choose_split(name, list(splits), split)
-    rows = RemoteRows(splits[chosen])
+    builder, splits = _builder_and_files(name, options)
+    split_name = choose_split(name, list(splits), split)
+    rows = RemoteRows(splits[split_name])
     with _network(f"the set {name!r} cannot be streamed"):
         schema = rows.schema()
     if not {"image", "label"} <= set(schema.names):
         raise DataError(
             f"{name!r} has the columns {', '.join(schema.names)}, expected image and label"
         )
-    own = class_names(schema) or _named(builder.info.features)
-    stated = (builder.info.splits or {}).get(chosen)
-    return Streamed(rows, name, chosen, names or own, stated and stated.num_examples)
+    class_list = class_names(schema) or _feature_names(builder.info.features)
+    split_info = (builder.info.splits or {}).get(split_name)
+    return Streamed(
+        rows, name, split_name, names or class_list, split_info and split_info.num_examples
+    )
 
 
 def hub_splits(name: str) -> list[str]:
     """The splits of a set on the hub. Raises as `open_hub`."""
-    return list(_found(name, {})[1])
+    return list(_builder_and_files(name, {})[1])
 
 
-def _found(name: str, options: Mapping[str, Any]) -> tuple[Any, dict[str, list[str]]]:
-    """What `datasets` knows of a set, and the files of each split."""
+def _builder_and_files(name: str, options: Mapping[str, Any]) -> tuple[Any, dict[str, list[str]]]:
+    """The builder that `datasets` has for a set, and the files of each split."""
     with optional_package("datasets", "data", "Streaming from the hub"):
         import datasets
     with _network(f"the set {name!r} cannot be streamed"):
         builder = datasets.load_dataset_builder(name, **options)
-    found = builder.config.data_files or {}
-    splits = {str(split): [str(file) for file in files] for split, files in found.items()}
-    others = [f for files in splits.values() for f in files if not f.endswith(".parquet")]
-    if others or not splits:
+    data_files = builder.config.data_files or {}
+    splits = {str(split): [str(file) for file in files] for split, files in data_files.items()}
+    unreadable = [f for files in splits.values() for f in files if not f.endswith(".parquet")]
+    if unreadable or not splits:
         raise DataError(
-            f"{name!r} holds {Path(others[0]).name if others else 'no files'}, expected parquet "
-            "files with pictures in them, such as saberzl/SID_Set has"
+            f"{name!r} holds {Path(unreadable[0]).name if unreadable else 'no files'}, expected "
+            "parquet files with pictures in them, such as saberzl/SID_Set has"
         )
     return builder, splits
 
 
 @contextmanager
-def _network(what: str) -> Iterator[None]:
+def _network(failure: str) -> Iterator[None]:
     """Errors of a dozen kinds, the hub's own and those of three libraries, as one sentence."""
     try:
         yield
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise DownloadError(
-            f"{what} ({reason}): check its name and the network, or download it where there is "
+            f"{failure} ({reason}): check its name and the network, or download it where there is "
             "one (sida data download)"
         ) from error
 
 
-def _named(features: Any) -> tuple[str, ...] | None:
+def _feature_names(features: Any) -> tuple[str, ...] | None:
     names = getattr((features or {}).get("label"), "names", None)
     return tuple(names) if names else None
 
@@ -220,17 +222,17 @@ def download(
     try:
         info = huggingface_hub.HfApi().dataset_info(name, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-        wanted = _wanted(sizes, split, shards)
-        if not wanted:
+        shard_files = _files_of_split(sizes, split, shards)
+        if not shard_files:
             raise DownloadError(
                 f"{name!r} holds no parquet file{f' of the split {split!r}' if split else ''}: "
                 f"found {len(sizes)} files, expected such as data/train-00000-of-00249.parquet"
             )
-        missing = [file for file in wanted if not (Path(out) / file).is_file()]
+        missing = [file for file in shard_files if not (Path(out) / file).is_file()]
         require_space(out, sum(sizes[file] for file in missing), name)
         return [
             Path(huggingface_hub.hf_hub_download(name, file, repo_type="dataset", local_dir=out))
-            for file in wanted
+            for file in shard_files
         ]
     except DownloadError:
         raise
@@ -242,17 +244,17 @@ def download(
         ) from error
 
 
-def _wanted(
+def _files_of_split(
     files: Sequence[str] | dict[str, int], split: str | None, shards: int | None
 ) -> list[str]:
     """Parquet files, at most `shards` of each split."""
     count: dict[str, int] = {}
-    wanted = []
+    selection = []
     for file in sorted(file for file in files if file.endswith(".parquet")):
-        own = re.split(r"-\d", Path(file).stem)[0]
-        if split is not None and own != split and Path(file).parent.name != split:
+        file_split = re.split(r"-\d", Path(file).stem)[0]
+        if split is not None and file_split != split and Path(file).parent.name != split:
             continue
-        count[own] = count.get(own, 0) + 1
-        if shards is None or count[own] <= shards:
-            wanted.append(file)
-    return wanted
+        count[file_split] = count.get(file_split, 0) + 1
+        if shards is None or count[file_split] <= shards:
+            selection.append(file)
+    return selection

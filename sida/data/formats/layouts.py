@@ -27,7 +27,7 @@ class Layout(Protocol):
     def tree(self) -> str: ...
 
     def fits(self, root: Path) -> bool:
-        """Whether a folder is such a tree."""
+        """True if a folder is such a tree."""
 
     def splits(self, root: Path) -> list[str]:
         """Its splits, in alphabetical order; none where it is one set."""
@@ -51,7 +51,7 @@ LAYOUTS: tuple[Layout, ...] = (*MASKED, Nist16(), *PAIRED, *BY_GENERATOR)
 """Every known tree; the first one that fits counts."""
 
 KNOWN_TREES = "; ".join(f"{layout.name} ({layout.tree})" for layout in LAYOUTS)
-"""One phrase of how all of them look."""
+"""All trees in one phrase, for messages."""
 
 _OURS = ("full_synthetic", "tampered")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sida.data.dataset import Dataset
 from sida.data.formats.table import COLUMNS, further_cells, read_table
-from sida.data.formats.unique_names import Names
+from sida.data.formats.unique_names import UniqueNames
 from sida.data.labels import Tally, label_of, unknown_label
 from sida.data.problems import Report
 from sida.data.sample import Sample
@@ -39,7 +39,7 @@ def open_manifest(
     Raises:
         DataError: it has no rows, not the columns needed, or labels of another kind.
     """
-    report, tally, unique = Report(), Tally(), Names()
+    report, tally, unique = Report(), Tally(), UniqueNames()
     samples = []
     for row in read_table(file, columns):
         if not tally.rows:
@@ -48,8 +48,8 @@ def open_manifest(
             continue
         label = label_of(row["label"], names)
         tally.add(row["label"], label)
-        more = further_cells(row) if columns is None else {}
-        sample = _sample(file.parent, row, more, label, unique, report)
+        cells = further_cells(row) if columns is None else {}
+        sample = _sample(file.parent, row, cells, label, unique, report)
         if sample is not None:
             samples.append(sample)
     tally.require_known(f"the manifest {name!r}")
@@ -64,19 +64,19 @@ def open_manifest(
 def _require_columns(file: Path, row: Mapping[str, Any]) -> None:
     missing = [column for column in ("image", "label") if column not in row]
     if missing:
-        found = ", ".join(map(str, row)) or "none"
+        header = ", ".join(map(str, row)) or "none"
         raise DataError(
             f"the manifest {str(file)!r} has no column {' and no column '.join(missing)}: found "
-            f"{found}, expected image and label, and if known mask, description, source, group"
+            f"{header}, expected image and label, and if known mask, description, source, group"
         )
 
 
 def _sample(
     folder: Path,
     row: Mapping[str, Any],
-    more: Mapping[str, Any],
+    cells: Mapping[str, Any],
     label: str | None,
-    unique: Names,
+    unique: UniqueNames,
     report: Report,
 ) -> Sample | None:
     image = str(row["image"] or "")
@@ -95,18 +95,18 @@ def _sample(
         row.get("source"),
         None if row.get("group") is None else str(row["group"]),
         name,
-        more=more,
+        more=cells,
         report=report,
     )
 
 
-def _mask(folder: Path, said: Any, label: str, name: str, report: Report) -> Path | None:
+def _mask(folder: Path, cell: Any, label: str, name: str, report: Report) -> Path | None:
     if label != "tampered":
-        if said:
+        if cell:
             report.add("unused_mask", name, f"it has a mask, but is {label}")
         return None
-    if said and (folder / str(said)).is_file():
-        return folder / str(said)
-    what = f"its mask {said!r} is not there" if said else "it has no mask"
-    report.add("missing_mask", name, f"{what}; it is used for its class alone")
+    if cell and (folder / str(cell)).is_file():
+        return folder / str(cell)
+    message = f"its mask {cell!r} is not there" if cell else "it has no mask"
+    report.add("missing_mask", name, f"{message}; it is used for its class alone")
     return None

@@ -71,13 +71,13 @@ def green_is_altered(path: Path) -> NDArray[np.uint8]:
 
 
 @dataclass(frozen=True)
-class Part:
+class LayoutPart:
     """A folder, and what the names in it say, without their suffix."""
 
     folder: str
     names: str = r"(?P<group>(?P<key>.+))"
 
-    def told(self, item: Input) -> Mapping[str, str | None] | None:
+    def groups_of(self, item: Input) -> Mapping[str, str | None] | None:
         """The groups of the pattern; None where a name is of another kind."""
         match = re.fullmatch(self.names, item.relative.stem)
         return None if match is None else match.groupdict()
@@ -99,24 +99,24 @@ class MaskedLayout:
 
     name: str
     tree: str
-    real: Part
-    tampered: Part
-    masks: tuple[Part, ...]
+    real: LayoutPart
+    tampered: LayoutPart
+    masks: tuple[LayoutPart, ...]
     by_names: bool = False
     without: str = ""
     generator: str | None = None
     levels: Levels | None = None
 
     def fits(self, root: Path) -> bool:
-        """Whether a folder is such a tree; masks may be missing where the rest says enough."""
+        """True if a folder is such a tree; masks may be missing where the rest says enough."""
         if folder_below(root, self.real.folder) is None:
             return False
         if folder_below(root, self.tampered.folder) is None:
             return False
         if not self.by_names:
             return True
-        masks = (part for part in self.masks if any(_told(root, part)))
-        return any(_told(root, self.tampered)) and next(masks, None) is not None
+        masks = (part for part in self.masks if any(_matches(root, part)))
+        return any(_matches(root, self.tampered)) and next(masks, None) is not None
 
     def splits(self, root: Path) -> list[str]:
         """None: these sets are published in one piece."""
@@ -125,20 +125,22 @@ class MaskedLayout:
     def samples(self, root: Path, split: str | None, names: object, report: Report) -> list[Sample]:
         """Real pictures, then tampered ones. Raises DataError where a mask has two owners."""
         masks = self._masks(root)
-        found = [self._sample(*each, "real", {}, report) for each in self._pictures(root, "real")]
+        samples = [
+            self._sample(*entry, "real", {}, report) for entry in self._pictures(root, "real")
+        ]
         owners: dict[str, Input] = {}
-        for item, told in self._pictures(root, "tampered"):
-            key = _key(item, told)
+        for item, groups in self._pictures(root, "tampered"):
+            key = _key(item, groups)
             if key in masks and owners.setdefault(key, item) is not item:
                 raise DataError(
                     f"{owners[key].path} and {item.path} share the one mask {masks[key].path}: "
                     "expected one picture for each; remove the other"
                 )
-            found.append(self._sample(item, told, "tampered", masks, report))
+            samples.append(self._sample(item, groups, "tampered", masks, report))
         for key in masks.keys() - owners.keys():
-            place = masks[key].path.relative_to(root).as_posix()
-            report.add("orphan_mask", place, "it belongs to no tampered picture: not used")
-        return [sample for sample in found if sample is not None]
+            mask_name = masks[key].path.relative_to(root).as_posix()
+            report.add("orphan_mask", mask_name, "it belongs to no tampered picture: not used")
+        return [sample for sample in samples if sample is not None]
 
     def _pictures(
         self, root: Path, label: str
@@ -147,16 +149,16 @@ class MaskedLayout:
         if label == "tampered":
             part, other = other, part
         for item in pictures(folder_below(root, part.folder)):
-            told = part.told(item)
-            is_others = part.folder == other.folder and told is None and other.told(item)
+            groups = part.groups_of(item)
+            is_others = part.folder == other.folder and groups is None and other.groups_of(item)
             if not is_others and self.without not in item.relative.parts[:-1]:
-                yield item, told
+                yield item, groups
 
     def _masks(self, root: Path) -> dict[str, Input]:
         masks: dict[str, Input] = {}
         for part in self.masks:
-            for item, told in _told(root, part):
-                key = _key(item, told)
+            for item, groups in _matches(root, part):
+                key = _key(item, groups)
                 if key in masks and masks[key].path != item.path:
                     raise DataError(
                         f"{masks[key].path} and {item.path} are two files for one mask: expected "
@@ -168,31 +170,31 @@ class MaskedLayout:
     def _sample(
         self,
         item: Input,
-        told: Mapping[str, str | None] | None,
+        groups: Mapping[str, str | None] | None,
         label: str,
         masks: Mapping[str, Input],
         report: Report,
     ) -> Sample | None:
         part = self.real if label == "real" else self.tampered
         name = f"{part.folder}/{item.relative}"
-        if told is None and self.by_names:
+        if groups is None and self.by_names:
             if label == "real" or part.folder != self.real.folder:
-                why = f"its name is none that {self.name} has ({self.tree}): not used"
-                report.add("unknown_label", name, why)
+                reason = f"its name is none that {self.name} has ({self.tree}): not used"
+                report.add("unknown_label", name, reason)
             return None
-        mask = masks.get(_key(item, told))
+        mask = masks.get(_key(item, groups))
         if label == "tampered" and mask is None:
-            why = f"no mask of its name was found ({self.tree}); it is used for its class alone"
-            report.add("missing_mask", name, why)
-        said = told or {}
-        more = {"donor_group": _plain(said.get("donor")), "generator": self.generator}
+            reason = f"no mask of its name was found ({self.tree}); it is used for its class alone"
+            report.add("missing_mask", name, reason)
+        fields = groups or {}
+        cells = {"donor_group": _plain(fields.get("donor")), "generator": self.generator}
         return Sample(
             item.path,
             label,
             self._stored(mask),
-            group=_plain(said.get("group")),
+            group=_plain(fields.get("group")),
             name=name,
-            more={} if label == "real" else {key: value for key, value in more.items() if value},
+            more={} if label == "real" else {key: value for key, value in cells.items() if value},
             report=report,
         )
 
@@ -202,11 +204,13 @@ class MaskedLayout:
         return mask.path if self.levels is None else RemadeMask(mask.path, self.levels)
 
 
-def folder_below(root: Path, place: str) -> Path | None:
+def folder_below(root: Path, relative: str) -> Path | None:
     """The folder that is called so in any case; None where there is none."""
-    if (root / place).is_dir():
-        return root / place
-    return next((item for item in folders(root) if item.name.casefold() == place.casefold()), None)
+    if (root / relative).is_dir():
+        return root / relative
+    return next(
+        (item for item in folders(root) if item.name.casefold() == relative.casefold()), None
+    )
 
 
 def folders(root: Path) -> list[Path]:
@@ -226,14 +230,14 @@ def pictures(folder: Path | None) -> list[Input]:
     return []
 
 
-def _told(root: Path, part: Part) -> Iterator[tuple[Input, Mapping[str, str | None]]]:
+def _matches(root: Path, part: LayoutPart) -> Iterator[tuple[Input, Mapping[str, str | None]]]:
     for item in pictures(folder_below(root, part.folder)):
-        if (told := part.told(item)) is not None:
-            yield item, told
+        if (groups := part.groups_of(item)) is not None:
+            yield item, groups
 
 
-def _key(item: Input, told: Mapping[str, Any] | None) -> str:
-    return str((told or {}).get("key") or item.relative.stem)
+def _key(item: Input, groups: Mapping[str, Any] | None) -> str:
+    return str((groups or {}).get("key") or item.relative.stem)
 
 
 def _plain(name: str | None) -> str | None:
@@ -241,26 +245,28 @@ def _plain(name: str | None) -> str | None:
     return None if name is None else name.replace("_", "")
 
 
-_ONE = r"[a-z]{3}_?[0-9]{4,5}"  # four digits in version 1
+_NUMBERED = r"[a-z]{3}_?[0-9]{4,5}"  # four digits in version 1
 MASKED = (
     MaskedLayout(
         "CASIA",
         "Au/, Tp/, 'CASIA 2 Groundtruth/NAME_gt.png' or 'CASIA 1.0 groundtruth/NAME_gt.png'",
-        real=Part("Au", rf"Au_(?P<group>{_ONE}).*"),
-        tampered=Part("Tp", rf"(?P<key>.+_(?P<group>{_ONE})_(?P<donor>{_ONE})_[0-9]+)"),
+        real=LayoutPart("Au", rf"Au_(?P<group>{_NUMBERED}).*"),
+        tampered=LayoutPart(
+            "Tp", rf"(?P<key>.+_(?P<group>{_NUMBERED})_(?P<donor>{_NUMBERED})_[0-9]+)"
+        ),
         masks=(
-            Part("CASIA 2 Groundtruth", r"(?P<key>.+)_gt"),
-            Part("CASIA 1.0 groundtruth", r"(?P<key>.+)_gt"),
+            LayoutPart("CASIA 2 Groundtruth", r"(?P<key>.+)_gt"),
+            LayoutPart("CASIA 1.0 groundtruth", r"(?P<key>.+)_gt"),
         ),
     ),
     MaskedLayout(
         "Columbia",
         "4cam_auth/, 4cam_splc/, 4cam_splc/edgemask/NAME_edgemask.jpg",
-        real=Part("4cam_auth", r"(?P<key>.+)"),
-        tampered=Part("4cam_splc", r"(?P<key>.+)"),
+        real=LayoutPart("4cam_auth", r"(?P<key>.+)"),
+        tampered=LayoutPart("4cam_splc", r"(?P<key>.+)"),
         masks=(
-            Part("4cam_splc", r"(?P<key>.+)_edgemask"),
-            Part("edgemask", r"(?P<key>.+)_edgemask"),
+            LayoutPart("4cam_splc", r"(?P<key>.+)_edgemask"),
+            LayoutPart("edgemask", r"(?P<key>.+)_edgemask"),
         ),
         without="edgemask",
         levels=green_is_altered,
@@ -268,28 +274,28 @@ MASKED = (
     MaskedLayout(
         "Coverage",
         "image/N.tif, image/Nt.tif, mask/Nforged.tif",
-        real=Part("image", r"(?P<group>[0-9]+)"),
-        tampered=Part("image", r"(?P<key>(?P<group>[0-9]+))t"),
-        masks=(Part("mask", r"(?P<key>[0-9]+)forged"),),
+        real=LayoutPart("image", r"(?P<group>[0-9]+)"),
+        tampered=LayoutPart("image", r"(?P<key>(?P<group>[0-9]+))t"),
+        masks=(LayoutPart("mask", r"(?P<key>[0-9]+)forged"),),
         by_names=True,
     ),
     MaskedLayout(
         "CocoGlide",
         "real/WORD_N.png, fake/glide_inpainting_val2017_N_up.png, mask/WORD_N_mask.png",
-        real=Part("real", r".+_(?P<group>[0-9]+)"),
-        tampered=Part("fake", r"glide_inpainting_val2017_(?P<key>(?P<group>[0-9]+))_up"),
-        masks=(Part("mask", r".+_(?P<key>[0-9]+)_mask"),),
+        real=LayoutPart("real", r".+_(?P<group>[0-9]+)"),
+        tampered=LayoutPart("fake", r"glide_inpainting_val2017_(?P<key>(?P<group>[0-9]+))_up"),
+        masks=(LayoutPart("mask", r".+_(?P<key>[0-9]+)_mask"),),
         by_names=True,
         generator="GLIDE",
     ),
     MaskedLayout(
         "real, fake and masks",
         "real/NAME.png, fake/NAME.png, mask/NAME.png or mask/NAME_mask.png",
-        real=Part("real"),
-        tampered=Part("fake"),
+        real=LayoutPart("real"),
+        tampered=LayoutPart("fake"),
         masks=(
-            Part("mask", r"(?P<key>.+?)(_mask|_gt)?"),
-            Part("masks", r"(?P<key>.+?)(_mask|_gt)?"),
+            LayoutPart("mask", r"(?P<key>.+?)(_mask|_gt)?"),
+            LayoutPart("masks", r"(?P<key>.+?)(_mask|_gt)?"),
         ),
         by_names=True,
     ),

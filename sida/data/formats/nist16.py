@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sida.data.formats.masked import RemadeMask, black_is_altered, folder_below, pictures
-from sida.data.formats.unique_names import Names
+from sida.data.formats.unique_names import UniqueNames
 from sida.data.problems import Report
 from sida.data.sample import Sample
 from sida.errors import DataError
@@ -28,7 +28,7 @@ class Nist16:
     tree = "probe/, reference/manipulation/NC2016-manipulation-ref.csv, masks where that says"
 
     def fits(self, root: Path) -> bool:
-        """Whether it has probes, and a table or masks for them."""
+        """True if it has probes, and a table or masks for them."""
         if folder_below(root, "probe") is None:
             return False
         return bool(_tables(root)) or folder_below(root, "mask") is not None
@@ -42,33 +42,33 @@ class Nist16:
 
         Raises DataError where the table is missing or another one: only it knows the labels.
         """
-        unique, found, seen = Names(), [], set()
+        unique, samples, listed_paths = UniqueNames(), [], set()
         for row in _rows(_table(root)):
             probe = _local(row[PROBE])
-            seen.add(Path(probe).name)
+            listed_paths.add(Path(probe).name)
             sample = _sample(root, row, probe, unique(probe, report), report)
-            found += [] if sample is None else [sample]
+            samples += [] if sample is None else [sample]
         for item in pictures(folder_below(root, "probe")):
-            if item.path.name not in seen:
-                why = "the reference table says nothing of it: not used"
-                report.add("unknown_label", f"probe/{item.relative}", why)
-        return found
+            if item.path.name not in listed_paths:
+                reason = "the reference table says nothing of it: not used"
+                report.add("unknown_label", f"probe/{item.relative}", reason)
+        return samples
 
 
 def _tables(root: Path) -> list[Path]:
-    places = ("reference/manipulation/*ref*.csv", "reference/*ref*.csv", "*ref*.csv")
-    return next((found for place in places if (found := sorted(root.glob(place)))), [])
+    patterns = ("reference/manipulation/*ref*.csv", "reference/*ref*.csv", "*ref*.csv")
+    return next((tables for pattern in patterns if (tables := sorted(root.glob(pattern)))), [])
 
 
 def _table(root: Path) -> Path:
-    found = _tables(root)
-    if len(found) != 1:
-        names = ", ".join(file.name for file in found) or "none"
+    tables = _tables(root)
+    if len(tables) != 1:
+        names = ", ".join(file.name for file in tables) or "none"
         raise DataError(
             f"{str(root)!r} looks like NIST16 with {names} as its reference, expected the one "
             f"table reference/manipulation/NC2016-manipulation-ref.csv"
         )
-    return found[0]
+    return tables[0]
 
 
 def _rows(table: Path) -> Iterator[Mapping[str, str]]:
@@ -89,8 +89,8 @@ def _rows(table: Path) -> Iterator[Mapping[str, str]]:
         raise DataError(f"{str(table)!r} cannot be read as CSV: {error}") from error
 
 
-def _local(place: str) -> str:
-    return place.replace("\\", "/").lstrip("/")
+def _local(path: str) -> str:
+    return path.replace("\\", "/").lstrip("/")
 
 
 def _sample(
@@ -98,8 +98,8 @@ def _sample(
 ) -> Sample | None:
     label = _LABELS.get(row[TARGET].upper())
     if label is None:
-        why = f"its {TARGET} is {row[TARGET]!r}, expected Y or N: not used"
-        report.add("unknown_label", name, why)
+        reason = f"its {TARGET} is {row[TARGET]!r}, expected Y or N: not used"
+        report.add("unknown_label", name, reason)
         return None
     if not (picture := root / probe).is_file():
         report.add("unreadable", name, "there is no such file: not used")
@@ -114,11 +114,11 @@ def _sample(
     )
 
 
-def _mask(root: Path, place: str, name: str, report: Report) -> RemadeMask | None:
+def _mask(root: Path, path: str, name: str, report: Report) -> RemadeMask | None:
     """By its place in the table, or by its name in `mask/`."""
-    for candidate in (root / place, root / "mask" / Path(place).name):
-        if place and candidate.is_file():
+    for candidate in (root / path, root / "mask" / Path(path).name):
+        if path and candidate.is_file():
             return RemadeMask(candidate, black_is_altered)
-    what = f"its mask {place!r} is not there" if place else "the table names no mask for it"
-    report.add("missing_mask", name, f"{what}; it is used for its class alone")
+    message = f"its mask {path!r} is not there" if path else "the table names no mask for it"
+    report.add("missing_mask", name, f"{message}; it is used for its class alone")
     return None

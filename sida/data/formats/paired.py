@@ -51,7 +51,7 @@ class PairedLayout:
     by_root: bool = False
 
     def fits(self, root: Path) -> bool:
-        """Whether there is such a pair; where there is, half of another one is a mistake."""
+        """True if there is such a pair; where there is, half of another one is a mistake."""
         names = (self.real, self.fake)
         return any(
             all((pair.folder / name).is_dir() for name in names) for pair in self._pairs(root)
@@ -97,12 +97,14 @@ class PairedLayout:
             parts = folder.relative_to(root).parts
             here = parts or ((root.resolve().name,) if _is_split_folder(root) else ())
             split = next((part for part in here if part in SPLITS), None)
-            named = next((_generator(part) for part in parts if part not in SPLITS), None)
-            yield _Pair(folder, split, named or (self._root_name(root) if self.by_root else None))
+            generator = next((_generator(part) for part in parts if part not in SPLITS), None)
+            yield _Pair(
+                folder, split, generator or (self._root_name(root) if self.by_root else None)
+            )
 
     def _root_name(self, root: Path) -> str:
-        place = root.resolve()
-        return _generator((place.parent if _is_split_folder(root) else place).name)
+        folder = root.resolve()
+        return _generator((folder.parent if _is_split_folder(root) else folder).name)
 
 
 def _generator(folder: str) -> str:
@@ -127,7 +129,7 @@ class GeneratorFolders:
     grouped: bool = False
 
     def fits(self, root: Path) -> bool:
-        """Whether a folder is called after one of its generators, and holds pictures itself."""
+        """True if a folder is called after one of its generators, and holds pictures itself."""
         return any(
             re.fullmatch(self.generators, folder.name) and _holds_pictures(folder)
             for folder in folders(root)
@@ -145,19 +147,19 @@ class GeneratorFolders:
         Raises DataError where there is a folder of another name: what is in it is not known.
         """
         real: list[Sample] = []
-        made: list[Sample] = []
+        fakes: list[Sample] = []
         for folder in folders(root):
             if re.fullmatch(self.real, folder.name, re.IGNORECASE):
                 real += _samples(root, folder, "real", None, report, self.grouped)
             elif re.fullmatch(self.generators, folder.name):
                 label = "full_synthetic"
-                made += _samples(root, folder, label, folder.name, report, self.grouped)
+                fakes += _samples(root, folder, label, folder.name, report, self.grouped)
             else:
                 raise DataError(
                     f"{str(root)!r} looks like {self.name}, but has the folder {folder.name!r}: "
                     f"expected {self.tree}; move it elsewhere"
                 )
-        return [*real, *made]
+        return [*real, *fakes]
 
 
 def _samples(
@@ -170,16 +172,16 @@ def _samples(
 ) -> Iterator[Sample]:
     """The pictures of a folder; fakes have their generator, `grouped` ones a group by name."""
     made_by = generator if label != "real" else None
-    more = {"generator": made_by} if made_by else {}
-    place = folder.relative_to(root).as_posix()
+    cells = {"generator": made_by} if made_by else {}
+    prefix = folder.relative_to(root).as_posix()
     for item in pictures(folder):
         yield Sample(
             item.path,
             label,
             source=made_by,
             group=item.relative.stem if grouped else None,
-            name=f"{place}/{item.relative}",
-            more=more,
+            name=f"{prefix}/{item.relative}",
+            more=cells,
             report=report,
         )
 
@@ -193,7 +195,7 @@ def _half(folder: Path, name: str) -> Path:
 
 
 def _holds_pictures(folder: Path) -> bool:
-    """Whether pictures lie in a folder itself."""
+    """True if pictures lie in a folder itself."""
     if not folder.is_dir():
         return False
     return any(item.suffix.lower() in PICTURE_SUFFIXES for item in folder.iterdir())

@@ -17,7 +17,7 @@ from typing import Any
 
 from sida.data.dataset import Dataset
 from sida.data.formats.table import further_cells, require_pyarrow
-from sida.data.formats.unique_names import Names
+from sida.data.formats.unique_names import UniqueNames
 from sida.data.labels import Tally, label_of, unknown_label
 from sida.data.problems import Report
 from sida.data.sample import Sample
@@ -27,9 +27,9 @@ from sida.verdict import LABELS
 __all__ = [
     "COLUMNS",
     "UNNAMED",
-    "Cell",
+    "ParquetCell",
+    "ParquetShard",
     "RowSamples",
-    "Shard",
     "class_names",
     "holds_pictures",
     "open_parquet",
@@ -38,22 +38,22 @@ __all__ = [
 ]
 
 BATCH = 8  # rows held together: pictures of 1024 px take about 1 MB each
-KEPT = 4  # batches that readers a little behind still find
+CACHED_BATCHES = 4  # batches that readers a little behind still find
 BUFFER = 1 << 20  # bytes read at a time, instead of a whole column of a row group
 
 _TEXTS = ("img_id", "label", "description", "source", "group")
 COLUMNS = (*_TEXTS, "image", "mask")
-"""What is read of a file; further columns are its maker's."""
-_OWN = (*COLUMNS, "width", "height", "image_path", "has_mask")
+"""Columns that are read of a file; further ones are its maker's."""
+_STANDARD_COLUMNS = (*COLUMNS, "width", "height", "image_path", "has_mask")
 UNNAMED = "all"
-"""What stands for the split of files without one in their names: 00000-of-00003.parquet."""
+"""Split of files that name none: 00000-of-00003.parquet."""
 
 _NUMBER = re.compile(r"-?\b\d{4,}(-of-\d+)?$")
 
 
 def holds_pictures(file: Path) -> bool:
-    """Whether a parquet file has pictures in it, not only paths to them."""
-    schema = Shard(file).schema
+    """True if a parquet file has pictures in it, not only paths to them."""
+    schema = ParquetShard(file).schema
     return "image" in schema.names and not _is_text(schema.field("image").type)
 
 
@@ -101,19 +101,19 @@ def open_parquet(
     """
     report = Report()
     rows = RowSamples(names, report)
-    samples = [sample for file in files for sample in _samples(Shard(file), rows, further)]
+    samples = [sample for file in files for sample in _samples(ParquetShard(file), rows, further)]
     rows.tally.require_known(f"{name!r}")
     if not samples:
         raise DataError(f"{name!r} has no row that can be used: found {rows.tally.rows} rows")
     return Dataset(samples, report, name, None if split == UNNAMED else split, "parquet")
 
 
-def _samples(shard: "Shard", rows: "RowSamples", further: bool) -> Iterator[Sample]:
-    known = class_names(shard.schema) if rows.names is None else None
+def _samples(shard: "ParquetShard", rows: "RowSamples", further: bool) -> Iterator[Sample]:
+    file_names = class_names(shard.schema) if rows.names is None else None
     for index, row in enumerate(shard.texts(further)):
-        image = Cell(shard, index, "image")
-        mask = Cell(shard, index, "mask") if row["has_mask"] else None
-        sample = rows(row, image, mask, known)
+        image = ParquetCell(shard, index, "image")
+        mask = ParquetCell(shard, index, "mask") if row["has_mask"] else None
+        sample = rows(row, image, mask, file_names)
         if sample is not None:
             yield sample
 
@@ -123,17 +123,17 @@ class RowSamples:
 
     def __init__(self, names: Sequence[str] | None, report: Report) -> None:
         self.names, self.report, self.tally = names, report, Tally()
-        self._unique = Names()
+        self._unique = UniqueNames()
 
     def __call__(
         self,
         row: Mapping[str, Any],
-        image: "Cell | bytes",
-        mask: "Cell | bytes | None",
-        known: Sequence[str] | None = None,
+        image: "ParquetCell | bytes",
+        mask: "ParquetCell | bytes | None",
+        file_names: Sequence[str] | None = None,
     ) -> Sample | None:
-        """One sample, or None. `known` are the file's own names for 0, 1, 2."""
-        label = label_of(row["label"], self.names or known or LABELS)
+        """Sample of a row, or None. `file_names` are the file's own names for 0, 1, 2."""
+        label = label_of(row["label"], self.names or file_names or LABELS)
         self.tally.add(row["label"], label)
         base = PurePosixPath(row.get("image_path") or str(row.get("img_id") or "")).name
         base = base or f"row {self.tally.rows - 1}"
@@ -146,9 +146,9 @@ class RowSamples:
         elif mask is None:
             self.report.add("missing_mask", name, "it has no mask; it is used for its class alone")
         description, source, group = map(_text, map(row.get, ("description", "source", "group")))
-        more = further_cells(row, _OWN)
+        cells = further_cells(row, _STANDARD_COLUMNS)
         return Sample(
-            image, label, mask, description, source, group, name, more=more, report=self.report
+            image, label, mask, description, source, group, name, more=cells, report=self.report
         )
 
 
@@ -157,10 +157,10 @@ def _text(value: object) -> str | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class ParquetCell:
     """A file's bytes in a row of a parquet file, fetched when they are read."""
 
-    shard: "Shard"
+    shard: "ParquetShard"
     row: int
     column: str
 
@@ -172,8 +172,8 @@ class Cell:
         return f"{self.shard.path}, row {self.row}, {self.column}"
 
 
-class Shard:
-    """One parquet file: its texts at once, its pictures a few rows at a time.
+class ParquetShard:
+    """A parquet file: its texts at once, its pictures a few rows at a time.
 
     Reading goes forward through the file; a row that lies behind costs a pass over its row group
     up to it. Threads may share a shard, and it may be sent to another process.
@@ -187,7 +187,7 @@ class Shard:
 
     def _forget(self) -> None:
         self._batches: Iterator[Any] | None = None
-        self._kept: deque[tuple[int, Any]] = deque(maxlen=KEPT)
+        self._cached: deque[tuple[int, Any]] = deque(maxlen=CACHED_BATCHES)
         self._next = 0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -210,14 +210,14 @@ class Shard:
         with self._opened() as file:
             schema = file.schema_arrow
             _require_columns(self.path, schema.names)
-            wanted = [name for name in _TEXTS if name in schema.names]
+            columns = [name for name in _TEXTS if name in schema.names]
             if further:
-                wanted += [field.name for field in schema if _is_further(field)]
+                columns += [field.name for field in schema if _is_further(field)]
             light = [name for name in ("image", "mask") if _has_path(schema, name)]
-            wanted += [f"{name}.path" for name in light]
+            columns += [f"{name}.path" for name in light]
             heavy = ["mask"] if "mask" in schema.names and "mask" not in light else []
             size = BATCH if heavy else 1024
-            for batch in file.iter_batches(batch_size=size, columns=wanted + heavy):
+            for batch in file.iter_batches(batch_size=size, columns=columns + heavy):
                 yield from _text_rows(batch)
 
     def bytes_of(self, row: int, column: str) -> bytes:
@@ -236,7 +236,7 @@ class Shard:
 
     def _find(self, row: int) -> tuple[int, Any]:
         """The batch that holds a row, and the row it begins with."""
-        for start, batch in self._kept:
+        for start, batch in self._cached:
             if start <= row < start + batch.num_rows:
                 return start, batch
         if self._batches is None or row < self._next:
@@ -244,8 +244,8 @@ class Shard:
         assert self._batches is not None
         for batch in self._batches:
             start, self._next = self._next, self._next + batch.num_rows
-            self._kept.append((start, batch))
-            if start % (KEPT * BATCH) == 0:
+            self._cached.append((start, batch))
+            if start % (CACHED_BATCHES * BATCH) == 0:
                 release_memory()
             if row < self._next:
                 return start, batch
@@ -300,12 +300,12 @@ def class_names(schema: Any) -> tuple[str, ...] | None:
     return tuple(names) if names else None
 
 
-def _require_columns(path: Path, found: Sequence[str]) -> None:
-    missing = [name for name in ("image", "label") if name not in found]
+def _require_columns(path: Path, names: Sequence[str]) -> None:
+    missing = [name for name in ("image", "label") if name not in names]
     if missing:
         raise DataError(
             f"{str(path)!r} has no column {' and no column '.join(missing)}: found "
-            f"{', '.join(found)}, expected img_id, image, mask, label"
+            f"{', '.join(names)}, expected img_id, image, mask, label"
         )
 
 
@@ -324,19 +324,23 @@ def _text_rows(batch: Any) -> Iterator[dict[str, Any]]:
 
 
 def _has_path(schema: Any, column: str) -> bool:
-    """Whether a column is a struct with a path, which tells empty cells without their bytes."""
+    """True if a column is a struct with a path, which tells empty cells without their bytes."""
     if column not in schema.names:
         return False
-    kind = schema.field(column).type
-    return str(kind).startswith("struct") and any(field.name == "path" for field in kind)
+    column_type = schema.field(column).type
+    return str(column_type).startswith("struct") and any(
+        field.name == "path" for field in column_type
+    )
 
 
 def _is_further(field: Any) -> bool:
     from pyarrow import types
 
     heavy = types.is_nested(field.type) or types.is_binary(field.type)
-    return field.name not in _OWN and not heavy and not types.is_large_binary(field.type)
+    return (
+        field.name not in _STANDARD_COLUMNS and not heavy and not types.is_large_binary(field.type)
+    )
 
 
-def _is_text(kind: Any) -> bool:
-    return str(kind) in ("string", "large_string", "string_view")
+def _is_text(column_type: Any) -> bool:
+    return str(column_type) in ("string", "large_string", "string_view")

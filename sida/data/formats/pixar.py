@@ -26,7 +26,7 @@ TAU = 0.05  # what its publishers recommend
 
 
 def is_pixar(folder: Path) -> bool:
-    """Whether a split folder is of this layout."""
+    """True if a split folder is of this layout."""
     return (folder / "soft_masks").is_dir()
 
 
@@ -72,8 +72,8 @@ def _finished(
 
 def _text(folder: Path, sample: Sample, report: Report) -> str | None:
     stem = PurePosixPath(sample.name).stem
-    places = (folder / "metadata" / f"{stem}{end}.json" for end in ("_cls", ""))
-    file = next((place for place in places if place.is_file()), None)
+    candidates = (folder / "metadata" / f"{stem}{end}.json" for end in ("_cls", ""))
+    file = next((candidate for candidate in candidates if candidate.is_file()), None)
     if file is None or sample.label != "tampered":
         return None
     text = _json_object(file, f"metadata/{file.name}", report).get("text")
@@ -82,8 +82,8 @@ def _text(folder: Path, sample: Sample, report: Report) -> str | None:
 
 def _groups(folder: Path) -> dict[str, str]:
     """Group by file name, of tampered pictures and of the real ones they were made from."""
-    places = (folder / "mapping.json", folder.parent / "mapping.json")
-    file = next((place for place in places if place.is_file()), None)
+    candidates = (folder / "mapping.json", folder.parent / "mapping.json")
+    file = next((candidate for candidate in candidates if candidate.is_file()), None)
     groups: dict[str, str] = {}
     content = {} if file is None else _json_object(file, file.name, Report())
     for tampered, entry in content.items():

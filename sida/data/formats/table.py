@@ -12,7 +12,7 @@ __all__ = ["COLUMNS", "TABLES", "find_manifest", "further_cells", "read_table", 
 
 TABLES = (".csv", ".jsonl", ".parquet")
 COLUMNS = ("image", "label", "mask", "description", "source", "group", "split")
-"""What is read of a manifest; further columns are its maker's."""
+"""Columns that are read of a manifest; further ones are its maker's."""
 
 
 def find_manifest(folder: Path) -> Path | None:
@@ -20,11 +20,11 @@ def find_manifest(folder: Path) -> Path | None:
 
     Raises DataError where there are several.
     """
-    found = [file for suffix in TABLES if (file := folder / f"manifest{suffix}").is_file()]
-    if len(found) > 1:
-        names = " and ".join(file.name for file in found)
+    files = [file for suffix in TABLES if (file := folder / f"manifest{suffix}").is_file()]
+    if len(files) > 1:
+        names = " and ".join(file.name for file in files)
         raise DataError(f"{str(folder)!r} holds {names}, expected one manifest: remove the others")
-    return found[0] if found else None
+    return files[0] if files else None
 
 
 def read_table(file: Path, columns: tuple[str, ...] | None = None) -> Iterator[Mapping[str, Any]]:
@@ -87,7 +87,7 @@ def _json_lines(file: Path, columns: object) -> Iterator[Mapping[str, Any]]:
 def _parquet(file: Path, columns: tuple[str, ...] | None) -> Iterator[Mapping[str, Any]]:
     parquet = require_pyarrow()
     with parquet.ParquetFile(file) as table:
-        known = set(table.schema_arrow.names)
-        wanted = None if columns is None else [name for name in columns if name in known]
-        for batch in table.iter_batches(batch_size=1024, columns=wanted):
+        names = set(table.schema_arrow.names)
+        selection = None if columns is None else [name for name in columns if name in names]
+        for batch in table.iter_batches(batch_size=1024, columns=selection):
             yield from batch.to_pylist()

@@ -1,11 +1,11 @@
-"""Names that are unlike each other, for rows of tables."""
+"""UniqueNames that are unlike each other, for rows of tables."""
 
 from sida.data.problems import Report
 
-__all__ = ["Names"]
+__all__ = ["UniqueNames"]
 
 
-class Names:
+class UniqueNames:
     """Hands out each name once; the second `a` becomes `a~2`, and is reported."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""One rule for format, size and quality, drawn for all classes alike.
+"""Equal containers for all classes: format, size and quality drawn by one rule.
 
 Every picture is cut to a window at its own resolution (never resized: that would leave traces of
 its own) and encoded anew. The draw depends on the seed and on the picture's name, not its class. No
@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 
 from sida.data.sample import Labelled
 from sida.errors import DataError
-from sida.image.mask import ALTERED_THRESHOLD
+from sida.image.arrays import ALTERED_THRESHOLD
 from sida.image.perturbation import encode
 
-__all__ = ["Drawn", "Rule", "common_side"]
+__all__ = ["EqualisedPicture", "Rule", "common_side"]
 
 STEP = 16  # sides are multiples of this, so that windows end where JPEG's blocks do
-LEAST, MOST = 64, 1024
-KEPT = 0.95  # this share of every class is at least as large as the window
+LEAST, GREATEST = 64, 1024
+USABLE_SHARE = 0.95  # this share of every class is at least as large as the window
 SMALLEST = 0.7  # of the common side
 JPEG_SHARE = 0.8
 QUALITIES = (70, 95)
 
 
 @dataclass(frozen=True)
-class Drawn:
+class EqualisedPicture:
     """A picture made anew: its file's bytes and suffix, the mask (height, width) uint8 or None."""
 
     data: bytes
@@ -39,7 +39,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Rule:
-    """What is drawn from: windows of `SMALLEST` to 1 times `side` pixels a side, and a seed."""
+    """Ranges to draw from: windows of `SMALLEST` to 1 times `side` pixels a side; and a seed."""
 
     side: int
     seed: int = 0
@@ -57,7 +57,7 @@ class Rule:
             return "without a mask, a window of it may show nothing altered: left out"
         return None
 
-    def draw(self, labelled: Labelled) -> Drawn:
+    def draw(self, labelled: Labelled) -> EqualisedPicture:
         """Cut and encode a picture that is not refused; a tampered one shows some of its mask."""
         digest = hashlib.sha256(f"{self.seed}/{labelled.sample.name}".encode()).digest()
         rng = np.random.default_rng(list(digest))
@@ -65,7 +65,7 @@ class Rule:
         width, height = STEP * rng.integers(low, self.side // STEP + 1, 2)
         is_jpeg = bool(rng.random() < JPEG_SHARE)
         quality = int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))
-        top, left = _place(labelled, (int(height), int(width)), rng)
+        top, left = _corner(labelled, (int(height), int(width)), rng)
         window = np.s_[top : top + int(height), left : left + int(width)]
         pixels = labelled.picture.pixels[window]
         data = (
@@ -74,10 +74,12 @@ class Rule:
             else encode(pixels, "PNG")
         )
         mask = None if labelled.mask is None else labelled.mask[window]
-        return Drawn(data, ".jpg" if is_jpeg else ".png", mask, (int(height), int(width)))
+        return EqualisedPicture(
+            data, ".jpg" if is_jpeg else ".png", mask, (int(height), int(width))
+        )
 
 
-def _place(labelled: Labelled, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+def _corner(labelled: Labelled, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
     """Top and left: anywhere, or so that an altered pixel drawn at random lies in the window."""
     limits = (labelled.picture.height - size[0], labelled.picture.width - size[1])
     anywhere = [int(rng.integers(limit + 1)) for limit in limits]
@@ -91,7 +93,7 @@ def _place(labelled: Labelled, size: tuple[int, int], rng: np.random.Generator) 
 
 
 def common_side(sizes: Iterable[tuple[str, int]]) -> int:
-    """The largest window side that `KEPT` of every class can give, a multiple of `STEP`.
+    """The largest window side that `USABLE_SHARE` of every class can give, a multiple of `STEP`.
 
     `sizes` are classes and the shorter sides of their pictures. Raises DataError where it is too
     small to be of use.
@@ -100,15 +102,16 @@ def common_side(sizes: Iterable[tuple[str, int]]) -> int:
     for label, side in sizes:
         by_label.setdefault(label, []).append(side)
     limits = {label: _reached(sides) for label, sides in by_label.items()}
-    side = min([MOST, *limits.values()]) // STEP * STEP
+    side = min([GREATEST, *limits.values()]) // STEP * STEP
     if side < LEAST:
         smallest = min(limits, key=lambda label: limits[label])
         raise DataError(
-            f"the pictures cannot be cut to one size: of {smallest} {1 - KEPT:.0%} are below "
-            f"{limits[smallest] + 1} pixels, expected at least {LEAST}; remove the smallest ones"
+            f"the pictures cannot be cut to one size: of {smallest} {1 - USABLE_SHARE:.0%} are "
+            f"below {limits[smallest] + 1} pixels, expected at least {LEAST}; remove the smallest "
+            "ones"
         )
     return side
 
 
 def _reached(sides: Sequence[int]) -> int:
-    return int(np.quantile(sides, 1 - KEPT, method="lower"))
+    return int(np.quantile(sides, 1 - USABLE_SHARE, method="lower"))

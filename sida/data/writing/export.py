@@ -16,23 +16,30 @@ from sida.data.dataset import Dataset
 from sida.data.formats.hub import Streamed
 from sida.data.formats.pixar import TAU
 from sida.data.opening import open, splits_of
-from sida.data.problems import HARMLESS, KINDS, Problem
+from sida.data.problems import HARMLESS, PROBLEMS, Problem
 from sida.data.reading import read
 from sida.data.sample import Labelled, Sample, stored_bytes
 from sida.data.writing.equalise import Rule, common_side
 from sida.data.writing.journal import Entry, Journal
 from sida.data.writing.parquet_writer import ParquetWriter
 from sida.data.writing.splitting import SHARES, assign_splits
-from sida.data.writing.writers import Columns, FolderWriter, Item, ManifestWriter, Row, Writer
+from sida.data.writing.writers import (
+    ColumnTypes,
+    ExportItem,
+    ExportRow,
+    FolderWriter,
+    ManifestWriter,
+    SetWriter,
+)
 from sida.errors import DataError, InputError, PictureError
 from sida.formats import PICTURE_SUFFIXES, suffix_of
 from sida.image.perturbation import encode
 from sida.run_folder import LocalFolder, RunFolder, RunRecord, locked
 
-__all__ = ["Exported", "Layout", "export"]
+__all__ = ["ExportLayout", "Exported", "export"]
 
-Layout = Literal["folder", "parquet", "manifest"]
-WRITERS: Mapping[str, Callable[[Path, Columns], Writer]] = {
+ExportLayout = Literal["folder", "parquet", "manifest"]
+WRITERS: Mapping[str, Callable[[Path, ColumnTypes], SetWriter]] = {
     "folder": FolderWriter,
     "parquet": ParquetWriter,
     "manifest": ManifestWriter,
@@ -57,7 +64,7 @@ REPAIRED = {"mask_size", "mask_turned", "mask_levels", "mask_cut"}
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: split -> class -> pictures, and what was left out or repaired."""
+    """Counts of an export: split -> class -> pictures; and what was left out or repaired."""
 
     out: Path
     counts: Mapping[str, Mapping[str, int]]
@@ -70,12 +77,12 @@ class Exported:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing was wrong with any row of the source."""
-        return {problem.kind for problem in self.problems} <= HARMLESS
+        """True if nothing was wrong with any row of the source."""
+        return {problem.code for problem in self.problems} <= HARMLESS
 
 
 @dataclass(frozen=True)
-class _Job:
+class _ExportJob:
     """A sample and the split that it goes to."""
 
     sample: Sample
@@ -85,7 +92,7 @@ class _Job:
 def export(
     source: str | Path,
     out: str | Path,
-    to: Layout = "folder",
+    to: ExportLayout = "folder",
     *,
     split: str | None = None,
     labels: str | Sequence[str] | None = None,
@@ -124,7 +131,9 @@ def export(
         DataError: the source is no labelled set, or is streamed where all of it is needed at once.
     """
     target = Path(os.path.abspath(out))
-    finished = RunFolder(LocalFolder(target, out), RECORD, "source", _made, OPTIONS.__getitem__)
+    finished = RunFolder(
+        LocalFolder(target, out), RECORD, "source", _made_paths, OPTIONS.__getitem__
+    )
     finished.check({})  # other things in it are refused before the source is read
     names: list[str | None] = [split] if split is not None else [*splits_of(source)]
     sets = [
@@ -133,7 +142,7 @@ def export(
     ]
     jobs, total = _jobs(sets, split_by_group, shares, seed, needs_all=equalise or split_by_group)
     rule = Rule(_common_side(sets), seed) if equalise else None
-    further = _further(jobs)
+    extra_columns = _extra_columns(jobs)
     identity = {
         "source": _digest_of(os.path.realpath(source)),
         "to": to,
@@ -145,7 +154,7 @@ def export(
         "split_by_group": split_by_group,
         "seed": seed if equalise or split_by_group else None,
         "samples": _digest(jobs),
-        "columns": list(further),
+        "columns": list(extra_columns),
     }
     part = target.with_name(f".{target.name}.part")
     unfinished = RunFolder(
@@ -159,11 +168,11 @@ def export(
         if unfinished.claim(identity, fresh=fresh) is None:
             unfinished.begin(identity)
         journal = Journal(part)
-        writer = WRITERS[to](part, further)
+        writer = WRITERS[to](part, extra_columns)
         rows = _write(writer, journal, jobs, rule, lambda n: progress(n, total))
         if not rows:
             shutil.rmtree(part)
-            raise DataError(f"nothing of {str(source)!r} can be exported: {_why(sets)}")
+            raise DataError(f"nothing of {str(source)!r} can be exported: {_problem_counts(sets)}")
         exported = Exported(
             target, _counts(rows), [problem for data in sets for problem in data.report]
         )
@@ -177,15 +186,15 @@ def _require_empty(target: Path, out: str | Path) -> None:
     if not target.is_dir():
         return
     (target / RECORD).unlink(missing_ok=True)
-    if others := sorted(path.name for path in target.iterdir()):
+    if names := sorted(path.name for path in target.iterdir()):
         raise InputError(
-            f"{str(out)!r} also holds {others[0]!r}, which no export made: move it elsewhere, or "
+            f"{str(out)!r} also holds {names[0]!r}, which no export made: move it elsewhere, or "
             "choose another --out."
         )
 
 
 def _summary(exported: Exported, folder: Path) -> dict[str, Any]:
-    """What the record of a finished export adds to its identity."""
+    """Results that the record of a finished export adds to its identity."""
     files = (path for path in folder.rglob("[!.]*") if path.is_file())
     return {
         "counts": exported.counts,
@@ -194,7 +203,7 @@ def _summary(exported: Exported, folder: Path) -> dict[str, Any]:
     }
 
 
-def _made(record: RunRecord) -> list[str]:
+def _made_paths(record: RunRecord) -> list[str]:
     return [glob.escape(name) for name in record["files"]]
 
 
@@ -203,9 +212,9 @@ def _digest_of(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
-def _why(sets: Sequence[Dataset]) -> str:
-    kinds = Counter(problem.kind for data in sets for problem in data.report)
-    return "; ".join(f"{count} x {KINDS[kind]}" for kind, count in kinds.most_common())
+def _problem_counts(sets: Sequence[Dataset]) -> str:
+    codes = Counter(problem.code for data in sets for problem in data.report)
+    return "; ".join(f"{count} x {PROBLEMS[code]}" for code, count in codes.most_common())
 
 
 def _jobs(
@@ -214,31 +223,31 @@ def _jobs(
     shares: Mapping[str, float],
     seed: int,
     needs_all: bool,
-) -> tuple[Sequence[_Job] | Iterator[_Job], int | None]:
-    """What is to be written, split by split, and how much it is."""
+) -> tuple[Sequence[_ExportJob] | Iterator[_ExportJob], int | None]:
+    """Jobs split by split, and their number."""
     if any(isinstance(data, Streamed) for data in sets):
         if needs_all:
             raise DataError(
                 f"{sets[0].name!r} is streamed, and for this all of it is needed at once: "
                 "download it first (sida data download)"
             )
-        return (_Job(sample, data.split) for data in sets for sample in data), None
+        return (_ExportJob(sample, data.split) for data in sets for sample in data), None
     if not split_by_group:
-        jobs = [_Job(sample, data.split) for data in sets for sample in data]
+        jobs = [_ExportJob(sample, data.split) for data in sets for sample in data]
         return jobs, len(jobs)
     samples = [sample for data in sets for sample in data]
-    chosen = assign_splits(samples, shares, seed)
+    split_names = assign_splits(samples, shares, seed)
     jobs = [
-        _Job(sample, name)
+        _ExportJob(sample, name)
         for name in shares
-        for sample, own in zip(samples, chosen, strict=True)
-        if own == name
+        for sample, split_name in zip(samples, split_names, strict=True)
+        if split_name == name
     ]
     return jobs, len(jobs)
 
 
-def _digest(jobs: Sequence[_Job] | Iterator[_Job]) -> str | None:
-    """One text for the samples and their splits, to see whether they are the same again."""
+def _digest(jobs: Sequence[_ExportJob] | Iterator[_ExportJob]) -> str | None:
+    """Digest of the samples and their splits, to see whether they are the same again."""
     if not isinstance(jobs, Sequence):
         return None
     digest = hashlib.sha256()
@@ -247,17 +256,21 @@ def _digest(jobs: Sequence[_Job] | Iterator[_Job]) -> str | None:
     return digest.hexdigest()
 
 
-def _further(jobs: Sequence[_Job] | Iterator[_Job]) -> dict[str, type]:
+def _extra_columns(jobs: Sequence[_ExportJob] | Iterator[_ExportJob]) -> dict[str, type]:
     """The further columns of all samples, and the kind of value that fits all their cells."""
-    kinds: dict[str, set[type]] = {}
+    types: dict[str, set[type]] = {}
     for job in jobs if isinstance(jobs, Sequence) else ():
         for name, value in job.sample.more.items():
             is_long = isinstance(value, int) and not -(2**63) <= value < 2**63
-            kinds.setdefault(name, set()).add(str if is_long else type(value))
+            types.setdefault(name, set()).add(str if is_long else type(value))
     numbers = {int, float}
     return {
-        name: next(iter(found)) if len(found) == 1 else float if found == numbers else str
-        for name, found in kinds.items()
+        name: next(iter(column_types))
+        if len(column_types) == 1
+        else float
+        if column_types == numbers
+        else str
+        for name, column_types in types.items()
     }
 
 
@@ -273,23 +286,23 @@ def _common_side(sets: Sequence[Dataset]) -> int:
 
 
 def _write(
-    writer: Writer,
+    writer: SetWriter,
     journal: Journal,
-    jobs: Sequence[_Job] | Iterator[_Job],
+    jobs: Sequence[_ExportJob] | Iterator[_ExportJob],
     rule: Rule | None,
     progress: Callable[[int], None],
-) -> list[Row]:
+) -> list[ExportRow]:
     """Write what an earlier run has not written; gives the rows of both."""
-    done = journal.entries()
+    entries = journal.entries()
     waiting: deque[Entry] = deque()
-    rows = [entry["row"] for entry in done if entry["row"] is not None]
+    rows = [entry["row"] for entry in entries if entry["row"] is not None]
     for row in rows:
         writer.recall(row)
-    rest = islice(jobs, len(done), None)
-    _recall_problems(jobs, done)
-    with closing(journal.begin(done)) as stream:
+    remaining = islice(jobs, len(entries), None)
+    _recall_problems(jobs, entries)
+    with closing(journal.begin(entries)) as stream:
         try:
-            for number, (job, labelled) in enumerate(_read(rest), len(done) + 1):
+            for number, (job, labelled) in enumerate(_read(remaining), len(entries) + 1):
                 item = None if labelled is None else _item(labelled, job.split, rule)
                 complete = [] if item is None else writer.add(item)
                 waiting.append(_entry(job.sample, item is not None))
@@ -306,20 +319,22 @@ def _write(
     return rows
 
 
-def _recall_problems(jobs: Sequence[_Job] | Iterator[_Job], done: Sequence[Entry]) -> None:
+def _recall_problems(
+    jobs: Sequence[_ExportJob] | Iterator[_ExportJob], entries: Sequence[Entry]
+) -> None:
     """Put what an earlier run found wrong into the reports of this one."""
     if isinstance(jobs, Sequence):
-        for job, entry in zip(jobs, done, strict=False):
-            for kind, message in entry["problems"]:
-                job.sample.report.add(kind, job.sample.name, message)
+        for job, entry in zip(jobs, entries, strict=False):
+            for code, message in entry["problems"]:
+                job.sample.report.add(code, job.sample.name, message)
 
 
 def _entry(sample: Sample, written: bool) -> Entry:
-    problems = [(problem.kind, problem.message) for problem in sample.report.of(sample.name)]
+    problems = [(problem.code, problem.message) for problem in sample.report.of(sample.name)]
     return {"row": {} if written else None, "problems": problems}
 
 
-def _completed(waiting: deque[Entry], rows: Sequence[Row]) -> list[Entry]:
+def _completed(waiting: deque[Entry], rows: Sequence[ExportRow]) -> list[Entry]:
     """The entries whose samples are complete now: those of the rows, and what was left out."""
     entries = []
     coming = deque(rows)
@@ -329,59 +344,59 @@ def _completed(waiting: deque[Entry], rows: Sequence[Row]) -> list[Entry]:
     return entries
 
 
-def _read(jobs: Iterator[_Job]) -> Iterator[tuple[_Job, Labelled | None]]:
+def _read(jobs: Iterator[_ExportJob]) -> Iterator[tuple[_ExportJob, Labelled | None]]:
     """Every job in order with its picture; None for one that cannot be read."""
-    drawn: deque[_Job] = deque()
+    pending: deque[_ExportJob] = deque()
 
     def samples() -> Iterator[Sample]:
         for job in jobs:
-            drawn.append(job)
+            pending.append(job)
             yield job.sample
 
     for labelled in read(samples()):
-        while (job := drawn.popleft()).sample is not labelled.sample:
+        while (job := pending.popleft()).sample is not labelled.sample:
             yield job, None
         yield job, labelled
-    for job in drawn:
+    for job in pending:
         yield job, None
 
 
-def _item(labelled: Labelled, split: str | None, rule: Rule | None) -> Item | None:
-    """What is written for a picture; None where the rule has no use for it."""
+def _item(labelled: Labelled, split: str | None, rule: Rule | None) -> ExportItem | None:
+    """Item to write for a picture; None where the rule has no use for it."""
     if rule is None:
         return _copied(labelled, split)
     sample = labelled.sample
     if (refused := rule.refuses(labelled)) is not None:
-        kind = "too_small" if "smaller" in refused else "not_placed"
-        sample.report.add(kind, sample.name, refused)
+        code = "too_small" if "smaller" in refused else "not_placed"
+        sample.report.add(code, sample.name, refused)
         return None
-    drawn = rule.draw(labelled)
+    picture = rule.draw(labelled)
     return replace(
         _described(labelled, split),
-        name=PurePosixPath(_file_name(labelled)).with_suffix(drawn.suffix).name,
-        data=drawn.data,
-        mask=None if drawn.mask is None else encode(drawn.mask, "PNG"),
-        size=drawn.size,
+        name=PurePosixPath(_file_name(labelled)).with_suffix(picture.suffix).name,
+        data=picture.data,
+        mask=None if picture.mask is None else encode(picture.mask, "PNG"),
+        size=picture.size,
     )
 
 
-def _copied(labelled: Labelled, split: str | None) -> Item:
+def _copied(labelled: Labelled, split: str | None) -> ExportItem:
     """The files as they are; a mask that had to be changed to be used, as it was used."""
     sample = labelled.sample
-    changed = {problem.kind for problem in sample.report.of(sample.name)} & REPAIRED
-    held = labelled.held
-    item = replace(_described(labelled, split), data=stored_bytes(held.picture))
-    if labelled.mask is None or held.mask is None:
+    changed = {problem.code for problem in sample.report.of(sample.name)} & REPAIRED
+    in_memory = labelled.in_memory
+    item = replace(_described(labelled, split), data=stored_bytes(in_memory.picture))
+    if labelled.mask is None or in_memory.mask is None:
         return item
     if changed or sample.tau is not None:
         return replace(item, mask=encode(labelled.mask, "PNG"))
     suffix = sample.mask.suffix if isinstance(sample.mask, Path) else ".png"
-    return replace(item, mask=stored_bytes(held.mask), mask_suffix=suffix)
+    return replace(item, mask=stored_bytes(in_memory.mask), mask_suffix=suffix)
 
 
-def _described(labelled: Labelled, split: str | None) -> Item:
+def _described(labelled: Labelled, split: str | None) -> ExportItem:
     sample, picture = labelled.sample, labelled.picture
-    return Item(
+    return ExportItem(
         split,
         sample.label,
         _file_name(labelled),
@@ -405,7 +420,7 @@ def _file_name(labelled: Labelled) -> str:
     return name + suffix_of(format)
 
 
-def _counts(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
+def _counts(rows: Sequence[ExportRow]) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for (split, label), n in Counter((r["split"] or "all", r["label"]) for r in rows).items():
         counts.setdefault(split, {})[label] = n

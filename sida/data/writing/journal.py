@@ -24,33 +24,33 @@ class Journal:
         self._lines = folder / "done.jsonl"
 
     def entries(self) -> list[Entry]:
-        """What is done: the lines up to the first that cannot be relied on."""
-        done: list[Entry] = []
+        """Entries of finished pictures: the lines up to the first that cannot be relied on."""
+        complete: list[Entry] = []
         sure = 0
         for entry in self._stored():
             files = (entry["row"] or {}).get("files", {})
-            if not all(self._has(place, size) for place, size in files.items()):
+            if not all(self._has(name, size) for name, size in files.items()):
                 break
-            whole = sure == len(done)  # nothing before it waits for the end of its shard
-            done.append(entry)
-            if files or (entry["row"] is None and whole):
-                sure = len(done)
-        return done[:sure]
+            is_shard_end = sure == len(complete)  # nothing before it waits for the end of its shard
+            complete.append(entry)
+            if files or (entry["row"] is None and is_shard_end):
+                sure = len(complete)
+        return complete[:sure]
 
     def _stored(self) -> Iterator[Entry]:
         with suppress(OSError, ValueError), self._lines.open(encoding="utf-8") as stream:
             for line in stream:  # the last one may be cut short
                 yield json.loads(line)
 
-    def _has(self, place: str, size: int) -> bool:
+    def _has(self, name: str, size: int) -> bool:
         with suppress(OSError):
-            return os.path.getsize(self.folder / place) == size
+            return os.path.getsize(self.folder / name) == size
         return False
 
-    def begin(self, done: Sequence[Entry]) -> TextIO:
+    def begin(self, entries: Sequence[Entry]) -> TextIO:
         """Open the list of what is done for further lines, which `note` writes."""
         stream = self._lines.open("w", encoding="utf-8")
-        self.note(stream, done)
+        self.note(stream, entries)
         return stream
 
     @staticmethod

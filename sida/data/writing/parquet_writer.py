@@ -1,4 +1,4 @@
-"""What writes the parquet layout: shards of rows with the files' bytes in them."""
+"""Writer of the parquet layout: shards of rows with the files' bytes in them."""
 
 import json
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from typing import Any
 
 from sida.data.formats.parquet import UNNAMED
 from sida.data.formats.table import require_pyarrow
-from sida.data.writing.writers import Columns, Item, Row
+from sida.data.writing.writers import ColumnTypes, ExportItem, ExportRow
 from sida.files import write_whole
 from sida.verdict import LABELS
 
 __all__ = ["ParquetWriter"]
 
 SHARD_ROWS, GROUP_ROWS = 500, 25
-_OWN = ("img_id", "width", "height")  # a manifest's columns of these names are written anew
+_REWRITTEN = ("img_id", "width", "height")  # a manifest's columns of these names are written anew
 _TYPES = {bool: "bool", int: "int64", float: "float64", str: "string"}
 
 
@@ -26,39 +26,41 @@ class ParquetWriter:
     A shard is written whole, so its rows are complete only then. Splits come one after the other.
     """
 
-    def __init__(self, root: Path, further: Columns) -> None:
+    def __init__(self, root: Path, extra_columns: ColumnTypes) -> None:
         self.root = root
         require_pyarrow()
-        self._further = {name: kind for name, kind in further.items() if name not in _OWN}
+        self._extra_columns = {
+            name: value_type for name, value_type in extra_columns.items() if name not in _REWRITTEN
+        }
         self._shards: dict[str, int] = {}
         self._ids: set[tuple[str | None, str, str]] = set()
-        self._rows: list[Row] = []
-        self._table: list[Row] = []
+        self._rows: list[ExportRow] = []
+        self._table: list[ExportRow] = []
         self._shard: tuple[ExitStack, Any, Path] | None = None
 
-    def add(self, item: Item) -> list[Row]:
+    def add(self, item: ExportItem) -> list[ExportRow]:
         """Put the picture into the open shard; the rows of a shard are given when it is full."""
         complete = []
         if self._rows and self._rows[-1]["split"] != item.split:
             complete = self.flush()
         if self._shard is None:
-            self._begin(item.split)
+            self._open_shard(item.split)
         name = self._id(item)
         self._rows.append({"split": item.split, "label": item.label, "img_id": name, "files": {}})
-        self._table.append(_parquet_row(item, name, self._further))
+        self._table.append(_parquet_row(item, name, self._extra_columns))
         if len(self._table) == GROUP_ROWS:
             self._write_group()
         return complete + (self.flush() if len(self._rows) == SHARD_ROWS else [])
 
-    def flush(self) -> list[Row]:
+    def flush(self) -> list[ExportRow]:
         """Finish the open shard and give its rows; the last one names the file."""
         if self._shard is None:
             return []
         self._write_group()
-        stack, writer, place = self._shard
+        stack, writer, path = self._shard
         writer.close()
         stack.close()
-        self._rows[-1]["files"] = {str(place): (self.root / place).stat().st_size}
+        self._rows[-1]["files"] = {str(path): (self.root / path).stat().st_size}
         complete, self._rows, self._shard = self._rows, [], None
         return complete
 
@@ -70,31 +72,33 @@ class ParquetWriter:
                 writer.close()
             stack.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
 
-    def recall(self, row: Row) -> None:
+    def recall(self, row: ExportRow) -> None:
         """Its id is taken, and its shard if it closed one."""
         self._ids.add((row["split"], row["label"], row["img_id"]))
         if row["files"]:
             self._count(row["split"])
 
-    def finish(self, rows: Sequence[Row]) -> None:
+    def finish(self, rows: Sequence[ExportRow]) -> None:
         """The number of shards goes into their names."""
         for name, count in self._shards.items():
             for number in range(count):
-                begun = self.root / "data" / f"{_stem(name, number)}.parquet"
-                begun.rename(begun.with_name(f"{_stem(name, number)}-of-{count:05}.parquet"))
+                unfinished = self.root / "data" / f"{_stem(name, number)}.parquet"
+                unfinished.rename(
+                    unfinished.with_name(f"{_stem(name, number)}-of-{count:05}.parquet")
+                )
 
-    def _begin(self, split: str | None) -> None:
+    def _open_shard(self, split: str | None) -> None:
         parquet = require_pyarrow()
-        place = Path("data") / f"{_stem(split or UNNAMED, self._count(split))}.parquet"
+        path = Path("data") / f"{_stem(split or UNNAMED, self._count(split))}.parquet"
         stack = ExitStack()
-        temporary = stack.enter_context(write_whole(self.root / place))
+        temporary = stack.enter_context(write_whole(self.root / path))
         writer = parquet.ParquetWriter(
             temporary,
-            _schema(self._further),
+            _schema(self._extra_columns),
             use_dictionary=["label", "source", "group"],
             write_batch_size=1,  # a page a picture: readers fetch no more than they need
         )
-        self._shard = (stack, writer, place)
+        self._shard = (stack, writer, path)
 
     def _count(self, split: str | None) -> int:
         """The number of the next shard of a split."""
@@ -102,7 +106,7 @@ class ParquetWriter:
         self._shards[name] = self._shards.get(name, 0) + 1
         return self._shards[name] - 1
 
-    def _id(self, item: Item) -> str:
+    def _id(self, item: ExportItem) -> str:
         number, stem = 1, PurePosixPath(item.name).stem
         name = stem
         while (item.split, item.label, name) in self._ids:
@@ -115,7 +119,7 @@ class ParquetWriter:
         import pyarrow
 
         if self._table and self._shard is not None:
-            schema = _schema(self._further)
+            schema = _schema(self._extra_columns)
             self._shard[1].write_table(pyarrow.Table.from_pylist(self._table, schema))
             self._table = []
 
@@ -124,13 +128,15 @@ def _stem(split: str, number: int) -> str:
     return f"{number:05}" if split == UNNAMED else f"{split}-{number:05}"
 
 
-def _parquet_row(item: Item, name: str, further: Columns) -> Row:
+def _parquet_row(item: ExportItem, name: str, extra_columns: ColumnTypes) -> ExportRow:
     mask = None
     if item.mask is not None:
         mask = {"bytes": item.mask, "path": f"{name}_mask{item.mask_suffix}"}
-    more = {key: kind(item.more[key]) for key, kind in further.items() if key in item.more}
+    cells = {
+        key: convert(item.more[key]) for key, convert in extra_columns.items() if key in item.more
+    }
     return {
-        **more,
+        **cells,
         "img_id": name,
         "image": {"bytes": item.data, "path": item.name},
         "mask": mask,
@@ -143,7 +149,7 @@ def _parquet_row(item: Item, name: str, further: Columns) -> Row:
     }
 
 
-def _schema(further: Columns) -> Any:
+def _schema(extra_columns: ColumnTypes) -> Any:
     """Arrow's types, and beside them what makes `datasets` see pictures and named classes."""
     import pyarrow as pa
 
@@ -153,10 +159,12 @@ def _schema(further: Columns) -> Any:
         "height": pa.int32(), "label": pa.int64(), "description": pa.string(),
         "source": pa.string(), "group": pa.string(),
     }  # fmt: skip
-    columns |= {name: pa.type_for_alias(_TYPES[kind]) for name, kind in further.items()}
+    columns |= {
+        name: pa.type_for_alias(_TYPES[value_type]) for name, value_type in extra_columns.items()
+    }
     features: dict[str, Any] = {
-        name: {"dtype": str(kind).replace("double", "float64"), "_type": "Value"}
-        for name, kind in columns.items()
+        name: {"dtype": str(value_type).replace("double", "float64"), "_type": "Value"}
+        for name, value_type in columns.items()
     }
     features |= {"image": {"_type": "Image"}, "mask": {"_type": "Image"}}
     features["label"] = {"names": list(LABELS), "_type": "ClassLabel"}

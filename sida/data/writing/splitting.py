@@ -41,16 +41,18 @@ def assign_splits(
         name: {label: share * count for label, count in total.items()}
         for name, share in shares.items()
     }
-    chosen = [""] * len(samples)
+    split_names = [""] * len(samples)
     for key in order:
-        own = Counter(samples[index].label for index in members[key])
-        split = max(missing, key=lambda name: _need(missing[name], own, shares[name], total))
-        for label, count in own.items():
+        class_counts = Counter(samples[index].label for index in members[key])
+        split = max(
+            missing, key=lambda name: _need(missing[name], class_counts, shares[name], total)
+        )
+        for label, count in class_counts.items():
             missing[split][label] -= count
         for index in members[key]:
-            chosen[index] = split
-    _require_all(chosen, members, shares)
-    return chosen
+            split_names[index] = split
+    _require_all(split_names, members, shares)
+    return split_names
 
 
 def _lots(samples: Sequence[Sample]) -> dict[str, list[int]]:
@@ -63,32 +65,32 @@ def _lots(samples: Sequence[Sample]) -> dict[str, list[int]]:
             original = above
         return original
 
-    own = [_originals(sample) for sample in samples]
-    for originals in own:
+    parts = [_originals(sample) for sample in samples]
+    for originals in parts:
         roots = sorted(map(root, originals))
         for other in roots[1:]:
             first[other] = roots[0]
     members: dict[str, list[int]] = defaultdict(list)
-    for index, originals in enumerate(own):
+    for index, originals in enumerate(parts):
         members[root(originals[0])].append(index)
     return members
 
 
 def _originals(sample: Sample) -> list[str]:
-    """What a picture shows parts of; a picture without a group is an original itself."""
+    """Originals that a picture shows parts of; one without a group is an original itself."""
     groups = (sample.group, sample.more.get(DONOR))
-    found = [f"group {group}" for group in groups if group is not None]
-    return found if sample.group is not None else [f"picture {sample.name}", *found]
+    nodes = [f"group {group}" for group in groups if group is not None]
+    return nodes if sample.group is not None else [f"picture {sample.name}", *nodes]
 
 
 def _require_all(
-    chosen: Sequence[str], lots: Mapping[str, Sequence[int]], shares: Mapping[str, float]
+    split_names: Sequence[str], lots: Mapping[str, Sequence[int]], shares: Mapping[str, float]
 ) -> None:
-    empty = [name for name in shares if name not in chosen]
+    empty = [name for name in shares if name not in split_names]
     largest = max(map(len, lots.values()), default=0)
-    if empty and len(chosen) >= 2 * len(shares) and largest > len(chosen) / 2:
+    if empty and len(split_names) >= 2 * len(shares) and largest > len(split_names) / 2:
         raise DataError(
-            f"the split {empty[0]} would be empty: {largest} of {len(chosen)} pictures share "
+            f"the split {empty[0]} would be empty: {largest} of {len(split_names)} pictures share "
             f"originals (group, {DONOR}) and have to be on one side, expected many small lots: "
             "give fewer splits (--shares), or leave out pictures that join them, such as splices"
         )
@@ -99,10 +101,13 @@ def _rank(key: str, seed: int) -> str:
 
 
 def _need(
-    missing: Mapping[str, float], own: Mapping[str, int], share: float, total: Mapping[str, int]
+    missing: Mapping[str, float],
+    class_counts: Mapping[str, int],
+    share: float,
+    total: Mapping[str, int],
 ) -> float:
     """How much a split lacks of what a group has, as a share of what it shall have."""
-    return sum(n * missing[label] / (share * total[label]) for label, n in own.items())
+    return sum(n * missing[label] / (share * total[label]) for label, n in class_counts.items())
 
 
 def parse_shares(text: str) -> dict[str, float]:

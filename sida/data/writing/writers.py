@@ -1,6 +1,6 @@
-"""What writes an exported set: `Item`, `Writer`, and the writers of folders and manifests.
+"""Writers of exported sets: `ExportItem`, `SetWriter`, and those of folders and manifests.
 
-A writer gets one `Item` after the other and answers with the rows that stand for what is complete
+A writer gets one `ExportItem` after the other and answers with the rows for what is complete
 on the disk; the tables over all rows are written last. A row's `files` are those written for it.
 """
 
@@ -15,16 +15,16 @@ from typing import Any, Protocol
 from sida.files import write_text
 from sida.verdict import LABELS
 
-__all__ = ["Columns", "FolderWriter", "Item", "ManifestWriter", "Row", "Writer"]
+__all__ = ["ColumnTypes", "ExportItem", "ExportRow", "FolderWriter", "ManifestWriter", "SetWriter"]
 
-Row = dict[str, Any]
+ExportRow = dict[str, Any]
 
-Columns = Mapping[str, type]
+ColumnTypes = Mapping[str, type]
 """Further columns of the source, and what they hold: bool, int, float or str."""
 
 
 @dataclass(frozen=True)
-class Item:
+class ExportItem:
     """A picture to be written: its file's bytes under a name with suffix, and what belongs to it.
 
     `mask` and `mask_suffix` are its mask's file; `size` is (height, width); `more` are the cells of
@@ -44,22 +44,22 @@ class Item:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Writer(Protocol):
-    """What `export` writes with."""
+class SetWriter(Protocol):
+    """Protocol of the writers that `export` uses."""
 
-    def add(self, item: Item) -> list[Row]:
+    def add(self, item: ExportItem) -> list[ExportRow]:
         """Take one picture; gives the rows that are now complete on the disk."""
 
-    def flush(self) -> list[Row]:
+    def flush(self) -> list[ExportRow]:
         """Complete what is begun."""
 
     def discard(self) -> None:
         """Leave what is begun, and is not complete."""
 
-    def recall(self, row: Row) -> None:
+    def recall(self, row: ExportRow) -> None:
         """Take the row of an earlier, interrupted run as written."""
 
-    def finish(self, rows: Sequence[Row]) -> None:
+    def finish(self, rows: Sequence[ExportRow]) -> None:
         """Write the tables over all rows."""
 
 
@@ -68,11 +68,11 @@ class FolderWriter:
 
     columns: Sequence[str] = ("image", "label", "mask", "source", "group")
 
-    def __init__(self, root: Path, further: Columns) -> None:
-        self.root, self.further = root, further
-        self._taken: set[str] = set()
+    def __init__(self, root: Path, extra_columns: ColumnTypes) -> None:
+        self.root, self.extra_columns = root, extra_columns
+        self._used_stems: set[str] = set()
 
-    def add(self, item: Item) -> list[Row]:
+    def add(self, item: ExportItem) -> list[ExportRow]:
         """Write the picture and its mask."""
         base = PurePosixPath(item.split or "")
         picture = self._free(self.folder(item) / item.name)
@@ -80,60 +80,60 @@ class FolderWriter:
         mask = base / "masks" / f"{picture.stem}_mask{item.mask_suffix}"
         if item.mask is not None:
             files[mask] = item.mask
-        for place, data in files.items():
-            (self.root / place).parent.mkdir(parents=True, exist_ok=True)
-            (self.root / place).write_bytes(data)
+        for path, data in files.items():
+            (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / path).write_bytes(data)
         row = {
             "split": item.split,
-            "image": str(self.shown(picture, base)),
+            "image": str(self.listed_path(picture, base)),
             "label": item.label,
-            "mask": None if item.mask is None else str(self.shown(mask, base)),
+            "mask": None if item.mask is None else str(self.listed_path(mask, base)),
             "description": item.description,
             "source": item.source,
             "group": item.group,
             "more": item.more,
-            "files": {str(place): len(data) for place, data in files.items()},
+            "files": {str(path): len(data) for path, data in files.items()},
         }
         return [row]
 
-    def flush(self) -> list[Row]:
+    def flush(self) -> list[ExportRow]:
         """Nothing is ever begun and not complete."""
         return []
 
     def discard(self) -> None:
         """See `flush`."""
 
-    def recall(self, row: Row) -> None:
+    def recall(self, row: ExportRow) -> None:
         """Its names are taken."""
-        self._taken.update(_stem(PurePosixPath(place)) for place in row["files"])
+        self._used_stems.update(_stem(PurePosixPath(path)) for path in row["files"])
 
-    def folder(self, item: Item) -> PurePosixPath:
+    def folder(self, item: ExportItem) -> PurePosixPath:
         """Where a picture goes."""
         return PurePosixPath(item.split or "") / item.label
 
-    def shown(self, place: PurePosixPath, base: PurePosixPath) -> PurePosixPath:
+    def listed_path(self, path: PurePosixPath, base: PurePosixPath) -> PurePosixPath:
         """How the manifest names a file: relative to its own folder."""
-        return place.relative_to(base)
+        return path.relative_to(base)
 
-    def _free(self, place: PurePosixPath) -> PurePosixPath:
+    def _free(self, path: PurePosixPath) -> PurePosixPath:
         """The place, or one with a number: of two pictures with one stem, whose is the mask?"""
-        number, wanted = 1, place
-        while (stem := _stem(place)) in self._taken:
+        number, original = 1, path
+        while (stem := _stem(path)) in self._used_stems:
             number += 1
-            place = wanted.with_name(f"{wanted.stem}~{number}{wanted.suffix}")
-        self._taken.add(stem)
-        return place
+            path = original.with_name(f"{original.stem}~{number}{original.suffix}")
+        self._used_stems.add(stem)
+        return path
 
-    def finish(self, rows: Sequence[Row]) -> None:
+    def finish(self, rows: Sequence[ExportRow]) -> None:
         """Descriptions and manifests, split by split."""
         for split in dict.fromkeys(row["split"] for row in rows):
-            own = [row for row in rows if row["split"] == split]
+            split_rows = [row for row in rows if row["split"] == split]
             folder = self.root / (split or "")
             for label in LABELS:
-                self._write_texts(folder, label, own)
-            _write_csv(folder / "manifest.csv", [*self.columns, *self.further], own)
+                self._write_texts(folder, label, split_rows)
+            _write_csv(folder / "manifest.csv", [*self.columns, *self.extra_columns], split_rows)
 
-    def _write_texts(self, folder: Path, label: str, rows: Sequence[Row]) -> None:
+    def _write_texts(self, folder: Path, label: str, rows: Sequence[ExportRow]) -> None:
         texts = {
             PurePosixPath(row["image"]).name: row["description"]
             for row in rows
@@ -149,23 +149,23 @@ class ManifestWriter(FolderWriter):
 
     columns = ("image", "label", "mask", "description", "source", "group", "split")
 
-    def folder(self, item: Item) -> PurePosixPath:
+    def folder(self, item: ExportItem) -> PurePosixPath:
         return PurePosixPath(item.split or "") / "pictures" / item.label
 
-    def shown(self, place: PurePosixPath, base: PurePosixPath) -> PurePosixPath:
-        return place
+    def listed_path(self, path: PurePosixPath, base: PurePosixPath) -> PurePosixPath:
+        return path
 
-    def finish(self, rows: Sequence[Row]) -> None:
+    def finish(self, rows: Sequence[ExportRow]) -> None:
         """The one manifest; a column that is empty throughout is left out."""
         used = [name for name in self.columns if any(row[name] is not None for row in rows)]
-        _write_csv(self.root / "manifest.csv", [*used, *self.further], rows)
+        _write_csv(self.root / "manifest.csv", [*used, *self.extra_columns], rows)
 
 
-def _stem(place: PurePosixPath) -> str:
-    return str(place.with_suffix("")).casefold()
+def _stem(path: PurePosixPath) -> str:
+    return str(path.with_suffix("")).casefold()
 
 
-def _write_csv(file: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+def _write_csv(file: Path, columns: Sequence[str], rows: Sequence[ExportRow]) -> None:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

@@ -6,7 +6,7 @@ from typing import Any
 __all__ = ["aigc_label"]
 
 _MEANINGS = {"1": "generated", "2": "may be generated", "3": "suspected to be generated"}
-_SHOWN = {"contentproducer": "ContentProducer", "contentpropagator": "ContentPropagator"}
+_NAMES = {"contentproducer": "ContentProducer", "contentpropagator": "ContentPropagator"}
 
 
 def aigc_label(text: str) -> str | None:
@@ -21,7 +21,7 @@ def aigc_label(text: str) -> str | None:
     if not label or not {"contentproducer", "produceid", "contentpropagator"} & fields.keys():
         return None
     parts = [f"Label {label} ({_MEANINGS.get(label, 'of unknown meaning')})"]
-    parts += [f"{name}: {fields[key]}" for key, name in _SHOWN.items() if fields.get(key)]
+    parts += [f"{name}: {fields[key]}" for key, name in _NAMES.items() if fields.get(key)]
     return "; ".join(parts)
 
 

@@ -21,17 +21,17 @@ SIDE = 128
 """Pixels of a thumbnail's longer side, as it is handed on."""
 PIXELS = 40_000_000
 """Of all thumbnails together; what goes beyond is left out."""
-MOST = 50
+MAX_THUMBNAILS = 50
 """Thumbnails."""
 
 
 def main() -> None:
     """Read one picture and answer."""
-    asked = json.loads(sys.stdin.buffer.readline())
-    memory, seconds, length = asked["limits"]
+    request = json.loads(sys.stdin.buffer.readline())
+    memory, seconds, length = request["limits"]
     _limit(memory, seconds)
-    sidecar = sys.stdin.buffer.read(asked["sidecar"])
-    answer = json.dumps(_answer(sys.stdin.buffer.read(), sidecar, asked["trust"]))
+    sidecar = sys.stdin.buffer.read(request["sidecar"])
+    answer = json.dumps(_answer(sys.stdin.buffer.read(), sidecar, request["trust"]))
     if len(answer) > length:
         answer = json.dumps({"error": f"hold more than {length:,} bytes of statements"})
     sys.stdout.write(answer)
@@ -60,7 +60,7 @@ def _thumbnails(reader: Any, store: dict[str, Any]) -> Iterator[tuple[int, str]]
 
     manifest = store.get("manifests", {}).get(store.get("active_manifest"), {})
     left = PIXELS
-    for index, ingredient in enumerate(manifest.get("ingredients", [])[:MOST]):
+    for index, ingredient in enumerate(manifest.get("ingredients", [])[:MAX_THUMBNAILS]):
         stream = io.BytesIO()
         try:
             reader.resource_to_stream(ingredient["thumbnail"]["identifier"], stream)

@@ -53,15 +53,15 @@ def credentials(
     """
     is_embedded = b"jumb" in data and b"c2pa" in data
     if is_embedded and not (sidecar is not None and sidecar.is_asked_for):
-        told = _read(data, trust)
-        if told and sidecar is not None:
+        store = _read(data, trust)
+        if store and sidecar is not None:
             value = (
                 f"{sidecar.name} was not read, as the file has credentials of its own; "
                 "--credentials reads it."
             )
-            told.append(_declared("content_credentials", value, "not read", SIDECAR))
-        if told:
-            return told
+            store.append(_declared("content_credentials", value, "not read", SIDECAR))
+        if store:
+            return store
     if sidecar is None:
         return []
     if sidecar.problem is not None:
@@ -70,7 +70,7 @@ def credentials(
 
 
 def _read(data: bytes, trust: str | None, sidecar: Sidecar | None = None) -> list[Declared]:
-    answer = _ask(data, trust, b"" if sidecar is None else sidecar.data)
+    answer = _read_in_process(data, trust, b"" if sidecar is None else sidecar.data)
     beside, source = ("", FILE) if sidecar is None else (f" in {sidecar.name}", SIDECAR)
     try:
         if "store" in answer:
@@ -84,14 +84,14 @@ def _read(data: bytes, trust: str | None, sidecar: Sidecar | None = None) -> lis
     return [_unread(f"The content credentials{beside} {answer['error']}.")]
 
 
-def _ask(data: bytes, trust: str | None, sidecar: bytes) -> dict[str, Any]:
+def _read_in_process(data: bytes, trust: str | None, sidecar: bytes) -> dict[str, Any]:
     """The answer of the reading process; what becomes of it is an error of this file alone."""
     limits = [MEMORY + 2 * len(data), SECONDS, LENGTH]
-    asked = json.dumps({"trust": trust, "limits": limits, "sidecar": len(sidecar)})
+    request = json.dumps({"trust": trust, "limits": limits, "sidecar": len(sidecar)})
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-P", str(_READER)],
-            input=b"".join((asked.encode(), b"\n", sidecar, data)),
+            input=b"".join((request.encode(), b"\n", sidecar, data)),
             capture_output=True,
             timeout=2 * SECONDS,  # of the clock, on a busy machine
         )
@@ -99,9 +99,9 @@ def _ask(data: bytes, trust: str | None, sidecar: bytes) -> dict[str, Any]:
         return {"error": f"took longer than {SECONDS} seconds to read"}
     except OSError as error:
         return {"error": f"could not be read, for no process could be started: {error.strerror}"}
-    if done.returncode != 0:
+    if process.returncode != 0:
         return {"error": "made their reader fail: they may be made to do so"}
-    answer: dict[str, Any] = json.loads(done.stdout)
+    answer: dict[str, Any] = json.loads(process.stdout)
     return answer
 
 
@@ -116,18 +116,18 @@ def _statements(
 
 
 def _origin(manifests: Sequence[Manifest], source: str) -> Iterator[Declared]:
-    """One statement where any manifest declares that its picture, or a part of it, is generated."""
-    made = [manifest for manifest in manifests if manifest.is_generated]
-    if not made:
+    """Statement where any manifest declares that its picture, or a part of it, is generated."""
+    generated = [manifest for manifest in manifests if manifest.is_generated]
+    if not generated:
         return
-    first = made[0]
+    first = generated[0]
     terms = [name for name in first.source_types if name in GENERATED + PARTLY]
     extent = " in part" if all(name in PARTLY for name in terms) else ""
     programs = f" with {', '.join(first.generators)}" if first.generators else ""
     value = f"{_subject(first)} is declared as generated{extent}: {', '.join(terms)}{programs}."
-    if len(made) > 1:
-        value += f" So are {len(made) - 1} more of the pictures that it was made of."
-    yield _declared(ORIGIN, value, first.state, source + _where(first))
+    if len(generated) > 1:
+        value += f" So are {len(generated) - 1} more of the pictures that it was made of."
+    yield _declared(ORIGIN, value, first.state, source + _source_name(first))
 
 
 def _summary(manifests: Sequence[Manifest], trust: str | None, beside: str) -> str:
@@ -170,37 +170,37 @@ def _of_manifest(
     )
     for name, value in values:
         if value:
-            yield _declared(name, value, manifest.state, source + _where(manifest))
+            yield _declared(name, value, manifest.state, source + _source_name(manifest))
     if manifest.has_odd_actions:
         value = "Some actions have a form that is not known here."
-        yield _declared("actions", value, "not read", source + _where(manifest))
+        yield _declared("actions", value, "not read", source + _source_name(manifest))
 
 
 def _action(action: Mapping[str, Any]) -> dict[str, JsonValue]:
-    kept: dict[str, JsonValue] = {
+    fields_read: dict[str, JsonValue] = {
         key: str(action[key])[:1000]
         for key in ("action", "when", "description", "reason")
         if key in action
     }
     if (agent := action.get("softwareAgent")) is not None:
-        kept["softwareAgent"] = program(agent)
+        fields_read["softwareAgent"] = program(agent)
     if isinstance(address := action.get("digitalSourceType"), str):
-        kept["digitalSourceType"] = term(address)
+        fields_read["digitalSourceType"] = term(address)
     if parameters := fields(action.get("parameters")):
-        kept["parameters"] = _bounded(parameters)
-    return kept
+        fields_read["parameters"] = _bounded(parameters)
+    return fields_read
 
 
 def _ingredient(ingredient: Ingredient, signer: str, thumbnail: str | None) -> JsonValue:
     """A picture that another was made of; `signer` is who signed that other one."""
     content, is_signed = ingredient.content, ingredient.label is not None
-    kept = {
+    fields_read = {
         key: str(content[key])[:1000]
         for key in ("title", "format", "relationship")
         if key in content
     }
     return {
-        **kept,
+        **fields_read,
         "thumbnail": thumbnail,
         "signed": is_signed,
         "state": ingredient.state,
@@ -237,7 +237,7 @@ def _subject(manifest: Manifest) -> str:
             return f"A picture that this one was made of ({_way(relations)}{title})"
 
 
-def _where(manifest: Manifest) -> str:
+def _source_name(manifest: Manifest) -> str:
     """Behind the source of a statement: the way to its manifest."""
     title = f' "{manifest.title}"' if manifest.title else ""
     return f", {_way(manifest.relations)}{title}" if manifest.relations else ""
@@ -253,5 +253,7 @@ def _unread(sentence: str) -> Declared:
 
 
 def _declared(name: str, value: JsonValue, state: str, source: str = FILE) -> Declared:
-    told = statement(name, value, source, state)
-    return told.model_copy(update={"trusted_by": TRUST_LIST}) if state == VALID else told
+    declaration = statement(name, value, source, state)
+    return (
+        declaration.model_copy(update={"trusted_by": TRUST_LIST}) if state == VALID else declaration
+    )

@@ -48,36 +48,36 @@ PERSONAL = frozenset({
 
 
 class Exif:
-    """What was read.
+    """Fields of EXIF that were read.
 
     Attributes:
         fields: (name, value), values as text or numbers, in the order of `EXIF_NAMES`.
         thumbnail: bytes of the embedded small picture, a JPEG.
         problem: a sentence where it could not be read; it follows "EXIF".
-        seen: whether there was any entry.
+        has_tags: whether there was any entry.
     """
 
     def __init__(self) -> None:
         self.fields: dict[str, str | int] = {}
         self.thumbnail: bytes | None = None
         self.problem: str | None = None
-        self.seen = False
+        self.has_tags = False
 
 
 def read_exif(raw: bytes) -> Exif:
     """Read an EXIF block, with or without its head `Exif\\0\\0`, or a TIFF file; never raises."""
-    found = Exif()
+    exif = Exif()
     try:
-        _fill(found, raw.removeprefix(_HEAD))
+        _fill(exif, raw.removeprefix(_HEAD))
     except Exception:  # Pillow raises a dozen kinds on broken directories, or warns and goes on
-        found.problem = "is broken; some of it was not read"
-    if not found.seen:
-        found.problem = "is broken; nothing of it was read"
-    return found
+        exif.problem = "is broken; some of it was not read"
+    if not exif.has_tags:
+        exif.problem = "is broken; nothing of it was read"
+    return exif
 
 
 def is_unset(value: object) -> bool:
-    """Whether a program left a field as it found it: blank, or a time or a size of zeros.
+    """True if a program left a field blank, or as a time or a size of zeros.
 
     >>> is_unset("0000:00:00 00:00:00"), is_unset("    :  :     :  :  "), is_unset("2025:06:01")
     (True, True, False)
@@ -85,23 +85,23 @@ def is_unset(value: object) -> bool:
     return value is None or (isinstance(value, str) and _UNSET.fullmatch(value) is not None)
 
 
-def _fill(found: Exif, raw: bytes) -> None:
+def _fill(result: Exif, raw: bytes) -> None:
     exif = Image.Exif()
     exif.load(_HEAD + raw)
     tags: dict[int, Any] = {**dict(exif), **exif.get_ifd(IFD.Exif)}
-    found.seen = bool(tags)
+    result.has_tags = bool(tags)
     order = "big" if raw[:2] == b"MM" else "little"
     for tag, name in EXIF_NAMES.items():
         value = _plain(tags[tag], tag, order) if tag in tags else ""
         if value is None and isinstance(tags[tag], bytes):
-            found.problem = f"has a {name} in an encoding that is not known; it was not read"
+            result.problem = f"has a {name} in an encoding that is not known; it was not read"
         elif not is_unset(value) and not (value == 0 and name in ("width", "height")):
-            found.fields[name] = value
-    found.fields.update(_place(exif.get_ifd(IFD.GPSInfo)))
+            result.fields[name] = value
+    result.fields.update(_location(exif.get_ifd(IFD.GPSInfo)))
     second = exif.get_ifd(IFD.IFD1)
     start, size = second.get(0x0201), second.get(0x0202)
     if isinstance(start, int) and isinstance(size, int) and 0 < size <= len(raw) - start:
-        found.thumbnail = raw[start : start + size]
+        result.thumbnail = raw[start : start + size]
 
 
 def _plain(value: Any, tag: int, order: str) -> Any:
@@ -127,7 +127,7 @@ def _as_utf8(value: str) -> str:
         return value
 
 
-def _place(gps: Mapping[int, Any]) -> Iterator[tuple[str, str]]:
+def _location(gps: Mapping[int, Any]) -> Iterator[tuple[str, str]]:
     """Nothing of what is no place: fields that are missing, or divide by zero."""
     for name, side, tag in (("latitude", 1, 2), ("longitude", 3, 4)):
         try:

@@ -1,4 +1,4 @@
-"""What image generators write into a file: their settings, found by form and shown as text.
+"""Settings that image generators write into a file, found by form and shown as text.
 
 Nothing of it is carried out or believed: a prompt is a string, a workflow is searched for the
 names of models, and anybody can write either into a photograph.
@@ -12,15 +12,15 @@ from typing import Any
 
 from sida.provenance.declared.generator_names import generator_named, generator_of_key
 
-__all__ = ["Settings", "generator_settings"]
+__all__ = ["GeneratorSettings", "generator_settings"]
 
 MAX_NODES = 2_000
 MAX_LINE = 10_000  # characters
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Settings of a generator.
+class GeneratorSettings:
+    """GeneratorSettings of a generator.
 
     Attributes:
         generator: its name.
@@ -37,16 +37,16 @@ class Settings:
     model: str | None = None
 
 
-def generator_settings(texts: Mapping[str, str]) -> Iterator[Settings]:
+def generator_settings(texts: Mapping[str, str]) -> Iterator[GeneratorSettings]:
     """Settings in a file's texts, by keyword; each text belongs to one generator at most."""
     for keyword, text in texts.items():
         for form in _FORMS:
-            if (found := form(keyword, text, texts)) is not None:
-                yield found
+            if (settings := form(keyword, text, texts)) is not None:
+                yield settings
                 break
 
 
-Form = Callable[[str, str, Mapping[str, str]], Settings | None]
+Form = Callable[[str, str, Mapping[str, str]], GeneratorSettings | None]
 
 
 _STEPS = re.compile(r"(?:^|[\s,.;>)\]])(Steps:\s*\d+\s*,\s*[A-Z][^\r\n]*)")
@@ -57,7 +57,7 @@ _KNOWN_FIELD = re.compile(
 _NEGATIVE = re.compile(r"(?:^|\s)Negative prompt:", re.IGNORECASE)
 
 
-def _web_ui(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+def _web_ui(keyword: str, text: str, texts: Mapping[str, str]) -> GeneratorSettings | None:
     """Stable Diffusion web UI and its kin: prompt, "Negative prompt: …", "Steps: 20, …".
 
     In three parts or on one line; further lines, such as a template, may follow.
@@ -86,7 +86,7 @@ def _field(line: str, name: str) -> str | None:
     return None if match is None else (match[1] or match[2] or "").strip() or None
 
 
-def _comfy(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+def _comfy(keyword: str, text: str, texts: Mapping[str, str]) -> GeneratorSettings | None:
     """ComfyUI: `prompt`, nodes by number; `workflow`, the graph as it is drawn; or both in one."""
     graph = _folded(_json(text))
     for subgraph in (graph, *(_folded(_json(graph.get(key))) for key in ("prompt", "workflow"))):
@@ -95,17 +95,17 @@ def _comfy(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None
         if nodes:
             return _of_nodes(keyword, text, nodes)
     graphs = (graph, _folded(_json(graph.get("workflow"))))
-    if any(isinstance(drawn.get("nodes"), list) and _is_drawn(drawn) for drawn in graphs):
+    if any(isinstance(workflow.get("nodes"), list) and _is_drawn(workflow) for workflow in graphs):
         return _settings("ComfyUI", keyword, text)
     return None
 
 
 def _is_drawn(graph: Mapping[str, Any]) -> bool:
-    """Whether a graph with nodes is one of ComfyUI's, which has links, too, or numbers its last."""
+    """True if a graph with nodes is one of ComfyUI's, which has links, too, or numbers its last."""
     return bool({"links", "last_node_id", "extra"} & graph.keys())
 
 
-def _of_nodes(keyword: str, text: str, nodes: list[dict[str, Any]]) -> Settings:
+def _of_nodes(keyword: str, text: str, nodes: list[dict[str, Any]]) -> GeneratorSettings:
     inputs = [(str(node["class_type"]), _dictionary(node.get("inputs"))) for node in nodes]
     prompts = [
         value
@@ -123,7 +123,7 @@ def _of_nodes(keyword: str, text: str, nodes: list[dict[str, Any]]) -> Settings:
     return _settings("ComfyUI", keyword, text, " | ".join(texts_), None, _joined(models))
 
 
-def _invoke(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+def _invoke(keyword: str, text: str, texts: Mapping[str, str]) -> GeneratorSettings | None:
     """InvokeAI of each of its three forms."""
     if generator_of_key(keyword) != "InvokeAI":
         return None
@@ -136,12 +136,12 @@ def _invoke(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | Non
         model = model.get("name", model.get("model_name"))
     prompt = fields.get("positive_prompt", _dictionary(fields.get("image")).get("prompt"))
     if isinstance(prompt, list):
-        prompt = " | ".join(str(_dictionary(each).get("prompt", "")) for each in prompt[:20])
+        prompt = " | ".join(str(_dictionary(part).get("prompt", "")) for part in prompt[:20])
     negative = fields.get("negative_prompt")
     return _settings("InvokeAI", keyword, text, prompt, negative, model)
 
 
-def _novel(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+def _novel(keyword: str, text: str, texts: Mapping[str, str]) -> GeneratorSettings | None:
     """NovelAI: the settings in `Comment`, the model in `Source`; or all of these in one object."""
     record = _folded(_json(text))
     texts_beside = record if "comment" in record else _folded(dict(texts))
@@ -154,7 +154,7 @@ def _novel(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None
     return _settings("NovelAI", keyword, text, prompt, fields.get("uc"), texts_beside.get("source"))
 
 
-def _journey(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+def _journey(keyword: str, text: str, texts: Mapping[str, str]) -> GeneratorSettings | None:
     """Midjourney: prompt, options after two dashes, "Job ID: …"."""
     described = keyword.casefold() in ("description", "imagedescription", "comment")
     if not described or not re.search(r"\bJob ID: [0-9a-f-]{36}", text):
@@ -164,7 +164,7 @@ def _journey(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | No
     return _settings("Midjourney", keyword, text, prompt, None, version[2] if version else None)
 
 
-def _swarm(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+def _swarm(keyword: str, text: str, texts: Mapping[str, str]) -> GeneratorSettings | None:
     """SwarmUI: an object in an object, in `parameters` of a PNG or the comment of others."""
     record = _folded(_json(text))
     if "sui_image_params" not in record:
@@ -174,7 +174,7 @@ def _swarm(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None
     return _settings("SwarmUI", keyword, text, *(fields.get(key) for key in keys))
 
 
-def _draw_things(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+def _draw_things(keyword: str, text: str, texts: Mapping[str, str]) -> GeneratorSettings | None:
     """Draw Things: an object with short names."""
     fields = _folded(_json(text))
     if not {"c", "model", "sampler"} <= fields.keys():
@@ -184,7 +184,7 @@ def _draw_things(keyword: str, text: str, texts: Mapping[str, str]) -> Settings 
     )
 
 
-def _fooocus(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+def _fooocus(keyword: str, text: str, texts: Mapping[str, str]) -> GeneratorSettings | None:
     """Fooocus: an object in a text or the comment, with names as they are written or as shown."""
     fields = _folded(_json(text))
     if not {"prompt", "negative_prompt"} <= fields.keys():
@@ -197,7 +197,7 @@ def _fooocus(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | No
     )
 
 
-def _easy(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+def _easy(keyword: str, text: str, texts: Mapping[str, str]) -> GeneratorSettings | None:
     """Easy Diffusion: an object, or a text for each of its fields."""
     fields = _folded(_json(text))
     if "use_stable_diffusion_model" in fields and "prompt" in fields:
@@ -210,7 +210,7 @@ def _easy(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
     )
 
 
-def _named_object(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+def _named_object(keyword: str, text: str, texts: Mapping[str, str]) -> GeneratorSettings | None:
     """Any object that has a prompt and names a generator as the program that wrote it."""
     fields = _folded(_json(text))
     if "prompt" not in fields:
@@ -223,7 +223,7 @@ def _named_object(keyword: str, text: str, texts: Mapping[str, str]) -> Settings
     return None
 
 
-def _keyed(keyword: str, text: str, texts: Mapping[str, str]) -> Settings | None:
+def _keyed(keyword: str, text: str, texts: Mapping[str, str]) -> GeneratorSettings | None:
     """A keyword that one generator alone uses, whatever stands there."""
     name = generator_of_key(keyword)
     is_told = any(form(other, words, texts) for other, words in texts.items() for form in _OBJECTS)
@@ -244,9 +244,9 @@ def _settings(
     prompt: object = None,
     negative: object = None,
     model: object = None,
-) -> Settings:
-    parts = [str(each).strip() if each else None for each in (prompt, negative, model)]
-    return Settings(generator, keyword, text, *parts)
+) -> GeneratorSettings:
+    parts = [str(value).strip() if value else None for value in (prompt, negative, model)]
+    return GeneratorSettings(generator, keyword, text, *parts)
 
 
 def _joined(values: list[Any]) -> str:
@@ -254,7 +254,7 @@ def _joined(values: list[Any]) -> str:
 
 
 def _json(text: object) -> Any:
-    """What a text says, or what is an object already; None for what is no JSON, or too deep."""
+    """Object of a JSON text, or the object itself; None for what is no JSON, or too deep."""
     if not isinstance(text, str):
         return text
     try:

@@ -56,7 +56,7 @@ class Ingredient:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One signed statement.
+    """A signed manifest of the chain.
 
     Attributes:
         codes: failures of the specification; None where nothing has checked it.
@@ -85,7 +85,8 @@ class Manifest:
         """True where something stands in the place of actions that is none."""
         lists = [data.get("actions") for data in _action_data(self.content)]
         return any(
-            not isinstance(found, list) or len(entries(found)) < len(found) for found in lists
+            not isinstance(actions, list) or len(entries(actions)) < len(actions)
+            for actions in lists
         )
 
     @property
@@ -116,8 +117,10 @@ class Manifest:
         """Programs of the generated parts, or, where none is named, that of the claim."""
         if not self.is_generated:
             return []
-        made = (action for action in self.actions if any(map(_generates, source_types(action))))
-        agents = [program(action.get("softwareAgent") or "") for action in made]
+        generating = (
+            action for action in self.actions if any(map(_generates, source_types(action)))
+        )
+        agents = [program(action.get("softwareAgent") or "") for action in generating]
         for assertion in entries(self.content.get("assertions")):
             if assertion.get("label") == "com.adobe.generative-ai":
                 agents.append(str(fields(assertion.get("data")).get("description") or ""))
@@ -194,7 +197,7 @@ def _active_codes(store: Mapping[str, Any], label: str, has_list: bool) -> tuple
 
 
 def _changes(store: Mapping[str, Any]) -> dict[str, tuple[list[str], list[str]]]:
-    """What came out otherwise than it was recorded, by manifest: successes, failures."""
+    """Validation results by manifest where they differ from the recorded: successes, failures."""
     changes: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for delta in entries(fields(store.get("validation_results")).get("ingredientDeltas")):
         results = fields(delta.get("validationDeltas"))

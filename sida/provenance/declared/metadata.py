@@ -1,4 +1,4 @@
-"""What a file says of itself: credentials, EXIF, XMP, generators' settings, each with its state.
+"""Statements of a file about itself: credentials, EXIF, XMP, generators' settings, with states.
 
 Only credentials can be signed. All else is "declared, unsigned": anybody can write it into any
 file, and it proves nothing by itself.
@@ -24,7 +24,7 @@ from sida.provenance.declared.packets import (
     profile_of,
     xmp_packets,
 )
-from sida.provenance.declared.png_texts import MAX_TEXT, Text, png_texts
+from sida.provenance.declared.png_texts import MAX_TEXT, PngText, png_texts
 from sida.provenance.declared.sidecar import Sidecar
 from sida.provenance.declared.xmp import XmpError, read_xmp
 from sida.verdict import Declared
@@ -65,7 +65,7 @@ def declarations(
     """
     info: Mapping[str, Any] = picture.metadata.get("info", {})
     texts = list(png_texts(data))
-    told = [
+    declared = [
         *credentials(data, trust, sidecar),
         *_exif(exif_of(data, picture)),
         *_png(texts),
@@ -73,7 +73,7 @@ def declarations(
         *_iptc(data, texts, picture),
         *_comment(info),
     ]
-    return [*told, *_generators(told)]
+    return [*declared, *_generators(declared)]
 
 
 def exif_of(data: bytes, picture: Picture) -> Exif:
@@ -89,30 +89,30 @@ def _exif(exif: Exif) -> Iterator[Declared]:
         yield _unread("EXIF", f"EXIF {exif.problem}.")
     texts: dict[str, str] = {}
     for name, value in exif.fields.items():
-        head, found, rest = str(value).partition(":")
+        head, separator, value_text = str(value).partition(":")
         head = head.strip().casefold()
-        if found and head in _GRAPHS and rest.lstrip()[:1] == "{" and head not in texts:
-            texts[head] = rest.strip()
+        if separator and head in _GRAPHS and value_text.lstrip()[:1] == "{" and head not in texts:
+            texts[head] = value_text.strip()
         elif name in _FREE:
             texts[name] = str(value)
         elif name not in _SIZES:
             yield _field(name, value, "EXIF")
     if all(isinstance(exif.fields.get(name), int) for name in _SIZES):
-        yield _said("size", " x ".join(str(exif.fields[name]) for name in _SIZES), "EXIF")
+        yield _in_state("size", " x ".join(str(exif.fields[name]) for name in _SIZES), "EXIF")
     yield from _settings(texts, "EXIF")
 
 
 def _field(name: str, value: str | int, source: str) -> Declared:
     """A field in words of this package; a generator that poses as a camera is a program."""
     if isinstance(value, int):
-        return _said(name, value, source)
+        return _in_state(name, value, source)
     if name == "digital_source_type":
         value = _term(value)
     elif name == "aigc_label":
         value = aigc_label(value) or value
     elif name in _MAKERS and generator_named(value, "make") is not None:
         name = "software"
-    return _said(name, value, source)
+    return _in_state(name, value, source)
 
 
 def _term(value: str) -> str:
@@ -121,19 +121,19 @@ def _term(value: str) -> str:
     return _SOURCE_TYPES.get(term.casefold(), term)
 
 
-def _png(texts: Sequence[Text]) -> Iterator[Declared]:
+def _png(texts: Sequence[PngText]) -> Iterator[Declared]:
     for text in texts:
         if text.problem is not None:
             yield _unread("PNG text", f"The text {text.keyword!r} {text.problem}.")
         elif is_profile(text) and profile_of(text) is None:
             yield _unread("PNG text", f"The text {text.keyword!r} is no profile; it was not read.")
-    whole = (text for text in texts if text.problem is None and text.keyword != _XMP)
+    readable = (text for text in texts if text.problem is None and text.keyword != _XMP)
     yield from _settings(
-        {text.keyword: text.text for text in whole if not is_profile(text)}, "PNG text"
+        {text.keyword: text.text for text in readable if not is_profile(text)}, "PNG text"
     )
 
 
-def _xmp(data: bytes, texts: Sequence[Text], info: Mapping[str, Any]) -> Iterator[Declared]:
+def _xmp(data: bytes, texts: Sequence[PngText], info: Mapping[str, Any]) -> Iterator[Declared]:
     """All packets, wherever the file's form keeps them."""
     for packet in xmp_packets(data, texts, info):
         try:
@@ -149,7 +149,7 @@ def _xmp(data: bytes, texts: Sequence[Text], info: Mapping[str, Any]) -> Iterato
         yield from _settings({name: value for name, value in pairs if name in _FREE}, "XMP")
 
 
-def _iptc(data: bytes, texts: Sequence[Text], picture: Picture) -> Iterator[Declared]:
+def _iptc(data: bytes, texts: Sequence[PngText], picture: Picture) -> Iterator[Declared]:
     tags = first_tags(data) if picture.format == "TIFF" else {}
     for block in iptc_blocks(data, texts, tags):
         free = {}
@@ -172,38 +172,38 @@ def _comment(info: Mapping[str, Any]) -> Iterator[Declared]:
 
 def _settings(texts: Mapping[str, str], source: str) -> Iterator[Declared]:
     """Settings of generators; texts that are none are told as they are."""
-    found = list(generator_settings(texts))
-    for each in found:
-        yield _said("generator", each.generator, source)
+    settings = list(generator_settings(texts))
+    for setting in settings:
+        yield _in_state("generator", setting.generator, source)
         for name, value in (
-            ("prompt", each.prompt),
-            ("negative_prompt", each.negative),
-            ("model", each.model),
-            ("settings", each.text),
+            ("prompt", setting.prompt),
+            ("negative_prompt", setting.negative),
+            ("model", setting.model),
+            ("settings", setting.text),
         ):
             if value:
-                yield _said(name, value, source)
-    taken = {each.keyword for each in found}
+                yield _in_state(name, value, source)
+    keywords = {setting.keyword for setting in settings}
     for keyword, text in texts.items():
-        if keyword in taken or not text.strip():
+        if keyword in keywords or not text.strip():
             continue
         label = aigc_label(text)
         name = _name(keyword) if label is None else "aigc_label"
-        yield _said(name, label or text.strip(), source)
+        yield _in_state(name, label or text.strip(), source)
 
 
-def _generators(told: list[Declared]) -> Iterator[Declared]:
+def _generators(declared: list[Declared]) -> Iterator[Declared]:
     """Generators that software, credit and credentials name, where no settings told of them."""
-    known = {str(each.value) for each in told if each.name == "generator"}
-    for each in told:
-        if each.name not in _NAMING:
+    names = {str(entry.value) for entry in declared if entry.name == "generator"}
+    for entry in declared:
+        if entry.name not in _NAMING:
             continue
-        values = each.value if isinstance(each.value, list) else [each.value]
+        values = entry.value if isinstance(entry.value, list) else [entry.value]
         for value in values:
-            name = generator_named(_agent(value), _NAMING[each.name])
-            if name is not None and not any(name in one or one in name for one in known):
-                known.add(name)
-                yield statement("generator", name, each.source, each.state)
+            name = generator_named(_agent(value), _NAMING[entry.name])
+            if name is not None and not any(name in other or other in name for other in names):
+                names.add(name)
+                yield statement("generator", name, entry.source, entry.state)
 
 
 _NAMING: Mapping[str, Field] = {
@@ -223,7 +223,7 @@ def _name(keyword: str) -> str:
     return re.sub(r"\W+", "_", keyword.casefold()).strip("_") or "text"
 
 
-def _said(name: str, value: str | int, source: str) -> Declared:
+def _in_state(name: str, value: str | int, source: str) -> Declared:
     return statement(name, value, source, UNSIGNED)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from sida.image.jpeg import segments
 from sida.provenance.declared.iptc import photoshop_iptc
-from sida.provenance.declared.png_texts import Text
+from sida.provenance.declared.png_texts import PngText
 from sida.provenance.declared.xmp import MAX_BYTES
 
 __all__ = ["Packet", "exif_profile", "iptc_blocks", "is_profile", "profile_of", "xmp_packets"]
@@ -35,7 +35,7 @@ class Packet(NamedTuple):
     problem: str | None = None
 
 
-def xmp_packets(data: bytes, texts: Sequence[Text], info: Mapping[str, Any]) -> Iterator[Packet]:
+def xmp_packets(data: bytes, texts: Sequence[PngText], info: Mapping[str, Any]) -> Iterator[Packet]:
     """Every XMP packet of a file, each once: what Pillow read, then what it does not look for."""
     packets: list[Packet] = []
     packet = info.get("xmp")
@@ -60,10 +60,10 @@ def _jpeg_packets(data: bytes) -> Iterator[Packet]:
             guids += _EXTENDED.findall(body)
             yield Packet(body[len(_XMP_HEAD) :])
         elif body.startswith(_MORE_HEAD):
-            rest = body[len(_MORE_HEAD) :]
-            size, offset = int.from_bytes(rest[32:36]), int.from_bytes(rest[36:40])
-            if rest[:32] in extensions or len(extensions) < MAX_EXTENSIONS:
-                extensions.setdefault(rest[:32], (size, {}))[1][offset] = rest[40:]
+            packet = body[len(_MORE_HEAD) :]
+            size, offset = int.from_bytes(packet[32:36]), int.from_bytes(packet[36:40])
+            if packet[:32] in extensions or len(extensions) < MAX_EXTENSIONS:
+                extensions.setdefault(packet[:32], (size, {}))[1][offset] = packet[40:]
     for size, parts in extensions.values():
         yield _joined(size, parts)
     if any(guid.upper() not in {extension.upper() for extension in extensions} for guid in guids):
@@ -117,12 +117,12 @@ def _bodies(data: bytes, marker: int) -> Iterator[bytes]:
                 yield data[at + 4 : at + 2 + int.from_bytes(data[at + 2 : at + 4])]
 
 
-def is_profile(text: Text) -> bool:
-    """Whether a PNG's text is said to be a block in hexadecimal."""
+def is_profile(text: PngText) -> bool:
+    """True if a PNG's text is marked as a block in hexadecimal."""
     return text.keyword.casefold().startswith(_PROFILE_KEYWORD)
 
 
-def profile_of(text: Text) -> tuple[str, bytes] | None:
+def profile_of(text: PngText) -> tuple[str, bytes] | None:
     """Name and content of a profile: a name, a length and hexadecimal, in lines; None otherwise."""
     parts = _PROFILE.fullmatch(text.text) if is_profile(text) else None
     if parts is None:
@@ -132,11 +132,11 @@ def profile_of(text: Text) -> tuple[str, bytes] | None:
     return name, bytes.fromhex(digits[: len(digits) // 2 * 2])[: int(parts[2])]
 
 
-def _profiles(texts: Sequence[Text]) -> Iterator[tuple[str, bytes]]:
+def _profiles(texts: Sequence[PngText]) -> Iterator[tuple[str, bytes]]:
     yield from filter(None, map(profile_of, texts))
 
 
-def exif_profile(texts: Sequence[Text]) -> bytes | None:
+def exif_profile(texts: Sequence[PngText]) -> bytes | None:
     """The EXIF block among a PNG's profiles."""
     for name, profile in _profiles(texts):
         if name == "exif" or (name == "app1" and profile.startswith(_EXIF_HEAD)):
@@ -144,7 +144,7 @@ def exif_profile(texts: Sequence[Text]) -> bytes | None:
     return None
 
 
-def iptc_blocks(data: bytes, texts: Sequence[Text], tags: Mapping[int, Any]) -> Iterator[bytes]:
+def iptc_blocks(data: bytes, texts: Sequence[PngText], tags: Mapping[int, Any]) -> Iterator[bytes]:
     """IPTC-IIM blocks of a JPEG, a PNG, or a TIFF, whose `tags` these are."""
     resources = b"".join(
         body[len(_PHOTOSHOP_HEAD) :]

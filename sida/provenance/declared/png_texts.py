@@ -8,17 +8,17 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["MAX_TEXT", "Text", "png_texts"]
+__all__ = ["MAX_TEXT", "PngText", "png_texts"]
 
 MAX_TEXT = 4 << 20  # bytes of one text; a large ComfyUI graph has a tenth of that
 MAX_ALL = 16 << 20  # bytes of all texts together
 MAX_COUNT = 200
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_KINDS = (b"tEXt", b"zTXt", b"iTXt")
+_CHUNK_TYPES = (b"tEXt", b"zTXt", b"iTXt")
 
 
-class Text(NamedTuple):
+class PngText(NamedTuple):
     """A text of a PNG; where it cannot be read, `problem` is a sentence and `text` is empty."""
 
     keyword: str
@@ -26,19 +26,19 @@ class Text(NamedTuple):
     problem: str | None = None
 
 
-def png_texts(data: bytes) -> Iterator[Text]:
+def png_texts(data: bytes) -> Iterator[PngText]:
     """The texts of a PNG file in their order; nothing for other files."""
     left, count = MAX_ALL, 0
-    for kind, body in _chunks(data):
-        if kind not in _KINDS:
+    for chunk_type, body in _chunks(data):
+        if chunk_type not in _CHUNK_TYPES:
             continue
         count += 1
         if count > MAX_COUNT:
-            yield Text("", "", f"holds more than {MAX_COUNT} texts; the others were not read")
+            yield PngText("", "", f"holds more than {MAX_COUNT} texts; the others were not read")
             return
-        found = _text(kind, body, min(MAX_TEXT, left))
-        left -= len(found.text)
-        yield found
+        text = _text(chunk_type, body, min(MAX_TEXT, left))
+        left -= len(text.text)
+        yield text
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -49,23 +49,25 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + size
 
 
-def _text(kind: bytes, body: bytes, limit: int) -> Text:
-    head, _, rest = body.partition(b"\0")
+def _text(chunk_type: bytes, body: bytes, limit: int) -> PngText:
+    head, _, content = body.partition(b"\0")
     keyword = head[:79].decode("latin-1")
-    encoding, packed = "latin-1", kind == b"zTXt"
-    if kind == b"zTXt":
-        rest = rest[1:]  # the method of compression; there is one
-    elif kind == b"iTXt":
-        encoding, packed = "utf-8", rest[:1] == b"\1"
-        rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2]  # language, translated keyword
+    encoding, packed = "latin-1", chunk_type == b"zTXt"
+    if chunk_type == b"zTXt":
+        content = content[1:]  # the method of compression; there is one
+    elif chunk_type == b"iTXt":
+        encoding, packed = "utf-8", content[:1] == b"\1"
+        content = (
+            content[2:].partition(b"\0")[2].partition(b"\0")[2]
+        )  # language, translated keyword
     try:
-        plain = _inflated(rest, limit) if packed else rest
+        plain = _inflated(content, limit) if packed else content
     except zlib.error:
-        return Text(keyword, "", "is compressed and broken; it was not read")
+        return PngText(keyword, "", "is compressed and broken; it was not read")
     if len(plain) > limit:
         problem = f"is longer than {limit:,} bytes; it was not read"
-        return Text(keyword, "", problem)
-    return Text(keyword, _decoded(plain, encoding))
+        return PngText(keyword, "", problem)
+    return PngText(keyword, _decoded(plain, encoding))
 
 
 def _inflated(data: bytes, limit: int) -> bytes:

@@ -11,7 +11,7 @@ __all__ = ["read_trust"]
 
 MAX_BYTES = 16 << 20
 _BLOCK = re.compile(r"-----BEGIN (X509 )?CERTIFICATE-----(.*?)-----END \1?CERTIFICATE-----", re.S)
-_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]*CERTIFICATE-----")
+_HEADING = re.compile(r"-----BEGIN [A-Z0-9 ]*CERTIFICATE-----")
 
 
 def read_trust(file: str | Path) -> str:
@@ -48,6 +48,6 @@ def _certificates(data: bytes) -> list[bytes]:
     wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")  # Windows' editors store text so
     text = data.decode("utf-16" if wide else "latin-1", "replace")
     blocks = [match[2] for match in _BLOCK.finditer(text)]
-    if not blocks or len(blocks) < len(_BEGIN.findall(text)):
+    if not blocks or len(blocks) < len(_HEADING.findall(text)):
         raise ValueError("no whole certificate")
     return [binascii.a2b_base64("".join(block.split()), strict_mode=True) for block in blocks]

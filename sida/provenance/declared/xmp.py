@@ -89,7 +89,7 @@ def read_xmp(packet: bytes) -> tuple[tuple[str, str], ...]:
         raise XmpError("declares entities or a document type; it was not read") from error
     except (ExpatError, SyntaxError, ValueError, LookupError) as error:
         raise XmpError("is no well-formed XML; it was not read") from error
-    return tuple(dict.fromkeys(target.found))
+    return tuple(dict.fromkeys(target.values))
 
 
 def _unwrapped(packet: bytes) -> tuple[bytes, str | None]:
@@ -105,10 +105,10 @@ def _unwrapped(packet: bytes) -> tuple[bytes, str | None]:
 
 
 class _Target:
-    """What the parser calls; keeps no tree."""
+    """Target of the XML parser; keeps no tree."""
 
     def __init__(self) -> None:
-        self.found: list[tuple[str, str]] = []
+        self.values: list[tuple[str, str]] = []
         self._within: list[str] = []
         self._text: list[str] = []
         self._length = 0
@@ -121,7 +121,9 @@ class _Target:
         self._length = 0
         self._keep(attributes.items())
         if (name := self._property()) is not None:
-            self._keep((name, attributes[each]) for each in _VALUES if each in attributes)
+            self._keep(
+                (name, attributes[attribute]) for attribute in _VALUES if attribute in attributes
+            )
 
     def data(self, text: str) -> None:
         if self._length < MAX_LENGTH:
@@ -150,5 +152,5 @@ class _Target:
     def _keep(self, properties: Iterable[tuple[str, str]]) -> None:
         for tag, text in properties:
             value = text.strip()[:MAX_LENGTH]
-            if tag in PROPERTIES and value and len(self.found) < MAX_VALUES:
-                self.found.append((PROPERTIES[tag], value))
+            if tag in PROPERTIES and value and len(self.values) < MAX_VALUES:
+                self.values.append((PROPERTIES[tag], value))

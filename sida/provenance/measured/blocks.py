@@ -13,14 +13,14 @@ Luma = NDArray[np.float32]
 
 MIDDLE = 1536
 """Pixels a side."""
-MOST = 6_000
+MAX_BLOCKS = 6_000
 """Blocks that are looked at; more say little more."""
 
 
 def _basis() -> Luma:
     """(8, 8): the orthonormal cosine transform, of ITU-T T.81, A.3.3."""
-    frequency, place = np.mgrid[0:8, 0:8]
-    basis = 0.5 * np.cos((2 * place + 1) * frequency * np.pi / 16)
+    frequency, position = np.mgrid[0:8, 0:8]
+    basis = 0.5 * np.cos((2 * position + 1) * frequency * np.pi / 16)
     basis[0] /= np.sqrt(2)
     return np.asarray(basis, np.float32)
 
@@ -53,17 +53,17 @@ def jpeg_luma(data: bytes) -> Luma | None:
         return None
 
 
-def coefficients(luma: Luma, left: int = 0, top: int = 0, most: int = MOST) -> Luma:
+def coefficients(luma: Luma, left: int = 0, top: int = 0, max_blocks: int = MAX_BLOCKS) -> Luma:
     """(blocks, 8, 8) of the grid that begins `left` and `top` pixels inside the picture.
 
-    At most about `most` blocks, spread evenly; frequencies downwards first, then to the right.
+    At most about `max_blocks`, spread evenly; frequencies downwards first, then to the right.
     """
     rows, columns = max(0, luma.shape[0] - top) // 8, max(0, luma.shape[1] - left) // 8
     if not rows * columns:
         return np.zeros((0, 8, 8), np.float32)
     inner = luma[top : top + 8 * rows, left : left + 8 * columns]
     blocks = inner.reshape(rows, 8, columns, 8).swapaxes(1, 2).reshape(-1, 8, 8)
-    step = max(1, len(blocks) // most)
+    step = max(1, len(blocks) // max_blocks)
     if step % columns == 0 and step > 1:  # else whole columns of blocks would be left out
         step += 1
     return np.asarray(_BASIS @ (blocks[::step] - np.float32(128)) @ _BASIS.T, np.float32)

@@ -18,7 +18,7 @@ LEAST_STRENGTH = 6.0  # spreads; pictures that never were compressed stay below 
 
 
 class History(NamedTuple):
-    """What an earlier compression left.
+    """Traces of an earlier compression.
 
     Attributes:
         quality: of libjpeg's scale; None where none was found.
@@ -30,7 +30,7 @@ class History(NamedTuple):
 
 
 def history(data: bytes | None, picture: Picture) -> History:
-    """What shows of a compression before that of a JPEG file, or before storage without loss.
+    """Traces of a compression before that of a JPEG file, or before lossless storage.
 
     A picture that EXIF turns is looked at as it is coded.
     """
@@ -51,9 +51,13 @@ def _stored(luma: Luma) -> History:
 def _recompressed(luma: Luma, coding: JpegCoding) -> History:
     """On the same grid first: most programs do not cut what they save."""
     steps = np.array(coding.tables[0])
-    found = previous_quality(luma, steps=steps)
-    if found is not None and found.evidence >= LEAST_EVIDENCE and found.quality < coding.quality:
-        return History(found.quality, (0, 0))
+    previous = previous_quality(luma, steps=steps)
+    if (
+        previous is not None
+        and previous.evidence >= LEAST_EVIDENCE
+        and previous.quality < coding.quality
+    ):
+        return History(previous.quality, (0, 0))
     grid = earlier_grid(luma, steps)
     quality = None if grid is None else _quality(luma, grid, steps)
     if grid is None or quality is None or quality >= coding.quality:
@@ -64,5 +68,5 @@ def _recompressed(luma: Luma, coding: JpegCoding) -> History:
 def _quality(luma: Luma, grid: Grid, steps: NDArray[np.int64] | None = None) -> int | None:
     """The quality that shows in a grid, through a later compression on another one if there was."""
     left, top = -grid.left % 8, -grid.top % 8
-    found = previous_quality(luma, left, top, rounding=spread_after(steps))
-    return None if found is None or found.evidence < LEAST_EVIDENCE else found.quality
+    quality = previous_quality(luma, left, top, rounding=spread_after(steps))
+    return None if quality is None or quality.evidence < LEAST_EVIDENCE else quality.quality

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sida.image.arrays import Mask
+
 __all__ = ["Copy", "copied_regions"]
 
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float32]
+Planes = NDArray[np.float32]
 
 SIDE = 1200
 """Longer side, in pixels, at which larger pictures are looked at."""
@@ -44,7 +45,7 @@ OVERLAP = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Copy:
-    """One copied region; which of the two came first cannot be told.
+    """A copied region; which of the two came first cannot be told.
 
     Attributes:
         first, second: (height, width) bool.
@@ -63,18 +64,18 @@ class Copy:
 class _Points(NamedTuple):
     """Places (points, 2) as x and y, sizes, angles in radians, unit descriptors (points, 128)."""
 
-    places: Floats
-    sizes: Floats
-    angles: Floats
-    descriptors: Floats
+    positions: Planes
+    sizes: Planes
+    angles: Planes
+    descriptors: Planes
 
 
 class _Matches(NamedTuple):
     """Pairs of points, and the move (matches, 2, 3) that each of them stands for."""
 
-    sources: Floats
-    targets: Floats
-    moves: Floats
+    sources: Planes
+    targets: Planes
+    moves: Planes
 
 
 def copied_regions(pixels: NDArray[np.uint8]) -> list[Copy]:
@@ -87,8 +88,8 @@ def copied_regions(pixels: NDArray[np.uint8]) -> list[Copy]:
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    found: list[Copy] = []
-    taken = np.zeros(small.shape[:2], bool)
+    copies: list[Copy] = []
+    covered = np.zeros(small.shape[:2], bool)
     scene = _scene(small)
     for move, mirrored in _moves(small):
         for region in _alike(scene, move):
@@ -97,15 +98,15 @@ def copied_regions(pixels: NDArray[np.uint8]) -> list[Copy]:
             # A texture that repeats itself is alike where it overlaps with itself.
             if (region & moved).sum() > OVERLAP * region.sum():
                 continue
-            if (taken & both).sum() > 0.5 * both.sum():
+            if (covered & both).sum() > 0.5 * both.sum():
                 continue
-            taken |= both
-            masks = [_enlarged(each, (width, height)) for each in (region, moved)]
-            found.append(Copy(masks[0], masks[1], *_described(move, mirrored), mirrored))
-    return sorted(found, key=lambda each: -int(each.first.sum()))
+            covered |= both
+            masks = [_enlarged(region_mask, (width, height)) for region_mask in (region, moved)]
+            copies.append(Copy(masks[0], masks[1], *_described(move, mirrored), mirrored))
+    return sorted(copies, key=lambda region_mask: -int(region_mask.first.sum()))
 
 
-def _described(move: Floats, mirrored: bool) -> tuple[float, float]:
+def _described(move: Planes, mirrored: bool) -> tuple[float, float]:
     """Angle in degrees, after mirroring from left to right if so, and scale."""
     sense = -1 if mirrored else 1
     turned = np.degrees(np.arctan2(sense * move[1, 0], sense * move[0, 0]))
@@ -113,7 +114,7 @@ def _described(move: Floats, mirrored: bool) -> tuple[float, float]:
     return round(float(turned), 1) + 0.0, round(float(scale), 3)  # never -0.0
 
 
-def _moves(pixels: NDArray[np.uint8]) -> Iterator[tuple[Floats, bool]]:
+def _moves(pixels: NDArray[np.uint8]) -> Iterator[tuple[Planes, bool]]:
     """Moves (2, 3) of the plane that several points agree on, those with most points first."""
     points = _points(pixels)
     if points is None:
@@ -147,7 +148,7 @@ def _points(pixels: NDArray[np.uint8]) -> _Points | None:
     )
 
 
-def _mirrored(descriptors: Floats) -> Floats:
+def _mirrored(descriptors: Planes) -> Planes:
     """Descriptors of the mirror image: rows of cells and senses of turning change places."""
     cells = descriptors.reshape(-1, 4, 4, 8)[:, ::-1]
     turned = np.roll(cells[..., ::-1], 1, axis=-1)
@@ -156,12 +157,12 @@ def _mirrored(descriptors: Floats) -> Floats:
 
 def _matches(points: _Points, mirrored: bool, apart: float) -> _Matches:
     """The two most similar points elsewhere, where they are much more so than a further one."""
-    others = _mirrored(points.descriptors) if mirrored else points.descriptors
+    descriptors = _mirrored(points.descriptors) if mirrored else points.descriptors
     sources, targets = [], []
-    for start in range(0, len(others), 1000):
+    for start in range(0, len(descriptors), 1000):
         part = np.s_[start : start + 1000]
-        likeness = others[part] @ points.descriptors.T
-        likeness[_squares(points.places[part], points.places) < apart**2] = -1
+        likeness = descriptors[part] @ points.descriptors.T
+        likeness[_squares(points.positions[part], points.positions) < apart**2] = -1
         nearest = np.argpartition(-likeness, 3, axis=1)[:, :4]
         values = np.take_along_axis(likeness, nearest, axis=1)
         order = np.argsort(-values, axis=1)
@@ -178,28 +179,28 @@ def _matches(points: _Points, mirrored: bool, apart: float) -> _Matches:
     linear = np.stack(
         [np.stack([cosine, -sense * sine], 1), np.stack([sine, sense * cosine], 1)], axis=1
     )
-    places, to = points.places[first], points.places[second]
-    shift = to - np.einsum("nij,nj->ni", linear, places)
+    positions, to = points.positions[first], points.positions[second]
+    shift = to - np.einsum("nij,nj->ni", linear, positions)
     moves = np.concatenate([linear, shift[..., None]], axis=2).astype(np.float32)
     sane = (scale > 0.5) & (scale < 2)
-    return _Matches(places[sane], to[sane], moves[sane])
+    return _Matches(positions[sane], to[sane], moves[sane])
 
 
-def _squares(first: Floats, second: Floats) -> Floats:
+def _squares(first: Planes, second: Planes) -> Planes:
     """(first, second): squared distances of points."""
     lengths = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)
     return np.asarray(lengths - 2 * first @ second.T, np.float32)
 
 
-def _best_move(matches: _Matches, mirrored: bool) -> tuple[Floats | None, Mask]:
+def _best_move(matches: _Matches, mirrored: bool) -> tuple[Planes | None, Mask]:
     """The move that most matches agree with, fitted to them, if it holds; and which they are.
 
     A single point's move is sure only near it, so the first count is a rough one.
     """
     few = np.random.default_rng(0).permutation(len(matches.sources))[:1500]
-    votes = [_agreeing(matches, matches.moves[each], ROUGH).sum() for each in few]
+    votes = [_agreeing(matches, matches.moves[index], ROUGH).sum() for index in few]
     inliers = _agreeing(matches, matches.moves[few[int(np.argmax(votes))]], ROUGH)
-    move: Floats | None = None
+    move: Planes | None = None
     for _ in range(2):
         if len(np.unique(matches.sources[inliers].round(), axis=0)) < LEAST_POINTS:
             return None, inliers
@@ -211,36 +212,36 @@ def _best_move(matches: _Matches, mirrored: bool) -> tuple[Floats | None, Mask]:
     return move if close else None, inliers
 
 
-def _agreeing(matches: _Matches, move: Floats, within: float) -> Mask:
+def _agreeing(matches: _Matches, move: Planes, within: float) -> Mask:
     """Matches that a move takes to their targets, to so many pixels."""
     reached = matches.sources @ move[:, :2].T + move[:, 2]
     agreeing: Mask = ((reached - matches.targets) ** 2).sum(axis=1) < within**2
     return agreeing
 
 
-def _fitted(sources: Floats, targets: Floats, mirrored: bool) -> Floats | None:
+def _fitted(sources: Planes, targets: Planes, mirrored: bool) -> Planes | None:
     """The turn, scale and shift, after mirroring if so, that most of the pairs agree on."""
     import cv2
 
     sense = np.array([-1 if mirrored else 1, 1], np.float32)
-    found: Any = cv2.estimateAffinePartial2D(
+    result: Any = cv2.estimateAffinePartial2D(
         sources * sense, targets, method=cv2.RANSAC, ransacReprojThreshold=FINE
     )
-    if found[0] is None:
+    if result[0] is None:
         return None
-    move = np.asarray(found[0], np.float32)
+    move = np.asarray(result[0], np.float32)
     move[:, :2] *= sense
     return move
 
 
 class _Scene(NamedTuple):
     """A picture, slightly blurred (height, width, 3), and how much it varies around each pixel:
-    in all (`spread`), and least of all directions in which it could have been shifted (`own`).
+    in all (`spread`), and in the direction in which it varies least when shifted (`self_distance`).
     """
 
-    pixels: Floats
-    spread: Floats
-    own: Floats
+    pixels: Planes
+    spread: Planes
+    self_distance: Planes
 
 
 def _scene(pixels: NDArray[np.uint8]) -> _Scene:
@@ -249,27 +250,31 @@ def _scene(pixels: NDArray[np.uint8]) -> _Scene:
     soft = np.asarray(cv2.GaussianBlur(pixels.astype(np.float32), (0, 0), 1.0), np.float32)
     mean = cv2.boxFilter(soft, -1, WINDOW)
     spread = (cv2.boxFilter(soft**2, -1, WINDOW) - mean**2).mean(axis=2)
-    own = np.min([_distance(soft, np.roll(soft, shift, (0, 1))) for shift in SHIFTS], axis=0)
-    return _Scene(soft, spread, own)
+    self_distance = np.min(
+        [_distance(soft, np.roll(soft, shift, (0, 1))) for shift in SHIFTS], axis=0
+    )
+    return _Scene(soft, spread, self_distance)
 
 
-def _alike(scene: _Scene, move: Floats) -> list[Mask]:
+def _alike(scene: _Scene, move: Planes) -> list[Mask]:
     """(height, width): parts where the picture is the same at the place that the move leads to."""
     import cv2
 
     if not 0.4 < abs(np.linalg.det(move[:, :2])) < 2.5:
         return []
-    size = scene.own.shape[::-1]
+    size = scene.self_distance.shape[::-1]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = np.asarray(cv2.warpAffine(scene.pixels, move, size, flags=flags), np.float32)
-    inside = cv2.warpAffine(np.ones(scene.own.shape, np.uint8), move, size, flags=flags) > 0
+    inside = (
+        cv2.warpAffine(np.ones(scene.self_distance.shape, np.uint8), move, size, flags=flags) > 0
+    )
     apart = _distance(scene.pixels, moved)
     same = (apart < 0.25 * scene.spread + 1.5) & inside
-    sure = (apart < 0.1 * scene.own) & (scene.own > 4) & inside
+    sure = (apart < 0.1 * scene.self_distance) & (scene.self_distance > 4) & inside
     return _grown(same, sure)
 
 
-def _distance(first: Floats, second: Floats) -> Floats:
+def _distance(first: Planes, second: Planes) -> Planes:
     """Mean squared difference around each pixel."""
     import cv2
 
@@ -287,8 +292,8 @@ def _grown(same: Mask, sure: Mask) -> list[Mask]:
     _, labels = cv2.connectedComponents(closed)
     sizes = np.bincount(labels.ravel())
     certain = np.bincount(labels.ravel(), weights=(sure & (closed > 0)).ravel())
-    kept = np.flatnonzero((sizes >= least) & (certain >= SURE * sizes))
-    return [_filled(labels == each) for each in kept if each]
+    labels_kept = np.flatnonzero((sizes >= least) & (certain >= SURE * sizes))
+    return [_filled(labels == label) for label in labels_kept if label]
 
 
 def _filled(region: Mask) -> Mask:
@@ -303,7 +308,7 @@ def _filled(region: Mask) -> Mask:
     return np.asarray(filled, bool)
 
 
-def _warped(mask: Mask, move: Floats) -> Mask:
+def _warped(mask: Mask, move: Planes) -> Mask:
     import cv2
 
     height, width = mask.shape

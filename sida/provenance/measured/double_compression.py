@@ -26,7 +26,7 @@ REACH = 160  # largest coefficient that is looked at
 DOUBT = 0.03  # share of coefficients that behave otherwise, as in clipped blocks
 
 # The lowest frequencies but the mean; high ones are nearly all zero.
-_PLACES = [
+_POSITIONS = [
     (row, column) for row in range(6) for column in range(6) if 1 <= row + column <= 5
 ]  # fmt: skip
 
@@ -53,8 +53,8 @@ def previous_quality(
         steps: (64,) of the later compression on the same grid, row by row; None if there was none.
         rounding: spread of the coefficients about their multiples.
     """
-    found = coefficients(luma, left, top)
-    if len(found) < LEAST_BLOCKS:
+    coefficient_values = coefficients(luma, left, top)
+    if len(coefficient_values) < LEAST_BLOCKS:
         return None
     other = np.concatenate([
         coefficients(luma, (left + dx) % 8, (top + dy) % 8, 3_000)
@@ -62,16 +62,16 @@ def previous_quality(
     ])  # fmt: skip
     gains = np.zeros(len(QUALITIES))
     tables = np.stack([quality_tables(quality)[0].reshape(8, 8) for quality in QUALITIES])
-    for row, column in _PLACES:
+    for row, column in _POSITIONS:
         later = 1 if steps is None else int(steps.reshape(8, 8)[row, column])
-        values = np.rint(found[:, row, column] / later).astype(int)
+        values = np.rint(coefficient_values[:, row, column] / later).astype(int)
         values = values[np.abs(values) * later <= REACH]
         if np.count_nonzero(values) < LEAST_VALUES:
             continue
         shape = _shape(other[:, row, column])
         gains += _gains(values, shape, later, tables[:, row, column], rounding)
     best = int(gains.argmax())
-    return Previous(QUALITIES[best], float(gains[best] / len(found)))
+    return Previous(QUALITIES[best], float(gains[best] / len(coefficient_values)))
 
 
 def _gains(
@@ -82,8 +82,8 @@ def _gains(
     rounding: float,
 ) -> NDArray[np.float64]:
     """Log-likelihood of each earlier step above none, of `values` in multiples of `later`."""
-    most = REACH // later
-    counts = np.bincount(values + most, minlength=2 * most + 1)
+    levels = REACH // later
+    counts = np.bincount(values + levels, minlength=2 * levels + 1)
     alone = _binned(shape, later)
     by_step = {}
     for step in set(steps.tolist()):
@@ -110,17 +110,17 @@ def _shape(values: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _bell(width: float) -> NDArray[np.float64]:
-    places = np.arange(-int(4 * width) - 1, int(4 * width) + 2)
-    bell = np.exp(-0.5 * (places / width) ** 2)
+    positions = np.arange(-int(4 * width) - 1, int(4 * width) + 2)
+    bell = np.exp(-0.5 * (positions / width) ** 2)
     return np.asarray(bell / bell.sum())
 
 
 @cache
 def _bins(step: int) -> NDArray[np.int64]:
     """(LENGTH,) which multiple of `step` is nearest to each place, the first being 0."""
-    most = REACH // step
-    places = (np.arange(LENGTH) - LENGTH // 2) / FINE
-    return np.asarray(np.rint(places / step).astype(int).clip(-most, most) + most)
+    highest = REACH // step
+    positions = (np.arange(LENGTH) - LENGTH // 2) / FINE
+    return np.asarray(np.rint(positions / step).astype(int).clip(-highest, highest) + highest)
 
 
 def _binned(density: NDArray[np.float64], step: int) -> NDArray[np.float64]:

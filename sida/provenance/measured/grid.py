@@ -18,7 +18,7 @@ __all__ = ["Grid", "earlier_grid", "spread_after"]
 ROUNDING = 0.4
 """Spread of a coefficient that was zero, after rounding of pixels and colours."""
 LEAST_PIXELS = 64
-MOST = 2_000
+MAX_BLOCKS = 2_000
 
 
 class Grid(NamedTuple):
@@ -42,9 +42,9 @@ def earlier_grid(luma: Luma, steps: NDArray[np.int64] | None = None) -> Grid | N
     votes = np.empty((8, 8))
     for top in range(8):
         for left in range(8):
-            found = coefficients(luma, left, top, MOST).reshape(-1, 64)[:, 3:]
-            votes[top, left] = np.exp(-0.5 * (found / spread) ** 2).mean()
-    return _strongest(votes, known=steps is not None)
+            values = coefficients(luma, left, top, MAX_BLOCKS).reshape(-1, 64)[:, 3:]
+            votes[top, left] = np.exp(-0.5 * (values / spread) ** 2).mean()
+    return _strongest(votes, excludes_zero=steps is not None)
 
 
 def spread_after(steps: NDArray[np.int64] | None) -> float:
@@ -54,12 +54,12 @@ def spread_after(steps: NDArray[np.int64] | None) -> float:
     return float(np.sqrt(ROUNDING**2 + np.median(steps) ** 2 / 12))
 
 
-def _strongest(votes: NDArray[np.float64], known: bool) -> Grid:
-    """The place of most votes; with `known` that of the corner does not count."""
+def _strongest(votes: NDArray[np.float64], excludes_zero: bool) -> Grid:
+    """The place of most votes; with `excludes_zero` that of the corner does not count."""
     plain = votes.ravel()
-    best = int(plain[1:].argmax()) + 1 if known else int(plain.argmax())
+    best = int(plain[1:].argmax()) + 1 if excludes_zero else int(plain.argmax())
     top, left = divmod(best, 8)
-    others = np.delete(plain, [0, best] if known else [best])
-    middle = float(np.median(others))
-    spread = 1.4826 * float(np.median(np.abs(others - middle))) + 1e-6
+    background = np.delete(plain, [0, best] if excludes_zero else [best])
+    middle = float(np.median(background))
+    spread = 1.4826 * float(np.median(np.abs(background - middle))) + 1e-6
     return Grid(-left % 8, -top % 8, (float(plain[best]) - middle) / spread)

@@ -4,14 +4,13 @@ import io
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from sida.image.arrays import Pixels
 from sida.provenance.measured.blocks import Luma, luma_of
 
 __all__ = ["error_level_map", "in_strips", "noise_map", "sharpness_map", "unevenness"]
 
-Pixels = NDArray[np.uint8]
 
 BLOCK = 16
 STRIP = 2048  # rows
@@ -42,7 +41,7 @@ def sharpness_map(pixels: Pixels) -> Luma:
     across = np.abs(luma[1:-1, 2:] - luma[1:-1, :-2]) + np.abs(luma[2:, 1:-1] - luma[:-2, 1:-1])
     second = np.abs(luma[1:-1, 2:] + luma[1:-1, :-2] - 2 * luma[1:-1, 1:-1])
     second += np.abs(luma[2:, 1:-1] + luma[:-2, 1:-1] - 2 * luma[1:-1, 1:-1])
-    first, other = (_blocks(each).mean(axis=(2, 3)) for each in (across, second))
+    first, other = (_blocks(differences).mean(axis=(2, 3)) for differences in (across, second))
     return np.asarray(other / (first + 1), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What can be measured in a picture's pixels and coding: each with its meaning and its limits."""
+"""Measurements of a picture's pixels and coding, each with its meaning and its limits."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sida.image.arrays import Pixels
 from sida.image.geometry import bounding_box
 from sida.image.jpeg import JpegCoding
 from sida.image.overlay import heat_map
@@ -29,7 +30,6 @@ from sida.verdict import Measured
 
 __all__ = ["MAPS", "MEASURES", "Draw", "Measure", "measurements"]
 
-Pixels = NDArray[np.uint8]
 Draw = Callable[[str, Pixels], None]
 """Takes a map's name and its picture (height, width, 3) uint8."""
 
@@ -139,16 +139,16 @@ def _values(
     coding = picture.metadata.get("jpeg")
     if isinstance(coding, JpegCoding):
         yield "quantization_tables", _coding(coding)
-    past = history(data, picture)
-    yield "previous_quality", past.quality
-    yield "grid_offset", None if past.offset is None else list(past.offset)
+    earlier = history(data, picture)
+    yield "previous_quality", earlier.quality
+    yield "grid_offset", None if earlier.offset is None else list(earlier.offset)
     if thumbnail is not None:
         yield "thumbnail_likeness", thumbnail_likeness(thumbnail, pixels)
     yield "enlargement", enlargement(luma_of(middle(pixels)))
     copies = copied_regions(pixels)
-    yield "copied_regions", [_told(copy) for copy in copies] or None
+    yield "copied_regions", [_as_json(copy) for copy in copies] or None
     if draw is not None:
-        draw("copied_regions", _drawn(pixels, copies))
+        draw("copied_regions", _outlined_copies(pixels, copies))
     for name, measure in _HEATS.items():
         values = in_strips(measure, pixels)
         yield name, unevenness(values)
@@ -166,7 +166,7 @@ def _coding(coding: JpegCoding) -> dict[str, Any]:
     }
 
 
-def _told(copy: Copy) -> dict[str, Any]:
+def _as_json(copy: Copy) -> dict[str, Any]:
     return {
         "boxes": [list(bounding_box(mask) or ()) for mask in (copy.first, copy.second)],
         "area": round(float(copy.first.mean()), 4),
@@ -176,24 +176,24 @@ def _told(copy: Copy) -> dict[str, Any]:
     }
 
 
-def _drawn(pixels: Pixels, copies: list[Copy]) -> Pixels:
+def _outlined_copies(pixels: Pixels, copies: list[Copy]) -> Pixels:
     """Both regions of each copy in white outlines, joined by a line."""
     import cv2
 
-    drawn = np.asarray(pixels // 2 + 40, np.uint8)
+    background = np.asarray(pixels // 2 + 40, np.uint8)
     wide = max(2, round(max(pixels.shape[:2]) / 300))
     for copy in copies:
         middles = []
         for mask in (copy.first, copy.second):
-            drawn[mask] = pixels[mask]
+            background[mask] = pixels[mask]
             outlines, _ = cv2.findContours(
                 mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
             )
-            cv2.drawContours(drawn, outlines, -1, (255, 255, 255), wide)
+            cv2.drawContours(background, outlines, -1, (255, 255, 255), wide)
             rows, columns = np.nonzero(mask)
             middles.append((int(columns.mean()), int(rows.mean())))
-        cv2.line(drawn, middles[0], middles[1], (255, 255, 255), wide)
-    return drawn
+        cv2.line(background, middles[0], middles[1], (255, 255, 255), wide)
+    return background
 
 
 def _heat(pixels: Pixels, values: NDArray[np.float32]) -> Pixels:

@@ -10,7 +10,7 @@ from sida.provenance.measured.blocks import luma_of
 
 __all__ = ["thumbnail_likeness"]
 
-MOST = 4_000_000  # pixels
+MAX_PIXELS = 4_000_000  # pixels
 LEAST = 8  # pixels a side
 
 
@@ -22,13 +22,15 @@ def thumbnail_likeness(thumbnail: bytes, pixels: NDArray[np.uint8]) -> float | N
     counts.
     """
     try:
-        small = read_picture(thumbnail, max_pixels=MOST).pixels
+        small = read_picture(thumbnail, max_pixels=MAX_PIXELS).pixels
     except PictureError:
         return None
     sides = (pixels, pixels[:, ::-1])
-    found = [_correlation(small, np.rot90(side, turns)) for side in sides for turns in range(4)]
-    known = [each for each in found if each is not None]
-    return round(max(known), 3) if known else None
+    correlations = [
+        _correlation(small, np.rot90(side, turns)) for side in sides for turns in range(4)
+    ]
+    finite = [value for value in correlations if value is not None]
+    return round(max(finite), 3) if finite else None
 
 
 def _correlation(small: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> float | None:

@@ -1,14 +1,14 @@
-"""HEAD for every GET: probes and link checkers ask so, and routers of FastAPI do not know it."""
+"""HEAD for every GET: probes and link checkers use it, and FastAPI's routers do not have it."""
 
 import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Headed"]
+__all__ = ["HeadMethod"]
 
 
-class Headed:
-    """Around an app: answers HEAD with the status and headers of GET."""
+class HeadMethod:
+    """Middleware that answers HEAD with the status and headers of GET."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -25,15 +25,15 @@ class Headed:
                 await send({"type": "http.response.body", "body": b""})
                 started.set()
 
-        asked = {**scope, "method": "GET"}
-        answering = asyncio.ensure_future(self._app(asked, receive, head_only))
-        heading = asyncio.ensure_future(started.wait())
+        as_get = {**scope, "method": "GET"}
+        answering = asyncio.ensure_future(self._app(as_get, receive, head_only))
+        waiting = asyncio.ensure_future(started.wait())
         try:
-            await asyncio.wait({answering, heading}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({answering, waiting}, return_when=asyncio.FIRST_COMPLETED)
             if not started.is_set():
                 await answering  # raises what went wrong before there were headers
         finally:
             # The body may have no end, such as the events of a batch.
-            for task in (answering, heading):
+            for task in (answering, waiting):
                 task.cancel()
-            await asyncio.gather(answering, heading, return_exceptions=True)
+            await asyncio.gather(answering, waiting, return_exceptions=True)

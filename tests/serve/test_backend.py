@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sida.detector import Request
-from sida.serve.queue import ModelThread, Talk
+from sida.serve.backend import ChatTurn, ModelThread
 from tests.serve.conftest import picture, sha256, waits
 from tests.serve.held import Held
 from tests.small import small_detector
@@ -29,7 +29,7 @@ def thread(held: Held) -> Iterator[ModelThread]:
 def test_each_gets_its_own_answer() -> None:
     thread = ModelThread(small_detector(), 0.01)
     pictures = [picture(seed) for seed in range(20)]
-    futures = [thread.judge(Request(each)) for each in pictures]
+    futures = [thread.submit(Request(each)) for each in pictures]
     assert [future.result(60).sha256 for future in futures] == [sha256(each) for each in pictures]
     thread.close()
 
@@ -44,7 +44,7 @@ def test_a_first_batch_waits_to_be_full(monkeypatch) -> None:
 
     monkeypatch.setattr(detector.engine, "infer_each", noted)
     thread = ModelThread(detector, 0.5)
-    futures = [thread.judge(Request(picture(seed))) for seed in range(8)]
+    futures = [thread.submit(Request(picture(seed))) for seed in range(8)]
     for future in futures:
         future.result(60)
     thread.close()
@@ -53,12 +53,12 @@ def test_a_first_batch_waits_to_be_full(monkeypatch) -> None:
 
 
 def test_what_is_taken_back_is_never_begun(held: Held, thread: ModelThread) -> None:
-    first = thread.judge(Request(picture(0)))
+    first = thread.submit(Request(picture(0)))
     held.begun.acquire()
-    second, third = (thread.judge(Request(picture(seed))) for seed in (1, 2))
-    assert thread.waiting == 2
+    second, third = (thread.submit(Request(picture(seed))) for seed in (1, 2))
+    assert thread.queued == 2
     assert second.cancel()
-    assert thread.waiting == 1
+    assert thread.queued == 1
     held.turns.release(3)
     assert first.result(10)
     assert third.result(10)
@@ -74,17 +74,17 @@ def test_a_defect_costs_only_those_that_were_begun(caplog) -> None:
 
     thread = ModelThread(Broken(), 0.0)  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="shapes"):
-        thread.judge(Request(picture())).result(10)
-    assert thread.judge(Request(picture())).result(10).label == "real"
+        thread.submit(Request(picture())).result(10)
+    assert thread.submit(Request(picture())).result(10).label == "real"
     assert "the detector failed" in caplog.text
     thread.close()
 
 
 def test_closing_finishes_what_waits(held: Held) -> None:
     thread = ModelThread(held, 0.0)  # type: ignore[arg-type]
-    futures = [thread.judge(Request(picture(seed))) for seed in range(5)]
+    futures = [thread.submit(Request(picture(seed))) for seed in range(5)]
     said: list[Any] = []
-    thread.talk(Talk(picture(), [], "why", said.append))
+    thread.chat(ChatTurn(picture(), [], "why", said.append))
     closing = threading.Thread(target=thread.close)
     closing.start()
     waits(lambda: not thread.alive)
@@ -98,8 +98,8 @@ def test_closing_finishes_what_waits(held: Held) -> None:
 def test_pictures_and_a_conversation_take_turns(held: Held, thread: ModelThread) -> None:
     """While pictures keep coming a conversation goes on, and the other way round."""
     said: list[Any] = []
-    futures = [thread.judge(Request(picture(seed))) for seed in range(40)]
-    thread.talk(Talk(picture(), [], "why", said.append))
+    futures = [thread.submit(Request(picture(seed))) for seed in range(40)]
+    thread.chat(ChatTurn(picture(), [], "why", said.append))
     held.turns.release(8)
     waits(lambda: said and said[-1] is None)
     assert not futures[-1].done()
@@ -107,9 +107,9 @@ def test_pictures_and_a_conversation_take_turns(held: Held, thread: ModelThread)
 
 def test_a_conversation_that_nobody_hears_ends(held: Held, thread: ModelThread) -> None:
     said: list[Any] = []
-    talk = Talk(picture(), [], "why", said.append)
+    talk = ChatTurn(picture(), [], "why", said.append)
     talk.stop()
-    thread.talk(talk)
+    thread.chat(talk)
     held.turns.release()
-    thread.judge(Request(picture())).result(10)
+    thread.submit(Request(picture())).result(10)
     assert said == []
