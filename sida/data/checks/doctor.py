@@ -17,7 +17,6 @@ from sida.verdict import LABELS
 
 __all__ = ["Progress", "check", "stats"]
 
-Progress = Callable[[int, int | None], None]
 """Called with the number of pictures read so far, and of all where that is known."""
 
 THUMBS = 6
@@ -29,7 +28,7 @@ def check(
     *,
     labels: str | Sequence[str] | None = None,
     tau: float = TAU,
-    progress: Progress = lambda done, total: None,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Findings:
     """Look for everything that is wrong with a set: broken rows, duplicates, leakage.
 
@@ -64,7 +63,7 @@ def stats(
     *,
     labels: str | Sequence[str] | None = None,
     tau: float = TAU,
-    progress: Progress = lambda done, total: None,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Findings:
     """Statistics of a set by class and split, and its broken rows; the first half of `check`.
 
@@ -78,7 +77,7 @@ def _survey(
     split: str | None,
     labels: str | Sequence[str] | None,
     tau: float,
-    progress: Progress,
+    progress: Callable[[int, int | None], None],
     looks: bool,
 ) -> Findings:
     names: list[str | None] = [split] if split is not None else [*splits_of(path)]
