@@ -15,9 +15,8 @@ from sida.data.sample import Labelled
 from sida.page import thumbnail
 from sida.verdict import LABELS
 
-__all__ = ["Progress", "check", "stats"]
+__all__ = ["check", "stats"]
 
-"""Called with the number of pictures read so far, and of all where that is known."""
 
 THUMBS = 6
 
