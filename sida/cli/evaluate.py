@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sida.assets import DEFAULT_MODEL
-from sida.cli.edge import REACHED, messages, say
+from sida.cli.errors import REACHED, messages, notify
 from sida.cli.loading import load
 from sida.cli.options import (
     Address,
@@ -20,7 +20,7 @@ from sida.cli.options import (
     Workers,
 )
 from sida.cli.progress import progress_bars
-from sida.cli.scale import refuse
+from sida.cli.ray_engine import reject
 
 if TYPE_CHECKING:
     from sida.evaluation.predictions import Judge
@@ -107,7 +107,7 @@ def evaluate(
     address: Address = None,
     workers: Workers = None,
 ) -> None:
-    """Measure how well a model judges labelled pictures.
+    """Measure shared well a model judges labelled pictures.
 
     Predictions are written first, figures come from them. The same command goes on where it
     stopped. Exit status 1: some pictures could not be judged; they are counted and named.
@@ -127,9 +127,9 @@ def evaluate(
     if predictions and model is not None:
         raise typer.BadParameter("--from measures what was judged already: leave out --model")
     if predictions:
-        refuse({"engine": engine}, "judges, and --from measures what was judged already")
+        reject({"engine": engine}, "judges, and --from measures what was judged already")
     if engine is None:
-        refuse({"address": address, "workers": workers}, "needs --engine ray")
+        reject({"address": address, "workers": workers}, "needs --engine ray")
     numbers, words = _labels(labels or [])
     model_options = ModelOptions(
         model=model or DEFAULT_MODEL, device=device, dtype=dtype, batch_size=batch_size or "auto"
@@ -151,35 +151,37 @@ def evaluate(
         device=device,
     )
 
-    def judge() -> "Judge":
+    def load_judge() -> "Judge":
         from sida.evaluation.detecting import DetectorJudge
 
         ctx.meta[REACHED] = 2
         return DetectorJudge(load(model_options), explanations)
 
     with messages(), progress_bars() as show:
-        how: dict[str, Any] = {"options": options, "fresh": fresh, "progress": show}
+        shared: dict[str, Any] = {"options": options, "fresh": fresh, "progress": show}
         if engine is not None:
             from sida.scale import evaluate as run_with_ray
 
-            how |= {"model": model_options, "address": address, "workers": workers}
-            results = run_with_ray(data or [], out, **how)
+            shared |= {"model": model_options, "address": address, "workers": workers}
+            results = run_with_ray(data or [], out, **shared)
         else:
-            results = run(data or [], out, judge=judge, predictions=predictions or (), **how)
+            results = run(
+                data or [], out, judge=load_judge, predictions=predictions or (), **shared
+            )
     for name, result in results.items():
         _print(name, result)
     _finish(results, out)
 
 
-def _labels(given: list[str]) -> tuple[str | None, dict[str, str]]:
-    """What numbers of the set stand for, and what words of baselines do."""
+def _labels(values: list[str]) -> tuple[str | None, dict[str, str]]:
+    """The labels that numbers of the set stand for, and those that words of baselines do."""
     from sida.evaluation.baselines import parse_labels
 
-    numbers = [each for each in given if "=" not in each]
+    numbers = [value for value in values if "=" not in value]
     if len(numbers) > 1:
         raise typer.BadParameter("--labels says twice what numbers stand for: give it once")
     words = {
-        word: name for each in given if "=" in each for word, name in parse_labels(each).items()
+        word: name for value in values if "=" in value for word, name in parse_labels(value).items()
     }
     return (numbers[0] if numbers else None), words
 
@@ -189,8 +191,8 @@ def _print(name: str, result: "Result") -> None:
     from sida.evaluation.tables import sheets
 
     model = result.rows.model
-    judged = f"{model.name if model else 'nothing'} on {name}, protocol {result.protocol}"
-    typer.echo(f"{judged}: {len(result.rows.truth)} pictures")
+    title = f"{model.name if model else 'nothing'} on {name}, protocol {result.protocol}"
+    typer.echo(f"{title}: {len(result.rows.truth)} pictures")
     for sheet in sheets(result):
         _echo(sheet)
 
@@ -211,13 +213,16 @@ def _finish(results: "dict[str, Result]", out: Path) -> None:
         _echo(joint(results))
     for result in results.values():
         for note in result.rows.notes:
-            say(note)
+            notify(note)
         for failure in result.rows.failures:
-            say(f"not judged: {failure.image}: {failure.message}")
+            notify(f"not judged: {failure.image}: {failure.message}")
         for name, baseline in result.baselines.items():
-            if lost := baseline.rows.failures:
-                say(f"pictures not judged by {name}: {len(lost)}; the first: {lost[0].message}")
-    say(f"Predictions, metrics.json, tables and index.html are in {out}.")
-    every = [each for one in results.values() for each in (one, *one.baselines.values())]
-    if any(each.rows.failures for each in every):
+            if failures := baseline.rows.failures:
+                first = failures[0].message
+                notify(f"pictures not judged by {name}: {len(failures)}; the first: {first}")
+    notify(f"Predictions, metrics.json, tables and index.html are in {out}.")
+    everything = [
+        part for result in results.values() for part in (result, *result.baselines.values())
+    ]
+    if any(part.rows.failures for part in everything):
         raise typer.Exit(1)
