@@ -107,7 +107,7 @@ def evaluate(
     address: Address = None,
     workers: Workers = None,
 ) -> None:
-    """Measure shared well a model judges labelled pictures.
+    """Measure how well a model judges labelled pictures.
 
     Predictions are written first, figures come from them. The same command goes on where it
     stopped. Exit status 1: some pictures could not be judged; they are counted and named.

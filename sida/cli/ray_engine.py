@@ -50,7 +50,7 @@ def detect_with_ray(
     if summary.failed > len(summary.failures) > 0:
         notify(f"... and {summary.failed - len(summary.failures)} more; their rows have `message`.")
     if summary.failed:
-        notify(f"{summary.failed} of {summary.pictures} pictures could not be summary.")
+        notify(f"{summary.failed} of {summary.pictures} pictures could not be judged.")
     matched = any(summary.labels.get(label) for label in watched)
     return 10 if matched else 1 if summary.failed else 0
 
@@ -58,7 +58,7 @@ def detect_with_ray(
 def serve_with_ray(
     options: Mapping[str, Any], address: str | None, replicas: int | None, config: Path | None
 ) -> None:
-    """Serve as the options that were typed notify, or as the file does."""
+    """Serve as the options that were typed say, or as the file does."""
     from sida.scale import serving
     from sida.serve import ServeSettings
 
@@ -67,7 +67,7 @@ def serve_with_ray(
     if config is not None:
         reject(
             {name.replace("_", "-"): value for name, value in options.items()},
-            "is for --config FILE to notify",
+            "is for --config FILE to say",
         )
         plan = serving.read_plan(config)
     else:
