@@ -102,22 +102,21 @@ class _Thumbnails:
     """Keeps small versions of a few pictures a class, whichever have the least hash of name."""
 
     def __init__(self) -> None:
-        self._smallest_hashes: dict[str, list[tuple[str, str, str]]] = {
-            label: [] for label in LABELS
-        }
+        self._lowest: dict[str, list[tuple[str, str, str]]] = {label: [] for label in LABELS}
 
     def __call__(self, labelled: Labelled) -> None:
         name = labelled.sample.name
-        hashes = self._smallest_hashes[labelled.sample.label]
+        entries = self._lowest[labelled.sample.label]
+        # A hash of the name is a random draw that is the same at every call, in any order.
         rank = hashlib.sha256(name.encode()).hexdigest()
-        if len(hashes) < THUMBS or rank < hashes[-1][0]:
-            hashes.append((rank, name, thumbnail(labelled.picture.pixels, labelled.mask)))
-            hashes.sort()
-            del hashes[THUMBS:]
+        if len(entries) < THUMBS or rank < entries[-1][0]:
+            entries.append((rank, name, thumbnail(labelled.picture.pixels, labelled.mask)))
+            entries.sort()
+            del entries[THUMBS:]
 
     def thumbs(self) -> dict[str, list[tuple[str, str]]]:
         """label -> (name, data URI)."""
         return {
-            label: [(name, uri) for _, name, uri in hashes]
-            for label, hashes in self._smallest_hashes.items()
+            label: [(name, uri) for _, name, uri in entries]
+            for label, entries in self._lowest.items()
         }
