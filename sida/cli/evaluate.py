@@ -23,7 +23,7 @@ from sida.cli.progress import progress_bars
 from sida.cli.ray_engine import reject
 
 if TYPE_CHECKING:
-    from sida.evaluation.predictions import Judge
+    from sida.evaluation.predictions import Predictor
     from sida.evaluation.result import Result
     from sida.evaluation.tables import Sheet
 
@@ -54,26 +54,28 @@ def evaluate(
     model: ModelName = None,
     protocol: Annotated[
         Literal["end_to_end", "published"],
-        typer.Option(help="Masks as a user gets them, or of all truly tampered pictures."),
+        typer.Option(help="Masks as a user gets them, or masks of all truly tampered pictures."),
     ] = "end_to_end",
     published_formulas: Annotated[
         bool,
-        typer.Option("--published-formulas", help="Also what the published script would print."),
+        typer.Option(
+            "--published-formulas", help="Add the figures that the published script prints."
+        ),
     ] = False,
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Also judge changed pictures, in every way.")
+        bool, typer.Option("--robustness", help="Also evaluate with every perturbation.")
     ] = False,
     perturbation: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Also judge pictures changed so, such as jpeg_70."),
+        typer.Option(metavar="NAME", help="Also evaluate with this perturbation, such as jpeg_70."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Of this split alone.")] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
     labels: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAMES",
-            help="What the numbers 0, 1, 2 stand for, if not real,full_synthetic,tampered; "
-            "or what a baseline's words stand for, such as fake=full_synthetic,nature=real.",
+            help="Names of the classes 0, 1, 2, if they are not real,full_synthetic,tampered; "
+            "or of a baseline's labels, such as fake=full_synthetic,nature=real.",
         ),
     ] = None,
     explanations: Annotated[
@@ -82,7 +84,7 @@ def evaluate(
     similarity: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Compare what texts mean by this sentence-embedding model."
+            metavar="NAME", help="Compare the meaning of texts with this sentence-embedding model."
         ),
     ] = None,
     baseline: Annotated[
@@ -93,10 +95,16 @@ def evaluate(
         ),
     ] = None,
     leakage: Annotated[
-        bool, typer.Option("--leakage/--no-leakage", help="First probe what containers give away.")
+        bool,
+        typer.Option(
+            "--leakage/--no-leakage", help="First test whether file formats reveal the class."
+        ),
     ] = True,
     shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Judge this part; merge parts with --from.")
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Evaluate this share of the blocks; merge shares with --from."
+        ),
     ] = None,
     fresh: Fresh = False,
     resume: Resume = False,
@@ -107,10 +115,10 @@ def evaluate(
     address: Address = None,
     workers: Workers = None,
 ) -> None:
-    """Measure how well a model judges labelled pictures.
+    """Measure how well a model does on labelled pictures.
 
     Predictions are written first, figures come from them. The same command goes on where it
-    stopped. Exit status 1: some pictures could not be judged; they are counted and named.
+    stopped. Exit status 1: some pictures could not be evaluated; they are counted and named.
 
     \b
     Examples:
@@ -125,9 +133,9 @@ def evaluate(
     from sida.options import ModelOptions
 
     if predictions and model is not None:
-        raise typer.BadParameter("--from measures what was judged already: leave out --model")
+        raise typer.BadParameter("--from measures finished predictions: leave out --model")
     if predictions:
-        reject({"engine": engine}, "judges, and --from measures what was judged already")
+        reject({"engine": engine}, "makes predictions, and --from measures finished ones")
     if engine is None:
         reject({"address": address, "workers": workers}, "needs --engine ray")
     numbers, words = _labels(labels or [])
@@ -151,14 +159,14 @@ def evaluate(
         device=device,
     )
 
-    def load_judge() -> "Judge":
-        from sida.evaluation.detecting import DetectorJudge
+    def load_predictor() -> "Predictor":
+        from sida.evaluation.detector_predictor import DetectorPredictor
 
         ctx.meta[REACHED] = 2
-        return DetectorJudge(load(model_options), explanations)
+        return DetectorPredictor(load(model_options), explanations)
 
     with messages(), progress_bars() as show:
-        shared: dict[str, Any] = {"options": options, "fresh": fresh, "progress": show}
+        shared: dict[str, Any] = {"options": options, "fresh": fresh, "on_progress": show}
         if engine is not None:
             from sida.scale import evaluate as run_with_ray
 
@@ -166,7 +174,11 @@ def evaluate(
             results = run_with_ray(data or [], out, **shared)
         else:
             results = run(
-                data or [], out, judge=load_judge, predictions=predictions or (), **shared
+                data or [],
+                out,
+                predictor=load_predictor,
+                predictions=predictions or (),
+                **shared,
             )
     for name, result in results.items():
         _print(name, result)
@@ -219,7 +231,7 @@ def _finish(results: "dict[str, Result]", out: Path) -> None:
         for name, baseline in result.baselines.items():
             if failures := baseline.rows.failures:
                 first = failures[0].message
-                notify(f"pictures not judged by {name}: {len(failures)}; the first: {first}")
+                notify(f"{len(failures)} pictures without a verdict of {name}; the first: {first}")
     notify(f"Predictions, metrics.json, tables and index.html are in {out}.")
     everything = [
         part for result in results.values() for part in (result, *result.baselines.values())

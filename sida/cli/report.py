@@ -17,7 +17,7 @@ from sida.files import Input, find_pictures
 
 if TYPE_CHECKING:
     from sida.options import ModelOptions
-    from sida.report import Result
+    from sida.report import ReportItem
 
 __all__ = ["register"]
 
@@ -128,11 +128,11 @@ def _detected(
     explain: bool,
     provenance: bool,
     personal: bool,
-) -> "Iterator[Result]":
+) -> "Iterator[ReportItem]":
     """Results of pictures, as they are drawn; the model is loaded before the first."""
     from sida.options import DetectOptions, Request
     from sida.provenance.inspection import inspect
-    from sida.report import Result
+    from sida.report import ReportItem
     from sida.verdict import Verdict
 
     detector = load(options)
@@ -145,17 +145,17 @@ def _detected(
         if provenance and personal and isinstance(result, Verdict):
             # The detector leaves it out.
             changes["provenance"] = inspect(source.path, personal=True, trust=options.trust)
-        yield Result(result.model_copy(update=changes), source.path)
+        yield ReportItem(result.model_copy(update=changes), source.path)
 
 
 def _watched(
-    ctx: typer.Context, results: "Iterator[Result]", show: Callable[[int, int | None], None]
-) -> "Iterator[Result]":
+    ctx: typer.Context, results: "Iterator[ReportItem]", show: Callable[[int, int | None], None]
+) -> "Iterator[ReportItem]":
     """The same, counted for the progress bar and for the status of what goes wrong later."""
     from sida.verdict import Verdict
 
-    for number, result in enumerate(results, 1):
-        if isinstance(result.found, Verdict):
+    for number, item in enumerate(results, 1):
+        if isinstance(item.result, Verdict):
             ctx.meta[REACHED] = 1
         show(number, None)
-        yield result
+        yield item

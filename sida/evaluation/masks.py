@@ -1,14 +1,13 @@
 """Figures of masks, under every convention in use, from histograms of maps.
 
-Names say what is meant: `f1_fixed` is at 0.5 and `f1_best` at the best threshold; `mean` is over
-pictures and `pooled` over pixels of all; `tampered` counts the truly tampered ones, `detected`
+Names are exact: `f1_fixed` is at 0.5 and `f1_best` at the best threshold; `mean` is over pictures
+and `pooled` over pixels of all; `tampered` counts the truly tampered ones, `detected`
 those of them that are called so, `all` the real ones too; `inverse` lets a map be turned round.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.evaluation.collect import Rows
 from sida.evaluation.metrics import (
     Floats,
     Score,
@@ -16,8 +15,9 @@ from sida.evaluation.metrics import (
     intersection_and_union,
     pixel_auc,
 )
+from sida.evaluation.prediction_rows import PredictionRows
 from sida.evaluation.protocol import Protocol, missed
-from sida.evaluation.scores import Names
+from sida.evaluation.scores import FigureName
 from sida.image.arrays import ALTERED_THRESHOLD
 from sida.verdict import LABELS
 
@@ -35,44 +35,49 @@ _PER_MASK = (
 
 
 class Masks:
-    """Figures of localisation by one protocol, and which cannot be had and why.
+    """Figures of localisation by a protocol, with reasons for those that are missing.
 
     In `end_to_end` a missed detection counts F1 (fixed and best) 0, IoU 0 and pixel AUC 0.5.
     """
 
-    def __init__(self, rows: Rows, protocol: Protocol) -> None:
+    def __init__(self, rows: PredictionRows, protocol: Protocol) -> None:
         self.protocol = protocol
-        lost = missed(protocol, rows.predicted[rows.masked])
+        is_missed = missed(protocol, rows.predicted[rows.masked])
         self.silent = rows.says != "masks"
-        usable = (rows.mapped | lost) & (not self.silent)
+        usable = (rows.mapped | is_missed) & (not self.silent)
         self.unusable = int((~usable).sum())
-        self.lost = lost[usable]
-        self.places = rows.masked[usable]
-        self.called = rows.predicted[self.places] == TAMPERED
-        self.counts = _without(rows.counts[usable], self.lost)
-        self.values = _values(self.counts, self.lost)
+        self.is_missed = is_missed[usable]
+        self.indices = rows.masked[usable]
+        self.called = rows.predicted[self.indices] == TAMPERED
+        self.counts = _without(rows.counts[usable], self.is_missed)
+        self.values = _values(self.counts, self.is_missed)
         self.overlap = _overlaps(self.counts)
         self.real = np.flatnonzero(rows.truth == REAL)
-        self.marked, self.pixels = rows.marked[self.real], rows.pixels[self.real]
-        self.all = protocol == "end_to_end" and not (self.marked < 0).any()
+        self.predicted_pixels, self.pixels = (
+            rows.predicted_pixels[self.real],
+            rows.pixels[self.real],
+        )
+        self.all = protocol == "end_to_end" and not (self.predicted_pixels < 0).any()
         self.tampered = int((rows.truth == TAMPERED).sum())
 
     def per_mask(self, name: str) -> tuple[NDArray[np.int64], Floats]:
-        """Places of pictures among all, and a score of each."""
-        return self.places, self.values[_PER_MASK.index(name)]
+        """Indices of pictures among all, and a score of each."""
+        return self.indices, self.values[_PER_MASK.index(name)]
 
-    def __call__(self, weights: Floats | None) -> dict[Names, Score]:
-        if not len(self.places):
+    def __call__(self, weights: Floats | None) -> dict[FigureName, Score]:
+        if not len(self.indices):
             return {("localization", name): None for name in NAMES}
-        each = np.ones(len(self.places)) if weights is None else weights[self.places]
-        found = {f"{name}_mean_tampered": v for name, v in self._means(each).items()}
-        detected = self._means(each * self.called)
-        found |= {f"{name}_mean_detected": detected[name] for name in _DETECTED}
-        found |= self._pooled(each, exact=weights is None)
-        found |= {"giou": found["iou_fixed_mean_tampered"], "ciou": found["iou_pooled_tampered"]}
+        counts_of_pictures = (
+            np.ones(len(self.indices)) if weights is None else weights[self.indices]
+        )
+        scores = {f"{name}_mean_tampered": v for name, v in self._means(counts_of_pictures).items()}
+        detected = self._means(counts_of_pictures * self.called)
+        scores |= {f"{name}_mean_detected": detected[name] for name in _DETECTED}
+        scores |= self._pooled(counts_of_pictures, exact=weights is None)
+        scores |= {"giou": scores["iou_fixed_mean_tampered"], "ciou": scores["iou_pooled_tampered"]}
         if self.all:
-            found |= self._with_real(each, weights)
-        return {("localization", name): found.get(name) for name in NAMES}
+            scores |= self._with_real(counts_of_pictures, weights)
+        return {("localization", name): scores.get(name) for name in NAMES}
 
     def _means(self, weights: Floats) -> dict[str, Score]:
         """Means over pictures; where a score is not defined for one, over the others."""
@@ -85,7 +90,7 @@ class Masks:
 
     def _pooled(self, weights: Floats, exact: bool) -> dict[str, Score]:
         """Over the pixels of all; a sample of the bootstrap need not be exact to the last pixel."""
-        inside, marked, altered = weights @ self.overlap
+        inside, predicted, altered = weights @ self.overlap
         if exact:
             counts = self.counts.sum(0, dtype=np.float64)
         else:
@@ -94,35 +99,35 @@ class Masks:
         hits, alarms = counts[:, :0:-1].cumsum(1)
         best = 2 * hits / np.maximum(hits + alarms + altered, 1)
         return {
-            "f1_fixed_pooled_tampered": _ratio(2 * inside, marked + altered),
-            "iou_pooled_tampered": _ratio(inside, marked + altered - inside),
+            "f1_fixed_pooled_tampered": _ratio(2 * inside, predicted + altered),
+            "iou_pooled_tampered": _ratio(inside, predicted + altered - inside),
             "f1_best_pooled_tampered": float(best.max()) if altered else None,
             "pixel_auc_pooled_tampered": pixel_auc(counts),
         }
 
-    def _with_real(self, each: Floats, weights: Floats | None) -> dict[str, Score]:
+    def _with_real(self, weights_of_masks: Floats, weights: Floats | None) -> dict[str, Score]:
         """With real pictures, whose mask is right where it is empty."""
-        own = np.ones(len(self.real)) if weights is None else weights[self.real]
-        clean = float(own @ (self.marked == 0))
-        total = float(each.sum() + own.sum())
-        alarms = float(own @ self.marked)
-        inside, marked, altered = each @ self.overlap
-        f1s, ious = (each @ self.values[i] + clean for i in (0, 1))
+        weights_of_real = np.ones(len(self.real)) if weights is None else weights[self.real]
+        clean = float(weights_of_real @ (self.predicted_pixels == 0))
+        total = float(weights_of_masks.sum() + weights_of_real.sum())
+        alarms = float(weights_of_real @ self.predicted_pixels)
+        inside, predicted, altered = weights_of_masks @ self.overlap
+        f1s, ious = (weights_of_masks @ self.values[i] + clean for i in (0, 1))
         return {
             "f1_fixed_mean_all": _ratio(f1s, total),
             "iou_fixed_mean_all": _ratio(ious, total),
-            "f1_fixed_pooled_all": _ratio(2 * inside, marked + altered + alarms),
-            "iou_pooled_all": _ratio(inside, marked + altered - inside + alarms),
-            "pixel_fpr_real": _ratio(alarms, float(own @ self.pixels)),
+            "f1_fixed_pooled_all": _ratio(2 * inside, predicted + altered + alarms),
+            "iou_pooled_all": _ratio(inside, predicted + altered - inside + alarms),
+            "pixel_fpr_real": _ratio(alarms, float(weights_of_real @ self.pixels)),
         }
 
-    def why_not(self, name: Names) -> str:
-        """Why a figure cannot be had."""
+    def why_not(self, name: FigureName) -> str:
+        """The reason why a figure is missing."""
         if not self.tampered:
             return "no picture is tampered"
         if self.silent:
-            return "the verdicts say nothing of where a picture was altered"
-        if not len(self.places):
+            return "the verdicts do not say where a picture was altered"
+        if not len(self.indices):
             if self.unusable:
                 return f"none of the {self.unusable} masks has a probability map beside it"
             return "no tampered picture has a mask that can be used"
@@ -152,16 +157,16 @@ NAMES = (
 """Every figure, whether it can be had or not."""
 
 
-def _ratio(part: float, whole: float) -> Score:
-    return float(part / whole) if whole > 0 else None
+def _ratio(part: float, total: float) -> Score:
+    return float(part / total) if total > 0 else None
 
 
-def _without(counts: NDArray[np.float32], lost: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _without(counts: NDArray[np.float32], is_missed: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Histograms where nothing is marked in pictures that were missed."""
-    if not lost.any():
+    if not is_missed.any():
         return counts
     counts = counts.copy()
-    counts[lost] = np.pad(counts[lost].sum(2, keepdims=True), ((0, 0), (0, 0), (0, 255)))
+    counts[is_missed] = np.pad(counts[is_missed].sum(2, keepdims=True), ((0, 0), (0, 0), (0, 255)))
     return counts
 
 
@@ -172,9 +177,12 @@ def _overlaps(counts: NDArray[np.float32]) -> Floats:
     return np.stack([inside, inside + outside, exact[:, 0].sum(1)], 1)
 
 
-def _values(counts: NDArray[np.float32], lost: NDArray[np.bool_]) -> Floats:
+def _values(counts: NDArray[np.float32], is_missed: NDArray[np.bool_]) -> Floats:
     """(scores, m) in the order of `_PER_MASK`; NaN where a score is not defined."""
-    columns = [_missed() if gone else _of_one(one) for one, gone in zip(counts, lost, strict=True)]
+    columns = [
+        _missed() if missed_picture else _of_one(picture)
+        for picture, missed_picture in zip(counts, is_missed, strict=True)
+    ]
     return np.array(columns, np.float64).reshape(-1, len(_PER_MASK)).T
 
 
@@ -183,17 +191,17 @@ def _missed() -> tuple[float, ...]:
 
 
 def _of_one(counts: NDArray[np.float32]) -> tuple[float, ...]:
-    whole = counts.astype(np.int64)
-    inside, union = intersection_and_union(whole, ALTERED_THRESHOLD)
+    pixels = counts.astype(np.int64)
+    inside, union = intersection_and_union(pixels, ALTERED_THRESHOLD)
     altered_and_marked = inside + union
-    area = pixel_auc(whole)
+    area = pixel_auc(pixels)
     area = np.nan if area is None else area
-    best = best_f1(whole)
+    best = best_f1(pixels)
     return (
         2 * inside / altered_and_marked if altered_and_marked else 1.0,
         inside / union if union else 1.0,
         best,
         area,
-        max(best, best_f1(whole[:, ::-1])),
+        max(best, best_f1(pixels[:, ::-1])),
         max(area, 1 - area),
     )

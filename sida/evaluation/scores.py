@@ -1,4 +1,4 @@
-"""From `Rows` to every figure of an evaluation, with its 95 % interval.
+"""From `PredictionRows` to every figure of an evaluation, with its 95 % interval.
 
 Each part works out all of its figures for given weights of the pictures, so that a bootstrap is
 the same arithmetic a thousand times. Samples are drawn of groups, as pictures with a common
@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.evaluation.collect import NOT_REAL, Rows
 from sida.evaluation.metrics import (
     Curve,
     Floats,
@@ -42,6 +41,7 @@ from sida.evaluation.metrics import (
     squared_errors,
     tpr_at_fpr,
 )
+from sida.evaluation.prediction_rows import NOT_REAL, PredictionRows
 from sida.verdict import LABELS
 
 __all__ = [
@@ -49,10 +49,10 @@ __all__ = [
     "RECALLS",
     "Detection",
     "Figure",
+    "FigureName",
+    "FigurePart",
     "Figures",
-    "Names",
     "Origins",
-    "Part",
     "Reliability",
     "figures",
     "reliability",
@@ -69,9 +69,9 @@ AGAINST_REAL = {
 RECALLS = {"recall_at_fpr_10": 0.10, "recall_at_fpr_5": 0.05}
 """Recalls of these classes, and the share of real pictures that may be mistaken for them."""
 
-Names = tuple[str, ...]
-"""Where a figure stands in `metrics.json`: ("detection", "accuracy")."""
-Part = Callable[[Floats | None], Mapping[Names, Score]]
+FigureName = tuple[str, ...]
+"""The path of a figure in `metrics.json`: ("detection", "accuracy")."""
+FigurePart = Callable[[Floats | None], Mapping[FigureName, Score]]
 
 
 class Figure(NamedTuple):
@@ -82,41 +82,41 @@ class Figure(NamedTuple):
     high: float
 
 
-Figures = dict[Names, Figure]
+Figures = dict[FigureName, Figure]
 
 
 def figures(
-    parts: Sequence[Part],
+    parts: Sequence[FigurePart],
     groups: NDArray[np.int64],
     samples: int = SAMPLES,
-    progress: Callable[[int, int | None], None] = lambda done, total: None,
+    on_progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Figures:
-    """Every figure that can be had; what cannot is absent.
+    """Every figure that can be computed; others are absent.
 
     Args:
         parts: from weights (n,), or None for one each, to figures.
         groups: (n,) a number for each original.
         samples: of the bootstrap.
-        progress: called after every sample.
+        on_progress: called after every sample.
     """
     values = {name: v for part in parts for name, v in part(None).items() if v is not None}
-    drawn: dict[Names, list[float]] = {name: [] for name in values}
-    drawing = _bootstrap(groups, samples)
-    for number, sample in enumerate(_in_threads(partial(_all, parts), drawing), 1):
+    sampled: dict[FigureName, list[float]] = {name: [] for name in values}
+    weights = _bootstrap(groups, samples)
+    for number, sample in enumerate(_in_threads(partial(_all, parts), weights), 1):
         for name, value in sample.items():
-            if value is not None and name in drawn:
-                drawn[name].append(value)
-        progress(number, samples)
-    return {name: Figure(value, *_interval(drawn[name], value)) for name, value in values.items()}
+            if value is not None and name in sampled:
+                sampled[name].append(value)
+        on_progress(number, samples)
+    return {name: Figure(value, *_interval(sampled[name], value)) for name, value in values.items()}
 
 
-def _all(parts: Sequence[Part], weights: Floats) -> dict[Names, Score]:
+def _all(parts: Sequence[FigurePart], weights: Floats) -> dict[FigureName, Score]:
     return {name: value for part in parts for name, value in part(weights).items()}
 
 
 def _in_threads(
-    work: Callable[[Floats], dict[Names, Score]], samples: Iterable[Floats]
-) -> Iterator[dict[Names, Score]]:
+    work: Callable[[Floats], dict[FigureName, Score]], samples: Iterable[Floats]
+) -> Iterator[dict[FigureName, Score]]:
     """Results in order. NumPy lets threads run side by side where there are many pictures."""
     count = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(count, thread_name_prefix="sida-bootstrap") as pool:
@@ -126,7 +126,7 @@ def _in_threads(
 
 
 def _bootstrap(groups: NDArray[np.int64], samples: int) -> Iterator[Floats]:
-    """How often each picture is in a sample of as many groups as there are."""
+    """(n,) counts of each picture in a sample of as many groups as there are."""
     generator = np.random.default_rng(0)
     count = int(groups.max()) + 1 if len(groups) else 0
     for _ in range(samples if count else 0):
@@ -142,9 +142,9 @@ def _interval(values: Sequence[float], value: float) -> tuple[float, float]:
 
 
 class Detection:
-    """Figures of the class, and which of them cannot be had and why."""
+    """Figures of the class, with reasons for those that are missing."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: PredictionRows) -> None:
         self.truth, self.predicted = rows.truth, rows.predicted
         self.known = rows.truth != NOT_REAL
         self.two = rows.says == "real_or_not"
@@ -168,7 +168,7 @@ class Detection:
         cells = 2 * not_real + (rows.predicted != REAL)
         self._binary = cells.astype(np.int64)
 
-    def _against_real(self, rows: Rows, label: str) -> "OneAgainstOne":
+    def _against_real(self, rows: PredictionRows, label: str) -> "OneAgainstOne":
         among = np.isin(rows.truth, (REAL, LABELS.index(label)))
         # Of a verdict without classes all that is not real is the one alternative.
         if self.two:
@@ -179,27 +179,31 @@ class Detection:
 
     def table(self, weights: Floats | None = None) -> Floats:
         """Confusion (3, 3) of the pictures whose class is known."""
-        own = None if weights is None else weights[self.known]
-        return confusion(self.truth[self.known], self.predicted[self.known], own)
+        weights_of_known = None if weights is None else weights[self.known]
+        return confusion(self.truth[self.known], self.predicted[self.known], weights_of_known)
 
-    def __call__(self, weights: Floats | None) -> dict[Names, Score]:
+    def __call__(self, weights: Floats | None) -> dict[FigureName, Score]:
         table = self.table(weights)
         scores = self._real_vs_not(table, weights)
         if self.three:
             scores |= self._three(table, weights)
         else:
             scores |= dict.fromkeys(_THREE)
-        scores |= self._stated(weights)
+        scores |= self._stated_scores(weights)
         curves = self._curves_against_real(weights)
         scores |= {area: self._if_known(auroc(curves[c])) for c, area in AGAINST_REAL.items()}
-        found: dict[Names, Score] = {("detection", name): v for name, v in scores.items()}
-        each = self._per_class(table, weights)
-        found |= {("per_class", *name): v if self.three else None for name, v in each.items()}
+        figures_by_name: dict[FigureName, Score] = {
+            ("detection", name): v for name, v in scores.items()
+        }
+        per_class = self._per_class(table, weights)
+        figures_by_name |= {
+            ("per_class", *name): v if self.three else None for name, v in per_class.items()
+        }
         for label, curve in curves.items():
             for name, fpr in RECALLS.items():
                 recall = tpr_at_fpr(curve, fpr) if self.reals >= _fewest(fpr) else None
-                found["per_class", label, name] = self._if_known(recall)
-        return found
+                figures_by_name["per_class", label, name] = self._if_known(recall)
+        return figures_by_name
 
     def _if_known(self, score: Score) -> Score:
         """None where the class of some picture is not known."""
@@ -239,36 +243,36 @@ class Detection:
             "tpr_at_fpr_0.01": tpr_at_fpr(curve, 0.01),
         }
 
-    def _stated(self, weights: Floats | None) -> dict[str, Score]:
-        """How many verdicts are not inconclusive, and how many of these are right."""
+    def _stated_scores(self, weights: Floats | None) -> dict[str, Score]:
+        """Shares of verdicts that are not inconclusive, and of these that are right."""
         every = np.ones(len(self.truth), bool)
-        stated, two = self.stated, self.real_or_synthetic
+        is_stated, two = self.stated, self.real_or_synthetic
         return {
-            "stated_share": share(stated, every, weights),
-            "stated_accuracy": share(self.right, stated, weights) if self.three else None,
-            "stated_share_real_synthetic": self._if_known(share(stated, two, weights)),
+            "stated_share": share(is_stated, every, weights),
+            "stated_accuracy": share(self.right, is_stated, weights) if self.three else None,
+            "stated_share_real_synthetic": self._if_known(share(is_stated, two, weights)),
             "stated_accuracy_real_synthetic": (
-                share(self.right, stated & two, weights) if self.three else None
+                share(self.right, is_stated & two, weights) if self.three else None
             ),
         }
 
     def _per_class(self, table: Floats, weights: Floats | None) -> dict[tuple[str, str], Score]:
-        found: dict[tuple[str, str], Score] = {}
+        scores: dict[tuple[str, str], Score] = {}
         for name, values in (
             ("accuracy", recalls(table)),
             ("recall", recalls(table)),
             ("precision", precisions(table)),
             ("f1", f1_scores(table)),
         ):
-            found |= {(label, name): values.get(label) for label in LABELS}
+            scores |= {(label, name): values.get(label) for label in LABELS}
         for label, order in self.order.items():
             curve = order.curve(weights)
-            found[label, "auroc"] = auroc(curve)
-            found[label, "average_precision"] = average_precision(curve)
-        return found
+            scores[label, "auroc"] = auroc(curve)
+            scores[label, "average_precision"] = average_precision(curve)
+        return scores
 
-    def why_not(self, name: Names) -> str:
-        """Why a figure cannot be had."""
+    def why_not(self, name: FigureName) -> str:
+        """The reason why a figure is missing."""
         if not len(self.truth):
             return "no picture was judged"
         against_real = name[-1] in (*RECALLS, *AGAINST_REAL.values())
@@ -295,7 +299,7 @@ class Detection:
             return f"{'every' if every else 'no'} picture is {name[1]}"
         return f"{'every' if (self.truth == REAL).all() else 'no'} picture is real"
 
-    def _why_not_against_real(self, name: Names) -> str:
+    def _why_not_against_real(self, name: FigureName) -> str:
         areas = {area: label for label, area in AGAINST_REAL.items()}
         label = name[1] if name[0] == "per_class" else areas[name[-1]]
         if not self.reals:
@@ -310,7 +314,7 @@ class Detection:
 
 
 class OneAgainstOne(NamedTuple):
-    """The places (n,) of real pictures and those of one other class, and their order."""
+    """(n,) True for real pictures and those of one other class, and their order."""
 
     among: NDArray[np.bool_]
     order: Order
@@ -338,7 +342,7 @@ class Reliability:
 
 
 def reliability(detection: Detection) -> list[Reliability]:
-    """The bins of the calibration error; none where it cannot be had."""
+    """The bins of the calibration error; none where that is missing."""
     if not detection.three:
         return []
     return [
@@ -350,8 +354,8 @@ def reliability(detection: Detection) -> list[Reliability]:
     ]
 
 
-def right(rows: Rows) -> NDArray[np.bool_]:
-    """(n,) whether each class was said; where truth or verdict knows no class, whether real was."""
+def right(rows: PredictionRows) -> NDArray[np.bool_]:
+    """(n,) True for a right class; where truth or verdict knows no class, for right about real."""
     real: NDArray[np.bool_] = (rows.truth == REAL) == (rows.predicted == REAL)
     if rows.says == "real_or_not":
         return real
@@ -365,33 +369,35 @@ class Origins:
         self,
         section: str,
         origins: Sequence[str | None],
-        rows: Rows,
+        rows: PredictionRows,
         per_mask: Mapping[str, tuple[NDArray[np.int64], Floats]],
     ) -> None:
-        """`per_mask`: name -> places among the pictures (k,), and a score of each (k,)."""
+        """`per_mask`: name -> indices among the pictures (k,), and a score of each (k,)."""
         self.section = section
-        self.names = sorted({each for each in origins if each is not None})
-        places = {name: place for place, name in enumerate(self.names)}
-        self.own = np.array([places.get(each or "", len(places)) for each in origins], np.int64)
+        self.names = sorted({origin for origin in origins if origin is not None})
+        numbers = {name: number for number, name in enumerate(self.names)}
+        self.numbers = np.array(
+            [numbers.get(origin or "", len(numbers)) for origin in origins], np.int64
+        )
         self.right = right(rows).astype(np.float64)
         self.stated = (~rows.inconclusive).astype(np.float64)
         self.per_mask = per_mask
 
-    def __call__(self, weights: Floats | None) -> dict[Names, Score]:
-        each = np.ones(len(self.own)) if weights is None else weights
-        found = self._means("accuracy", self.own, self.right, each)
-        found |= self._means("stated_share", self.own, self.stated, each)
-        found |= self._means("stated_accuracy", self.own, self.right, each * self.stated)
-        for name, (places, values) in self.per_mask.items():
-            found |= self._means(name, self.own[places], values, each[places])
-        return found
+    def __call__(self, weights: Floats | None) -> dict[FigureName, Score]:
+        times = np.ones(len(self.numbers)) if weights is None else weights
+        scores = self._means("accuracy", self.numbers, self.right, times)
+        scores |= self._means("stated_share", self.numbers, self.stated, times)
+        scores |= self._means("stated_accuracy", self.numbers, self.right, times * self.stated)
+        for name, (pictures, values) in self.per_mask.items():
+            scores |= self._means(name, self.numbers[pictures], values, times[pictures])
+        return scores
 
     def _means(
-        self, name: str, own: NDArray[np.int64], values: Floats, weights: Floats
-    ) -> dict[Names, Score]:
+        self, name: str, numbers: NDArray[np.int64], values: Floats, weights: Floats
+    ) -> dict[FigureName, Score]:
         size = len(self.names) + 1
-        sums = np.bincount(own, weights * values, minlength=size)
-        totals = np.bincount(own, weights, minlength=size)
+        sums = np.bincount(numbers, weights * values, minlength=size)
+        totals = np.bincount(numbers, weights, minlength=size)
         return {
             (self.section, origin, name): float(sums[i] / totals[i])
             for i, origin in enumerate(self.names)

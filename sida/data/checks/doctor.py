@@ -12,7 +12,7 @@ from sida.data.dataset import Dataset
 from sida.data.formats.pixar import TAU
 from sida.data.opening import open, splits_of
 from sida.data.sample import Labelled
-from sida.page import thumbnail
+from sida.html import thumbnail
 from sida.verdict import LABELS
 
 __all__ = ["check", "stats"]

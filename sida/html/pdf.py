@@ -8,7 +8,7 @@ to keep, and libraries that draw boxes themselves would need every page written 
 from typing import Any
 
 from sida.errors import SidaError, optional_package
-from sida.page.page import Page
+from sida.html.page import Page
 
 __all__ = ["pdf", "require_pdf"]
 

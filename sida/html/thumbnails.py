@@ -33,6 +33,6 @@ def thumbnail(
     return data_uri(stream.getvalue(), "image/jpeg")
 
 
-def data_uri(data: bytes, kind: str) -> str:
-    """A file's bytes as an address that holds them; `kind` is its media type."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+def data_uri(data: bytes, media_type: str) -> str:
+    """A file's bytes as an address that holds them."""
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
