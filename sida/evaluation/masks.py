@@ -5,6 +5,9 @@ and `pooled` over pixels of all; `tampered` counts the truly tampered ones, `det
 those of them that are called so, `all` the real ones too; `inverse` lets a map be turned round.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,17 +24,57 @@ from sida.evaluation.scores import FigureName
 from sida.image.arrays import ALTERED_THRESHOLD
 from sida.verdict import LABELS
 
-__all__ = ["Masks"]
+__all__ = ["HEADINGS", "MASK_METRICS", "Masks"]
 
 REAL, TAMPERED = LABELS.index("real"), LABELS.index("tampered")
-_PER_MASK = (
-    "f1_fixed",
-    "iou_fixed",
-    "f1_best",
-    "pixel_auc",
-    "f1_best_inverse",
-    "pixel_auc_inverse",
+
+
+def _f1_fixed(counts: NDArray[np.int64]) -> float:
+    inside, union = intersection_and_union(counts, ALTERED_THRESHOLD)
+    return 2 * inside / (inside + union) if inside + union else 1.0
+
+
+def _iou_fixed(counts: NDArray[np.int64]) -> float:
+    inside, union = intersection_and_union(counts, ALTERED_THRESHOLD)
+    return inside / union if union else 1.0
+
+
+class MaskMetric(NamedTuple):
+    """A score of one mask, from the histograms (2, 256) of its map; higher is better for all.
+
+    Attributes:
+        name: in `metrics.json`, before the way of averaging.
+        heading: in tables.
+        missed: its value where a tampered picture was not detected.
+    """
+
+    name: str
+    heading: str
+    missed: float
+    compute: Callable[[NDArray[np.int64]], Score]
+
+
+MASK_METRICS = (
+    MaskMetric("f1_fixed", "F1 at 0.5", 0.0, _f1_fixed),
+    MaskMetric("iou_fixed", "IoU at 0.5", 0.0, _iou_fixed),
+    MaskMetric("f1_best", "F1 at best", 0.0, best_f1),
+    MaskMetric("pixel_auc", "AUC", 0.5, pixel_auc),
+    MaskMetric(
+        "f1_best_inverse",
+        "F1 at best, map or its inverse",
+        0.0,
+        lambda counts: max(best_f1(counts), best_f1(counts[:, ::-1])),
+    ),
+    MaskMetric(
+        "pixel_auc_inverse",
+        "AUC, map or its inverse",
+        0.5,
+        lambda counts: None if (area := pixel_auc(counts)) is None else max(area, 1 - area),
+    ),
 )
+"""Every score of a mask: the place to add one."""
+HEADINGS = {metric.name: metric.heading for metric in MASK_METRICS}
+_PER_MASK = tuple(metric.name for metric in MASK_METRICS)
 
 
 class Masks:
@@ -180,28 +223,13 @@ def _overlaps(counts: NDArray[np.float32]) -> Floats:
 def _values(counts: NDArray[np.float32], is_missed: NDArray[np.bool_]) -> Floats:
     """(scores, m) in the order of `_PER_MASK`; NaN where a score is not defined."""
     columns = [
-        _missed() if missed_picture else _of_one(picture)
-        for picture, missed_picture in zip(counts, is_missed, strict=True)
+        [metric.missed for metric in MASK_METRICS] if without else _scores(picture)
+        for picture, without in zip(counts, is_missed, strict=True)
     ]
     return np.array(columns, np.float64).reshape(-1, len(_PER_MASK)).T
 
 
-def _missed() -> tuple[float, ...]:
-    return (0.0, 0.0, 0.0, 0.5, 0.0, 0.5)
-
-
-def _of_one(counts: NDArray[np.float32]) -> tuple[float, ...]:
-    pixels = counts.astype(np.int64)
-    inside, union = intersection_and_union(pixels, ALTERED_THRESHOLD)
-    altered_and_marked = inside + union
-    area = pixel_auc(pixels)
-    area = np.nan if area is None else area
-    best = best_f1(pixels)
-    return (
-        2 * inside / altered_and_marked if altered_and_marked else 1.0,
-        inside / union if union else 1.0,
-        best,
-        area,
-        max(best, best_f1(pixels[:, ::-1])),
-        max(area, 1 - area),
-    )
+def _scores(counts: NDArray[np.float32]) -> list[float]:
+    exact = counts.astype(np.int64)
+    scores = (metric.compute(exact) for metric in MASK_METRICS)
+    return [np.nan if score is None else score for score in scores]

@@ -9,9 +9,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,8 @@ from sida.verdict import LABELS
 
 __all__ = [
     "AGAINST_REAL",
+    "HEADINGS",
+    "METRICS",
     "RECALLS",
     "Detection",
     "Figure",
@@ -71,6 +73,7 @@ RECALLS = {"recall_at_fpr_10": 0.10, "recall_at_fpr_5": 0.05}
 
 FigureName = tuple[str, ...]
 """The path of a figure in `metrics.json`: ("detection", "accuracy")."""
+Needs = Literal["pictures", "truth", "classes"]
 FigurePart = Callable[[Floats | None], Mapping[FigureName, Score]]
 
 
@@ -165,8 +168,9 @@ class Detection:
             self.squared = squared_errors(rows.truth, rows.probabilities)
             self.logs = log_losses(rows.truth, rows.probabilities)
         self.bins = equal_mass_bins(self.confidence)
+        self.every = np.ones(len(rows.truth), bool)
         cells = 2 * not_real + (rows.predicted != REAL)
-        self._binary = cells.astype(np.int64)
+        self.binary_cells = cells.astype(np.int64)
 
     def _against_real(self, rows: PredictionRows, label: str) -> "OneAgainstOne":
         among = np.isin(rows.truth, (REAL, LABELS.index(label)))
@@ -183,78 +187,24 @@ class Detection:
         return confusion(self.truth[self.known], self.predicted[self.known], weights_of_known)
 
     def __call__(self, weights: Floats | None) -> dict[FigureName, Score]:
-        table = self.table(weights)
-        scores = self._real_vs_not(table, weights)
-        if self.three:
-            scores |= self._three(table, weights)
-        else:
-            scores |= dict.fromkeys(_THREE)
-        scores |= self._stated_scores(weights)
-        curves = self._curves_against_real(weights)
-        scores |= {area: self._if_known(auroc(curves[c])) for c, area in AGAINST_REAL.items()}
-        figures_by_name: dict[FigureName, Score] = {
-            ("detection", name): v for name, v in scores.items()
+        sample = _Sample(self, weights)
+        scores: dict[FigureName, Score] = {
+            ("detection", metric.name): metric.compute(sample) if self.has(metric.needs) else None
+            for metric in METRICS
         }
-        per_class = self._per_class(table, weights)
-        figures_by_name |= {
-            ("per_class", *name): v if self.three else None for name, v in per_class.items()
-        }
-        for label, curve in curves.items():
+        per_class = self._per_class(sample.table, weights)
+        scores |= {("per_class", *name): v if self.three else None for name, v in per_class.items()}
+        for label, curve in sample.against_real.items():
             for name, fpr in RECALLS.items():
-                recall = tpr_at_fpr(curve, fpr) if self.reals >= _fewest(fpr) else None
-                figures_by_name["per_class", label, name] = self._if_known(recall)
-        return figures_by_name
+                enough = self.reals >= _fewest(fpr) and self.has("truth")
+                scores["per_class", label, name] = tpr_at_fpr(curve, fpr) if enough else None
+        return scores
 
-    def _if_known(self, score: Score) -> Score:
-        """None where the class of some picture is not known."""
-        return score if self.known.all() else None
-
-    def _curves_against_real(self, weights: Floats | None) -> dict[str, Curve]:
-        return {
-            label: order.curve(None if weights is None else weights[among])
-            for label, (among, order) in self.against_real.items()
-        }
-
-    def _three(self, table: Floats, weights: Floats | None) -> dict[str, Score]:
-        return {
-            "accuracy": accuracy(table),
-            "balanced_accuracy": balanced_accuracy(table),
-            "macro_f1": macro_f1(table),
-            "ece": ece(self.confidence, self.right, self.bins, weights),
-            "brier": mean(self.squared, weights),
-            "nll": mean(self.logs, weights),
-        }
-
-    def _real_vs_not(self, table: Floats, weights: Floats | None) -> dict[str, Score]:
-        two = np.bincount(self._binary, weights, minlength=4).reshape(2, 2)
-        shares = [float(two[i, i] / two[i].sum()) for i in (0, 1) if two[i].sum()]
-        total, curve = float(two.sum()), self.not_real.curve(weights)
-        return {
-            "auroc_real_vs_not": auroc(curve),
-            "average_precision": average_precision(curve),
-            "fpr_real": false_alarms(table),
-            "fpr_real_stated": share(
-                self.stated & (self.predicted != REAL), self.truth == REAL, weights
-            ),
-            "accuracy_real_vs_not": float(np.trace(two) / total) if total else None,
-            "balanced_accuracy_real_vs_not": sum(shares) / 2 if len(shares) == 2 else None,
-            "fpr_at_tpr_0.95": fpr_at_tpr(curve, 0.95),
-            "tpr_at_fpr_0.05": tpr_at_fpr(curve, 0.05),
-            "tpr_at_fpr_0.01": tpr_at_fpr(curve, 0.01),
-        }
-
-    def _stated_scores(self, weights: Floats | None) -> dict[str, Score]:
-        """Shares of verdicts that are not inconclusive, and of these that are right."""
-        every = np.ones(len(self.truth), bool)
-        is_stated, two = self.stated, self.real_or_synthetic
-        return {
-            "stated_share": share(is_stated, every, weights),
-            "stated_accuracy": share(self.right, is_stated, weights) if self.three else None,
-            "stated_share_real_synthetic": self._if_known(share(is_stated, two, weights)),
-            "stated_accuracy_real_synthetic": (
-                share(self.right, is_stated & two, weights) if self.three else None
-            ),
-        }
+    def has(self, needs: Needs) -> bool:
+        """True where these predictions have all that a metric needs."""
+        if needs == "classes":
+            return self.three
+        return needs == "pictures" or bool(self.known.all())
 
     def _per_class(self, table: Floats, weights: Floats | None) -> dict[tuple[str, str], Score]:
         scores: dict[tuple[str, str], Score] = {}
@@ -276,11 +226,13 @@ class Detection:
         if not len(self.truth):
             return "no picture was judged"
         against_real = name[-1] in (*RECALLS, *AGAINST_REAL.values())
-        needs_verdict = name[-1] in _THREE or (name[0] == "per_class" and not against_real)
-        needs_truth = needs_verdict or against_real or name[-1] == "stated_share_real_synthetic"
-        if self.two and needs_verdict:
+        if name[0] == "per_class":
+            needs: Needs = "truth" if against_real else "classes"
+        else:
+            needs = next(metric.needs for metric in METRICS if metric.name == name[-1])
+        if self.two and needs == "classes":
             return "the verdicts say real or not real, and no class"
-        if needs_truth and not self.known.all():
+        if not self.has(needs):
             count = int((~self.known).sum())
             return f"of {count} pictures only real or not real is known, not the class"
         if against_real:
@@ -325,11 +277,140 @@ def _fewest(fpr: float) -> int:
     return round(1 / fpr)
 
 
-_THREE = (
-    *("accuracy", "balanced_accuracy", "macro_f1", "ece", "brier", "nll"),
-    *("stated_accuracy", "stated_accuracy_real_synthetic"),
+class _Sample:
+    """Predictions with the weights of a bootstrap sample, and what several metrics share."""
+
+    def __init__(self, detection: Detection, weights: Floats | None) -> None:
+        self.all, self.weights = detection, weights
+
+    @cached_property
+    def table(self) -> Floats:
+        """Confusion (3, 3)."""
+        return self.all.table(self.weights)
+
+    @cached_property
+    def curve(self) -> Curve:
+        """Real against not real, by the probability of real."""
+        return self.all.not_real.curve(self.weights)
+
+    @cached_property
+    def against_real(self) -> dict[str, Curve]:
+        """A class against real pictures alone."""
+        return {
+            label: order.curve(None if self.weights is None else self.weights[among])
+            for label, (among, order) in self.all.against_real.items()
+        }
+
+    @cached_property
+    def binary(self) -> Floats:
+        """Counts (2, 2): rows are truly real or not, columns called real or not."""
+        cells = np.bincount(self.all.binary_cells, self.weights, minlength=4)
+        return cells.astype(np.float64).reshape(2, 2)
+
+    def share(self, values: NDArray[np.bool_], among: NDArray[np.bool_]) -> Score:
+        return share(values, among, self.weights)
+
+    def balanced_binary_accuracy(self) -> Score:
+        shares = [self.binary[i, i] / self.binary[i].sum() for i in (0, 1) if self.binary[i].sum()]
+        return float(sum(shares) / 2) if len(shares) == 2 else None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of `detection`.
+
+    Attributes:
+        name: in `metrics.json`.
+        heading: in tables.
+        higher_is_better: the direction; None of a share that is neither.
+        compute: its value for a sample.
+        needs: `classes`, that truth and verdicts name a class; `truth`, that truth does.
+    """
+
+    name: str
+    heading: str
+    higher_is_better: bool | None
+    compute: Callable[[_Sample], Score]
+    needs: Needs = "pictures"
+
+
+METRICS = (
+    Metric("auroc_real_vs_not", "AUROC", True, lambda s: auroc(s.curve)),
+    Metric("average_precision", "Average precision", True, lambda s: average_precision(s.curve)),
+    Metric("fpr_real", "FPR", False, lambda s: false_alarms(s.table)),
+    Metric(
+        "fpr_real_stated",
+        "Real mistaken",
+        False,
+        lambda s: s.share(s.all.stated & (s.all.predicted != REAL), s.all.truth == REAL),
+    ),
+    Metric("accuracy_real_vs_not", "Real or not", True, lambda s: accuracy(s.binary)),
+    Metric(
+        "balanced_accuracy_real_vs_not",
+        "Real or not, balanced",
+        True,
+        lambda s: s.balanced_binary_accuracy(),
+    ),
+    Metric("fpr_at_tpr_0.95", "FPR at TPR 95%", False, lambda s: fpr_at_tpr(s.curve, 0.95)),
+    Metric("tpr_at_fpr_0.05", "TPR at FPR 5%", True, lambda s: tpr_at_fpr(s.curve, 0.05)),
+    Metric("tpr_at_fpr_0.01", "TPR at FPR 1%", True, lambda s: tpr_at_fpr(s.curve, 0.01)),
+    Metric("accuracy", "Accuracy", True, lambda s: accuracy(s.table), "classes"),
+    Metric(
+        "balanced_accuracy",
+        "Balanced accuracy",
+        True,
+        lambda s: balanced_accuracy(s.table),
+        "classes",
+    ),
+    Metric("macro_f1", "Macro F1", True, lambda s: macro_f1(s.table), "classes"),
+    Metric(
+        "ece",
+        "Calibration error",
+        False,
+        lambda s: ece(s.all.confidence, s.all.right, s.all.bins, s.weights),
+        "classes",
+    ),
+    Metric("brier", "Brier score", False, lambda s: mean(s.all.squared, s.weights), "classes"),
+    Metric("nll", "Log loss", False, lambda s: mean(s.all.logs, s.weights), "classes"),
+    Metric("stated_share", "Stated", None, lambda s: s.share(s.all.stated, s.all.every)),
+    Metric(
+        "stated_accuracy",
+        "Right where stated",
+        True,
+        lambda s: s.share(s.all.right, s.all.stated),
+        "classes",
+    ),
+    Metric(
+        "stated_share_real_synthetic",
+        "Stated, real and synthetic",
+        None,
+        lambda s: s.share(s.all.stated, s.all.real_or_synthetic),
+        "truth",
+    ),
+    Metric(
+        "stated_accuracy_real_synthetic",
+        "Right where stated, real and synthetic",
+        True,
+        lambda s: s.share(s.all.right, s.all.stated & s.all.real_or_synthetic),
+        "classes",
+    ),
+    Metric(
+        AGAINST_REAL["full_synthetic"],
+        "AUROC, synthetic",
+        True,
+        lambda s: auroc(s.against_real["full_synthetic"]),
+        "truth",
+    ),
+    Metric(
+        AGAINST_REAL["tampered"],
+        "AUROC, tampered",
+        True,
+        lambda s: auroc(s.against_real["tampered"]),
+        "truth",
+    ),
 )
-"""Figures that need the class to be known of every picture, and verdicts to say one."""
+"""Every figure of `detection`, in the order of the JSON: the place to add one."""
+HEADINGS = {metric.name: metric.heading for metric in METRICS}
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sida.evaluation.masks import HEADINGS as MASK_HEADINGS
 from sida.evaluation.result import Result
-from sida.evaluation.scores import AGAINST_REAL, RECALLS, Figure
+from sida.evaluation.scores import AGAINST_REAL, HEADINGS, RECALLS, Figure
 from sida.verdict import LABELS
 
 __all__ = ["Sheet", "as_csv", "as_markdown", "joint", "sheets"]
@@ -200,23 +201,21 @@ def _localization(result: Result) -> Sheet:
         if any(cells):
             rows.append((convention, *map(figure_text, cells)))
     title = f"Localisation ({result.protocol})"
-    return Sheet(title, ("Convention", "AUC", "F1 at 0.5", "F1 at best", "IoU at 0.5"), rows)
+    headings = [MASK_HEADINGS[name] for name in _COLUMNS]
+    return Sheet(title, ("Convention", *headings), rows)
 
 
 def _origins(section: str, heading: str, result: Result) -> Sheet:
     names = list(dict.fromkeys(name[1] for name in result.figures if name[0] == section))
-    columns = {
-        "accuracy": "Accuracy",
-        "stated_share": "Stated",
-        "stated_accuracy": "Right where stated",
-        "f1_fixed_mean_tampered": "Mask F1 at 0.5",
-        "pixel_auc_mean_tampered": "Mask AUC",
-    }
+    columns = (
+        *("accuracy", "stated_share", "stated_accuracy"),
+        *("f1_fixed_mean_tampered", "pixel_auc_mean_tampered"),
+    )
     rows = [
         (origin, *(figure_text(result.get(section, origin, c)) for c in columns))
         for origin in names
     ]
-    return Sheet(f"By {heading.lower()}", (heading, *columns.values()), rows)
+    return Sheet(f"By {heading.lower()}", (heading, *map(_heading, columns)), rows)
 
 
 def _robustness(result: Result) -> Sheet:
@@ -228,25 +227,22 @@ def _robustness(result: Result) -> Sheet:
     rows = [
         (name, *(figure_text(part.get(*p)) for p in figure_names)) for name, part in parts.items()
     ]
-    headings = ("Perturbation", "Accuracy", "Macro F1", "AUROC", "Mask F1 at 0.5", "Mask AUC")
-    return Sheet("Robustness", headings, rows)
+    headings = [_heading(name) for _, name in figure_names]
+    return Sheet("Robustness", ("Perturbation", *headings), rows)
 
 
 def _further_robustness(result: Result) -> Sheet:
-    columns = {
-        "auroc_real_vs_synthetic": "AUROC, synthetic",
-        "auroc_real_vs_tampered": "AUROC, tampered",
-        "fpr_real_stated": "Real mistaken",
-        "stated_share": "Stated",
-        "stated_accuracy": "Right where stated",
-    }
+    columns = (
+        *AGAINST_REAL.values(),
+        *("fpr_real_stated", "stated_share", "stated_accuracy"),
+    )
     parts = {"none": result, **result.robustness} if result.robustness else {}
     rows = [
         (name, *(figure_text(part.get("detection", column)) for column in columns))
         for name, part in parts.items()
     ]
     title = "Robustness against real alone, and of stated verdicts"
-    return Sheet(title, ("Perturbation", *columns.values()), rows)
+    return Sheet(title, ("Perturbation", *map(_heading, columns)), rows)
 
 
 def _explanations(result: Result) -> Sheet:
@@ -276,8 +272,8 @@ def _baselines(result: Result) -> Sheet:
         )
         for name, part in parts.items()
     ]
-    headings = ("Predictor", "Pictures", "Accuracy", "Macro F1", "Real or not", "AUROC", "Mask F1")
-    return Sheet("Baselines", headings, rows)
+    headings = [_heading(name) for _, name in figure_names]
+    return Sheet("Baselines", ("Model", "Pictures", *headings), rows)
 
 
 def _differences(result: Result) -> Sheet:
@@ -290,7 +286,7 @@ def _differences(result: Result) -> Sheet:
         if test is not None:
             p = f"{test.p:.2g} ({test.ours} : {test.theirs})"
         rows.append((baseline, str(comparison.count), *values, p))
-    headings = ("Model less", "Pictures", "Accuracy", "Real or not", "AUROC", "McNemar's p")
+    headings = ("Model less", "Pictures", *map(_heading, names), "McNemar's p")
     return Sheet("Model against baselines", headings, rows)
 
 
@@ -312,3 +308,10 @@ def _not_measured(result: Result) -> Sheet:
 
 def _words(label: str) -> str:
     return label.replace("_", " ")
+
+
+def _heading(name: str) -> str:
+    """The heading of a figure of detection, or of a mean over tampered pictures."""
+    if name in HEADINGS:
+        return HEADINGS[name]
+    return f"Mask {MASK_HEADINGS[name.removesuffix('_mean_tampered')]}"
