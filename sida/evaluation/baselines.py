@@ -337,31 +337,31 @@ class CommandPredictor:
                 _end(process)
                 raise
         if process.returncode:
-            said = errors.decode(errors="replace").strip().splitlines()[-1:]
-            raise InputError(f"it ended with status {process.returncode}: {''.join(said)[:300]}")
+            last = errors.decode(errors="replace").strip().splitlines()[-1:]
+            raise InputError(f"it ended with status {process.returncode}: {''.join(last)[:300]}")
         return printed.strip()
 
     def _parsed(self, line: bytes, size: tuple[int, int]) -> Verdict | Failure:
         if line.count(b"\n"):
             count = line.count(b"\n") + 1
             raise InputError(f"it printed {count} lines, expected one")
-        found = parse_line(line)
-        if isinstance(found, Failure):
-            return found
-        if (found.height, found.width) != size:
+        verdict = parse_line(line)
+        if isinstance(verdict, Failure):
+            return verdict
+        if (verdict.height, verdict.width) != size:
             raise InputError(
-                f"it says that the picture is {found.width} x {found.height}, which is {size[1]} x "
-                f"{size[0]}"
+                f"it says that the picture is {verdict.width} x {verdict.height}, which is "
+                f"{size[1]} x {size[0]}"
             )
-        mask, where = found.mask, found.localization
-        if where is not None:
-            where = where.model_copy(update={"file": None})
+        mask, localization = verdict.mask, verdict.localization
+        if localization is not None:
+            localization = localization.model_copy(update={"file": None})
         says = _says(line)
         if says == "real_or_not":
-            shares = np.array([value for _, value in found.probabilities.items()])
+            shares = np.array([value for _, value in verdict.probabilities.items()])
             return _verdict(size, shares, says, self._info)
-        fields = {name: getattr(found, name) for name in Verdict.model_fields}
-        fields |= {"model": self._info, "localization": where}
+        fields = {name: getattr(verdict, name) for name in Verdict.model_fields}
+        fields |= {"model": self._info, "localization": localization}
         return BaselineVerdict(**fields, says=says).with_arrays(mask=mask)
 
 
@@ -377,14 +377,14 @@ def _communicate(process: subprocess.Popen[bytes], timeout: float) -> tuple[byte
 
     def read_errors(stream: IO[bytes]) -> None:
         with suppress(ValueError, OSError):  # closed, as nobody waits any more
-            while piece := os.read(stream.fileno(), 1 << 16):
-                errors.extend(piece)
+            while chunk := os.read(stream.fileno(), 1 << 16):
+                errors.extend(chunk)
                 del errors[:-ERRORS]
 
     def read_printed(stream: IO[bytes]) -> None:
         with suppress(ValueError, OSError):
-            while len(printed) <= PRINTED and (piece := os.read(stream.fileno(), 1 << 16)):
-                printed.extend(piece)
+            while len(printed) <= PRINTED and (chunk := os.read(stream.fileno(), 1 << 16)):
+                printed.extend(chunk)
 
     readers = [
         threading.Thread(target=read, args=(stream,), daemon=True)
@@ -414,11 +414,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _says(line: bytes) -> Says:
-    says = json.loads(line).get("says", "masks")
-    if says not in ("masks", "classes", "real_or_not"):
-        raise InputError(f"it says {says!r}, expected masks, classes or real_or_not")
-    found: Says = says
-    return found
+    value = json.loads(line).get("says", "masks")
+    if value not in ("masks", "classes", "real_or_not"):
+        raise InputError(f"it says {value!r}, expected masks, classes or real_or_not")
+    says: Says = value
+    return says
 
 
 # ---- a table of scores
@@ -459,27 +459,27 @@ class ScoresPredictor:
         )
 
     def _parsed(self, rows: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, Floats]]:
-        seen: set[str] = set()
+        names: set[str] = set()
         for number, row in enumerate(rows, 2):
-            image, place = row["image"] or "", f"{str(self._file)!r}, line {number}"
-            if not image or image in seen:
-                what = f"a second row for {image!r}" if image else "no image"
-                raise DataError(f"{place}: found {what}, expected one row a picture")
-            seen.add(image)
-            yield image, self._shares(row, place)
+            image, location = row["image"] or "", f"{str(self._file)!r}, line {number}"
+            if not image or image in names:
+                problem = f"a second row for {image!r}" if image else "no image"
+                raise DataError(f"{location}: found {problem}, expected one row a picture")
+            names.add(image)
+            yield image, self._shares(row, location)
 
-    def _shares(self, row: Mapping[str, str], place: str) -> Floats:
+    def _shares(self, row: Mapping[str, str], location: str) -> Floats:
         columns = LABELS if self._says == "classes" else ("score",)
         try:
             values = [float(row[name]) for name in columns]
         except (TypeError, ValueError) as error:
-            raise DataError(f"{place}: found no number ({error}), expected 0 to 1") from error
+            raise DataError(f"{location}: found no number ({error}), expected 0 to 1") from error
         if not all(math.isfinite(v) and 0 <= v <= 1 for v in values):
-            raise DataError(f"{place}: found {values}, expected probabilities from 0 to 1")
+            raise DataError(f"{location}: found {values}, expected probabilities from 0 to 1")
         if len(values) == 1:
             values = [1 - values[0], values[0], 0.0]
         if abs(sum(values) - 1) > 1e-3:
-            raise DataError(f"{place}: probabilities sum to {sum(values):.4f}, expected 1")
+            raise DataError(f"{location}: probabilities sum to {sum(values):.4f}, expected 1")
         return np.array(values)
 
     def __call__(

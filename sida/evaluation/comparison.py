@@ -62,7 +62,7 @@ def compare(
     ours: PredictionRows,
     theirs: PredictionRows,
     samples: int = SAMPLES,
-    on_progress: Callable[[int, int | None], None] = lambda done, total: None,
+    on_progress: Callable[[int, int | None], None] = lambda finished, total: None,
 ) -> Comparison:
     """Compare two on their common pictures, matched by their indices in the set.
 

@@ -85,9 +85,11 @@ def _facts(prediction: Prediction, explanation: Explanation) -> Facts:
     """Facts of a verdict, and of what its claims measured."""
     localization = prediction.localization
     directions = {
-        claim.cue: Cue(claim.cue, claim.inside, claim.outside, CUES[claim.cue].unit).direction
-        for claim in explanation.claims
-        if claim.cue in CUES
+        measured.cue: Cue(
+            measured.cue, measured.inside, measured.outside, CUES[measured.cue].unit
+        ).direction
+        for measured in explanation.claims
+        if measured.cue in CUES
     }
     position, area = None, None
     if localization is not None and localization.regions:
@@ -128,14 +130,14 @@ def rouge_l(text: str, reference: str) -> float:
     return 2 * _common(words, expected) / (len(words) + len(expected))
 
 
-def _common(words: Sequence[str], others: Sequence[str]) -> int:
+def _common(words: Sequence[str], reference: Sequence[str]) -> int:
     """The length of the longest common subsequence."""
     positions: dict[str, int] = {}
     for index, word in enumerate(words):
         positions[word] = positions.get(word, 0) | 1 << index
     every = (1 << len(words)) - 1
     left = every
-    for word in others:
+    for word in reference:
         matches = left & positions.get(word, 0)
         left = (left + matches | left - matches) & every
     return len(words) - left.bit_count()
@@ -191,58 +193,65 @@ class Explanations:
         for prediction in predictions:
             if isinstance(prediction, FailedPrediction):
                 continue
-            place = self.count
+            index = self.count
             self.count += 1
             if prediction.explanation is None:
                 continue
             text = prediction.explanation.text
-            hashes.append((place, hash(text)))
-            self._add_text(place, prediction)
+            hashes.append((index, hash(text)))
+            self._add_text(index, prediction)
             if prediction.truth.description:
-                pairs.append((place, text, prediction.truth.description))
+                pairs.append((index, text, prediction.truth.description))
             if len(pairs) == BATCH:
                 self._compare(pairs)
                 pairs = []
         self._compare(pairs)
         self.texts = Counter(number for _, number in hashes)
-        for place, number in hashes:
-            self._put("repeated_rate", place, self.texts[number] > 1)
-        self._arrays = {name: _columns(found) for name, found in self._values.items()}
+        for index, number in hashes:
+            self._put("repeated_rate", index, self.texts[number] > 1)
+        self._arrays = {name: _columns(entries) for name, entries in self._values.items()}
 
-    def _put(self, name: str, place: int, part: float, whole: float = 1) -> None:
-        self._values[name].append((place, part, whole))
+    def _put(self, name: str, index: int, part: float, total: float = 1) -> None:
+        self._values[name].append((index, part, total))
 
-    def _add_text(self, place: int, prediction: Prediction) -> None:
-        explanation, found = prediction.explanation, grounding(prediction)
+    def _add_text(self, index: int, prediction: Prediction) -> None:
+        explanation, statements_of_text = prediction.explanation, grounding(prediction)
         assert explanation is not None
-        assert found is not None
-        for kind, agree, disagree in zip(ABOUT, found.agree, found.disagree, strict=True):
-            self._put(f"{kind}_agreement", place, agree, agree + disagree)
-        stated = sum(found.agree) + sum(found.disagree)
-        self._put("contradiction_rate", place, any(found.disagree))
-        self._put("unchecked_rate", place, found.unchecked, stated + found.unchecked)
-        self._put("statements_per_text", place, stated + found.unchecked)
-        self._put("cut_short_rate", place, not explanation.complete)
-        self._put("missing_parts_rate", place, not is_complete(explanation.text))
+        assert statements_of_text is not None
+        for section, agree, disagree in zip(
+            ABOUT, statements_of_text.agree, statements_of_text.disagree, strict=True
+        ):
+            self._put(f"{section}_agreement", index, agree, agree + disagree)
+        checked = sum(statements_of_text.agree) + sum(statements_of_text.disagree)
+        self._put("contradiction_rate", index, any(statements_of_text.disagree))
+        self._put(
+            "unchecked_rate",
+            index,
+            statements_of_text.unchecked,
+            checked + statements_of_text.unchecked,
+        )
+        self._put("statements_per_text", index, checked + statements_of_text.unchecked)
+        self._put("cut_short_rate", index, not explanation.complete)
+        self._put("missing_parts_rate", index, not is_complete(explanation.text))
 
     def _compare(self, pairs: Sequence[tuple[int, str, str]]) -> None:
-        for place, text, reference in pairs:
-            self._put("rouge_l", place, rouge_l(text, reference))
+        for index, text, reference in pairs:
+            self._put("rouge_l", index, rouge_l(text, reference))
         if pairs and self._encoder is not None:
             cosines = similarities(self._encoder, [pair[1:] for pair in pairs])
-            for (place, _, _), cosine in zip(pairs, cosines, strict=True):
-                self._put("similarity", place, float(cosine))
+            for (index, _, _), cosine in zip(pairs, cosines, strict=True):
+                self._put("similarity", index, float(cosine))
 
     def __call__(self, weights: Floats | None) -> dict[FigureName, Score]:
-        each = np.ones(self.count) if weights is None else weights
-        found: dict[FigureName, Score] = {}
-        for name, (places, parts, wholes) in self._arrays.items():
-            total = float(each[places] @ wholes)
-            found["explanations", name] = float(each[places] @ parts) / total if total else None
-        return found
+        times = np.ones(self.count) if weights is None else weights
+        scores: dict[FigureName, Score] = {}
+        for name, (indices, parts, wholes) in self._arrays.items():
+            total = float(times[indices] @ wholes)
+            scores["explanations", name] = float(times[indices] @ parts) / total if total else None
+        return scores
 
     def counts(self) -> dict[str, int]:
-        """How many texts there are, how many of them differ, and how many had words to compare."""
+        """Numbers of texts, of different ones, and of those with a description to compare."""
         return {
             "texts": self.texts.total(),
             "distinct": len(self.texts),
@@ -261,7 +270,7 @@ class Explanations:
 
 
 NAMES = (
-    *(f"{kind}_agreement" for kind in ABOUT),
+    *(f"{section}_agreement" for section in ABOUT),
     "contradiction_rate",
     "unchecked_rate",
     "statements_per_text",
@@ -274,7 +283,7 @@ NAMES = (
 
 
 def _columns(
-    found: Sequence[tuple[int, float, float]],
+    entries: Sequence[tuple[int, float, float]],
 ) -> tuple[NDArray[np.int64], Floats, Floats]:
-    table = np.array(found, np.float64).reshape(-1, 3)
+    table = np.array(entries, np.float64).reshape(-1, 3)
     return table[:, 0].astype(np.int64), table[:, 1], table[:, 2]

@@ -91,7 +91,7 @@ class _Pixels:
 
 def collect(
     predictions: Iterable[Prediction | FailedPrediction],
-    on_progress: Callable[[int, int | None], None] = lambda done, total: None,
+    on_progress: Callable[[int, int | None], None] = lambda finished, total: None,
 ) -> PredictionRows:
     """Read every mask and map once, and keep the numbers.
 

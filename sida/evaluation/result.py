@@ -126,7 +126,7 @@ def measure(
     protocol: Protocol,
     data: str,
     samples: int = SAMPLES,
-    on_progress: Callable[[int, int | None], None] = lambda done, total: None,
+    on_progress: Callable[[int, int | None], None] = lambda finished, total: None,
     explanations: Explanations | None = None,
 ) -> Result:
     """Every figure of some predictions, with intervals.

@@ -58,7 +58,7 @@ StageProgress = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True)
 class Options:
-    """What an evaluation measures, and how.
+    """Choices of what an evaluation measures, and how.
 
     Attributes:
         protocol: how masks are counted, `end_to_end` or `published`.
@@ -100,7 +100,7 @@ def evaluate(
     predictions: Sequence[str | Path] = (),
     options: Options = Options(),
     fresh: bool = False,
-    on_progress: StageProgress = lambda stage, done, total: None,
+    on_progress: StageProgress = lambda stage, finished, total: None,
     mapper: BlockMapper = map,
 ) -> dict[str, Result]:
     """Predict labelled sets, or take finished predictions, and measure.

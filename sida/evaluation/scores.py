@@ -92,7 +92,7 @@ def figures(
     parts: Sequence[FigurePart],
     groups: NDArray[np.int64],
     samples: int = SAMPLES,
-    on_progress: Callable[[int, int | None], None] = lambda done, total: None,
+    on_progress: Callable[[int, int | None], None] = lambda finished, total: None,
 ) -> Figures:
     """Every figure that can be computed; others are absent.
 
@@ -149,9 +149,9 @@ class Detection:
 
     def __init__(self, rows: PredictionRows) -> None:
         self.truth, self.predicted = rows.truth, rows.predicted
-        self.known = rows.truth != NOT_REAL
+        self.has_class = rows.truth != NOT_REAL
         self.two = rows.says == "real_or_not"
-        self.three = bool(self.known.all()) and not self.two
+        self.three = bool(self.has_class.all()) and not self.two
         not_real = rows.truth != REAL
         self.reals = int((~not_real).sum())
         self.not_real = Order(not_real, 1 - rows.probabilities[:, REAL])
@@ -160,7 +160,7 @@ class Detection:
             for number, label in enumerate(LABELS)
         }
         self.against_real = {label: self._against_real(rows, label) for label in AGAINST_REAL}
-        self.stated = ~rows.inconclusive
+        self.is_stated = ~rows.inconclusive
         self.real_or_synthetic = np.isin(rows.truth, (REAL, LABELS.index("full_synthetic")))
         self.confidence = rows.probabilities.max(1) if len(rows.truth) else np.zeros(0)
         self.right = right(rows)
@@ -183,8 +183,10 @@ class Detection:
 
     def table(self, weights: Floats | None = None) -> Floats:
         """Confusion (3, 3) of the pictures whose class is known."""
-        weights_of_known = None if weights is None else weights[self.known]
-        return confusion(self.truth[self.known], self.predicted[self.known], weights_of_known)
+        weights_of_classes = None if weights is None else weights[self.has_class]
+        return confusion(
+            self.truth[self.has_class], self.predicted[self.has_class], weights_of_classes
+        )
 
     def __call__(self, weights: Floats | None) -> dict[FigureName, Score]:
         sample = _Sample(self, weights)
@@ -204,7 +206,7 @@ class Detection:
         """True where these predictions have all that a metric needs."""
         if needs == "classes":
             return self.three
-        return needs == "pictures" or bool(self.known.all())
+        return needs == "pictures" or bool(self.has_class.all())
 
     def _per_class(self, table: Floats, weights: Floats | None) -> dict[tuple[str, str], Score]:
         scores: dict[tuple[str, str], Score] = {}
@@ -233,7 +235,7 @@ class Detection:
         if self.two and needs == "classes":
             return "the verdicts say real or not real, and no class"
         if not self.has(needs):
-            count = int((~self.known).sum())
+            count = int((~self.has_class).sum())
             return f"of {count} pictures only real or not real is known, not the class"
         if against_real:
             return self._why_not_against_real(name)
@@ -342,7 +344,7 @@ METRICS = (
         "fpr_real_stated",
         "Real mistaken",
         False,
-        lambda s: s.share(s.all.stated & (s.all.predicted != REAL), s.all.truth == REAL),
+        lambda s: s.share(s.all.is_stated & (s.all.predicted != REAL), s.all.truth == REAL),
     ),
     Metric("accuracy_real_vs_not", "Real or not", True, lambda s: accuracy(s.binary)),
     Metric(
@@ -372,26 +374,26 @@ METRICS = (
     ),
     Metric("brier", "Brier score", False, lambda s: mean(s.all.squared, s.weights), "classes"),
     Metric("nll", "Log loss", False, lambda s: mean(s.all.logs, s.weights), "classes"),
-    Metric("stated_share", "Stated", None, lambda s: s.share(s.all.stated, s.all.every)),
+    Metric("stated_share", "Stated", None, lambda s: s.share(s.all.is_stated, s.all.every)),
     Metric(
         "stated_accuracy",
         "Right where stated",
         True,
-        lambda s: s.share(s.all.right, s.all.stated),
+        lambda s: s.share(s.all.right, s.all.is_stated),
         "classes",
     ),
     Metric(
         "stated_share_real_synthetic",
         "Stated, real and synthetic",
         None,
-        lambda s: s.share(s.all.stated, s.all.real_or_synthetic),
+        lambda s: s.share(s.all.is_stated, s.all.real_or_synthetic),
         "truth",
     ),
     Metric(
         "stated_accuracy_real_synthetic",
         "Right where stated, real and synthetic",
         True,
-        lambda s: s.share(s.all.right, s.all.stated & s.all.real_or_synthetic),
+        lambda s: s.share(s.all.right, s.all.is_stated & s.all.real_or_synthetic),
         "classes",
     ),
     Metric(
@@ -461,14 +463,14 @@ class Origins:
             [numbers.get(origin or "", len(numbers)) for origin in origins], np.int64
         )
         self.right = right(rows).astype(np.float64)
-        self.stated = (~rows.inconclusive).astype(np.float64)
+        self.is_stated = (~rows.inconclusive).astype(np.float64)
         self.per_mask = per_mask
 
     def __call__(self, weights: Floats | None) -> dict[FigureName, Score]:
         times = np.ones(len(self.numbers)) if weights is None else weights
         scores = self._means("accuracy", self.numbers, self.right, times)
-        scores |= self._means("stated_share", self.numbers, self.stated, times)
-        scores |= self._means("stated_accuracy", self.numbers, self.right, times * self.stated)
+        scores |= self._means("stated_share", self.numbers, self.is_stated, times)
+        scores |= self._means("stated_accuracy", self.numbers, self.right, times * self.is_stated)
         for name, (pictures, values) in self.per_mask.items():
             scores |= self._means(name, self.numbers[pictures], values, times[pictures])
         return scores

@@ -30,7 +30,7 @@ def sheets(result: Result) -> list[Sheet]:
         _detection(result),
         _ranking(result),
         _against_real(result),
-        _stated(result),
+        _stated_verdicts(result),
         _confusion(result),
         _localization(result),
         _origins("by_source", "Source", result),
@@ -89,7 +89,7 @@ def as_markdown(result: Result, title: str = "Evaluation") -> str:
 
 
 def markdown(sheet: Sheet) -> str:
-    """One table as Markdown."""
+    """A table as Markdown."""
     rows = [sheet.headings, ["---"] * len(sheet.headings), *sheet.rows]
     return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
 
@@ -159,7 +159,7 @@ def _against_real(result: Result) -> Sheet:
     return Sheet("Against real alone", ("Class", "AUROC", *recalls), rows)
 
 
-def _stated(result: Result) -> Sheet:
+def _stated_verdicts(result: Result) -> Sheet:
     rows = []
     for pictures, names in _VERDICT_ROWS.items():
         cells = [result.get("detection", name) for name in names]

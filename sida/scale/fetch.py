@@ -13,7 +13,7 @@ __all__ = ["fetch"]
 
 
 def fetch(item: Item) -> Path | bytes | PictureError:
-    """What the detector can read; what is wrong with this picture alone is returned.
+    """A picture for the detector; an error that is this picture's alone is returned.
 
     A store that cannot be reached raises OSError: that is not a picture's fault, and the run goes
     on from there another time.
@@ -58,24 +58,24 @@ def _range(item: Item) -> bytes:
 
 def _cell(item: Item) -> bytes:
     assert item.row is not None
-    return _shard(item.place).bytes_of(item.row, "image")
+    return _parquet_shard(item.place).bytes_of(item.row, "image")
 
 
-def _answers(place: str) -> bool:
-    """Whether a file is there to be read, so that what is wrong is in it."""
-    files, path = _system(place)
+def _answers(address: str) -> bool:
+    """True where a file can be reached, so that an error lies in its content."""
+    files, path = _system(address)
     return bool(files.exists(path))
 
 
 @lru_cache(maxsize=4)
-def _shard(place: str) -> ParquetShard:
+def _parquet_shard(address: str) -> ParquetShard:
     """Rows come in order, so the file stays open where the last one was."""
-    files, path = _system(place)
+    files, path = _system(address)
     return ParquetShard(Path(path), files)
 
 
-def _system(place: str) -> tuple[Any, str]:
+def _system(address: str) -> tuple[Any, str]:
     import fsspec
 
-    files, path = fsspec.core.url_to_fs(place)
+    files, path = fsspec.core.url_to_fs(address)
     return files, str(path)
