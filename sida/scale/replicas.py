@@ -150,7 +150,9 @@ class Replicas:
                     return
                 turn.emit(event)
         except RayActorError:
-            turn.emit(HttpError(503, "over_capacity", "the replica that was answering died: try again"))
+            turn.emit(
+                HttpError(503, "over_capacity", "the replica that was answering died: try again")
+            )
         except Exception as error:
             turn.emit(error)
 
