@@ -192,6 +192,7 @@ class HubPredictor:
         return self._info
 
     def _digest(self) -> str:
+        # The mapping of labels is part of what the baseline is.
         digest = hashlib.sha256(repr(self._columns).encode())
         for name, tensor in sorted(self._model.state_dict().items()):
             digest.update(name.encode())
@@ -372,6 +373,7 @@ def _communicate(process: subprocess.Popen[bytes], timeout: float) -> tuple[byte
     """
     assert process.stdout is not None
     assert process.stderr is not None
+    # Both pipes are drained by threads: a command that fills one would wait for ever.
     until = time.monotonic() + timeout
     printed, errors = bytearray(), bytearray()
 

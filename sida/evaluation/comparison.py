@@ -69,11 +69,13 @@ def compare(
     Intervals are of groups, drawn as for all figures. McNemar's test takes pictures for
     independent, so that its p is too small where several have an original in common.
     """
+    # By index in the set: names may differ, as baselines name pictures in their own way.
     _, mine, its = np.intersect1d(ours.indices, theirs.indices, return_indices=True)
     in_set = ours.indices[mine] >= 0
     our_rows, their_rows = _selected(ours, mine[in_set]), _selected(theirs, its[in_set])
     if not len(our_rows.truth):
         return Comparison(0, {}, None, False, "no picture was judged by both")
+    # Both are reduced to what the coarser one can say.
     if "real_or_not" in (our_rows.says, their_rows.says):
         our_rows, their_rows = (
             replace(rows, says="real_or_not") for rows in (our_rows, their_rows)

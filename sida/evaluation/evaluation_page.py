@@ -150,6 +150,7 @@ def _curves(section: Section, orders: Mapping[str, Order]) -> None:
 def _points(order: Order) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """ROC and precision over recall, thinned."""
     hits, alarms = order.curve()
+    # A curve of a large set has as many points as pictures; the page shows a few hundred.
     steps = np.unique(np.linspace(0, len(hits) - 1, POINTS).astype(int))
     recall, false = hits / hits[-1], alarms / alarms[-1]
     precision = hits / (hits + alarms)

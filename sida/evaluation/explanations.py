@@ -132,6 +132,7 @@ def rouge_l(text: str, reference: str) -> float:
 
 def _common(words: Sequence[str], reference: Sequence[str]) -> int:
     """The length of the longest common subsequence."""
+    # Bit i of a word's number: the word stands at position i of the first text.
     positions: dict[str, int] = {}
     for index, word in enumerate(words):
         positions[word] = positions.get(word, 0) | 1 << index
@@ -198,6 +199,7 @@ class Explanations:
             if prediction.explanation is None:
                 continue
             text = prediction.explanation.text
+            # Hashes alone: the texts of a large set do not fit into memory.
             hashes.append((index, hash(text)))
             self._add_text(index, prediction)
             if prediction.truth.description:

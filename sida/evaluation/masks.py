@@ -87,11 +87,13 @@ class Masks:
         self.protocol = protocol
         is_missed = missed(protocol, rows.predicted[rows.masked])
         self.silent = rows.says != "masks"
+        # A missed detection needs no map: its scores are known.
         usable = (rows.mapped | is_missed) & (not self.silent)
         self.unusable = int((~usable).sum())
         self.is_missed = is_missed[usable]
         self.indices = rows.masked[usable]
         self.called = rows.predicted[self.indices] == TAMPERED
+        # End to end a user gets no mask of a missed picture, so its map counts as empty.
         self.counts = _without(rows.counts[usable], self.is_missed)
         self.values = _values(self.counts, self.is_missed)
         self.overlap = _overlaps(self.counts)
@@ -124,6 +126,7 @@ class Masks:
 
     def _means(self, weights: Floats) -> dict[str, Score]:
         """Means over pictures; where a score is not defined for one, over the others."""
+        # AUC is not defined where a mask covers all of its picture.
         defined = ~np.isnan(self.values)
         sums, totals = np.where(defined, self.values, 0) @ weights, defined @ weights
         return {
@@ -137,8 +140,10 @@ class Masks:
         if exact:
             counts = self.counts.sum(0, dtype=np.float64)
         else:
+            # float32 twice as fast, for intervals alone; the figure itself is exact.
             flat = weights.astype(np.float32) @ self.counts.reshape(len(weights), -1)
             counts = flat.astype(np.float64).reshape(2, -1)
+        # From the highest level down, level 0 left out: nothing is altered everywhere.
         hits, alarms = counts[:, :0:-1].cumsum(1)
         best = 2 * hits / np.maximum(hits + alarms + altered, 1)
         return {
@@ -151,6 +156,7 @@ class Masks:
     def _with_real(self, weights_of_masks: Floats, weights: Floats | None) -> dict[str, Score]:
         """With real pictures, whose mask is right where it is empty."""
         weights_of_real = np.ones(len(self.real)) if weights is None else weights[self.real]
+        # A real picture has F1 and IoU 1 where its mask is empty, and 0 otherwise.
         clean = float(weights_of_real @ (self.predicted_pixels == 0))
         total = float(weights_of_masks.sum() + weights_of_real.sum())
         alarms = float(weights_of_real @ self.predicted_pixels)

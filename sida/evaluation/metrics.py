@@ -132,6 +132,7 @@ class Order:
 
     def __init__(self, positive: NDArray[np.bool_], scores: Floats) -> None:
         scores = np.asarray(scores, np.float64)
+        # Stable, so that ties keep their order on every machine.
         self.order = np.argsort(-scores, kind="stable")
         self.positive = np.asarray(positive, bool)[self.order]
         steps = np.flatnonzero(np.diff(scores[self.order]))
@@ -164,6 +165,7 @@ def auroc(order: Ordered, weights: Floats | None = None) -> Score:
     hits, alarms = _curve(order, weights)
     if not len(hits) or not hits[-1] or not alarms[-1]:
         return None
+    # Trapezoids at distinct scores only: ties are one step along the diagonal.
     steps = np.diff(alarms, prepend=0.0)
     heights = hits - np.diff(hits, prepend=0.0) / 2
     return float((steps * heights).sum() / (hits[-1] * alarms[-1]))
@@ -186,6 +188,7 @@ def fpr_at_tpr(order: Ordered, tpr: float, weights: Floats | None = None) -> Sco
     hits, alarms = _curve(order, weights)
     if not len(hits) or not hits[-1] or not alarms[-1]:
         return None
+    # The factor forgives the rounding of summed weights.
     enough = np.flatnonzero(hits >= tpr * hits[-1] * (1 - 1e-12))
     return float(alarms[enough[0]] / alarms[-1])
 
@@ -224,6 +227,7 @@ def equal_mass_bins(confidence: Floats, bins: int = 10) -> NDArray[np.int64]:
     """
     if not len(confidence):
         return np.zeros(0, np.int64)
+    # Equal edges would make empty bins: `unique` joins them.
     inner = np.quantile(confidence, np.arange(1, bins) / bins)
     return np.searchsorted(np.unique(inner), confidence, side="right")
 
@@ -313,6 +317,7 @@ def pixel_auc(counts: NDArray[np.int64]) -> Score:
     altered, untouched = counts.astype(np.float64)
     if not altered.sum() or not untouched.sum():
         return None
+    # Mann-Whitney: pairs of pixels in order, ties counted half.
     below = np.cumsum(untouched) - untouched / 2
     return float((altered * below).sum() / (altered.sum() * untouched.sum()))
 

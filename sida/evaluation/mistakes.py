@@ -38,6 +38,7 @@ def mistakes(result: Result) -> tuple[list[Mistake], list[Mistake]]:
     wrong = np.flatnonzero((rows.truth < len(LABELS)) & ~right(rows))
     confidences = rows.probabilities[wrong, rows.predicted[wrong]]
     two = rows.says == "real_or_not"
+    # Of a verdict without classes the rest is one alternative.
     true = 1 - confidences if two else rows.probabilities[wrong, rows.truth[wrong]]
     verdicts = [
         Mistake(int(position), f"wrong by {gap:.2f}")

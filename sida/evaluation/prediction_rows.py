@@ -115,6 +115,7 @@ def collect(
         _require_same_model(model, prediction)
         if pixels.counts is not None:
             masked.append(len(numbers))
+            # float32 holds whole numbers to 2^24 exactly, and halves the memory of large sets.
             counts.append(pixels.counts.astype(np.float32))
             mapped.append(pixels.mapped)
         if pixels.problem is not None:
@@ -129,6 +130,7 @@ def merged(files: Sequence[str | Path], folder: Path) -> Predictions:
     Files without places keep their order; shards of a small set may be empty, but not all.
     Raises DataError where a place is there twice.
     """
+    # Streamed where order and paths are right already; else all lines are in memory.
     if len(files) == 1 and Path(files[0]).parent.resolve() == folder.resolve():
         yield from read_predictions(files[0])
         return
@@ -174,6 +176,7 @@ def _picture_numbers(prediction: Prediction) -> _PictureNumbers:
         predicted=_NAMES.index(prediction.label),
         probabilities=tuple(value for _, value in prediction.probabilities.items()),
         inconclusive=prediction.inconclusive,
+        # A set has a few sources and generators, and a hundred thousand rows.
         source=truth.source and sys.intern(truth.source),
         generator=prediction.generator and sys.intern(prediction.generator),
         group=truth.group,
@@ -194,6 +197,7 @@ def _rows(
     problems: dict[str, list[str]],
 ) -> PredictionRows:
     groups = [row.group for row in numbers]
+    # A picture without a group is an original of its own.
     originals = [f"group {g}" if g is not None else f"picture {i}" for i, g in enumerate(groups)]
     probabilities = np.array([row.probabilities for row in numbers], np.float64)
     return PredictionRows(
@@ -242,6 +246,7 @@ def _pixels(prediction: Prediction | FailedPrediction) -> _Pixels:
     """The histograms of a tampered picture's map, by its true mask."""
     if isinstance(prediction, FailedPrediction) or prediction.truth.label != "tampered":
         return _Pixels()
+    # Of real and synthetic pictures the verdict's own area is enough: no map is read.
     try:
         truth = prediction.truth_mask()
     except PictureError as error:
@@ -281,6 +286,7 @@ def _prefetched(
     pool = ThreadPoolExecutor(count, thread_name_prefix="sida-maps")
     try:
         while True:
+            # Bounded: maps are megabytes each, and threads may be faster than the consumer.
             for prediction in islice(remaining, 16 * count - len(waiting)):
                 waiting.append((prediction, pool.submit(work, prediction)))
             if not waiting:
@@ -288,4 +294,5 @@ def _prefetched(
             prediction, future = waiting.popleft()
             yield prediction, future.result()
     finally:
+        # Also when the consumer stops in the midst: no thread outlives the generator.
         pool.shutdown(wait=True, cancel_futures=True)

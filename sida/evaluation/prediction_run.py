@@ -143,6 +143,7 @@ def predict(
     """
     target = out / PREDICTIONS
     folder = run_folder(out)
+    # `evaluate` claimed the folder above; that of a perturbation or baseline begins here.
     identity = {**identity, "shard": str(shard)}
     if folder.check(identity) is None:
         folder.begin(identity)
@@ -152,6 +153,7 @@ def predict(
     journal = _Journal(out)
     count, total = journal.count, _count(samples, shard)
     on_progress(count, total)
+    # Samples of blocks under way: a mapper may return blocks in another order.
     parts: dict[int, Sequence[Sample]] = {}
 
     def missing() -> Iterator[SampleBlock]:
@@ -166,6 +168,7 @@ def predict(
                 write_bytes(out / file, content)
             for problem in item.problems:
                 sample.report.add(problem.code, problem.name, problem.message)
+        # After the files that the lines name: a line in the journal is a promise.
         journal.add(block, [item.line for item in items])
         count += len(items)
         on_progress(count, total)
@@ -197,6 +200,7 @@ def _option(key: str) -> str:
 
 def map_levels(probability: NDArray[np.float32]) -> Pixels:
     """A probability map (height, width) in 8 bits: from 128 on where it is above 0.5."""
+    # Rounded so that 128 and above is exactly what the threshold 0.5 calls altered.
     levels: Pixels = np.ceil(probability * np.float32(255) - np.float32(0.5)).astype(np.uint8)
     return levels
 
@@ -232,6 +236,8 @@ def _outcomes(
     """Verdicts of a block with their masks, in order."""
     failed: dict[int, Failure] = {}
     requested: list[tuple[int, Any, Mask | None]] = []
+    # The predictor gets the readable ones in one call, so that it can batch them; failures
+    # return to their positions below.
     for offset, sample in enumerate(samples):
         try:
             requested.append((offset, *_source(sample, perturb)))
@@ -245,6 +251,7 @@ def _outcomes(
     }
     for offset, sample in enumerate(samples):
         result, mask = answers.get(offset) or (failed[offset], None)
+        # Read late: the verdict knows the size that a mask is brought to.
         if perturb is None and isinstance(result, Verdict):
             mask = _mask_of(sample, (result.height, result.width))
         yield start + offset, sample, result, mask
@@ -319,6 +326,8 @@ class _Journal:
         self.blocks = {index // BLOCK for index in self._lines}
         if self.blocks:  # the last one may lack lines
             last = list(self._lines)[-1] // BLOCK
+            # A block goes through the predictor as a whole or not at all: its batches, and so its
+            # numbers, would differ otherwise.
             if sum(index // BLOCK == last for index in self._lines) < BLOCK:
                 self.blocks.discard(last)
                 self._lines = {i: line for i, line in self._lines.items() if i // BLOCK != last}
@@ -343,11 +352,13 @@ class _Journal:
         with self.file.open("ab") as stream:
             stream.write(text.encode())
             stream.flush()
+            # A power cut must not leave a hole before later lines.
             os.fsync(stream.fileno())
         self.blocks.add(block)
 
     def finish(self, target: Path) -> None:
         """All lines in the order of the set, as a whole; nothing is left of the journal."""
+        # By index: shards and workers finish blocks in any order.
         lines = sorted(self._stored())
         with write_whole(target) as temporary, temporary.open("wb") as stream:
             stream.writelines(line for _, line in lines)

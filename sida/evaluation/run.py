@@ -175,6 +175,7 @@ def _claim_for_predictions(out: Path, files: Sequence[str | Path], fresh: bool) 
     _require_whole(files)
     paths = [Path(file).resolve() for file in files]
     folder = run_folder(out)
+    # Figures of a run's own predictions, by another protocol for instance.
     if paths == [(out / PREDICTIONS).resolve()] and (out / RUN).is_file() and not fresh:
         return
     if fresh and any(out.resolve() in path.parents for path in paths):
@@ -207,6 +208,7 @@ def _evaluate_sets(
     fresh: bool,
 ) -> dict[str, Result]:
     """Every set is opened before the first prediction: a wrong path is reported at once."""
+    # Before the model is loaded: a wrong path is reported at once.
     sets = [
         sida.data.open(path, options.split, labels=options.labels, further=True) for path in data
     ]
@@ -343,6 +345,7 @@ def _leakage(
     traits = []
     for trait in survey(data, data.split, looks=False):
         traits.append(trait)
+        # The probe needs all traits at once; they are a few numbers of each picture.
         on_progress(f"Probing {data.name}", len(traits), None)
     try:
         result = probe(traits)

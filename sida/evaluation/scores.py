@@ -103,6 +103,7 @@ def figures(
         on_progress: called after every sample.
     """
     values = {name: v for part in parts for name, v in part(None).items() if v is not None}
+    # Figures of a sample that lacks a class are left out of the interval, not counted as 0.
     sampled: dict[FigureName, list[float]] = {name: [] for name in values}
     weights = _bootstrap(groups, samples)
     for number, sample in enumerate(_in_threads(partial(_all, parts), weights), 1):
@@ -122,6 +123,7 @@ def _in_threads(
 ) -> Iterator[dict[FigureName, Score]]:
     """Results in order. NumPy lets threads run side by side where there are many pictures."""
     count = min(8, os.cpu_count() or 1)
+    # In batches, so that weights of a thousand samples are never in memory at once.
     with ThreadPoolExecutor(count, thread_name_prefix="sida-bootstrap") as pool:
         coming = iter(samples)
         while batch := list(islice(coming, 2 * count)):
@@ -130,9 +132,11 @@ def _in_threads(
 
 def _bootstrap(groups: NDArray[np.int64], samples: int) -> Iterator[Floats]:
     """(n,) counts of each picture in a sample of as many groups as there are."""
+    # Always the same samples: the same predictions give the same intervals.
     generator = np.random.default_rng(0)
     count = int(groups.max()) + 1 if len(groups) else 0
     for _ in range(samples if count else 0):
+        # Drawn by group: pictures with a common original are no independent evidence.
         times = np.bincount(generator.integers(0, count, count), minlength=count)
         yield times[groups].astype(np.float64)
 
@@ -156,6 +160,7 @@ class Detection:
         self.reals = int((~not_real).sum())
         self.not_real = Order(not_real, 1 - rows.probabilities[:, REAL])
         self.order = {
+            # Sorted once; a bootstrap sample only changes the weights.
             label: Order(rows.truth == number, rows.probabilities[:, number])
             for number, label in enumerate(LABELS)
         }
@@ -167,6 +172,7 @@ class Detection:
         if self.three:
             self.squared = squared_errors(rows.truth, rows.probabilities)
             self.logs = log_losses(rows.truth, rows.probabilities)
+        # Bins are of the whole set: a sample must not move its own yardstick.
         self.bins = equal_mass_bins(self.confidence)
         self.every = np.ones(len(rows.truth), bool)
         cells = 2 * not_real + (rows.predicted != REAL)
@@ -198,6 +204,7 @@ class Detection:
         scores |= {("per_class", *name): v if self.three else None for name, v in per_class.items()}
         for label, curve in sample.against_real.items():
             for name, fpr in RECALLS.items():
+                # Below that, not one real picture may be mistaken: the recall would be chance.
                 enough = self.reals >= _fewest(fpr) and self.has("truth")
                 scores["per_class", label, name] = tpr_at_fpr(curve, fpr) if enough else None
         return scores

@@ -69,6 +69,7 @@ class Page:
     def _chunks(self) -> Iterator[str]:
         elements = (element for section in self.sections for element in section.elements)
         script = _script() if any(isinstance(element, Overview) for element in elements) else ""
+        # The policy in the head allows this one script by its digest.
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         template = _environment().get_template("page.html")
         return iter(template.generate(page=self, script=script, digest=digest))
@@ -102,6 +103,7 @@ _HIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066
 
 def _visible(value: Any) -> Any:
     """A text whose hidden characters are written as escapes, so that no name looks like another."""
+    # Not isinstance: Markup is a str, and is safe already.
     if type(value) is not str:  # what templates made is Markup
         return value
     return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), value)

@@ -22,6 +22,7 @@ def pdf(page: Page | str) -> bytes:
     """
     weasyprint = require_pdf()
     html = page if isinstance(page, str) else page.html()
+    # Nothing is fetched: names in a page come from files of strangers.
     fetcher = weasyprint.URLFetcher(allowed_protocols=["data"])
     document: bytes = weasyprint.HTML(string=html, url_fetcher=fetcher).write_pdf(
         pdf_tags=True, optimize_images=False

@@ -24,8 +24,10 @@ def thumbnail(
     Returns a data URI (JPEG), at most `side` pixels on the longer side.
     """
     image = Image.fromarray(pixels)
+    # A reducing gap lets JPEG-sized pictures shrink several times faster.
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3)
     if mask is not None and mask.any():
+        # BOX keeps thin regions that the nearest pixel would lose.
         levels = Image.fromarray(mask.astype(bool)).resize(image.size, Image.Resampling.BOX)
         image = Image.fromarray(overlay(np.array(image), np.array(levels).astype(bool)))
     stream = io.BytesIO()

@@ -68,6 +68,7 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes, Path]]:
         return
     with path.open("rb") as stream:
         number = 0
+        # Bounded: a file without line ends must not fill the memory.
         while line := stream.readline(LINE):
             number += 1
             if line.strip():

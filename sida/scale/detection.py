@@ -119,6 +119,7 @@ def detect(
     # Its items count the deaths that they cause themselves, in the folder of the run.
     pool = WorkerPool(address, workers, model.device, retries=UNLIMITED)
     inputs = [str(path) for path in paths]
+    # The digest is taken once, here: workers with other weights are refused.
     weights = locate(model)
     model = weights.model
     identity = {
@@ -145,6 +146,7 @@ def detect(
         if record is None:
             items = select(find(inputs, recursive, from_list), sample, limit)
             pictures, shards = write_plan(store, items, shard)
+            # After the plan: a plan without a record is made again, a record without one is not.
             record = {"schema": "sida.scale/1", **identity, "pictures": pictures, "parts": shards}
             folder.begin(record)
         job = _Job(store, weights, options)
@@ -229,6 +231,7 @@ def _detect_missing(
             continue
         rows = read_rows(job.store, name, SUMMARY)
         failed = [index for index, row in enumerate(rows) if row["error"] in RETRIED]
+        # Checked by the driver, so that a run without anything to do starts no Ray.
         if failed and can_retry(job.store, shard, failed):
             tasks.append((shard, True))
         else:

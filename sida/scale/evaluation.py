@@ -48,6 +48,7 @@ def evaluate(
     with WorkerPool(address, workers, model.device) as pool:
 
         def predictor() -> _RemotePredictor:
+            # One worker loads first and tells name and digest, which every line of predictions has.
             weights = locate(model)
             (info,) = pool.map(_model_info, [weights])
             return _RemotePredictor(weights, options.explanations, info)

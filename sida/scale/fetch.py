@@ -31,6 +31,8 @@ def fetch(item: Item) -> Path | bytes | PictureError:
         return PictureError(f"{item.name!r} was not found: check the address", "not_found")
     except PermissionError:
         return PictureError(f"{item.name!r} may not be read: ask for permission to read it")
+    # A store that does not answer is not this picture's fault: raised, so that the run stops
+    # and goes on from here another time.
     except (OSError, ValueError, SidaError) as error:
         if is_address(item.place) and (item.row is None or not _answers(item.place)):
             raise

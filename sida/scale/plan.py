@@ -88,6 +88,7 @@ class _PlanFile:
         columns = dict(
             zip(_COLUMNS, map(list, zip(*map(astuple, shard), strict=True)), strict=True)
         )
+        # Paths are bytes on Linux, and parquet's text is UTF-8.
         columns["place"] = [
             os.fsencode(address) for address in columns["place"]
         ]  # need not be UTF-8

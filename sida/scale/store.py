@@ -103,6 +103,7 @@ class Store:
             for path in self.files.glob(self._path(pattern)):
                 self.files.rm(path, recursive=True)
                 parent = str(path).rpartition("/")[0]
+                # Not empty, or a bucket, which has no folders.
                 with suppress(OSError):  # it holds something; buckets have no folders
                     if parent != self.root.rstrip("/"):
                         self.files.rmdir(parent)
@@ -144,6 +145,7 @@ def _lease(store: Store) -> Iterator[None]:
 
     with reaching(store.out):
         if (lease := store.read("lock.json")) is not None:
+            # A holder that is alive rewrites it within that time.
             time.sleep(3 * BEAT)
             if store.read("lock.json") not in (lease, None):
                 raise taken(store.out)

@@ -362,7 +362,7 @@ def test_a_baseline_of_two_answers_is_measured_for_these(compared: Path) -> None
     assert found["per_class"] == found["localization"] == {}
     for name in ("accuracy", "brier", "tampered.f1"):
         assert "no class" in found["not_measured"][name]
-    assert "nothing of where" in found["not_measured"]["giou"]
+    assert "do not say where" in found["not_measured"]["giou"]
     page = (compared / "baselines/two/index.html").read_text()
     assert "called not real" in page
     assert "wrong by 0.90" in page
@@ -407,7 +407,7 @@ def test_predictions_alone_give_the_same(compared: Path, tmp_path: Path) -> None
     assert "## Explanations" in (tmp_path / "again/metrics.md").read_text()
     assert "Explanations</h2>" in (tmp_path / "again/index.html").read_text()
     options = Options(baselines=("csv:x",))
-    with pytest.raises(ConfigError, match="baselines judge pictures"):
+    with pytest.raises(ConfigError, match="baselines need pictures"):
         evaluate([], tmp_path / "x", predictions=[compared / "predictions.jsonl"], options=options)
 
 

@@ -108,10 +108,10 @@ def test_rows_of_a_ray_run_are_results(tmp_path: Path) -> None:
     out = ray_run(tmp_path)
     for path, count in ((out, 3), (out / "verdicts/part-00000000.parquet", 2)):
         first, *others = list(read_results(path))
-        assert isinstance(first.found, Verdict)
+        assert isinstance(first.result, Verdict)
         assert first.source == tmp_path / "a.png"
-        assert first.found.mask is not None
-        assert first.found.provenance is not None
+        assert first.result.mask is not None
+        assert first.result.provenance is not None
         assert [each.result.image for each in others] == ["b.png"] * (count - 1)
 
 
