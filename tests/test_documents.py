@@ -74,6 +74,7 @@ NOT_RUN = {
     "python benchmarks/source_folds.py $SIDA_SHARED/data/train --forged runs/embedded "
     "--steps 300 --most 40 \\\n  --set crops=[96] --set threads=1 --set learning_rate=1e-3 "
     "--set average=0.98 --set warmup_steps=30": "takes an hour",
+    "python benchmarks/forging.py --photographs FOLDER": "needs photographs, and takes a minute",
     "python benchmarks/kill_scale.py --pictures 1536 --seed 1": "takes minutes",
     "python benchmarks/parity.py": "needs the recordings, and takes a minute",
     "python benchmarks/loading_memory.py": "writes a gigabyte, and takes minutes",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
-    "errors | formats < files | settings < run_folder < image < options | page | verdict "
+    "errors | formats < files | settings < run_folder < image < html | options | verdict "
     "< data | explanation | provenance < evidence | forge | model < inference < detector "
     "< benchmark | evaluation < train < report < serve < scale < cli"
 )
@@ -19,7 +19,7 @@ WITHOUT_TORCH = {
     "run_folder",
     "image",
     "options",
-    "page",
+    "html",
     "verdict",
     "data",
     "evidence",

@@ -22,7 +22,7 @@ from sida.cli import (
     serve,
     train,
 )
-from sida.cli.edge import Verbs
+from sida.cli.errors import Verbs
 
 __all__ = ["app", "main"]
 
@@ -36,8 +36,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(enabled: bool) -> None:
+    if enabled:
         typer.echo(f"sida {sida.__version__}")
         raise typer.Exit
 
@@ -65,5 +65,5 @@ for verb in (
 
 
 def main() -> None:
-    """What the command `sida` runs."""
+    """Run the command `sida`."""
     app()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sida.assets import DEFAULT_MODEL
-from sida.cli.edge import say
+from sida.cli.errors import notify
 from sida.cli.loading import load, require_one_model
 from sida.cli.options import BatchSize, Device, Dtype, ModelName, Quantize, RandomWeights
 from sida.cli.progress import progress_bar
@@ -74,49 +74,55 @@ def benchmark(
         batch_size=batch_size or "auto",
     )
     with progress_bar("Measuring") as show:
-        found = run(load(options), seconds, show)
-    text = json_.dumps(found, indent=1)
+        figures = run(load(options), seconds, show)
+    text = json_.dumps(figures, indent=1)
     if json and file is None:
         typer.echo(text)
         return
-    typer.echo(_table(found), nl=False)
+    typer.echo(_table(figures), nl=False)
     if file is not None:
         write_text(file, text + "\n")
-        say(f"Wrote {file}.")
+        notify(f"Wrote {file}.")
 
 
-def _table(found: dict[str, Any]) -> str:
+def _table(figures: dict[str, Any]) -> str:
     from sida.cli.table import columns
 
-    machine, model, share = found["machine"], found["model"], found["matrix_rate_share"]
+    machine, model, share = figures["machine"], figures["model"], figures["matrix_rate_share"]
     rows = [
-        ("model", f"{model['name']}, {_kind(model)}, {model['weights_bytes'] / 1e6:,.0f} MB"),
+        (
+            "model",
+            f"{model['name']}, {_format(model)}, {model['weights_bytes'] / 1e6:,.0f} MB",
+        ),
         ("machine", f"{machine['device']}: {machine['processor']}, {machine['threads']} threads"),
-        ("batch", f"{found['batch_size']} pictures of {' x '.join(map(str, found['picture']))}"),
+        (
+            "batch",
+            f"{figures['batch_size']} pictures of {' x '.join(map(str, figures['picture']))}",
+        ),
     ]
-    for name, what in (("verdict", "verdicts"), ("verdict_and_mask", "verdicts with masks")):
-        flops = found["flops_per_image"][name] / 1e9
+    for name, title in (("verdict", "verdicts"), ("verdict_and_mask", "verdicts with masks")):
+        flops = figures["flops_per_image"][name] / 1e9
         rows.append(
             (
-                what,
-                f"{found['rates'][name]:,.2f} a second: {flops:,.1f} GFLOP each, "
+                title,
+                f"{figures['rates'][name]:,.2f} a second: {flops:,.1f} GFLOP each, "
                 f"{100 * share[name]:.0f} % of the matrix rate",
             )
         )
-    latency = found["latency_ms"]
+    latency = figures["latency_ms"]
     rows += [
         (
             "one JPEG, verdict and mask",
             f"{latency['p50']:,.0f} ms (95 of 100 within {latency['p95']:,.0f} ms)",
         ),
-        ("peak memory", f"{found['peak_memory_bytes'] / 1e6:,.0f} MB"),
-        ("matrix rate", f"{found['matrix_rate'] / 1e9:,.0f} GFLOP a second"),
+        ("peak memory", f"{figures['peak_memory_bytes'] / 1e6:,.0f} MB"),
+        ("matrix rate", f"{figures['matrix_rate'] / 1e9:,.0f} GFLOP a second"),
     ]
-    rows += [(STAGES[name], f"{each:,.2f} ms") for name, each in found["stages_ms"].items()]
+    rows += [(STAGES[name], f"{value:,.2f} ms") for name, value in figures["stages_ms"].items()]
     table: str = columns(("What", "Measured"), rows)
     return table
 
 
-def _kind(model: dict[str, Any]) -> str:
-    kinds = [model["dtype"], model["quantize"]]
-    return " and ".join(filter(None, kinds))
+def _format(model: dict[str, Any]) -> str:
+    formats = [model["dtype"], model["quantize"]]
+    return " and ".join(filter(None, formats))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sida.assets import DEFAULT_MODEL
-from sida.cli.edge import say, sentence
+from sida.cli.errors import notify, sentence
 from sida.cli.loading import load
 from sida.cli.options import Device, Dtype, ModelName, Quantize
 from sida.errors import InputError, SidaError
@@ -61,31 +61,31 @@ def chat(
     from sida.options import ModelOptions
 
     options = ModelOptions(model or DEFAULT_MODEL, None, device, dtype, quantize, batch_size=1)
-    talk = _Talk(load(options))
+    session = _ChatSession(load(options))
     if picture is not None:
-        talk.image(picture)
+        session.image(picture)
     terminal = sys.stdin.isatty()
     refused = False
     for line in _lines(terminal):
         try:
             if line.split()[:1] == ["/quit"]:
                 break
-            talk.answer(line.strip())
+            session.answer(line.strip())
         except BrokenPipeError:
             raise
         except (SidaError, OSError, MemoryError) as error:
             refused = True
-            say(f"Error: {sentence(error)}")
+            notify(f"Error: {sentence(error)}")
         except KeyboardInterrupt:
             if not terminal:
                 raise
             typer.echo()
-            say("Broken off: nothing of it is kept.")
+            notify("Broken off: nothing of it is kept.")
     raise typer.Exit(1 if refused and not terminal else 0)
 
 
 def _lines(terminal: bool) -> Iterator[str]:
-    """What is typed, until Ctrl-D, or Ctrl-C where nothing is being answered; or what is piped."""
+    """Typed lines until Ctrl-D, or Ctrl-C where nothing is being answered; or piped lines."""
     if not terminal:
         for line in sys.stdin.buffer:
             yield line.decode(errors="replace")
@@ -101,7 +101,7 @@ def _lines(terminal: bool) -> Iterator[str]:
         yield line
 
 
-class _Talk:
+class _ChatSession:
     """The picture that is talked about, and what a line does."""
 
     def __init__(self, detector: "Detector") -> None:
@@ -120,13 +120,13 @@ class _Talk:
         if not line:
             return
         if line.startswith("/"):
-            word, _, rest = line.partition(" ")
+            word, _, argument = line.partition(" ")
             command = self._commands.get(word)
             if command is None:
                 raise InputError(f"there is no command {word}: /help lists them.")
-            command(rest.strip().strip("'\""))  # a terminal puts quotes round what is dropped
+            command(argument.strip().strip("'\""))  # a terminal puts quotes round what is dropped
             return
-        self._ask(line)
+        self._answer_question(line)
 
     def image(self, path: str) -> None:
         """Judge a picture, and talk about it from now on."""
@@ -136,16 +136,16 @@ class _Talk:
         self._name, self._conversation = path, conversation
         self._show(explained=False)
 
-    def _ask(self, question: str) -> None:
+    def _answer_question(self, question: str) -> None:
         from sida.cli.table import plain
 
         conversation = self._current()
-        for piece in conversation.ask(question):
-            typer.echo(plain(piece), nl=False)
+        for text in conversation.ask(question):
+            typer.echo(plain(text), nl=False)
             sys.stdout.flush()
         typer.echo()
         if not conversation.complete:
-            say("The answer was cut: it reached the most words that the model may write.")
+            notify("The answer was cut: it reached the most words that the model may write.")
 
     def _show(self, explained: bool) -> None:
         from sida.cli.table import Row, render
@@ -160,7 +160,7 @@ class _Talk:
         if verdict.mask is None:
             raise InputError(f"there is no mask: the picture was judged {verdict.label}.")
         verdict.save_mask(Path(path).expanduser())
-        say(f"The mask is in {path}.")
+        notify(f"The mask is in {path}.")
 
     def _current(self) -> "Conversation":
         if self._conversation is None:

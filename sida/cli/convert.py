@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sida.cli.edge import messages, say
+from sida.cli.errors import messages, notify
 from sida.cli.options import DtypeName
 
 __all__ = ["register"]
@@ -52,4 +52,4 @@ def convert(
 
     with messages():
         run(source, to, out, None if dtype == "auto" else getattr(torch, dtype), base)
-    say(f"Wrote {out} in {'our' if to == 'ours' else 'the published'} layout.")
+    notify(f"Wrote {out} in {'our' if to == 'ours' else 'the published'} layout.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sida.cli.edge import messages, say
+from sida.cli.errors import messages, notify
 from sida.cli.options import Fresh
 from sida.cli.progress import progress_bar
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-SHOWN = 20  # problems that are printed; the JSON and the page have all
+MAX_PROBLEMS = 20  # problems that are printed; the JSON and the page have all
 
 data = typer.Typer(
     name="data", no_args_is_help=True, help="Look at a labelled set, check, convert, fetch it."
 )
 
-Source = Annotated[
+DataArgument = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
@@ -58,7 +58,7 @@ def _doctor(name: Literal["check", "stats"], text: str) -> None:
     """Add one of the doctor's two verbs; they take the same."""
 
     def verb(
-        source: Source,
+        source: DataArgument,
         split: Split = None,
         labels: Labels = None,
         tau: Tau = 0.05,
@@ -104,7 +104,7 @@ _doctor(
 
 @data.command()
 def export(
-    source: Source,
+    source: DataArgument,
     to: Annotated[
         Literal["folder", "parquet", "manifest"], typer.Option(help="The layout to write.")
     ],
@@ -144,7 +144,7 @@ def export(
     from sida.data.writing.splitting import parse_shares
 
     with messages(), progress_bar("Writing") as progress:
-        done = run(
+        written = run(
             source,
             out,
             to,
@@ -159,10 +159,10 @@ def export(
             fresh=fresh,
             progress=progress,
         )
-    typer.echo(_counts(done.counts), nl=False)
-    _say_problems(done.problems)
-    say(f"Wrote {done.pictures} pictures to {out}.")
-    if not done.is_sound:
+    typer.echo(_counts(written.counts), nl=False)
+    _say_problems(written.problems)
+    notify(f"Wrote {written.pictures} pictures to {out}.")
+    if not written.is_sound:
         raise typer.Exit(1)
 
 
@@ -191,7 +191,7 @@ def download(
     from sida.data.formats.hub import download as run
 
     files = run(name, out, split, shards)
-    say(f"{len(files)} files of {name} are in {out}.")
+    notify(f"{len(files)} files of {name} are in {out}.")
 
 
 def _deliver(findings: "Findings", json: str | None, html: Path | None) -> None:
@@ -229,7 +229,7 @@ def _counts(counts: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _say_problems(problems: "Sequence[Problem]") -> None:
-    for problem in problems[:SHOWN]:
-        say(problem.line)
-    if len(problems) > SHOWN:
-        say(f"… and {len(problems) - SHOWN} more; --json and --html list them all.")
+    for problem in problems[:MAX_PROBLEMS]:
+        notify(problem.line)
+    if len(problems) > MAX_PROBLEMS:
+        notify(f"… and {len(problems) - MAX_PROBLEMS} more; --json and --html list them all.")

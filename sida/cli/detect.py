@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sida.assets import DEFAULT_MODEL
-from sida.cli.edge import REACHED, say
+from sida.cli.errors import REACHED, notify
 from sida.cli.loading import certificates, load, require_one_model
 from sida.cli.options import (
     Address,
@@ -30,7 +30,7 @@ from sida.cli.options import (
     Workers,
 )
 from sida.cli.progress import progress_bar
-from sida.cli.scale import detect_with_ray, refuse
+from sida.cli.ray_engine import detect_with_ray, reject
 from sida.errors import InputError
 from sida.files import Input, find_pictures
 
@@ -162,13 +162,13 @@ def detect(
     if engine is not None:
         local_only: dict[str, Any] = {"json": json, "masks": masks, "overlays": overlays}
         local_only |= {"evidence": evidence, "fast": fast or None}
-        refuse(local_only, "is not for --engine ray")
+        reject(local_only, "is not for --engine ray")
         files: dict[str, Any] = {"recursive": recursive, "from_list": from_list, "fresh": fresh}
         status = detect_with_ray(
             paths or [], watched, model=model_options, options=options, **files, **ray_only
         )
         raise typer.Exit(status)
-    refuse(ray_only, "needs --engine ray")
+    reject(ray_only, "needs --engine ray")
     if fresh and json in (None, "-"):
         raise typer.BadParameter("--fresh needs a run that can go on: --json FILE or --engine ray")
     inputs = inputs_of(paths or [], recursive, from_list)
@@ -194,71 +194,73 @@ def detect(
     with outputs.open() as emit, progress_bar("Judging") as show:
         earlier = outputs.earlier()
         for result in earlier:
-            tally.count(result)
+            tally.add(result)
         if earlier:
             ctx.meta[REACHED] = tally.status or 1
-            say(f"{json} has {len(earlier)} of {len(inputs)} pictures already; it is gone on with.")
+            notify(
+                f"{json} has {len(earlier)} of {len(inputs)} pictures already; it is gone on with."
+            )
         left = _without(inputs, earlier)
-        show(tally.seen, len(inputs))
+        show(tally.count, len(inputs))
         try:
             if left or not earlier:
                 detector = load(model_options)
                 if evidence is not None and not detector.weighs_windows:
-                    say(f"{detector.model.name} does not weigh windows: it draws no evidence.")
+                    notify(f"{detector.model.name} does not weigh windows: it draws no evidence.")
                 outputs.use(detector.model.digest)
-                for given, result in _judge(detector, left, options):
-                    tally.count(result)
+                for source, result in _detect(detector, left, options):
+                    tally.add(result)
                     ctx.meta[REACHED] = tally.status or 1
-                    tally.undrawn += not emit(given, result)
-                    show(tally.seen, len(inputs))
+                    tally.undrawn += not emit(source, result)
+                    show(tally.count, len(inputs))
         except KeyboardInterrupt:
-            say(f"Stopped after {tally.seen} of {len(inputs)} pictures{outputs.remark()}.")
+            notify(f"Stopped after {tally.count} of {len(inputs)} pictures{outputs.remark()}.")
             raise typer.Exit(130) from None
         except Exception as error:
             if outputs.file is not None and outputs.file.count:
-                kept = f"{outputs.file.count} of {len(inputs)} pictures are in {json}"
-                error.add_note(f"{kept}; the same command goes on.")
+                progress = f"{outputs.file.count} of {len(inputs)} pictures are in {json}"
+                error.add_note(f"{progress}; the same command goes on.")
             raise
     if (table := outputs.table()) is not None:
         typer.echo(table, nl=False)
-    for count, what in ((tally.failed, "judged"), (tally.undrawn, "drawn")):
+    for count, participle in ((tally.failed, "judged"), (tally.undrawn, "drawn")):
         if count:
-            say(f"{count} of {tally.seen} pictures could not be {what}.")
+            notify(f"{count} of {tally.count} pictures could not be {participle}.")
     raise typer.Exit(tally.status)
 
 
 def _without(inputs: list[Input], earlier: "list[Verdict | Failure]") -> list[Input]:
     """The inputs that have no result yet; of those of one name as many as are missing."""
-    done = Counter(result.image for result in earlier)
+    finished = Counter(result.image for result in earlier)
     left = []
-    for given in inputs:
-        name = given.name.encode(errors="replace").decode()  # as JSON has it
-        if done[name]:
-            done[name] -= 1
+    for source in inputs:
+        name = source.name.encode(errors="replace").decode()  # as JSON has it
+        if finished[name]:
+            finished[name] -= 1
         else:
-            left.append(given)
+            left.append(source)
     return left
 
 
 @dataclass
 class _Tally:
-    """Counts what was seen, for the last sentence and the exit status."""
+    """Counts results, for the last sentence and the exit status."""
 
     watched: frozenset[str]
-    seen: int = 0
+    count: int = 0
     failed: int = 0
     undrawn: int = 0
-    met: bool = False
+    matched: bool = False
 
-    def count(self, result: "Verdict | Failure") -> None:
+    def add(self, result: "Verdict | Failure") -> None:
         label = getattr(result, "label", None)  # a failure has none
-        self.seen += 1
+        self.count += 1
         self.failed += label is None
-        self.met |= label in self.watched
+        self.matched |= label in self.watched
 
     @property
     def status(self) -> int:
-        return 10 if self.met else 1 if self.failed or self.undrawn else 0
+        return 10 if self.matched else 1 if self.failed or self.undrawn else 0
 
 
 def _labels(fail_on: str | None) -> frozenset[str]:
@@ -267,18 +269,18 @@ def _labels(fail_on: str | None) -> frozenset[str]:
 
     if fail_on is None:
         return frozenset()
-    named = [label.strip() for label in fail_on.split(",")]
-    for label in named:
+    labels = [label.strip() for label in fail_on.split(",")]
+    for label in labels:
         if label not in LABELS:
             raise typer.BadParameter(
                 f"found {label!r}, expected labels out of {', '.join(LABELS)}, separated by commas",
                 param_hint="--fail-on",
             )
-    return frozenset(named)
+    return frozenset(labels)
 
 
 def inputs_of(paths: list[str], recursive: bool, from_list: Path | None) -> list[Input]:
-    """What is to be judged, in order; standard input comes first."""
+    """The inputs in their order; standard input comes first."""
     files = [path for path in paths if path != "-"]
     if len(paths) - len(files) > 1:
         raise typer.BadParameter("- is given more than once: standard input holds one picture")
@@ -286,26 +288,28 @@ def inputs_of(paths: list[str], recursive: bool, from_list: Path | None) -> list
         raise InputError("- stands for a picture on standard input, which is a terminal: pipe one")
     if not paths and from_list is None:
         raise typer.BadParameter("found no path: give files, folders, globs, - or --from-list FILE")
-    found = find_pictures(files, recursive, from_list) if files or from_list else []
+    pictures = find_pictures(files, recursive, from_list) if files or from_list else []
     if len(files) < len(paths):
-        return [STDIN, *found]
-    if not any(os.path.lexists(given.path) for given in found):
-        first = repr(found[0].name)
-        if len(found) == 1:
+        return [STDIN, *pictures]
+    if not any(os.path.lexists(source.path) for source in pictures):
+        first = repr(pictures[0].name)
+        if len(pictures) == 1:
             raise InputError(f"{first} does not exist: check the path")
-        raise InputError(f"none of the {len(found)} files exists, the first is {first}: check them")
-    return found
+        raise InputError(
+            f"none of the {len(pictures)} files exists, the first is {first}: check them"
+        )
+    return pictures
 
 
-def _judge(
+def _detect(
     detector: "Detector", inputs: list[Input], options: "DetectOptions"
 ) -> "Iterator[tuple[Input, Verdict | Failure]]":
     """Results with their inputs, read as the detector asks for them."""
     from sida.options import Request
 
     requests = (
-        Request.of(sys.stdin.buffer.read() if given is STDIN else given.path, options)
-        for given in inputs
+        Request.of(sys.stdin.buffer.read() if source is STDIN else source.path, options)
+        for source in inputs
     )
-    for given, result in zip(inputs, detector.run(requests), strict=True):
-        yield given, result.model_copy(update={"image": given.name})
+    for source, result in zip(inputs, detector.run(requests), strict=True):
+        yield source, result.model_copy(update={"image": source.name})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sida.assets import DEFAULT_MODEL
-from sida.cli.edge import REACHED, messages, say
+from sida.cli.errors import REACHED, messages, notify
 from sida.cli.loading import load
 from sida.cli.options import (
     Address,
@@ -20,10 +20,10 @@ from sida.cli.options import (
     Workers,
 )
 from sida.cli.progress import progress_bars
-from sida.cli.scale import refuse
+from sida.cli.ray_engine import reject
 
 if TYPE_CHECKING:
-    from sida.evaluation.predictions import Judge
+    from sida.evaluation.predictions import Predictor
     from sida.evaluation.result import Result
     from sida.evaluation.tables import Sheet
 
@@ -54,26 +54,28 @@ def evaluate(
     model: ModelName = None,
     protocol: Annotated[
         Literal["end_to_end", "published"],
-        typer.Option(help="Masks as a user gets them, or of all truly tampered pictures."),
+        typer.Option(help="Masks as a user gets them, or masks of all truly tampered pictures."),
     ] = "end_to_end",
     published_formulas: Annotated[
         bool,
-        typer.Option("--published-formulas", help="Also what the published script would print."),
+        typer.Option(
+            "--published-formulas", help="Add the figures that the published script prints."
+        ),
     ] = False,
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Also judge changed pictures, in every way.")
+        bool, typer.Option("--robustness", help="Also evaluate with every perturbation.")
     ] = False,
     perturbation: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Also judge pictures changed so, such as jpeg_70."),
+        typer.Option(metavar="NAME", help="Also evaluate with this perturbation, such as jpeg_70."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Of this split alone.")] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
     labels: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAMES",
-            help="What the numbers 0, 1, 2 stand for, if not real,full_synthetic,tampered; "
-            "or what a baseline's words stand for, such as fake=full_synthetic,nature=real.",
+            help="Names of the classes 0, 1, 2, if they are not real,full_synthetic,tampered; "
+            "or of a baseline's labels, such as fake=full_synthetic,nature=real.",
         ),
     ] = None,
     explanations: Annotated[
@@ -82,7 +84,7 @@ def evaluate(
     similarity: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Compare what texts mean by this sentence-embedding model."
+            metavar="NAME", help="Compare the meaning of texts with this sentence-embedding model."
         ),
     ] = None,
     baseline: Annotated[
@@ -93,10 +95,16 @@ def evaluate(
         ),
     ] = None,
     leakage: Annotated[
-        bool, typer.Option("--leakage/--no-leakage", help="First probe what containers give away.")
+        bool,
+        typer.Option(
+            "--leakage/--no-leakage", help="First test whether file formats reveal the class."
+        ),
     ] = True,
     shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Judge this part; merge parts with --from.")
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Evaluate this share of the blocks; merge shares with --from."
+        ),
     ] = None,
     fresh: Fresh = False,
     resume: Resume = False,
@@ -107,10 +115,10 @@ def evaluate(
     address: Address = None,
     workers: Workers = None,
 ) -> None:
-    """Measure how well a model judges labelled pictures.
+    """Measure how well a model does on labelled pictures.
 
     Predictions are written first, figures come from them. The same command goes on where it
-    stopped. Exit status 1: some pictures could not be judged; they are counted and named.
+    stopped. Exit status 1: some pictures could not be evaluated; they are counted and named.
 
     \b
     Examples:
@@ -125,11 +133,11 @@ def evaluate(
     from sida.options import ModelOptions
 
     if predictions and model is not None:
-        raise typer.BadParameter("--from measures what was judged already: leave out --model")
+        raise typer.BadParameter("--from measures finished predictions: leave out --model")
     if predictions:
-        refuse({"engine": engine}, "judges, and --from measures what was judged already")
+        reject({"engine": engine}, "makes predictions, and --from measures finished ones")
     if engine is None:
-        refuse({"address": address, "workers": workers}, "needs --engine ray")
+        reject({"address": address, "workers": workers}, "needs --engine ray")
     numbers, words = _labels(labels or [])
     model_options = ModelOptions(
         model=model or DEFAULT_MODEL, device=device, dtype=dtype, batch_size=batch_size or "auto"
@@ -151,35 +159,41 @@ def evaluate(
         device=device,
     )
 
-    def judge() -> "Judge":
-        from sida.evaluation.detecting import DetectorJudge
+    def load_predictor() -> "Predictor":
+        from sida.evaluation.detector_predictor import DetectorPredictor
 
         ctx.meta[REACHED] = 2
-        return DetectorJudge(load(model_options), explanations)
+        return DetectorPredictor(load(model_options), explanations)
 
     with messages(), progress_bars() as show:
-        how: dict[str, Any] = {"options": options, "fresh": fresh, "progress": show}
+        shared: dict[str, Any] = {"options": options, "fresh": fresh, "on_progress": show}
         if engine is not None:
             from sida.scale import evaluate as run_with_ray
 
-            how |= {"model": model_options, "address": address, "workers": workers}
-            results = run_with_ray(data or [], out, **how)
+            shared |= {"model": model_options, "address": address, "workers": workers}
+            results = run_with_ray(data or [], out, **shared)
         else:
-            results = run(data or [], out, judge=judge, predictions=predictions or (), **how)
+            results = run(
+                data or [],
+                out,
+                predictor=load_predictor,
+                predictions=predictions or (),
+                **shared,
+            )
     for name, result in results.items():
         _print(name, result)
     _finish(results, out)
 
 
-def _labels(given: list[str]) -> tuple[str | None, dict[str, str]]:
-    """What numbers of the set stand for, and what words of baselines do."""
+def _labels(values: list[str]) -> tuple[str | None, dict[str, str]]:
+    """The labels that numbers of the set stand for, and those that words of baselines do."""
     from sida.evaluation.baselines import parse_labels
 
-    numbers = [each for each in given if "=" not in each]
+    numbers = [value for value in values if "=" not in value]
     if len(numbers) > 1:
         raise typer.BadParameter("--labels says twice what numbers stand for: give it once")
     words = {
-        word: name for each in given if "=" in each for word, name in parse_labels(each).items()
+        word: name for value in values if "=" in value for word, name in parse_labels(value).items()
     }
     return (numbers[0] if numbers else None), words
 
@@ -189,8 +203,8 @@ def _print(name: str, result: "Result") -> None:
     from sida.evaluation.tables import sheets
 
     model = result.rows.model
-    judged = f"{model.name if model else 'nothing'} on {name}, protocol {result.protocol}"
-    typer.echo(f"{judged}: {len(result.rows.truth)} pictures")
+    title = f"{model.name if model else 'nothing'} on {name}, protocol {result.protocol}"
+    typer.echo(f"{title}: {len(result.rows.truth)} pictures")
     for sheet in sheets(result):
         _echo(sheet)
 
@@ -211,13 +225,16 @@ def _finish(results: "dict[str, Result]", out: Path) -> None:
         _echo(joint(results))
     for result in results.values():
         for note in result.rows.notes:
-            say(note)
+            notify(note)
         for failure in result.rows.failures:
-            say(f"not judged: {failure.image}: {failure.message}")
+            notify(f"not judged: {failure.image}: {failure.message}")
         for name, baseline in result.baselines.items():
-            if lost := baseline.rows.failures:
-                say(f"pictures not judged by {name}: {len(lost)}; the first: {lost[0].message}")
-    say(f"Predictions, metrics.json, tables and index.html are in {out}.")
-    every = [each for one in results.values() for each in (one, *one.baselines.values())]
-    if any(each.rows.failures for each in every):
+            if failures := baseline.rows.failures:
+                first = failures[0].message
+                notify(f"{len(failures)} pictures without a verdict of {name}; the first: {first}")
+    notify(f"Predictions, metrics.json, tables and index.html are in {out}.")
+    everything = [
+        part for result in results.values() for part in (result, *result.baselines.values())
+    ]
+    if any(part.rows.failures for part in everything):
         raise typer.Exit(1)

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from sida.cli.edge import messages, say
+from sida.cli.errors import messages, notify
 from sida.cli.options import Address, Engine, Fresh
 from sida.cli.progress import progress_bars
-from sida.cli.quiet import error_stream
-from sida.cli.scale import refuse
+from sida.cli.ray_engine import reject
+from sida.cli.silence import error_stream
 
 __all__ = ["register"]
 
@@ -50,19 +50,19 @@ def forge(
       sida forge small photographs=photos count=3000 --out forged
     """
     if engine is None:
-        refuse({"address": address}, "needs --engine ray")
+        reject({"address": address}, "needs --engine ray")
     with messages(), _progress() as progress:
         if engine is None:
             from sida.forge import forge as run
 
-            made = run(config, out, overrides or (), progress=progress, fresh=fresh)
+            result = run(config, out, overrides or (), progress=progress, fresh=fresh)
         else:
             from sida.scale import forge as run_with_ray
 
-            made = run_with_ray(config, out, overrides or (), progress, address, fresh)
-    pictures = ", ".join(f"{count} {label}" for label, count in made.counts.items())
-    typer.echo(f"{out}: {sum(made.counts.values())} pictures ({pictures})")
-    for operation, count in made.operations.items():
+            result = run_with_ray(config, out, overrides or (), progress, address, fresh)
+    pictures = ", ".join(f"{count} {label}" for label, count in result.counts.items())
+    typer.echo(f"{out}: {sum(result.counts.values())} pictures ({pictures})")
+    for operation, count in result.operations.items():
         typer.echo(f"  {operation:<18}{count:>7}")
 
 
@@ -86,7 +86,7 @@ def forge_autoencoder(
     with _progress() as progress:
         trained = train_autoencoders(config, out, overrides or (), progress)
     for name, folder in trained.items():
-        say(f"The autoencoder {name} is in {folder}.")
+        notify(f"The autoencoder {name} is in {folder}.")
 
 
 @contextlib.contextmanager
@@ -94,11 +94,11 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """Progress bars, or a line for a long wait where there are none."""
     with progress_bars() as show:
 
-        def advance(what: str, done: int, total: int) -> None:
+        def advance(stage: str, count: int, total: int) -> None:
             if error_stream().isatty():
-                show(_STAGES[what], done, total)
+                show(_STAGES[stage], count, total)
             else:
-                _say_that_it_takes_long(what, done, total)
+                _announce_training(stage, count, total)
 
         yield advance
 
@@ -106,7 +106,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 _STAGES = {"autoencoders": "Training autoencoders", "units": "Forging units of three pictures"}
 
 
-def _say_that_it_takes_long(what: str, done: int, total: int) -> None:
-    if what == "autoencoders" and not done:
+def _announce_training(stage: str, count: int, total: int) -> None:
+    if stage == "autoencoders" and not count:
         plural = "s" if total > 1 else ""
-        say(f"Training {total} autoencoder{plural} first; `sida forge-autoencoder` keeps them.")
+        notify(f"Training {total} autoencoder{plural} first; `sida forge-autoencoder` keeps them.")

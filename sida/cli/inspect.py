@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sida.cli.detect import STDIN, inputs_of
-from sida.cli.edge import REACHED, say
+from sida.cli.errors import REACHED, notify
 from sida.cli.options import Trust
 from sida.cli.progress import progress_bar
 from sida.files import Input
@@ -77,19 +77,19 @@ def inspect(
             "each is read"
         )
     trusted = None if trust is None else read_trust(trust)
-    seen = failed = undrawn = 0
+    count = failed = undrawn = 0
     with json_lines(json) as write_line, progress_bar("Inspecting") as show:
-        for given, result, drawn in _results(inputs, maps, personal, trusted, credentials):
-            seen, failed = seen + 1, failed + isinstance(result, Failure)
-            undrawn += not drawn
+        for source, result, complete in _results(inputs, maps, personal, trusted, credentials):
+            count, failed = count + 1, failed + isinstance(result, Failure)
+            undrawn += not complete
             ctx.meta[REACHED] = 1
             write_line(result.model_dump_json())
             if json != "-":
-                typer.echo(f"{plain(given.name)}\n{_text(result)}")
-            show(seen, len(inputs))
-    for count, what in ((failed, "read"), (undrawn, "drawn")):
-        if count:
-            say(f"{count} of {seen} files could not be {what}.")
+                typer.echo(f"{plain(source.name)}\n{_text(result)}")
+            show(count, len(inputs))
+    for number, participle in ((failed, "read"), (undrawn, "drawn")):
+        if number:
+            notify(f"{number} of {count} files could not be {participle}.")
     raise typer.Exit(1 if failed or undrawn else 0)
 
 
@@ -100,35 +100,37 @@ def _results(
     trust: str | None,
     sidecar: Path | None,
 ) -> "Iterator[tuple[Input, Inspection | Failure, bool]]":
-    """What is found in each file, and whether all its maps were written."""
-    from sida.cli.output import places, write_or_say
+    """The findings of each file, with True where all its maps were written."""
+    from sida.cli.output import output_files, write_or_notify
     from sida.errors import PictureError
     from sida.image.overlay import save_png
     from sida.provenance.inspection import examine
     from sida.provenance.measured.measurements import MAPS
     from sida.verdict import Failure, Inspection
 
-    where = {name: places(maps, "--maps", inputs, f"_{name}.png") for name in MAPS}
-    for given in inputs:
-        drawn = True
+    paths = {name: output_files(maps, "--maps", inputs, f"_{name}.png") for name in MAPS}
+    for source in inputs:
+        complete = True
 
-        def draw(name: str, pixels: Any, given: Input = given) -> None:
-            nonlocal drawn
-            place = where[name][given]
-            drawn &= write_or_say(given, f"map {name}", lambda at: save_png(at, pixels), place)
+        def draw(name: str, pixels: Any, source: Input = source) -> None:
+            nonlocal complete
+            path = paths[name][source]
+            complete &= write_or_notify(
+                source, f"map {name}", lambda temporary: save_png(temporary, pixels), path
+            )
 
-        source = sys.stdin.buffer.read() if given is STDIN else given
+        content = sys.stdin.buffer.read() if source is STDIN else source
         try:
-            picture, found = examine(source, personal, trust, draw if maps else None, sidecar)
+            picture, provenance = examine(content, personal, trust, draw if maps else None, sidecar)
         except PictureError as error:
-            yield given, Failure(image=given.name, error=error.code, message=str(error)), True
+            yield source, Failure(image=source.name, error=error.code, message=str(error)), True
             continue
         except MemoryError:
-            said = "there is not enough memory to inspect the picture: make it smaller"
-            yield given, Failure(image=given.name, error="out_of_memory", message=said), True
+            message = "there is not enough memory to inspect the picture: make it smaller"
+            yield source, Failure(image=source.name, error="out_of_memory", message=message), True
             continue
-        line = Inspection(image=given.name, sha256=picture.sha256, **dict(found))
-        yield given, line, drawn
+        line = Inspection(image=source.name, sha256=picture.sha256, **dict(provenance))
+        yield source, line, complete
 
 
 def _text(result: "Inspection | Failure") -> str:

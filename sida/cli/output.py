@@ -6,9 +6,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sida.cli.edge import say, sentence
+from sida.cli.errors import notify, sentence
 from sida.cli.provenance import provenance_text
-from sida.cli.quiet import error_stream
 from sida.cli.result_file import (
     ResultFile,
     Settings,
@@ -16,15 +15,16 @@ from sida.cli.result_file import (
     lacks_space,
     result_file,
 )
+from sida.cli.silence import error_stream
 from sida.cli.table import Row, plain, render
 from sida.errors import InputError, SidaError
 from sida.files import Input, output_paths, write_whole
 from sida.verdict import Failure, Verdict, parse_line
 
-__all__ = ["Emit", "Outputs", "json_lines", "places", "write_or_say"]
+__all__ = ["Emit", "Outputs", "json_lines", "output_files", "write_or_notify"]
 
 Emit = Callable[[Input, Verdict | Failure], bool]
-"""Takes a result; says whether all that belongs to it could be drawn and written."""
+"""Takes a result; returns True where everything that belongs to it was drawn and written."""
 
 
 class Outputs:
@@ -50,9 +50,9 @@ class Outputs:
         self.json, self._fresh = json, fresh
         self.file: ResultFile | None = None
         self._settings = settings or {}
-        self._masks = places(masks, "--masks", inputs, "_mask.png")
-        self._overlays = places(overlays, "--overlays", inputs, "_overlay.png")
-        self._evidence = places(evidence, "--evidence", inputs, "_evidence.png")
+        self._masks = output_files(masks, "--masks", inputs, "_mask.png")
+        self._overlays = output_files(overlays, "--overlays", inputs, "_overlay.png")
+        self._evidence = output_files(evidence, "--evidence", inputs, "_evidence.png")
         self._rows: list[Row] = []
         self._origins: list[str] = []
 
@@ -61,13 +61,13 @@ class Outputs:
         """Take results one by one."""
         with self._lines() as write_line:
 
-            def emit(given: Input, result: Verdict | Failure) -> bool:
-                drawn = True
+            def emit(source: Input, result: Verdict | Failure) -> bool:
+                complete = True
                 if isinstance(result, Verdict):
-                    result, drawn = self._draw(given, result)
+                    result, complete = self._draw(source, result)
                 write_line(result.model_dump_json())
-                self._add(given.name, result)
-                return drawn
+                self._add(source.name, result)
+                return complete
 
             yield emit
 
@@ -110,53 +110,53 @@ class Outputs:
             self._origins.append(f"\n{plain(name)}\n{provenance_text(result.provenance)}")
 
     def table(self) -> str | None:
-        """What a person is shown; None where standard output belongs to the JSON lines."""
+        """The table for a person; None where standard output belongs to the JSON lines."""
         return None if self.json == "-" else render(self._rows) + "".join(self._origins)
 
-    def _draw(self, given: Input, verdict: Verdict) -> tuple[Verdict, bool]:
+    def _draw(self, source: Input, verdict: Verdict) -> tuple[Verdict, bool]:
         """Write mask, overlay and evidence, and note the files in the verdict.
 
-        What cannot be drawn or written is said in a line, and costs nothing but itself. A full disk
-        ends a run that can be gone on with: later pictures would lack theirs, too.
+        A file that cannot be drawn or written is reported in a line, and costs nothing but itself.
+        A full disk ends a run that can be resumed: later pictures would lack theirs, too.
         """
-        drawn, stops = True, self.file is not None
+        complete, stops = True, self.file is not None
         masked = verdict.mask is not None
-        if masked and given in self._overlays:
-            path = self._overlays[given]
-            drawn = write_or_say(given, "overlay", verdict.save_overlay, path, stops)
-        if masked and given in self._masks:
-            path = self._masks[given]
-            if write_or_say(given, "mask", verdict.save_mask, path, stops):
+        if masked and source in self._overlays:
+            path = self._overlays[source]
+            complete = write_or_notify(source, "overlay", verdict.save_overlay, path, stops)
+        if masked and source in self._masks:
+            path = self._masks[source]
+            if write_or_notify(source, "mask", verdict.save_mask, path, stops):
                 verdict = verdict.with_mask_file(path.as_posix())
             else:
-                drawn = False
-        if verdict.evidence_map is not None and given in self._evidence:
-            path = self._evidence[given]
-            if write_or_say(given, "evidence", verdict.save_evidence, path, stops):
+                complete = False
+        if verdict.evidence_map is not None and source in self._evidence:
+            path = self._evidence[source]
+            if write_or_notify(source, "evidence", verdict.save_evidence, path, stops):
                 verdict = verdict.with_evidence_file(path.as_posix())
             else:
-                drawn = False
-        return verdict, drawn
+                complete = False
+        return verdict, complete
 
 
-def write_or_say(
-    given: Input, what: str, write: Callable[[Path], None], place: Path, stops: bool = False
+def write_or_notify(
+    source: Input, name: str, write: Callable[[Path], None], path: Path, stops: bool = False
 ) -> bool:
-    """Let one file of a picture be written; whether it could be.
+    """Write one file of a picture; returns True where that succeeded.
 
     Where a full disk `stops` the run, that is an error instead.
     """
     try:
-        write(place)
+        write(path)
     except (SidaError, OSError, MemoryError) as error:
         if stops and lacks_space(error):
             raise
-        say(plain(f"{given.name}: no {what} was written: {sentence(error)}"))
+        notify(plain(f"{source.name}: no {name} was written: {sentence(error)}"))
         return False
     return True
 
 
-def places(
+def output_files(
     folder: Path | None, option: str, inputs: Sequence[Input], suffix: str
 ) -> dict[Input, Path]:
     """Where the file of each input goes; the folder is made now, before the model is loaded."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sida.assets import DEFAULT_MODEL
-from sida.cli.edge import REACHED, say
+from sida.cli.errors import REACHED, notify
 from sida.cli.loading import certificates, load
 from sida.cli.options import BatchSize, Device, Dtype, FromList, ModelName, Recursive, Trust
 from sida.cli.progress import progress_bar
@@ -17,7 +17,7 @@ from sida.files import Input, find_pictures
 
 if TYPE_CHECKING:
     from sida.options import ModelOptions
-    from sida.report import Result
+    from sida.report import ReportItem
 
 __all__ = ["register"]
 
@@ -78,7 +78,7 @@ def report(
 
     require_format(out)
     files = paths or []
-    earlier = [each for each in files if holds_results(each)]
+    earlier = [file for file in files if holds_results(file)]
     if not files and from_list is None:
         raise typer.BadParameter("found no path: give pictures or a file of verdicts")
     if earlier and (len(files) > 1 or from_list):
@@ -103,16 +103,21 @@ def report(
                 trust=trusted,
             )
             results = _detected(inputs, options, explain, provenance, personal)
-        found = batch_report(_watched(ctx, results, show), out, personal=personal, details=details)
-    say(f"{found.pictures} picture{'s' * (found.pictures != 1)}: the report is {out}.")
-    for count, what in ((found.not_judged, "judged"), (found.not_shown, "shown")):
+        summary = batch_report(
+            _watched(ctx, results, show), out, personal=personal, details=details
+        )
+    notify(f"{summary.pictures} picture{'s' * (summary.pictures != 1)}: the report is {out}.")
+    for count, participle in ((summary.not_judged, "judged"), (summary.not_shown, "shown")):
         if count:
-            say(f"{count} of {found.pictures} pictures could not be {what}; the report says why.")
-    raise typer.Exit(1 if found.not_judged or found.not_shown else 0)
+            notify(
+                f"{count} of {summary.pictures} pictures could not be {participle}; "
+                "the report says why."
+            )
+    raise typer.Exit(1 if summary.not_judged or summary.not_shown else 0)
 
 
 def _existing(inputs: list[Input]) -> list[Input]:
-    if not any(os.path.lexists(given.path) for given in inputs):
+    if not any(os.path.lexists(source.path) for source in inputs):
         raise InputError(f"no file exists, the first is {inputs[0].name!r}: check the paths")
     return inputs
 
@@ -123,32 +128,34 @@ def _detected(
     explain: bool,
     provenance: bool,
     personal: bool,
-) -> "Iterator[Result]":
+) -> "Iterator[ReportItem]":
     """Results of pictures, as they are drawn; the model is loaded before the first."""
     from sida.options import DetectOptions, Request
     from sida.provenance.inspection import inspect
-    from sida.report import Result
+    from sida.report import ReportItem
     from sida.verdict import Verdict
 
     detector = load(options)
-    wanted = DetectOptions(explain=explain, provenance=provenance, evidence=detector.weighs_windows)
-    requests = (Request.of(given.path, wanted) for given in inputs)
-    for given, found in zip(inputs, detector.run(requests), strict=True):
-        told: dict[str, object] = {"image": given.name}
-        if provenance and personal and isinstance(found, Verdict):
+    detect_options = DetectOptions(
+        explain=explain, provenance=provenance, evidence=detector.weighs_windows
+    )
+    requests = (Request.of(source.path, detect_options) for source in inputs)
+    for source, result in zip(inputs, detector.run(requests), strict=True):
+        changes: dict[str, object] = {"image": source.name}
+        if provenance and personal and isinstance(result, Verdict):
             # The detector leaves it out.
-            told["provenance"] = inspect(given.path, personal=True, trust=options.trust)
-        yield Result(found.model_copy(update=told), given.path)
+            changes["provenance"] = inspect(source.path, personal=True, trust=options.trust)
+        yield ReportItem(result.model_copy(update=changes), source.path)
 
 
 def _watched(
-    ctx: typer.Context, results: "Iterator[Result]", show: Callable[[int, int | None], None]
-) -> "Iterator[Result]":
+    ctx: typer.Context, results: "Iterator[ReportItem]", show: Callable[[int, int | None], None]
+) -> "Iterator[ReportItem]":
     """The same, counted for the progress bar and for the status of what goes wrong later."""
     from sida.verdict import Verdict
 
-    for number, result in enumerate(results, 1):
-        if isinstance(result.found, Verdict):
+    for number, item in enumerate(results, 1):
+        if isinstance(item.result, Verdict):
             ctx.meta[REACHED] = 1
         show(number, None)
-        yield result
+        yield item

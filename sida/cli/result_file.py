@@ -18,7 +18,7 @@ from sida.run_folder import difference
 __all__ = ["ResultFile", "Settings", "holds_something_else", "lacks_space", "result_file"]
 
 Settings = Mapping[str, object]
-"""What results depend on, by the names of options."""
+"""Options that results depend on, by their names."""
 
 SCHEMAS = ("sida.verdict/1", "sida.failure/1")
 UNFINISHED = "sida.unfinished/1"
@@ -52,18 +52,18 @@ class ResultFile:
 
     def _read(self, fresh: bool) -> None:
         """Take up what a run that was broken off has left."""
-        begun = None if self._is_new or fresh else self._begun()
-        self._is_begun = begun is not None
-        self.earlier = [] if begun is None else self._whole_lines()
+        earlier_settings = None if self._is_new or fresh else self._earlier_settings()
+        self._has_note = earlier_settings is not None
+        self.earlier = [] if earlier_settings is None else self._whole_lines()
         self.count = len(self.earlier)
         self._size = sum(map(len, self.earlier))
-        if begun is not None:
-            self._settings[WEIGHTS] = begun.get(WEIGHTS)
+        if earlier_settings is not None:
+            self._settings[WEIGHTS] = earlier_settings.get(WEIGHTS)
             self._stream.truncate(self._size)  # a line that a kill has torn
 
     def use(self, digest: str) -> None:
         """Note the weights. Raises ConfigError where the lines that are there are of others."""
-        if self._is_begun:
+        if self._has_note:
             self._require_same({WEIGHTS: digest}, self._settings)
         self._settings[WEIGHTS] = digest
 
@@ -71,11 +71,11 @@ class ResultFile:
         """Add a line. Raises SidaError where the disk refuses; what was there stays whole."""
         data = line.encode() + b"\n"
         try:
-            if not self._is_begun:
+            if not self._has_note:
                 self._stream.truncate(0)
                 note = {"schema": UNFINISHED, "settings": self._settings}
                 write_text(self._note, json.dumps(note, indent=1) + "\n")
-                self._is_begun = True
+                self._has_note = True
             left = memoryview(data)
             while left:  # a disk that fills up takes a part
                 left = left[self._stream.write(left) :]
@@ -90,7 +90,7 @@ class ResultFile:
 
     def finish(self) -> None:
         """Force all to the disk; the file is whole."""
-        if not self._is_begun:
+        if not self._has_note:
             self._stream.truncate(0)
         os.fsync(self._stream.fileno())
         self._note.unlink(missing_ok=True)
@@ -102,28 +102,28 @@ class ResultFile:
             self._target.unlink(missing_ok=True)
             self._note.unlink(missing_ok=True)
 
-    def _begun(self) -> dict[str, object] | None:
+    def _earlier_settings(self) -> dict[str, object] | None:
         """Settings of the run that was broken off; None where the file is of none.
 
         Raises ConfigError where they are others.
         """
         try:
             note = json.loads(self._note.read_text(encoding="utf-8"))
-            begun = dict(note["settings"]) if note["schema"] == UNFINISHED else None
+            earlier_settings = dict(note["settings"]) if note["schema"] == UNFINISHED else None
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError):
-            begun = None
-        if begun is None:
+            earlier_settings = None
+        if earlier_settings is None:
             raise ConfigError(
                 f"{str(self._note)!r} is damaged, so {str(self._path)!r} cannot be continued: "
                 "remove both, or give another FILE"
             )
-        self._require_same(self._settings, begun)
-        return begun
+        self._require_same(self._settings, earlier_settings)
+        return earlier_settings
 
-    def _require_same(self, settings: Settings, begun: Settings) -> None:
-        if changes := difference(settings, begun):
+    def _require_same(self, settings: Settings, earlier_settings: Settings) -> None:
+        if changes := difference(settings, earlier_settings):
             raise ConfigError(
                 f"{str(self._path)!r} holds an unfinished run of other options: {changes}. Give "
                 "the options of that run to go on with it, choose another FILE, or replace it "
@@ -132,8 +132,8 @@ class ResultFile:
 
     def _whole_lines(self) -> list[bytes]:
         """Lines up to the last that is whole. Raises ConfigError where an earlier one is not."""
-        *whole, _ = self._target.read_bytes().split(b"\n")
-        lines = [line + b"\n" for line in whole]
+        *complete, _ = self._target.read_bytes().split(b"\n")
+        lines = [line + b"\n" for line in complete]
         for number, line in enumerate(lines, 1):
             if not _is_result(line):
                 raise ConfigError(

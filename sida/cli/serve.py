@@ -16,8 +16,8 @@ from sida.cli.options import (
     RandomWeights,
     Trust,
 )
-from sida.cli.quiet import lift_streams
-from sida.cli.scale import refuse, say_where, serve_with_ray
+from sida.cli.ray_engine import announce, reject, serve_with_ray
+from sida.cli.silence import lift_streams
 from sida.errors import MissingExtra
 
 __all__ = ["register"]
@@ -103,26 +103,26 @@ def serve(
     require_one_model(model, random_weights)
     lift_streams()  # a server's log is there to be read
     service = _service()
-    given = {
+    options = {
         name: value
         for name, value in ctx.params.items()
         if getattr(ctx.get_parameter_source(name), "name", None) == "COMMANDLINE"
     }
     if engine is not None:
-        serve_with_ray(given, address, replicas, config)
+        serve_with_ray(options, address, replicas, config)
         return
-    refuse({"address": address, "replicas": replicas, "config": config}, "needs --engine ray")
+    reject({"address": address, "replicas": replicas, "config": config}, "needs --engine ray")
     settings = service.ServeSettings(
-        **{name: value for name, value in given.items() if name not in ("host", "port")}
+        **{name: value for name, value in options.items() if name not in ("host", "port")}
     )
     bound = service.bind(host, port)
     detector = load(settings.model_options())
-    shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{bound.getsockname()[1]}"
+    url_host = f"[{host}]" if ":" in host else host
+    url = f"http://{url_host}:{bound.getsockname()[1]}"
     service.serve(
         service.create_app(detector, settings),
         bound,
-        lambda: say_where(detector.model.name, url),
+        lambda: announce(detector.model.name, url),
     )
 
 

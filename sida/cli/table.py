@@ -26,7 +26,7 @@ class Row:
 
     @classmethod
     def of(cls, name: str, result: Verdict | Failure) -> "Row":
-        """What the table says of one picture that the user called `name`."""
+        """The row of one picture that the user called `name`."""
         if isinstance(result, Failure):
             cells = (name, "not judged", "", "", "", "")
             return cls(cells, "yellow", (), result.message)
@@ -69,12 +69,12 @@ def columns(
     output = io.StringIO()
     console = Console(file=output, force_terminal=on_terminal, width=width)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place in right else "left", overflow="fold")
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if index in right else "left", overflow="fold")
     for row, style in zip_longest(rows, styles, fillvalue=""):
-        first, second, *others = (Text(plain(cell)) for cell in row)
+        first, second, *remaining = (Text(plain(cell)) for cell in row)
         second.stylize(str(style))
-        table.add_row(first, second, *others)
+        table.add_row(first, second, *remaining)
     console.print(table)
     return "".join(line.rstrip() + "\n" for line in output.getvalue().splitlines())
 
@@ -88,14 +88,14 @@ def plain(text: str) -> str:
 
 def _altered(verdict: Verdict) -> str:
     """How much of the picture, and where the largest regions lie."""
-    found = verdict.localization
-    if found is None:
+    localization = verdict.localization
+    if localization is None:
         return ""
-    if not found.regions:
+    if not localization.regions:
         return "nothing"
-    where = ", ".join(dict.fromkeys(region.position for region in found.regions[:3]))
-    more = f" and {len(found.regions) - 3} more" if len(found.regions) > 3 else ""
-    return f"{100 * found.area:.1f} %: {where}{more}"
+    positions = ", ".join(dict.fromkeys(region.position for region in localization.regions[:3]))
+    hidden = f" and {len(localization.regions) - 3} more" if len(localization.regions) > 3 else ""
+    return f"{100 * localization.area:.1f} %: {positions}{hidden}"
 
 
 def _text(verdict: Verdict) -> str | None:

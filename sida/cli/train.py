@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sida.cli.edge import messages, say
+from sida.cli.errors import messages, notify
 from sida.cli.options import Fresh, Resume
 from sida.cli.progress import progress_bar
 
@@ -60,38 +60,38 @@ def train(
         return
     adapter, folder = out / "adapter.safetensors", out / "model"
     if adapter.is_file():
-        say(_adapted(adapter, json.loads((out / "folds.json").read_text(encoding="utf-8"))))
+        notify(_adapted(adapter, json.loads((out / "folds.json").read_text(encoding="utf-8"))))
     else:
-        say(f"The model is in {folder}.{_measured(folder)}")
+        notify(f"The model is in {folder}.{_measured(folder)}")
 
 
 def _adapted(adapter: Path, report: dict[str, Any]) -> str:
     """Where the adapter is, how it is used, and what base and adapter reach, in sentences."""
     base, folds = report["base"]["model"], len(report["folds"])
-    said = (
+    sentence = (
         f"The adapter is in {adapter}, for `--model {base}+{adapter}`. {_reached(report)} "
         f"on pictures held back in {folds} folds ({report['count']} in all)"
     )
     if "validation" not in report:
-        return f"{said}."
+        return f"{sentence}."
     measured = report["validation"]
-    return f"{said}. {_reached(measured)} on the {measured['count']} pictures for validation."
+    return f"{sentence}. {_reached(measured)} on the {measured['count']} pictures for validation."
 
 
 def _reached(report: dict[str, Any]) -> str:
     base, adapter = (
-        f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
-        for found in (report["balanced_accuracy"][name] for name in ("base", "adapter"))
+        f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+        for figure in (report["balanced_accuracy"][name] for name in ("base", "adapter"))
     )
     return f"Balanced accuracy is {base} before and {adapter} after"
 
 
 def _measured(folder: Path) -> str:
-    """What the run measured of its model, in a sentence."""
+    """The figures that the run measured of its model, in a sentence."""
     file = folder / "validation.json"
     if not file.is_file():
         return ""
     metrics = json.loads(file.read_text(encoding="utf-8"))
     count = int(metrics.pop("count"))
-    listed = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-    return f" On the {count} pictures held back, before calibration: {listed}."
+    figures = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+    return f" On the {count} pictures held back, before calibration: {figures}."

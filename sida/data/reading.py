@@ -37,6 +37,7 @@ def read(samples: Iterable[Sample], workers: int | None = None) -> Iterator[Labe
         _sources(samples, pending), workers=count, buffer_size=2 * count
     ):
         sample, in_memory = pending.popleft()
+        # Results come in the order of the sources, so the oldest pending sample is this one's.
         if isinstance(result, PictureError):
             sample.report.add("unreadable", sample.name, str(result))
             continue

@@ -1,7 +1,7 @@
-"""Other detectors as judges of the same pictures: `hf:MODEL`, `command:CMD`, `csv:FILE`.
+"""Other detectors on the same pictures: `hf:MODEL`, `command:CMD`, `csv:FILE`.
 
-Who names no more than real and something else says `real_or_not`: the label of such a verdict is
-no class, and what needs one is not measured.
+A detector that tells only real from anything else says `real_or_not`: the label of such a verdict
+is no class, and figures that need one are not measured.
 """
 
 import csv
@@ -24,16 +24,23 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sida.data.sample import Sample
 from sida.errors import CheckpointError, ConfigError, DataError, InputError, PictureError, SidaError
-from sida.evaluation.predictions import Judge, Pixels, Said, Says
+from sida.evaluation.metrics import Floats
+from sida.evaluation.predictions import BaselineVerdict, Pixels, Predictor, Says
 from sida.image.overlay import save_png
 from sida.image.read import read_picture
 from sida.verdict import LABELS, Failure, ModelInfo, Probabilities, Verdict, parse_line
 
-__all__ = ["Baseline", "CommandJudge", "HubJudge", "ScoresJudge", "load", "parse_labels"]
+__all__ = [
+    "Baseline",
+    "CommandPredictor",
+    "HubPredictor",
+    "ScoresPredictor",
+    "load",
+    "parse_labels",
+]
 
 TIMEOUT = 120.0
 """Seconds that a command may take for one picture."""
@@ -41,24 +48,23 @@ PRINTED, ERRORS = 64 << 20, 64 << 10
 """Bytes that are read of what a command prints, and kept of what it says to standard error."""
 BATCH = 8
 
-Given = Path | bytes | Pixels
-Floats = NDArray[np.float64]
+PictureSource = Path | bytes | Pixels
 NOT_REAL = "not_real"
 _NAMES: tuple[str, ...] = LABELS
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Another judge. `sees_pixels` is False where it knows pictures by their names alone."""
+    """Another detector. `sees_pixels` is False where it knows pictures by their names alone."""
 
-    judge: Judge
+    predictor: Predictor
     sees_pixels: bool = True
 
 
 def load(
     specs: Sequence[str], labels: Mapping[str, str] | None = None, device: str = "auto"
 ) -> dict[str, Baseline]:
-    """Judges by names for their folders.
+    """Baselines by names for their folders.
 
     Args:
         specs: `hf:FOLDER_OR_NAME`, `command:CMD ...` or `csv:FILE`, each.
@@ -69,50 +75,50 @@ def load(
         ConfigError: a specification or a label is none.
         CheckpointError, InputError, DataError: a model, a command or a file cannot be used.
     """
-    found: dict[str, Baseline] = {}
+    baselines: dict[str, Baseline] = {}
     for spec in specs:
-        kind, _, rest = spec.partition(":")
-        if kind not in ("hf", "command", "csv") or not rest.strip():
+        source, _, target = spec.partition(":")
+        if source not in ("hf", "command", "csv") or not target.strip():
             raise ConfigError(
                 f"the baseline is {spec!r}, expected hf:FOLDER_OR_NAME, command:CMD or csv:FILE"
             )
-        name = _free(_name(kind, rest), found)
-        if kind == "hf":
-            found[name] = Baseline(HubJudge(rest, labels or {}, device, name))
-        elif kind == "command":
-            found[name] = Baseline(CommandJudge(rest, name))
+        name = _free(_name(source, target), baselines)
+        if source == "hf":
+            baselines[name] = Baseline(HubPredictor(target, labels or {}, device, name))
+        elif source == "command":
+            baselines[name] = Baseline(CommandPredictor(target, name))
         else:
-            found[name] = Baseline(ScoresJudge(Path(rest), name), sees_pixels=False)
-    return found
+            baselines[name] = Baseline(ScoresPredictor(Path(target), name), sees_pixels=False)
+    return baselines
 
 
 def parse_labels(text: str) -> dict[str, str]:
     """From "fake=full_synthetic,nature=real". Raises ConfigError."""
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for part in text.split(","):
-        word, equals, label = (each.strip() for each in part.partition("="))
+        word, equals, label = (text.strip() for text in part.partition("="))
         if not equals or not word or label not in (*LABELS, NOT_REAL):
             raise ConfigError(
                 f"a label is mapped by {part!r}, expected WORD=CLASS with one of "
                 f"{', '.join((*LABELS, NOT_REAL))}"
             )
-        found[word.lower()] = label
-    return found
+        labels[word.lower()] = label
+    return labels
 
 
-def _name(kind: str, rest: str) -> str:
-    """What a baseline is called: its model, its script or its file."""
-    if kind == "command":
-        words = _words(rest)
-        rest = next((word for word in reversed(words) if Path(word).is_file()), words[0])
-    path = Path(rest.rstrip("/"))
-    name = path.name if kind == "hf" else path.stem
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip(".") or kind
+def _name(source: str, target: str) -> str:
+    """The name of a baseline: its model, its script or its file."""
+    if source == "command":
+        words = _words(target)
+        target = next((word for word in reversed(words) if Path(word).is_file()), words[0])
+    path = Path(target.rstrip("/"))
+    name = path.name if source == "hf" else path.stem
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip(".") or source
 
 
-def _free(name: str, taken: Mapping[str, Any]) -> str:
+def _free(name: str, names: Mapping[str, Any]) -> str:
     number, free = 1, name
-    while free in taken:
+    while free in names:
         number += 1
         free = f"{name}-{number}"
     return free
@@ -128,7 +134,9 @@ def _words(command: str) -> list[str]:
     return words
 
 
-def _verdict(size: tuple[int, int], shares: Floats, says: Says, model: ModelInfo) -> Said:
+def _verdict(
+    size: tuple[int, int], shares: Floats, says: Says, model: ModelInfo
+) -> BaselineVerdict:
     """A verdict of (3,) probabilities for a picture of (height, width).
 
     What is no more than not real stands with the fully synthetic, so that the largest decides.
@@ -136,7 +144,7 @@ def _verdict(size: tuple[int, int], shares: Floats, says: Says, model: ModelInfo
     shares = shares / shares.sum()
     if says == "real_or_not":
         shares = np.array([shares[0], shares[1:].sum(), 0.0])
-    return Said(
+    return BaselineVerdict(
         width=size[1],
         height=size[0],
         label=LABELS[int(shares.argmax())],
@@ -154,7 +162,7 @@ def _failed(message: str) -> Failure:
 # ---- a model of transformers
 
 
-class HubJudge:
+class HubPredictor:
     """A Hugging Face image-classification model; only safetensors are read, no code of theirs."""
 
     def __init__(self, name: str, labels: Mapping[str, str], device: str, called: str) -> None:
@@ -184,6 +192,7 @@ class HubJudge:
         return self._info
 
     def _digest(self) -> str:
+        # The mapping of labels is part of what the baseline is.
         digest = hashlib.sha256(repr(self._columns).encode())
         for name, tensor in sorted(self._model.state_dict().items()):
             digest.update(name.encode())
@@ -191,19 +200,19 @@ class HubJudge:
         return digest.hexdigest()
 
     def __call__(
-        self, samples: Sequence[Sample], pictures: Sequence[Given]
+        self, samples: Sequence[Sample], pictures: Sequence[PictureSource]
     ) -> Iterator[Verdict | Failure]:
         """A result for each picture, in order."""
         for start in range(0, len(pictures), BATCH):
             yield from self._batch(pictures[start : start + BATCH])
 
-    def _batch(self, pictures: Sequence[Given]) -> list[Verdict | Failure]:
+    def _batch(self, pictures: Sequence[PictureSource]) -> list[Verdict | Failure]:
         read = [_read(picture) for picture in pictures]
-        pixels = [each for each in read if not isinstance(each, Failure)]
+        pixels = [item for item in read if not isinstance(item, Failure)]
         scores = iter(self._scores(pixels) if pixels else ())
         return [
-            each if isinstance(each, Failure) else self._said(each.shape[:2], next(scores))
-            for each in read
+            item if isinstance(item, Failure) else self._result(item.shape[:2], next(scores))
+            for item in read
         ]
 
     def _scores(self, pixels: Sequence[Pixels]) -> Floats:
@@ -211,14 +220,14 @@ class HubJudge:
         import torch
         from PIL import Image
 
-        images = [Image.fromarray(each) for each in pixels]
+        images = [Image.fromarray(image) for image in pixels]
         inputs = self._processor(images=images, return_tensors="pt").to(self._device)
         with torch.inference_mode():
             logits = self._model(**inputs).logits
-        found: Floats = logits.double().softmax(-1).cpu().numpy()
-        return found
+        probabilities: Floats = logits.double().softmax(-1).cpu().numpy()
+        return probabilities
 
-    def _said(self, size: tuple[int, int], scores: Floats) -> Verdict | Failure:
+    def _result(self, size: tuple[int, int], scores: Floats) -> Verdict | Failure:
         if not np.isfinite(scores).all():
             return _failed(f"the model {self._info.name} gave values that are not finite")
         shares = np.asarray(np.bincount(self._columns, scores, len(LABELS)), np.float64)
@@ -230,8 +239,11 @@ def _columns(
 ) -> tuple[list[int], Says]:
     """The class number of each output, and whether they are all three classes."""
     names = {number: word.strip().lower() for number, word in sorted(words.items())}
-    known = {label: label for label in LABELS} | dict(labels)
-    classes = [known.get(word, known.get(word.replace(" ", "_"))) for word in names.values()]
+    classes_by_word = {label: label for label in LABELS} | dict(labels)
+    classes = [
+        classes_by_word.get(word, classes_by_word.get(word.replace(" ", "_")))
+        for word in names.values()
+    ]
     unknown = [words[n] for n, label in zip(names, classes, strict=True) if label is None]
     if unknown:
         raise ConfigError(
@@ -248,7 +260,7 @@ def _columns(
     return [int(label != "real") for label in classes], "real_or_not"
 
 
-def _read(picture: Given) -> Pixels | Failure:
+def _read(picture: PictureSource) -> Pixels | Failure:
     if isinstance(picture, np.ndarray):
         return picture
     try:
@@ -260,7 +272,7 @@ def _read(picture: Given) -> Pixels | Failure:
 # ---- a command
 
 
-class CommandJudge:
+class CommandPredictor:
     """A command that takes a picture's path as its last word, and prints a line of verdict JSON.
 
     No shell is used. With `"says": "real_or_not"` in its line a command says that its labels are
@@ -285,18 +297,18 @@ class CommandJudge:
         return self._info
 
     def __call__(
-        self, samples: Sequence[Sample], pictures: Sequence[Given]
+        self, samples: Sequence[Sample], pictures: Sequence[PictureSource]
     ) -> Iterator[Verdict | Failure]:
         """A result for each picture, in order."""
         for picture in pictures:
             try:
-                yield self._judged(picture)
+                yield self._verdict_of(picture)
             except PictureError as error:
                 yield Failure(error=error.code, message=str(error))
             except SidaError as error:
                 yield _failed(f"the command {self._info.name}: {error}")
 
-    def _judged(self, picture: Given) -> Verdict | Failure:
+    def _verdict_of(self, picture: PictureSource) -> Verdict | Failure:
         pixels = _read(picture)
         if isinstance(pixels, Failure):
             return pixels
@@ -326,32 +338,32 @@ class CommandJudge:
                 _end(process)
                 raise
         if process.returncode:
-            said = errors.decode(errors="replace").strip().splitlines()[-1:]
-            raise InputError(f"it ended with status {process.returncode}: {''.join(said)[:300]}")
+            last = errors.decode(errors="replace").strip().splitlines()[-1:]
+            raise InputError(f"it ended with status {process.returncode}: {''.join(last)[:300]}")
         return printed.strip()
 
     def _parsed(self, line: bytes, size: tuple[int, int]) -> Verdict | Failure:
         if line.count(b"\n"):
             count = line.count(b"\n") + 1
             raise InputError(f"it printed {count} lines, expected one")
-        found = parse_line(line)
-        if isinstance(found, Failure):
-            return found
-        if (found.height, found.width) != size:
+        verdict = parse_line(line)
+        if isinstance(verdict, Failure):
+            return verdict
+        if (verdict.height, verdict.width) != size:
             raise InputError(
-                f"it says that the picture is {found.width} x {found.height}, which is {size[1]} x "
-                f"{size[0]}"
+                f"it says that the picture is {verdict.width} x {verdict.height}, which is "
+                f"{size[1]} x {size[0]}"
             )
-        mask, where = found.mask, found.localization
-        if where is not None:
-            where = where.model_copy(update={"file": None})
+        mask, localization = verdict.mask, verdict.localization
+        if localization is not None:
+            localization = localization.model_copy(update={"file": None})
         says = _says(line)
         if says == "real_or_not":
-            shares = np.array([value for _, value in found.probabilities.items()])
+            shares = np.array([value for _, value in verdict.probabilities.items()])
             return _verdict(size, shares, says, self._info)
-        fields = {name: getattr(found, name) for name in Verdict.model_fields}
-        fields |= {"model": self._info, "localization": where}
-        return Said(**fields, says=says).with_arrays(mask=mask)
+        fields = {name: getattr(verdict, name) for name in Verdict.model_fields}
+        fields |= {"model": self._info, "localization": localization}
+        return BaselineVerdict(**fields, says=says).with_arrays(mask=mask)
 
 
 def _communicate(process: subprocess.Popen[bytes], timeout: float) -> tuple[bytes, bytes]:
@@ -361,19 +373,20 @@ def _communicate(process: subprocess.Popen[bytes], timeout: float) -> tuple[byte
     """
     assert process.stdout is not None
     assert process.stderr is not None
+    # Both pipes are drained by threads: a command that fills one would wait for ever.
     until = time.monotonic() + timeout
     printed, errors = bytearray(), bytearray()
 
     def read_errors(stream: IO[bytes]) -> None:
         with suppress(ValueError, OSError):  # closed, as nobody waits any more
-            while piece := os.read(stream.fileno(), 1 << 16):
-                errors.extend(piece)
+            while chunk := os.read(stream.fileno(), 1 << 16):
+                errors.extend(chunk)
                 del errors[:-ERRORS]
 
     def read_printed(stream: IO[bytes]) -> None:
         with suppress(ValueError, OSError):
-            while len(printed) <= PRINTED and (piece := os.read(stream.fileno(), 1 << 16)):
-                printed.extend(piece)
+            while len(printed) <= PRINTED and (chunk := os.read(stream.fileno(), 1 << 16)):
+                printed.extend(chunk)
 
     readers = [
         threading.Thread(target=read, args=(stream,), daemon=True)
@@ -403,17 +416,17 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _says(line: bytes) -> Says:
-    says = json.loads(line).get("says", "masks")
-    if says not in ("masks", "classes", "real_or_not"):
-        raise InputError(f"it says {says!r}, expected masks, classes or real_or_not")
-    found: Says = says
-    return found
+    value = json.loads(line).get("says", "masks")
+    if value not in ("masks", "classes", "real_or_not"):
+        raise InputError(f"it says {value!r}, expected masks, classes or real_or_not")
+    says: Says = value
+    return says
 
 
 # ---- a table of scores
 
 
-class ScoresJudge:
+class ScoresPredictor:
     """Scores that lie in a CSV: `image` with the three labels, or with `score` = not real."""
 
     def __init__(self, file: Path, called: str) -> None:
@@ -426,7 +439,7 @@ class ScoresJudge:
             raise InputError(f"{str(file)!r} cannot be read: {reason}") from error
         except (UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{str(file)!r} is no CSV of UTF-8 text: {error}") from error
-        self._says = self._kind(list(rows[0]) if rows else [])
+        self._says = self._scores_mode(list(rows[0]) if rows else [])
         self._rows = dict(self._parsed(rows))
         self._used: dict[str, str] = {}
         digest = hashlib.sha256(content).hexdigest()
@@ -437,7 +450,7 @@ class ScoresJudge:
         """Its name and the digest of the file."""
         return self._info
 
-    def _kind(self, columns: Sequence[str]) -> Says:
+    def _scores_mode(self, columns: Sequence[str]) -> Says:
         if "image" in columns and set(LABELS) <= set(columns):
             return "classes"
         if "image" in columns and "score" in columns:
@@ -448,40 +461,40 @@ class ScoresJudge:
         )
 
     def _parsed(self, rows: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, Floats]]:
-        seen: set[str] = set()
+        names: set[str] = set()
         for number, row in enumerate(rows, 2):
-            image, place = row["image"] or "", f"{str(self._file)!r}, line {number}"
-            if not image or image in seen:
-                what = f"a second row for {image!r}" if image else "no image"
-                raise DataError(f"{place}: found {what}, expected one row a picture")
-            seen.add(image)
-            yield image, self._shares(row, place)
+            image, location = row["image"] or "", f"{str(self._file)!r}, line {number}"
+            if not image or image in names:
+                problem = f"a second row for {image!r}" if image else "no image"
+                raise DataError(f"{location}: found {problem}, expected one row a picture")
+            names.add(image)
+            yield image, self._shares(row, location)
 
-    def _shares(self, row: Mapping[str, str], place: str) -> Floats:
+    def _shares(self, row: Mapping[str, str], location: str) -> Floats:
         columns = LABELS if self._says == "classes" else ("score",)
         try:
             values = [float(row[name]) for name in columns]
         except (TypeError, ValueError) as error:
-            raise DataError(f"{place}: found no number ({error}), expected 0 to 1") from error
+            raise DataError(f"{location}: found no number ({error}), expected 0 to 1") from error
         if not all(math.isfinite(v) and 0 <= v <= 1 for v in values):
-            raise DataError(f"{place}: found {values}, expected probabilities from 0 to 1")
+            raise DataError(f"{location}: found {values}, expected probabilities from 0 to 1")
         if len(values) == 1:
             values = [1 - values[0], values[0], 0.0]
         if abs(sum(values) - 1) > 1e-3:
-            raise DataError(f"{place}: probabilities sum to {sum(values):.4f}, expected 1")
+            raise DataError(f"{location}: probabilities sum to {sum(values):.4f}, expected 1")
         return np.array(values)
 
     def __call__(
-        self, samples: Sequence[Sample], pictures: Sequence[Given]
+        self, samples: Sequence[Sample], pictures: Sequence[PictureSource]
     ) -> Iterator[Verdict | Failure]:
         """A result for each picture, in order."""
         for sample, picture in zip(samples, pictures, strict=True):
             try:
-                yield self._judged(sample, picture)
+                yield self._verdict_of(sample, picture)
             except PictureError as error:
                 yield Failure(error=error.code, message=str(error))
 
-    def _judged(self, sample: Sample, picture: Given) -> Verdict:
+    def _verdict_of(self, sample: Sample, picture: PictureSource) -> Verdict:
         path = Path(sample.name)
         row = next((n for n in (sample.name, path.name, path.stem) if n in self._rows), None)
         if row is None:

@@ -1,4 +1,4 @@
-"""Whether one judge is better than another on the same pictures, or only luckier."""
+"""Two models on the same pictures: the difference, and whether chance explains it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sida.errors import MissingExtra, optional_package
-from sida.evaluation.collect import NOT_REAL, Rows
 from sida.evaluation.metrics import Floats, Order, Score, auroc, mean
-from sida.evaluation.scores import REAL, SAMPLES, Figures, Names, figures, right
+from sida.evaluation.prediction_rows import NOT_REAL, PredictionRows
+from sida.evaluation.scores import REAL, SAMPLES, FigureName, Figures, figures, right
 
-__all__ = ["Compared", "McNemar", "compare", "mcnemar"]
+__all__ = ["Comparison", "McNemar", "compare", "mcnemar"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class McNemar:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparison:
     """Two judges on the pictures that both have judged.
 
     Attributes:
@@ -44,45 +44,51 @@ class Compared:
 
     def as_json(self) -> dict[str, Any]:
         """For `metrics.json`."""
-        found: dict[str, Any] = {
+        values: dict[str, Any] = {
             "count": self.count,
             "difference": {name[-1]: value._asdict() for name, value in self.difference.items()},
         }
         if self.test is not None:
-            found["mcnemar"] = {
+            values["mcnemar"] = {
                 "of": "class" if self.of_classes else "real_or_not",
                 "only_model_right": self.test.ours,
                 "only_baseline_right": self.test.theirs,
                 "p": self.test.p,
             }
-        return found if self.why_not is None else {**found, "not_measured": self.why_not}
+        return values if self.why_not is None else {**values, "not_measured": self.why_not}
 
 
 def compare(
-    ours: Rows,
-    theirs: Rows,
+    ours: PredictionRows,
+    theirs: PredictionRows,
     samples: int = SAMPLES,
-    progress: Callable[[int, int | None], None] = lambda done, total: None,
-) -> Compared:
-    """Both on their common pictures, told by their places in the set.
+    on_progress: Callable[[int, int | None], None] = lambda finished, total: None,
+) -> Comparison:
+    """Compare two on their common pictures, matched by their indices in the set.
 
     Intervals are of groups, drawn as for all figures. McNemar's test takes pictures for
     independent, so that its p is too small where several have an original in common.
     """
-    _, mine, its = np.intersect1d(ours.places, theirs.places, return_indices=True)
-    known = ours.places[mine] >= 0
-    one, other = _chosen(ours, mine[known]), _chosen(theirs, its[known])
-    if not len(one.truth):
-        return Compared(0, {}, None, False, "no picture was judged by both")
-    if "real_or_not" in (one.says, other.says):
-        one, other = (replace(each, says="real_or_not") for each in (one, other))
-    part = _Difference(one, other)
+    # By index in the set: names may differ, as baselines name pictures in their own way.
+    _, mine, its = np.intersect1d(ours.indices, theirs.indices, return_indices=True)
+    in_set = ours.indices[mine] >= 0
+    our_rows, their_rows = _selected(ours, mine[in_set]), _selected(theirs, its[in_set])
+    if not len(our_rows.truth):
+        return Comparison(0, {}, None, False, "no picture was judged by both")
+    # Both are reduced to what the coarser one can say.
+    if "real_or_not" in (our_rows.says, their_rows.says):
+        our_rows, their_rows = (
+            replace(rows, says="real_or_not") for rows in (our_rows, their_rows)
+        )
+    part = _Difference(our_rows, their_rows)
     try:
-        test, why_not = mcnemar(right(one), right(other)), None
+        test, why_not = mcnemar(right(our_rows), right(their_rows)), None
     except MissingExtra as error:
         test, why_not = None, str(error).rstrip(".")
-    difference = figures([part], one.groups, samples, progress)
-    return Compared(len(one.truth), difference, test, one.says != "real_or_not", why_not)
+    difference = figures([part], our_rows.groups, samples, on_progress)
+    return Comparison(
+        len(our_rows.truth), difference, test, our_rows.says != "real_or_not", why_not
+    )
 
 
 def mcnemar(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> McNemar:
@@ -104,7 +110,7 @@ def mcnemar(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> McNemar:
 class _Scores:
     """The figures of `detection` that are compared, alone: all of them would take long."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: PredictionRows) -> None:
         not_real = rows.truth != REAL
         self.order = Order(not_real, 1 - rows.probabilities[:, REAL])
         two = not_real == (rows.predicted != REAL)
@@ -113,30 +119,33 @@ class _Scores:
             self.rights["accuracy"] = right(rows).astype(np.float64)
 
     def __call__(self, weights: Floats | None) -> dict[str, Score]:
-        found: dict[str, Score] = {n: mean(each, weights) for n, each in self.rights.items()}
-        return found | {"auroc_real_vs_not": auroc(self.order.curve(weights))}
+        scores: dict[str, Score] = {n: mean(values, weights) for n, values in self.rights.items()}
+        return scores | {"auroc_real_vs_not": auroc(self.order.curve(weights))}
 
 
 class _Difference:
-    def __init__(self, ours: Rows, theirs: Rows) -> None:
+    def __init__(self, ours: PredictionRows, theirs: PredictionRows) -> None:
         self.ours, self.theirs = _Scores(ours), _Scores(theirs)
 
-    def __call__(self, weights: Floats | None) -> dict[Names, Score]:
+    def __call__(self, weights: Floats | None) -> dict[FigureName, Score]:
         other = self.theirs(weights)
         return {
-            ("difference", name): score - less
+            ("difference", name): score - their_score
             for name, score in self.ours(weights).items()
-            if score is not None and (less := other[name]) is not None
+            if score is not None and (their_score := other[name]) is not None
         }
 
 
-def _chosen(rows: Rows, at: NDArray[np.int64]) -> Rows:
-    """Some pictures, with what figures of their classes need, and no masks."""
+def _selected(rows: PredictionRows, at: NDArray[np.int64]) -> PredictionRows:
+    """Rows of some pictures, with all that figures of their classes need, and no masks."""
     none = np.zeros(0, np.int64)
-    cut = {
-        each.name: getattr(rows, each.name)[at]
-        for each in fields(rows)
-        if each.name in ("truth", "predicted", "probabilities", "marked", "pixels", "places")
+    columns = {
+        field.name: getattr(rows, field.name)[at]
+        for field in fields(rows)
+        if field.name
+        in ("truth", "predicted", "probabilities", "predicted_pixels", "pixels", "indices")
     }
     groups = np.unique(rows.groups[at], return_inverse=True)[1].astype(np.int64)
-    return replace(rows, **cut, groups=groups, masked=none, counts=rows.counts[:0], mapped=none > 0)
+    return replace(
+        rows, **columns, groups=groups, masked=none, counts=rows.counts[:0], mapped=none > 0
+    )

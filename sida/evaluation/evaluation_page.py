@@ -1,4 +1,4 @@
-"""An evaluation as one page that can be sent to somebody."""
+"""An evaluation as a self-contained page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +13,18 @@ from sida.evaluation.metrics import Order
 from sida.evaluation.mistakes import Mistake, mistakes, thumbs
 from sida.evaluation.result import Result
 from sida.evaluation.tables import Sheet, joint, sheets
-from sida.page import Bars, Facts, Gallery, Histogram, Lines, Note, Page, Section, Table, Text
+from sida.html import (
+    Bars,
+    FactList,
+    Gallery,
+    Histogram,
+    Lines,
+    Note,
+    Page,
+    Paragraph,
+    Section,
+    Table,
+)
 from sida.verdict import LABELS
 
 __all__ = ["evaluation_page", "joint_page"]
@@ -30,9 +41,9 @@ def evaluation_page(
     """The page of a result.
 
     Args:
-        result: what was measured.
-        predictions: the file it was measured from, for the gallery.
-        leakage: what the leakage probe says of the set.
+        result: all figures.
+        predictions: the file that they were measured from, for the gallery.
+        leakage: sentences of the leakage probe.
         samples: the set, where it is at hand: for the gallery of pictures that lie in tables.
     """
     rows, model = result.rows, result.rows.model
@@ -46,7 +57,7 @@ def evaluation_page(
             _reliability(section, result)
         if sheet.title == "Against real alone":
             against_real = result.detection.against_real.items()
-            _curves(section, {_words(label): one.order for label, one in against_real})
+            _curves(section, {_words(label): pair.order for label, pair in against_real})
         if sheet.title == "Robustness":
             _robustness(section, result)
     _gallery(page, result, predictions, samples)
@@ -67,11 +78,11 @@ _INTROS = {
     "probability of the class where only it and real are left. Recall is the share that is found "
     "where at most so many real pictures are mistaken.",
     "Stated verdicts": "Verdicts that are not inconclusive.",
-    "Robustness": "The same pictures, changed before they are judged.",
+    "Robustness": "The same pictures, perturbed before the model sees them.",
     "Explanations": "Each text is held against its own verdict and what was measured for it.",
-    "Baselines": "Other judges of the same set; each has a page of its own below baselines.",
-    "Model against baselines": "On the pictures that both have judged. Beside p: how many the "
-    "model alone had right, and how many the baseline alone.",
+    "Baselines": "Other models on the same set; each has a page of its own below baselines.",
+    "Model against baselines": "On the pictures that both have predictions for. Beside p: the "
+    "number that only the model had right, and the number that only the baseline had right.",
 }
 
 
@@ -79,7 +90,7 @@ def _summary(page: Page, result: Result, leakage: Sequence[str]) -> None:
     rows = result.rows
     section = page.section("Summary")
     section.add(
-        Facts(
+        FactList(
             {
                 "protocol": result.protocol.replace("_", " "),
                 "pictures": len(rows.truth),
@@ -97,7 +108,7 @@ def _summary(page: Page, result: Result, leakage: Sequence[str]) -> None:
     for failure in rows.failures[:10]:
         section.add(Note(f"Not judged: {failure.image}: {failure.message}", "warn"))
     section.add(
-        Text(
+        Paragraph(
             "In brackets: 95 % intervals of 1000 bootstrap samples of "
             f"{'originals' if rows.grouped else 'pictures'}."
         )
@@ -139,11 +150,12 @@ def _curves(section: Section, orders: Mapping[str, Order]) -> None:
 def _points(order: Order) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """ROC and precision over recall, thinned."""
     hits, alarms = order.curve()
-    chosen = np.unique(np.linspace(0, len(hits) - 1, POINTS).astype(int))
+    # A curve of a large set has as many points as pictures; the page shows a few hundred.
+    steps = np.unique(np.linspace(0, len(hits) - 1, POINTS).astype(int))
     recall, false = hits / hits[-1], alarms / alarms[-1]
     precision = hits / (hits + alarms)
-    roc = [(0.0, 0.0), *_pairs(false[chosen], recall[chosen])]
-    return roc, _pairs(recall[chosen], precision[chosen])
+    roc = [(0.0, 0.0), *_pairs(false[steps], recall[steps])]
+    return roc, _pairs(recall[steps], precision[steps])
 
 
 def _pairs(across: NDArray[Any], up: NDArray[Any]) -> list[tuple[float, float]]:
@@ -153,7 +165,7 @@ def _pairs(across: NDArray[Any], up: NDArray[Any]) -> list[tuple[float, float]]:
 def _reliability(section: Section, result: Result) -> None:
     if not result.reliability:
         return
-    points = [(each.confidence, each.accuracy) for each in result.reliability]
+    points = [(group.confidence, group.accuracy) for group in result.reliability]
     label = "stated probability of the class"
     caption = "Reliability, in bins of equal size"
     section.add(Lines({"measured": points}, label, "share that was right", caption, diagonal=True))
@@ -173,8 +185,8 @@ def _robustness(section: Section, result: Result) -> None:
     bars: dict[str, dict[str, float]] = {
         perturbation: {
             name: figure.value
-            for name, place in names.items()
-            if (figure := part.get(*place)) is not None
+            for name, figure_name in names.items()
+            if (figure := part.get(*figure_name)) is not None
         }
         for perturbation, part in parts.items()
     }
@@ -191,16 +203,18 @@ def _gallery(
         "Worst mistakes",
         "Picture, truth and prediction side by side; what is marked as altered is red.",
     )
-    wanted = list({m.place: m for m in (*masks, *verdicts)}.values())
-    made = dict(thumbs(predictions, wanted, samples))
-    by_place = {mistake.place: thumb for mistake, thumb in made.items()}
-    for title, chosen in (("Wrong verdicts, the surest first", verdicts), ("Worst masks", masks)):
-        found = [_badged(by_place[m.place], m) for m in chosen if m.place in by_place]
-        if found:
-            section.add(Gallery(found, title, wide=True))
-        if lost := len(chosen) - len(found):
-            why = "they were moved or changed, or are not at hand (--from, a streamed set)"
-            section.add(Note(f"{lost} of {len(chosen)} pictures cannot be shown: {why}."))
+    selected = list({m.position: m for m in (*masks, *verdicts)}.values())
+    small_pictures = dict(thumbs(predictions, selected, samples))
+    by_position = {mistake.position: thumb for mistake, thumb in small_pictures.items()}
+    for title, ranked in (("Wrong verdicts, the surest first", verdicts), ("Worst masks", masks)):
+        thumbnails = [
+            _badged(by_position[m.position], m) for m in ranked if m.position in by_position
+        ]
+        if thumbnails:
+            section.add(Gallery(thumbnails, title, wide=True))
+        if missing := len(ranked) - len(thumbnails):
+            reason = "they were moved or changed, or are not at hand (--from, a streamed set)"
+            section.add(Note(f"{missing} of {len(ranked)} pictures cannot be shown: {reason}."))
 
 
 def _badged(thumb: Any, mistake: Mistake) -> Any:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sida.errors import CheckpointError, optional_package
 from sida.evaluation.metrics import Floats, Score
 from sida.evaluation.predictions import FailedPrediction, Prediction
-from sida.evaluation.scores import Names
+from sida.evaluation.scores import FigureName
 from sida.explanation.cues import CUES, Cue
 from sida.explanation.wording import (
     Facts,
@@ -29,9 +29,16 @@ from sida.explanation.wording import (
 )
 from sida.verdict import Explanation
 
-__all__ = ["Encoder", "Explanations", "Grounding", "grounding", "rouge_l", "sentence_encoder"]
+__all__ = [
+    "Explanations",
+    "Grounding",
+    "SentenceEncoder",
+    "grounding",
+    "rouge_l",
+    "sentence_encoder",
+]
 
-Encoder = Callable[[Sequence[str]], NDArray[np.float32]]
+SentenceEncoder = Callable[[Sequence[str]], NDArray[np.float32]]
 """From texts to their vectors (texts, dim)."""
 
 ABOUT = ("type", "position", "area", "claims", "window")
@@ -42,13 +49,13 @@ _GROUPS = {
     "area": "area",
     "window": "window",
 }
-"""What a statement is about -> its kind in `ABOUT`; cues are claims."""
+"""Subject of a statement -> its section in `ABOUT`; cues are claims."""
 BATCH = 256  # pairs of texts that are compared at a time
 
 
 @dataclass(frozen=True)
 class Grounding:
-    """What one text states: how many statements of each kind in `ABOUT` agree, and disagree.
+    """Statements of a text in each section of `ABOUT` that agree, and that disagree.
 
     `unchecked` counts statements about which nothing was measured.
     """
@@ -65,26 +72,28 @@ def grounding(prediction: Prediction) -> Grounding | None:
     facts = _facts(prediction, prediction.explanation)
     agree, disagree, unchecked = [0] * len(ABOUT), [0] * len(ABOUT), 0
     for statement in statements(prediction.explanation.text):
-        kind = ABOUT.index(_GROUPS.get(statement.about, "claims"))
+        section = ABOUT.index(_GROUPS.get(statement.about, "claims"))
         borne_out = _borne_out(statement, prediction, facts)
         if borne_out is None:
             unchecked += 1
         else:
-            (agree if borne_out else disagree)[kind] += 1
+            (agree if borne_out else disagree)[section] += 1
     return Grounding(tuple(agree), tuple(disagree), unchecked)
 
 
 def _facts(prediction: Prediction, explanation: Explanation) -> Facts:
-    """What a verdict says, and what its claims measured."""
-    found = prediction.localization
+    """Facts of a verdict, and of what its claims measured."""
+    localization = prediction.localization
     directions = {
-        claim.cue: Cue(claim.cue, claim.inside, claim.outside, CUES[claim.cue].unit).direction
-        for claim in explanation.claims
-        if claim.cue in CUES
+        measured.cue: Cue(
+            measured.cue, measured.inside, measured.outside, CUES[measured.cue].unit
+        ).direction
+        for measured in explanation.claims
+        if measured.cue in CUES
     }
     position, area = None, None
-    if found is not None and found.regions:
-        position, area = found.regions[0].position, found.area
+    if localization is not None and localization.regions:
+        position, area = localization.regions[0].position, localization.area
     weighed = prediction.evidence.windows if prediction.evidence else ()
     windows = window_facts(
         prediction.label, [(w.position, w.probabilities[prediction.label]) for w in weighed]
@@ -96,8 +105,10 @@ def _facts(prediction: Prediction, explanation: Explanation) -> Facts:
 
 def _borne_out(statement: Statement, prediction: Prediction, facts: Facts) -> bool | None:
     """As `supported`; but where the verdict marks nothing, no place can be right."""
-    found = prediction.localization
-    nowhere = prediction.label != "tampered" or (found is not None and not found.regions)
+    localization = prediction.localization
+    nowhere = prediction.label != "tampered" or (
+        localization is not None and not localization.regions
+    )
     if statement.about == "position" and nowhere:
         return False
     return supported(statement, facts)
@@ -113,26 +124,27 @@ def rouge_l(text: str, reference: str) -> float:
     beta = 1; texts without a word score 0. The length comes by H. Hyyrö, "Bit-parallel LCS-length
     computation revisited" (2004).
     """
-    words, wanted = _WORD.findall(text.lower()), _WORD.findall(reference.lower())
-    if not words or not wanted:
+    words, expected = _WORD.findall(text.lower()), _WORD.findall(reference.lower())
+    if not words or not expected:
         return 0.0
-    return 2 * _common(words, wanted) / (len(words) + len(wanted))
+    return 2 * _common(words, expected) / (len(words) + len(expected))
 
 
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
+def _common(words: Sequence[str], reference: Sequence[str]) -> int:
     """The length of the longest common subsequence."""
-    places: dict[str, int] = {}
-    for place, word in enumerate(one):
-        places[word] = places.get(word, 0) | 1 << place
-    every = (1 << len(one)) - 1
+    # Bit i of a word's number: the word stands at position i of the first text.
+    positions: dict[str, int] = {}
+    for index, word in enumerate(words):
+        positions[word] = positions.get(word, 0) | 1 << index
+    every = (1 << len(words)) - 1
     left = every
-    for word in other:
-        met = left & places.get(word, 0)
-        left = (left + met | left - met) & every
-    return len(one) - left.bit_count()
+    for word in reference:
+        matches = left & positions.get(word, 0)
+        left = (left + matches | left - matches) & every
+    return len(words) - left.bit_count()
 
 
-def sentence_encoder(name: str) -> Encoder:
+def sentence_encoder(name: str) -> SentenceEncoder:
     """A sentence-embedding model by its folder or name on the hub.
 
     Raises:
@@ -155,23 +167,25 @@ def sentence_encoder(name: str) -> Encoder:
     return lambda texts: np.asarray(model.encode(list(texts), show_progress_bar=False), np.float32)
 
 
-def similarities(encoder: Encoder, pairs: Sequence[tuple[str, str]]) -> Floats:
+def similarities(encoder: SentenceEncoder, pairs: Sequence[tuple[str, str]]) -> Floats:
     """The cosine, -1 to 1, between the two texts of each pair; 0 where a vector is 0."""
-    one, other = (
+    left, right = (
         np.asarray(encoder([pair[i] for pair in pairs]), np.float64).reshape(len(pairs), -1)
         for i in (0, 1)
     )
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return np.asarray(np.sum(one * other, axis=1) / np.where(lengths > 0, lengths, 1))
+    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    return np.asarray(np.sum(left * right, axis=1) / np.where(lengths > 0, lengths, 1))
 
 
 class Explanations:
-    """Figures of the texts of some predictions, and which cannot be had and why."""
+    """Figures of the texts of some predictions, with reasons for those that are missing."""
 
     def __init__(
-        self, predictions: Iterable[Prediction | FailedPrediction], encoder: Encoder | None = None
+        self,
+        predictions: Iterable[Prediction | FailedPrediction],
+        encoder: SentenceEncoder | None = None,
     ) -> None:
-        """Reads predictions once, in the order of the `Rows` that they make."""
+        """Reads predictions once, in the order of the `PredictionRows` that they make."""
         self.count, self.texts = 0, Counter[int]()
         self._encoder = encoder
         self._values: dict[str, list[tuple[int, float, float]]] = {name: [] for name in NAMES}
@@ -180,66 +194,74 @@ class Explanations:
         for prediction in predictions:
             if isinstance(prediction, FailedPrediction):
                 continue
-            place = self.count
+            index = self.count
             self.count += 1
             if prediction.explanation is None:
                 continue
             text = prediction.explanation.text
-            hashes.append((place, hash(text)))
-            self._add_text(place, prediction)
+            # Hashes alone: the texts of a large set do not fit into memory.
+            hashes.append((index, hash(text)))
+            self._add_text(index, prediction)
             if prediction.truth.description:
-                pairs.append((place, text, prediction.truth.description))
+                pairs.append((index, text, prediction.truth.description))
             if len(pairs) == BATCH:
                 self._compare(pairs)
                 pairs = []
         self._compare(pairs)
         self.texts = Counter(number for _, number in hashes)
-        for place, number in hashes:
-            self._put("repeated_rate", place, self.texts[number] > 1)
-        self._arrays = {name: _columns(found) for name, found in self._values.items()}
+        for index, number in hashes:
+            self._put("repeated_rate", index, self.texts[number] > 1)
+        self._arrays = {name: _columns(entries) for name, entries in self._values.items()}
 
-    def _put(self, name: str, place: int, part: float, whole: float = 1) -> None:
-        self._values[name].append((place, part, whole))
+    def _put(self, name: str, index: int, part: float, total: float = 1) -> None:
+        self._values[name].append((index, part, total))
 
-    def _add_text(self, place: int, prediction: Prediction) -> None:
-        explanation, found = prediction.explanation, grounding(prediction)
+    def _add_text(self, index: int, prediction: Prediction) -> None:
+        explanation, statements_of_text = prediction.explanation, grounding(prediction)
         assert explanation is not None
-        assert found is not None
-        for kind, agree, disagree in zip(ABOUT, found.agree, found.disagree, strict=True):
-            self._put(f"{kind}_agreement", place, agree, agree + disagree)
-        stated = sum(found.agree) + sum(found.disagree)
-        self._put("contradiction_rate", place, any(found.disagree))
-        self._put("unchecked_rate", place, found.unchecked, stated + found.unchecked)
-        self._put("statements_per_text", place, stated + found.unchecked)
-        self._put("cut_short_rate", place, not explanation.complete)
-        self._put("missing_parts_rate", place, not is_complete(explanation.text))
+        assert statements_of_text is not None
+        for section, agree, disagree in zip(
+            ABOUT, statements_of_text.agree, statements_of_text.disagree, strict=True
+        ):
+            self._put(f"{section}_agreement", index, agree, agree + disagree)
+        checked = sum(statements_of_text.agree) + sum(statements_of_text.disagree)
+        self._put("contradiction_rate", index, any(statements_of_text.disagree))
+        self._put(
+            "unchecked_rate",
+            index,
+            statements_of_text.unchecked,
+            checked + statements_of_text.unchecked,
+        )
+        self._put("statements_per_text", index, checked + statements_of_text.unchecked)
+        self._put("cut_short_rate", index, not explanation.complete)
+        self._put("missing_parts_rate", index, not is_complete(explanation.text))
 
     def _compare(self, pairs: Sequence[tuple[int, str, str]]) -> None:
-        for place, text, reference in pairs:
-            self._put("rouge_l", place, rouge_l(text, reference))
+        for index, text, reference in pairs:
+            self._put("rouge_l", index, rouge_l(text, reference))
         if pairs and self._encoder is not None:
             cosines = similarities(self._encoder, [pair[1:] for pair in pairs])
-            for (place, _, _), cosine in zip(pairs, cosines, strict=True):
-                self._put("similarity", place, float(cosine))
+            for (index, _, _), cosine in zip(pairs, cosines, strict=True):
+                self._put("similarity", index, float(cosine))
 
-    def __call__(self, weights: Floats | None) -> dict[Names, Score]:
-        each = np.ones(self.count) if weights is None else weights
-        found: dict[Names, Score] = {}
-        for name, (places, parts, wholes) in self._arrays.items():
-            total = float(each[places] @ wholes)
-            found["explanations", name] = float(each[places] @ parts) / total if total else None
-        return found
+    def __call__(self, weights: Floats | None) -> dict[FigureName, Score]:
+        times = np.ones(self.count) if weights is None else weights
+        scores: dict[FigureName, Score] = {}
+        for name, (indices, parts, wholes) in self._arrays.items():
+            total = float(times[indices] @ wholes)
+            scores["explanations", name] = float(times[indices] @ parts) / total if total else None
+        return scores
 
     def counts(self) -> dict[str, int]:
-        """How many texts there are, how many of them differ, and how many had words to compare."""
+        """Numbers of texts, of different ones, and of those with a description to compare."""
         return {
             "texts": self.texts.total(),
             "distinct": len(self.texts),
             "with_reference": len(self._values["rouge_l"]),
         }
 
-    def why_not(self, name: Names) -> str:
-        """Why a figure cannot be had."""
+    def why_not(self, name: FigureName) -> str:
+        """The reason why a figure is missing."""
         if not self.texts:
             return "no prediction has an explanation"
         if name[-1] == "similarity" and self._encoder is None:
@@ -250,7 +272,7 @@ class Explanations:
 
 
 NAMES = (
-    *(f"{kind}_agreement" for kind in ABOUT),
+    *(f"{section}_agreement" for section in ABOUT),
     "contradiction_rate",
     "unchecked_rate",
     "statements_per_text",
@@ -263,7 +285,7 @@ NAMES = (
 
 
 def _columns(
-    found: Sequence[tuple[int, float, float]],
+    entries: Sequence[tuple[int, float, float]],
 ) -> tuple[NDArray[np.int64], Floats, Floats]:
-    table = np.array(found, np.float64).reshape(-1, 3)
+    table = np.array(entries, np.float64).reshape(-1, 3)
     return table[:, 0].astype(np.int64), table[:, 1], table[:, 2]

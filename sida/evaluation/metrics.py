@@ -56,8 +56,8 @@ def _ones(weights: Floats | None, count: int) -> Floats:
     return np.ones(count) if weights is None else weights
 
 
-def _ratio(part: float, whole: float) -> Score:
-    return float(part / whole) if whole > 0 else None
+def _ratio(part: float, total: float) -> Score:
+    return float(part / total) if total > 0 else None
 
 
 # ---- image level, from the most likely class
@@ -101,14 +101,14 @@ def f1_scores(table: Floats) -> dict[str, float]:
 
 def balanced_accuracy(table: Floats) -> Score:
     """Mean recall over the classes that occur."""
-    found = list(recalls(table).values())
-    return sum(found) / len(found) if found else None
+    values = list(recalls(table).values())
+    return sum(values) / len(values) if values else None
 
 
 def macro_f1(table: Floats) -> Score:
     """Mean F1 over the classes that occur or are said, as scikit-learn takes it."""
-    found = list(f1_scores(table).values())
-    return sum(found) / len(found) if found else None
+    values = list(f1_scores(table).values())
+    return sum(values) / len(values) if values else None
 
 
 def false_alarms(table: Floats) -> Score:
@@ -132,6 +132,7 @@ class Order:
 
     def __init__(self, positive: NDArray[np.bool_], scores: Floats) -> None:
         scores = np.asarray(scores, np.float64)
+        # Stable, so that ties keep their order on every machine.
         self.order = np.argsort(-scores, kind="stable")
         self.positive = np.asarray(positive, bool)[self.order]
         steps = np.flatnonzero(np.diff(scores[self.order]))
@@ -164,6 +165,7 @@ def auroc(order: Ordered, weights: Floats | None = None) -> Score:
     hits, alarms = _curve(order, weights)
     if not len(hits) or not hits[-1] or not alarms[-1]:
         return None
+    # Trapezoids at distinct scores only: ties are one step along the diagonal.
     steps = np.diff(alarms, prepend=0.0)
     heights = hits - np.diff(hits, prepend=0.0) / 2
     return float((steps * heights).sum() / (hits[-1] * alarms[-1]))
@@ -174,8 +176,10 @@ def average_precision(order: Ordered, weights: Floats | None = None) -> Score:
     hits, alarms = _curve(order, weights)
     if not len(hits) or not hits[-1]:
         return None
-    said = hits + alarms
-    precision = np.divide(hits, said, out=np.zeros_like(hits), where=said > 0)
+    predicted_positive = hits + alarms
+    precision = np.divide(
+        hits, predicted_positive, out=np.zeros_like(hits), where=predicted_positive > 0
+    )
     return float((np.diff(hits, prepend=0.0) * precision).sum() / hits[-1])
 
 
@@ -184,6 +188,7 @@ def fpr_at_tpr(order: Ordered, tpr: float, weights: Floats | None = None) -> Sco
     hits, alarms = _curve(order, weights)
     if not len(hits) or not hits[-1] or not alarms[-1]:
         return None
+    # The factor forgives the rounding of summed weights.
     enough = np.flatnonzero(hits >= tpr * hits[-1] * (1 - 1e-12))
     return float(alarms[enough[0]] / alarms[-1])
 
@@ -210,9 +215,9 @@ def one_against_one(probabilities: Floats, label: str) -> Floats:
 
     One half where both are 0, as nothing speaks for either then.
     """
-    chosen = probabilities[:, LABELS.index(label)]
-    both = probabilities[:, LABELS.index("real")] + chosen
-    return np.asarray(np.divide(chosen, both, out=np.full(len(both), 0.5), where=both > 0))
+    probability = probabilities[:, LABELS.index(label)]
+    both = probabilities[:, LABELS.index("real")] + probability
+    return np.asarray(np.divide(probability, both, out=np.full(len(both), 0.5), where=both > 0))
 
 
 def equal_mass_bins(confidence: Floats, bins: int = 10) -> NDArray[np.int64]:
@@ -222,6 +227,7 @@ def equal_mass_bins(confidence: Floats, bins: int = 10) -> NDArray[np.int64]:
     """
     if not len(confidence):
         return np.zeros(0, np.int64)
+    # Equal edges would make empty bins: `unique` joins them.
     inner = np.quantile(confidence, np.arange(1, bins) / bins)
     return np.searchsorted(np.unique(inner), confidence, side="right")
 
@@ -241,15 +247,15 @@ def ece(
     """
     if not len(confidence):
         return None
-    each = _ones(weights, len(confidence))
-    gaps = np.bincount(bins, each * (confidence - right))
-    return _ratio(float(np.abs(gaps).sum()), float(each.sum()))
+    times = _ones(weights, len(confidence))
+    gaps = np.bincount(bins, times * (confidence - right))
+    return _ratio(float(np.abs(gaps).sum()), float(times.sum()))
 
 
 def mean(values: Floats, weights: Floats | None = None) -> Score:
     """Weighted mean of (n,) values."""
-    each = _ones(weights, len(values))
-    return _ratio(float(each @ values), float(each.sum()))
+    times = _ones(weights, len(values))
+    return _ratio(float(times @ values), float(times.sum()))
 
 
 def share(
@@ -261,14 +267,14 @@ def share(
 
 def squared_errors(truth: NDArray[np.int64], probabilities: Floats) -> Floats:
     """(n,) squared distance of each picture to the truth, summed over the three classes."""
-    wanted = np.eye(len(LABELS))[truth]
-    return np.asarray(np.square(probabilities - wanted).sum(1))
+    targets = np.eye(len(LABELS))[truth]
+    return np.asarray(np.square(probabilities - targets).sum(1))
 
 
 def log_losses(truth: NDArray[np.int64], probabilities: Floats) -> Floats:
     """(n,) -log of each true class's probability, which is cut at float64's resolution."""
-    chosen = np.asarray(probabilities)[np.arange(len(truth)), truth]
-    return np.asarray(-np.log(chosen.clip(np.finfo(np.float64).eps, 1)))
+    likelihoods = np.asarray(probabilities)[np.arange(len(truth)), truth]
+    return np.asarray(-np.log(likelihoods.clip(np.finfo(np.float64).eps, 1)))
 
 
 def brier(truth: NDArray[np.int64], probabilities: Floats, weights: Floats | None = None) -> Score:
@@ -287,22 +293,22 @@ def nll(truth: NDArray[np.int64], probabilities: Floats, weights: Floats | None 
 def histograms(truth: NDArray[np.bool_], levels: NDArray[np.uint8]) -> NDArray[np.int64]:
     """How many altered (row 0) and untouched pixels (row 1) have each of 256 levels: (2, 256)."""
     levels, truth = np.asarray(levels).ravel(), np.asarray(truth, bool).ravel()
-    whole = np.bincount(levels, minlength=256)
+    total = np.bincount(levels, minlength=256)
     altered = np.bincount(levels[truth], minlength=256)
-    return np.stack([altered, whole - altered])
+    return np.stack([altered, total - altered])
 
 
 def intersection_and_union(counts: NDArray[np.int64], level: int) -> tuple[int, int]:
     """Pixels in both masks, and in either, where a map is marked from `level` on."""
-    marked = counts[:, level:].sum(1)
-    return int(marked[0]), int(counts[0].sum() + marked[1])
+    predicted = counts[:, level:].sum(1)
+    return int(predicted[0]), int(counts[0].sum() + predicted[1])
 
 
 def best_f1(counts: NDArray[np.int64]) -> float:
     """F1 at the level that is best for this picture: an upper bound, not what a user gets."""
-    marked = counts[:, ::-1].cumsum(1)
-    sizes = marked.sum(0) + counts[0].sum()
-    scores = np.divide(2 * marked[0], sizes, out=np.zeros(256), where=sizes > 0)
+    predicted = counts[:, ::-1].cumsum(1)
+    sizes = predicted.sum(0) + counts[0].sum()
+    scores = np.divide(2 * predicted[0], sizes, out=np.zeros(256), where=sizes > 0)
     return float(scores.max()) if counts[0].sum() else 1.0
 
 
@@ -311,6 +317,7 @@ def pixel_auc(counts: NDArray[np.int64]) -> Score:
     altered, untouched = counts.astype(np.float64)
     if not altered.sum() or not untouched.sum():
         return None
+    # Mann-Whitney: pairs of pixels in order, ties counted half.
     below = np.cumsum(untouched) - untouched / 2
     return float((altered * below).sum() / (altered.sum() * untouched.sum()))
 

@@ -13,66 +13,70 @@ from sida.evaluation.masks import Masks
 from sida.evaluation.predictions import Prediction, read_predictions
 from sida.evaluation.result import Result
 from sida.evaluation.scores import right
+from sida.html import Thumb, thumbnail
 from sida.image.overlay import overlay, side_by_side
 from sida.image.read import read_picture
-from sida.page import Thumb, thumbnail
 from sida.verdict import LABELS
 
 __all__ = ["Mistake", "mistakes", "thumbs"]
 
-SHOWN = 12
+RANKED = 12
 HEIGHT, SIDE = 180, 640
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A picture's place among those judged, and in a word what went wrong."""
+    """A picture's position among the predictions, and a few words on what went wrong."""
 
-    place: int
+    position: int
     badge: str
 
 
 def mistakes(result: Result) -> tuple[list[Mistake], list[Mistake]]:
-    """Wrong verdicts, the surest first; and found tampered pictures, the worst masks first."""
+    """Wrong verdicts, the surest first; and detected tampered pictures, the worst masks first."""
     rows = result.rows
-    known = np.flatnonzero((rows.truth < len(LABELS)) & ~right(rows))
-    said = rows.probabilities[known, rows.predicted[known]]
+    wrong = np.flatnonzero((rows.truth < len(LABELS)) & ~right(rows))
+    confidences = rows.probabilities[wrong, rows.predicted[wrong]]
     two = rows.says == "real_or_not"
-    true = 1 - said if two else rows.probabilities[known, rows.truth[known]]
+    # Of a verdict without classes the rest is one alternative.
+    true = 1 - confidences if two else rows.probabilities[wrong, rows.truth[wrong]]
     verdicts = [
-        Mistake(int(place), f"wrong by {gap:.2f}") for place, gap in _first(known, said - true)
+        Mistake(int(position), f"wrong by {gap:.2f}")
+        for position, gap in _first(wrong, confidences - true)
     ]
     return verdicts, _masks(result.masks)
 
 
 def _masks(masks: Masks) -> list[Mistake]:
-    places, scores = masks.per_mask("iou_fixed")
-    found = masks.called
+    positions, scores = masks.per_mask("iou_fixed")
+    detected = masks.called
     return [
-        Mistake(int(place), f"IoU {-score:.2f}")
-        for place, score in _first(places[found], -scores[found])
+        Mistake(int(position), f"IoU {-score:.2f}")
+        for position, score in _first(positions[detected], -scores[detected])
     ]
 
 
 def _first(
-    places: NDArray[np.int64], badness: NDArray[np.float64]
+    positions: NDArray[np.int64], badness: NDArray[np.float64]
 ) -> list[tuple[np.int64, np.float64]]:
-    order = np.argsort(-badness, kind="stable")[:SHOWN]
-    return list(zip(places[order], badness[order], strict=True))
+    order = np.argsort(-badness, kind="stable")[:RANKED]
+    return list(zip(positions[order], badness[order], strict=True))
 
 
 def thumbs(
-    predictions: Path, wanted: list[Mistake], samples: Sequence[Sample] | None = None
+    predictions: Path, selected: list[Mistake], samples: Sequence[Sample] | None = None
 ) -> Iterator[tuple[Mistake, Thumb]]:
-    """Small pictures of mistakes, in the order of the file; those that cannot be read are not.
+    """Small pictures of mistakes, in the order of the file; unreadable ones are left out.
 
-    Pictures that are no files of their own are looked for in `samples`, the set that was judged.
+    Pictures that are no files of their own are looked for in `samples`, the evaluated set.
     """
-    by_place = {mistake.place: mistake for mistake in wanted}
-    judged = (line for line in read_predictions(predictions) if isinstance(line, Prediction))
-    for place, prediction in enumerate(judged):
-        if place in by_place and (thumb := _thumb(prediction, by_place[place], samples)):
-            yield by_place[place], thumb
+    by_position = {mistake.position: mistake for mistake in selected}
+    lines = (line for line in read_predictions(predictions) if isinstance(line, Prediction))
+    for position, prediction in enumerate(lines):
+        if position in by_position and (
+            thumb := _thumb(prediction, by_position[position], samples)
+        ):
+            yield by_position[position], thumb
 
 
 def _thumb(
@@ -91,8 +95,10 @@ def _thumb(
         panels.append(("truth", overlay(pixels, truth)))
     if levels is not None and levels.shape == size and prediction.label == "tampered":
         panels.append(("prediction", overlay(pixels, levels)))
-    label, said = prediction.truth.label, prediction.probabilities[prediction.label]
-    caption = f"{Path(prediction.image).name}: {label}, called {prediction.label} ({said:.2f})"
+    label, probability = prediction.truth.label, prediction.probabilities[prediction.label]
+    caption = (
+        f"{Path(prediction.image).name}: {label}, called {prediction.label} ({probability:.2f})"
+    )
     return Thumb(
         thumbnail(side_by_side(panels, height=HEIGHT), side=SIDE),
         caption.replace("_", " "),
@@ -110,5 +116,5 @@ def _pixels(
     except (DataError, IndexError) as error:
         raise PictureError("the set is streamed, or holds fewer pictures now") from error
     if picture.sha256 != prediction.sha256:
-        raise PictureError("the set holds another picture in its place now")
+        raise PictureError("the set holds another picture at its index now")
     return picture.pixels

@@ -1,4 +1,4 @@
-"""`predictions.jsonl`: what a model said of the pictures of a labelled set, and the truth.
+"""`predictions.jsonl`: verdicts on the pictures of a labelled set, and the truth.
 
 A line is a verdict (or a failure) and `truth`, `probability_map` and `index`. Paths in a line are
 relative to the file that holds it. Every figure of an evaluation is computed from such lines, so
@@ -33,11 +33,11 @@ from sida.image.truth_mask import read_truth_mask
 from sida.verdict import Failure, Label, ModelInfo, Verdict
 
 __all__ = [
+    "BaselineVerdict",
     "FailedPrediction",
-    "Judge",
     "Prediction",
     "Predictions",
-    "Said",
+    "Predictor",
     "Says",
     "Truth",
     "TruthLabel",
@@ -56,14 +56,14 @@ Says = Literal["masks", "classes", "real_or_not"]
 Pixels = NDArray[np.uint8]
 
 
-class Said(Verdict):
-    """A verdict of a judge that says less than ours, which `says` tells; no part of its JSON."""
+class BaselineVerdict(Verdict):
+    """A verdict of another model that may say less than ours: `says` tells how much."""
 
     says: Says = "classes"
 
 
 class Truth(BaseModel):
-    """What is known of a picture; `mask` is a file, bright = altered; `description` is words."""
+    """The truth of a picture; `mask` is a file, bright = altered; `description` is words."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,10 +74,10 @@ class Truth(BaseModel):
     description: str | None = None
 
     @model_serializer(mode="wrap")
-    def _without_nothing(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_nothing(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Most sets have no descriptions, and no line need say so."""
-        found: dict[str, Any] = whole(self)
-        return {k: v for k, v in found.items() if k != "description" or v is not None}
+        fields: dict[str, Any] = serialize(self)
+        return {k: v for k, v in fields.items() if k != "description" or v is not None}
 
 
 class Prediction(Verdict):
@@ -111,15 +111,15 @@ class Prediction(Verdict):
     ) -> "Prediction":
         """A verdict's line; `image` replaces its own, paths are relative to `folder`."""
         fields = _fields(verdict, Verdict, image)
-        if isinstance(verdict, Said):
+        if isinstance(verdict, BaselineVerdict):
             fields["says"] = verdict.says
-        made = cls(**fields, truth=truth, map_file=map_file, index=index, generator=generator)
-        made._folder = Path(folder)
-        return made
+        prediction = cls(**fields, truth=truth, map_file=map_file, index=index, generator=generator)
+        prediction._folder = Path(folder)
+        return prediction
 
     @property
     def folder(self) -> Path:
-        """What the line's paths are relative to."""
+        """The folder that the line's paths are relative to."""
         return self._folder
 
     def levels(self) -> Pixels | None:
@@ -141,7 +141,7 @@ class Prediction(Verdict):
 
 
 class FailedPrediction(Failure):
-    """A picture that could not be judged, and the truth."""
+    """A picture without a verdict, and the truth."""
 
     truth: Truth
     index: NonNegativeInt | None = None
@@ -162,40 +162,40 @@ class FailedPrediction(Failure):
     ) -> "FailedPrediction":
         """A failure's line; see `Prediction.of`."""
         fields = _fields(failure, Failure, image)
-        made = cls(**fields, truth=truth, index=index, generator=generator)
-        made._folder = Path(folder)
-        return made
+        prediction = cls(**fields, truth=truth, index=index, generator=generator)
+        prediction._folder = Path(folder)
+        return prediction
 
     @property
     def folder(self) -> Path:
-        """What the line's paths are relative to."""
+        """The folder that the line's paths are relative to."""
         return self._folder
 
 
-def _fields(result: BaseModel, kind: type[BaseModel], image: str | None) -> dict[str, Any]:
-    """What a result has as this kind; `image` replaces its own."""
-    fields = {name: getattr(result, name) for name in kind.model_fields}
+def _fields(result: BaseModel, model: type[BaseModel], image: str | None) -> dict[str, Any]:
+    """Fields of a result as this model; `image` replaces its own."""
+    fields = {name: getattr(result, name) for name in model.model_fields}
     return fields if image is None else fields | {"image": image}
 
 
 Predictions = Iterator[Prediction | FailedPrediction]
 
 
-class Judge(Protocol):
-    """Whatever judges pictures: our detector, or a baseline."""
+class Predictor(Protocol):
+    """Anything that makes verdicts: our detector, or a baseline."""
 
     @property
     def model(self) -> ModelInfo:
-        """What it is; the same for all of its verdicts."""
+        """Its name and weights; the same for all of its verdicts."""
 
     def __call__(
         self, samples: Sequence[Sample], pictures: Sequence[Path | bytes | Pixels]
     ) -> Iterator[Verdict | Failure]:
         """A result for each picture, in order; masks as arrays of the verdict.
 
-        `pictures` are what is to be judged: a sample's own file, or pixels (height, width, 3) made
-        of it. `samples` name them. No verdict may depend on their labels and masks; but a judge
-        may add a probability map where there is a mask to measure it by.
+        `pictures` are a sample's own file, or pixels (height, width, 3) made of it; `samples` name
+        them. No verdict may depend on their labels and masks; but a predictor may add a
+        probability map where there is a mask to measure it by.
         """
 
 
@@ -216,7 +216,7 @@ def _require_shape(levels: Pixels, file: str, size: tuple[int, int]) -> None:
 
 
 def _is_binary(levels: Pixels) -> bool:
-    """Whether there is nothing but 0 and 255, so that no rule is needed."""
+    """True where there is nothing but 0 and 255, so that no threshold is needed."""
     return bool((np.minimum(levels, 255 - levels) == 0).all())
 
 
@@ -253,31 +253,33 @@ def read_predictions(path: str | Path) -> Predictions:
         )
 
 
-_KINDS: dict[Any, type[Prediction] | type[FailedPrediction]] = {
+_MODELS: dict[Any, type[Prediction] | type[FailedPrediction]] = {
     "sida.verdict/1": Prediction,
     "sida.failure/1": FailedPrediction,
 }
 
 
-def parse_prediction(line: str | bytes, folder: Path, place: str) -> Prediction | FailedPrediction:
-    """One line; `place` names it in the DataError that says what is wrong with it."""
+def parse_prediction(
+    line: str | bytes, folder: Path, location: str
+) -> Prediction | FailedPrediction:
+    """The prediction of a line; `location` names the line in a DataError."""
     try:
         read = json.loads(line)
         schema = read["schema"]
-        kind = _KINDS[schema]
+        model = _MODELS[schema]
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{place}: found no JSON ({error}), expected a prediction") from error
+        raise DataError(f"{location}: found no JSON ({error}), expected a prediction") from error
     except (KeyError, TypeError) as error:
         raise DataError(
-            f"{place}: found no verdict, expected an object whose schema is "
-            f"{' or '.join(_KINDS)}, with the key truth"
+            f"{location}: found no verdict, expected an object whose schema is "
+            f"{' or '.join(_MODELS)}, with the key truth"
         ) from error
     try:
-        prediction = kind.model_validate_json(line)
+        prediction = model.model_validate_json(line)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"]) or "the line"
-        raise DataError(f"{place}: {where}: {first['msg']}") from error
+        field = ".".join(str(step) for step in first["loc"]) or "the line"
+        raise DataError(f"{location}: {field}: {first['msg']}") from error
     prediction._folder = folder
     return prediction
 

@@ -21,7 +21,7 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 
 def missed(protocol: Protocol, predicted: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which truly tampered pictures have no mask, by their predicted classes (m,)."""
+    """(m,) True for truly tampered pictures without a mask, by their predicted classes."""
     if protocol == "published":
         return np.zeros(len(predicted), bool)
     return np.asarray(predicted != LABELS.index("tampered"))
@@ -30,7 +30,7 @@ def missed(protocol: Protocol, predicted: NDArray[np.int64]) -> NDArray[np.bool_
 def published_formulas(
     table: Floats, intersections: NDArray[np.int64], unions: NDArray[np.int64]
 ) -> dict[str, Score]:
-    """What the original script printed, under names that say what it is.
+    """Figures of the original script, under names that say what they are.
 
     It called 100 x the first "pixel accuracy", the second "F1" and the third "AUC". Pictures of
     the mask figures are the truly tampered ones; without any the original ended with an error.
@@ -47,13 +47,13 @@ def published_formulas(
     ciou = giou = harmonic = None
     if len(unions):
         ciou = float(intersections.sum() / (unions.sum() + 1e-10))
-        each = intersections / (unions + 1e-5) + (unions == 0)
-        giou = float(each.sum() / (len(unions) + 1e-5))
+        overlaps = intersections / (unions + 1e-5) + (unions == 0)
+        giou = float(overlaps.sum() / (len(unions) + 1e-5))
     if correct is not None and ciou is not None:
         harmonic = 2 * ciou * correct / (ciou + correct + 1e-10)
     precision, recall = (
-        sum(found.get(label, 0.0) for label in LABELS) / len(LABELS)
-        for found in (precisions(table), recalls(table))
+        sum(shares.get(label, 0.0) for label in LABELS) / len(LABELS)
+        for shares in (precisions(table), recalls(table))
     )
     return {
         "published_pixel_accuracy_is_ciou": ciou,

@@ -1,4 +1,4 @@
-"""`Result`: all that was measured of one model on one set, as JSON and as tables."""
+"""`Result`: all figures of a model on a set, as JSON and as tables."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from sida.evaluation.collect import Rows
-from sida.evaluation.comparison import Compared
+from sida.evaluation.comparison import Comparison
 from sida.evaluation.explanations import Explanations
 from sida.evaluation.masks import Masks
 from sida.evaluation.metrics import intersection_and_union
+from sida.evaluation.prediction_rows import PredictionRows
 from sida.evaluation.protocol import Protocol, published_formulas
 from sida.evaluation.scores import (
     SAMPLES,
     Detection,
     Figure,
+    FigureName,
+    FigurePart,
     Figures,
-    Names,
     Origins,
-    Part,
     Reliability,
     figures,
     reliability,
@@ -35,49 +35,49 @@ BY_MASK = ("f1_fixed", "iou_fixed", "pixel_auc")
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured.
+    """All figures of a model on a set.
 
     Attributes:
         protocol: by which masks were counted.
         data: the set, as the user named it.
         rows: numbers of each picture.
-        figures: by their place in the JSON.
-        not_measured: the same places, and why there is no figure.
+        figures: by their names in the JSON.
+        not_measured: names of missing figures, and the reason.
         confusion: (3, 3) counts, true by predicted class; (3, 2) where verdicts are real or not.
         reliability: bins of the calibration error.
         robustness: perturbation -> figures of the perturbed pictures.
-        baselines: name -> figures of another judge of the same set.
-        compared: name -> how it does on the pictures that both have judged.
+        baselines: name -> figures of another model on the same set.
+        compared: name -> the comparison on the pictures that both have predictions for.
         extra: further parts of the JSON.
     """
 
     protocol: Protocol
     data: str
-    rows: Rows
+    rows: PredictionRows
     figures: Figures
-    not_measured: Mapping[Names, str]
+    not_measured: Mapping[FigureName, str]
     confusion: Sequence[Sequence[int]]
     reliability: Sequence[Reliability]
     detection: Detection
     masks: Masks
     robustness: Mapping[str, "Result"] = field(default_factory=dict)
     baselines: Mapping[str, "Result"] = field(default_factory=dict)
-    compared: Mapping[str, Compared] = field(default_factory=dict)
+    compared: Mapping[str, Comparison] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, *name: str) -> Figure | None:
-        """A figure by its place, None where it cannot be had."""
+        """A figure by its name, None where it is missing."""
         return self.figures.get(name)
 
     @property
     def called(self) -> tuple[str, ...]:
-        """What pictures are called: the columns of the confusion."""
+        """Predicted classes: the columns of the confusion."""
         return ("real", "not_real") if self.detection.two else LABELS
 
     def as_json(self) -> dict[str, Any]:
         """The content of `metrics.json`; the same for the same predictions."""
         rows = self.rows
-        found: dict[str, Any] = {
+        content: dict[str, Any] = {
             "schema": SCHEMA,
             "protocol": self.protocol,
             "model": None if rows.model is None else rows.model.model_dump(),
@@ -89,23 +89,25 @@ class Result:
                 name: _short(result.figures) for name, result in self.robustness.items()
             },
             **{part: {} for part in ("by_source", "by_generator")},
-            "not_measured": {".".join(name[1:]): why for name, why in self.not_measured.items()},
+            "not_measured": {
+                ".".join(name[1:]): reason for name, reason in self.not_measured.items()
+            },
             "confusion": {
                 label: dict(zip(self.called, row, strict=True))
                 for label, row in zip(LABELS, self.confusion, strict=True)
             },
-            "reliability": [vars(each) for each in self.reliability],
+            "reliability": [vars(group) for group in self.reliability],
             "notes": list(rows.notes),
             "intervals": {"samples": SAMPLES, "by": "group" if rows.grouped else "picture"},
         }
         for name, figure in self.figures.items():
-            place = found
+            section = content
             for step in name[:-1]:
-                place = place.setdefault(step, {})
-            place[name[-1]] = figure._asdict()
+                section = section.setdefault(step, {})
+            section[name[-1]] = figure._asdict()
         if self.compared:
-            found["baselines"] = {name: self._baseline(name) for name in self.compared}
-        return {**found, **self.extra}
+            content["baselines"] = {name: self._baseline(name) for name in self.compared}
+        return {**content, **self.extra}
 
     def _baseline(self, name: str) -> dict[str, Any]:
         """A baseline's figures, short, and how it compares."""
@@ -120,11 +122,11 @@ class Result:
 
 
 def measure(
-    rows: Rows,
+    rows: PredictionRows,
     protocol: Protocol,
     data: str,
     samples: int = SAMPLES,
-    progress: Callable[[int, int | None], None] = lambda done, total: None,
+    on_progress: Callable[[int, int | None], None] = lambda finished, total: None,
     explanations: Explanations | None = None,
 ) -> Result:
     """Every figure of some predictions, with intervals.
@@ -132,29 +134,29 @@ def measure(
     Args:
         rows: numbers of each picture.
         protocol: how masks are counted.
-        data: what the set is called.
+        data: the set's name.
         samples: of the bootstrap.
-        progress: called after each of them.
+        on_progress: called after each of them.
         explanations: texts of the same pictures, where they are to be measured.
     """
     detection, masks = Detection(rows), Masks(rows, protocol)
     per_mask = {f"{name}_mean_tampered": masks.per_mask(name) for name in BY_MASK}
-    parts: list[Part] = [detection, masks]
+    parts: list[FigurePart] = [detection, masks]
     parts.append(Origins("by_source", rows.sources, rows, per_mask))
     parts.append(Origins("by_generator", rows.generators, rows, per_mask))
     parts += [] if explanations is None else [explanations]
-    found = figures(parts, rows.groups, samples, progress)
+    values = figures(parts, rows.groups, samples, on_progress)
     missing = {
         name: part.why_not(name)
         for part in (detection, masks, *(() if explanations is None else (explanations,)))
         for name in part(None)
-        if name not in found
+        if name not in values
     }
     table = detection.table().astype(int)
     if detection.two:
         table = np.stack([table[:, 0], table[:, 1:].sum(1)], 1)
     bins = reliability(detection)
-    result = Result(protocol, data, rows, found, missing, table.tolist(), bins, detection, masks)
+    result = Result(protocol, data, rows, values, missing, table.tolist(), bins, detection, masks)
     if explanations is None:
         return result
     return replace(result, extra={"explanation_texts": explanations.counts()})
@@ -164,24 +166,24 @@ def formulas(result: Result) -> dict[str, float | None]:
     """The published formulas, of masks by the protocol `published`; none without classes."""
     if result.detection.two:
         return {}
-    counted = Masks(result.rows, "published").counts
+    histograms = Masks(result.rows, "published").counts
     overlaps = [
-        intersection_and_union(each.astype(np.int64), ALTERED_THRESHOLD) for each in counted
+        intersection_and_union(counts.astype(np.int64), ALTERED_THRESHOLD) for counts in histograms
     ]
     pairs = np.array(overlaps, np.int64).reshape(-1, 2)
     return published_formulas(np.array(result.confusion, float), pairs[:, 0], pairs[:, 1])
 
 
 def _counted(words: Any) -> dict[str, int]:
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for word in words:
-        found[word] = found.get(word, 0) + 1
-    return found
+        counts[word] = counts.get(word, 0) + 1
+    return counts
 
 
 _PERTURBED = ("detection", "localization")
 
 
-def _short(found: Figures) -> dict[str, Any]:
+def _short(values: Figures) -> dict[str, Any]:
     """Figures of a perturbation, without those by class and source."""
-    return {name[-1]: figure._asdict() for name, figure in found.items() if name[0] in _PERTURBED}
+    return {name[-1]: figure._asdict() for name, figure in values.items() if name[0] in _PERTURBED}

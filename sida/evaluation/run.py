@@ -1,10 +1,10 @@
-"""`evaluate`: judge labelled sets, and work out every figure from what was said.
+"""`evaluate`: predict labelled sets, and compute every figure from the predictions.
 
     results = evaluate(["pictures/val"], "out", model="small")
     results["pictures/val"].get("detection", "accuracy")
 
-What is judged is written first (`predictions.jsonl`); figures come from that file alone, so that
-they are the same whenever, wherever and in how many parts it was made.
+Predictions are written first (`predictions.jsonl`); figures come from that file alone, so that they
+are the same whenever, wherever and in how many shards it was made.
 """
 
 import hashlib
@@ -24,23 +24,23 @@ from sida.data.checks.traits import survey
 from sida.data.dataset import Dataset
 from sida.errors import ConfigError, DataError, InputError, MissingExtra
 from sida.evaluation.baselines import load
-from sida.evaluation.collect import collect, merged
 from sida.evaluation.comparison import compare
 from sida.evaluation.evaluation_page import evaluation_page, joint_page
-from sida.evaluation.explanations import Encoder, Explanations, sentence_encoder
-from sida.evaluation.judging import (
+from sida.evaluation.explanations import Explanations, SentenceEncoder, sentence_encoder
+from sida.evaluation.prediction_rows import collect, merged
+from sida.evaluation.prediction_run import (
     BASELINES,
     LEAKAGE,
     PREDICTIONS,
     ROBUSTNESS,
     RUN,
-    Mapper,
+    BlockMapper,
     Perturb,
     Shard,
     predict,
     run_folder,
 )
-from sida.evaluation.predictions import Judge
+from sida.evaluation.predictions import Predictor
 from sida.evaluation.protocol import Protocol
 from sida.evaluation.result import Result, formulas, measure
 from sida.evaluation.tables import as_csv, as_markdown, joint, markdown
@@ -48,29 +48,29 @@ from sida.files import natural_key, write_text, write_whole
 from sida.image.perturbation import perturb
 from sida.run_folder import locked
 
-__all__ = ["Options", "Progress", "evaluate", "perturbations"]
+__all__ = ["Options", "StageProgress", "evaluate", "perturbations"]
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int | None], None]
-"""Called with what is being done, how much of it is, and of how much where that is known."""
+StageProgress = Callable[[str, int, int | None], None]
+"""Called with the stage, how much of it is done, and of how much where that is known."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured, and how.
+    """Choices of what an evaluation measures, and how.
 
     Attributes:
         protocol: how masks are counted, `end_to_end` or `published`.
         published_formulas: whether the original's odd figures are worked out, too.
         perturbations: names that `sida.image.perturbation.perturb` knows.
         split, labels: as for `sida.data.open`.
-        shard: the part that is judged; figures are worked out of all parts together.
-        leakage: whether the sets' containers are probed first, which reads every picture.
-        explanations: whether texts are measured; the judge has to write them.
+        shard: predict only these blocks; figures need all shards together.
+        leakage: probe first whether file formats reveal the class, which reads every picture.
+        explanations: measure texts, too; the model has to write them.
         similarity: a sentence-embedding model that compares texts with the set's descriptions.
-        baselines: other judges, as `sida.evaluation.baselines.load` takes them.
-        baseline_labels: what their words for a class stand for.
+        baselines: other models, as `sida.evaluation.baselines.load` takes them.
+        baseline_labels: their labels -> our classes.
         device: of the baselines.
     """
 
@@ -96,14 +96,14 @@ def evaluate(
     data: Sequence[str | Path],
     out: str | Path,
     *,
-    judge: Callable[[], Judge] | None = None,
+    predictor: Callable[[], Predictor] | None = None,
     predictions: Sequence[str | Path] = (),
     options: Options = Options(),
     fresh: bool = False,
-    progress: Progress = lambda what, done, total: None,
-    mapper: Mapper = map,
+    on_progress: StageProgress = lambda stage, finished, total: None,
+    mapper: BlockMapper = map,
 ) -> dict[str, Result]:
-    """Judge labelled sets, or take what was judged, and measure.
+    """Predict labelled sets, or take finished predictions, and measure.
 
     `out` gets `predictions.jsonl` with `maps/` and `truth/`, `metrics.json`, `metrics.md`,
     `metrics.csv` and `index.html`; of several sets each has a folder of its name there. A run that
@@ -113,12 +113,12 @@ def evaluate(
     Args:
         data: sets, as `sida.data.open` takes them.
         out: a new or empty folder, or that of the same run.
-        judge: makes what judges; called when something is left to be judged. `tiny` if not given.
+        predictor: makes the predictor once all sets are open; the default model if not given.
         predictions: files to measure instead of `data`; several are the shards of one set.
         options: see `Options`.
         fresh: remove what an earlier run left in `out`, and begin anew.
-        progress: called as work gets done.
-        mapper: judges blocks elsewhere, as for `predict`; baselines judge here.
+        on_progress: called as work gets done.
+        mapper: predicts blocks elsewhere, as for `predict`; baselines always run here.
 
     Returns:
         Results by the names of the sets.
@@ -132,7 +132,7 @@ def evaluate(
     folder = Path(out)
     if predictions and options.baselines:
         raise ConfigError(
-            "baselines judge pictures, and predictions have none: give labelled data; baselines "
+            "baselines need pictures, and predictions have none: give labelled data; baselines "
             "that lie beside predictions are compared without being named"
         )
     if bool(data) == bool(predictions):
@@ -142,11 +142,13 @@ def evaluate(
     with locked(folder):
         if predictions:
             _claim_for_predictions(folder, predictions, fresh)
-            found = _measured(predictions, folder, options, (), progress, encoder)
-            results = {_named(predictions): found}
+            result = _measured(predictions, folder, options, (), on_progress, encoder)
+            results = {_set_name(predictions): result}
         else:
-            judge = judge or partial(_tiny, options.explanations)
-            results = _evaluate_sets(data, folder, judge, options, progress, encoder, mapper, fresh)
+            predictor = predictor or partial(_default_predictor, options.explanations)
+            results = _evaluate_sets(
+                data, folder, predictor, options, on_progress, encoder, mapper, fresh
+            )
         if len(results) > 1:
             write_text(folder / "metrics.md", f"# Evaluation\n\n{markdown(joint(results))}\n")
             write_text(folder / "metrics.csv", as_csv(results))
@@ -161,11 +163,11 @@ def perturbations(names: Sequence[str]) -> dict[str, Perturb]:
     return {name: partial(perturb, name) for name in names}
 
 
-def _tiny(explain: bool) -> Judge:
+def _default_predictor(explain: bool) -> Predictor:
     from sida.detector import Detector
-    from sida.evaluation.detecting import DetectorJudge
+    from sida.evaluation.detector_predictor import DetectorPredictor
 
-    return DetectorJudge(Detector.load(), explain)
+    return DetectorPredictor(Detector.load(), explain)
 
 
 def _claim_for_predictions(out: Path, files: Sequence[str | Path], fresh: bool) -> None:
@@ -173,6 +175,7 @@ def _claim_for_predictions(out: Path, files: Sequence[str | Path], fresh: bool) 
     _require_whole(files)
     paths = [Path(file).resolve() for file in files]
     folder = run_folder(out)
+    # Figures of a run's own predictions, by another protocol for instance.
     if paths == [(out / PREDICTIONS).resolve()] and (out / RUN).is_file() and not fresh:
         return
     if fresh and any(out.resolve() in path.parents for path in paths):
@@ -181,7 +184,7 @@ def _claim_for_predictions(out: Path, files: Sequence[str | Path], fresh: bool) 
             "choose another --out."
         )
     identity = {
-        "data": _named(files),
+        "data": _set_name(files),
         "from": [path.name for path in paths],
         "content": [_digest(path) for path in paths],
     }
@@ -197,50 +200,63 @@ def _digest(path: Path) -> str:
 def _evaluate_sets(
     data: Sequence[str | Path],
     out: Path,
-    judge: Callable[[], Judge],
+    load_predictor: Callable[[], Predictor],
     options: Options,
-    progress: Progress,
-    encoder: Encoder | None,
-    mapper: Mapper,
+    on_progress: StageProgress,
+    encoder: SentenceEncoder | None,
+    mapper: BlockMapper,
     fresh: bool,
 ) -> dict[str, Result]:
-    """Every set is opened before the first picture is judged: a wrong path is said at once."""
+    """Every set is opened before the first prediction: a wrong path is reported at once."""
+    # Before the model is loaded: a wrong path is reported at once.
     sets = [
         sida.data.open(path, options.split, labels=options.labels, further=True) for path in data
     ]
-    for each in sets:
-        if not _length(each):
-            raise DataError(f"{each.name!r} holds no picture: expected a labelled set")
-    chosen = perturbations(options.perturbations)
+    for data_set in sets:
+        if not _length(data_set):
+            raise DataError(f"{data_set.name!r} holds no picture: expected a labelled set")
+    perturbs = perturbations(options.perturbations)
     baselines = load(options.baselines, options.baseline_labels, options.device)
-    judging = judge()
-    folders = _claim(out, sets, judging, options, fresh)
+    predictor = load_predictor()
+    folders = _claim_folders(out, sets, predictor, options, fresh)
     results = {}
-    for each, folder in zip(sets, folders, strict=True):
-        leakage = _leakage(each, folder, options, progress)
+    for data_set, folder in zip(sets, folders, strict=True):
+        leakage = _leakage(data_set, folder, options, on_progress)
         for sentence in leakage:
-            log.info("%s: %s", each.name, sentence)
-        files = _judge_set(each, folder, judging, options, chosen, progress, mapper=mapper)
+            log.info("%s: %s", data_set.name, sentence)
+        files = _predict_set(
+            data_set, folder, predictor, options, perturbs, on_progress, mapper=mapper
+        )
         for name, baseline in baselines.items():
-            own = chosen if baseline.sees_pixels else {}
-            place = folder / BASELINES / name
-            _judge_set(each, place, baseline.judge, options, own, progress, name)
-        for problem in each.report.lines()[:20]:
+            applicable = perturbs if baseline.sees_pixels else {}
+            baseline_folder = folder / BASELINES / name
+            _predict_set(
+                data_set,
+                baseline_folder,
+                baseline.predictor,
+                options,
+                applicable,
+                on_progress,
+                name,
+            )
+        for problem in data_set.report.lines()[:20]:
             log.warning("%s", problem)
         if options.shard.count > 1:
-            log.info("shard %s is in %s: give all with --from", options.shard, files)
+            log.info("Shard %s is in %s: give all shards with --from.", options.shard, files)
             continue
-        results[each.name] = _measured([files], folder, options, leakage, progress, encoder, each)
+        results[data_set.name] = _measured(
+            [files], folder, options, leakage, on_progress, encoder, data_set
+        )
     return results
 
 
-def _claim(
-    out: Path, sets: Sequence[Dataset], judge: Judge, options: Options, fresh: bool
+def _claim_folders(
+    out: Path, sets: Sequence[Dataset], predictor: Predictor, options: Options, fresh: bool
 ) -> list[Path]:
     """Claim the folder of a run before anything is written; gives that of each set."""
     names = _distinct(sets)
     if len(sets) == 1:
-        identity = {**_identity(sets[0], judge, options), "shard": str(options.shard)}
+        identity = {**_identity(sets[0], predictor, options), "shard": str(options.shard)}
         folders = [out]
     else:
         folders = [out / name for name in names]
@@ -252,14 +268,18 @@ def _claim(
 
 
 def _identity(
-    data: Dataset, judge: Judge, options: Options, baseline: str = "", perturbation: str = ""
+    data: Dataset,
+    predictor: Predictor,
+    options: Options,
+    baseline: str = "",
+    perturbation: str = "",
 ) -> dict[str, Any]:
-    """What predictions depend on."""
+    """All that predictions depend on."""
     return {
         "data": data.name,
         "split": data.split,
         "labels": options.labels,
-        "model": judge.model.model_dump(),
+        "model": predictor.model.model_dump(),
         "explanations": (options.explanations and not baseline) or None,
         "perturbation": perturbation or None,
     }
@@ -275,8 +295,8 @@ def _length(data: Dataset) -> int:
 def _distinct(sets: Sequence[Dataset]) -> list[str]:
     """A folder's name for each set: its own, with a number where that is there already."""
     names: list[str] = []
-    for each in sets:
-        stem = Path(each.name).resolve().stem if Path(each.name).exists() else each.name
+    for data_set in sets:
+        stem = Path(data_set.name).resolve().stem if Path(data_set.name).exists() else data_set.name
         plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem) or "data"
         number, name = 1, plain
         while name in names:
@@ -286,55 +306,58 @@ def _distinct(sets: Sequence[Dataset]) -> list[str]:
     return names
 
 
-def _judge_set(
+def _predict_set(
     data: Dataset,
     folder: Path,
-    judge: Judge,
+    predictor: Predictor,
     options: Options,
-    chosen: Mapping[str, Perturb],
-    progress: Progress,
+    perturbs: Mapping[str, Perturb],
+    on_progress: StageProgress,
     baseline: str = "",
-    mapper: Mapper = map,
+    mapper: BlockMapper = map,
 ) -> Path:
-    for name, change in ({"": None} | dict(chosen)).items():
-        place = folder / ROBUSTNESS / name if name else folder
-        further = ", ".join(filter(None, (baseline, name)))
-        what = f"Judging {data.name}{f' ({further})' if further else ''}"
+    for name, change in ({"": None} | dict(perturbs)).items():
+        run_out = folder / ROBUSTNESS / name if name else folder
+        details = ", ".join(filter(None, (baseline, name)))
+        stage = f"Predicting {data.name}{f' ({details})' if details else ''}"
         predict(
-            judge,
+            predictor,
             data,
-            place,
-            _identity(data, judge, options, baseline, name),
+            run_out,
+            _identity(data, predictor, options, baseline, name),
             shard=options.shard,
             perturb=change,
-            progress=partial(progress, what),
+            on_progress=partial(on_progress, stage),
             mapper=mapper,
         )
     return folder / PREDICTIONS
 
 
-def _leakage(data: Dataset, folder: Path, options: Options, progress: Progress) -> list[str]:
-    """What the set's container gives away, in sentences; kept, as it takes long."""
-    kept = folder / LEAKAGE
+def _leakage(
+    data: Dataset, folder: Path, options: Options, on_progress: StageProgress
+) -> list[str]:
+    """Sentences of the leakage probe on a set; kept in a file, as it takes long."""
+    file = folder / LEAKAGE
     if not options.leakage or options.shard.count > 1:
         return []
-    if kept.is_file():
-        return list(json.loads(kept.read_text(encoding="utf-8"))["sentences"])
+    if file.is_file():
+        return list(json.loads(file.read_text(encoding="utf-8"))["sentences"])
     traits = []
-    for one in survey(data, data.split, looks=False):
-        traits.append(one)
-        progress(f"Probing {data.name}", len(traits), None)
+    for trait in survey(data, data.split, looks=False):
+        traits.append(trait)
+        # The probe needs all traits at once; they are a few numbers of each picture.
+        on_progress(f"Probing {data.name}", len(traits), None)
     try:
-        found = probe(traits)
+        result = probe(traits)
     except MissingExtra as error:
-        found = Probe(not_measured=str(error).rstrip("."))
-    sentences = found.sentences()
-    write_text(kept, json.dumps({"sentences": sentences}, indent=1, ensure_ascii=False) + "\n")
+        result = Probe(not_measured=str(error).rstrip("."))
+    sentences = result.sentences()
+    write_text(file, json.dumps({"sentences": sentences}, indent=1, ensure_ascii=False) + "\n")
     return sentences
 
 
-def _named(files: Sequence[str | Path]) -> str:
-    """The set that predictions are of, as their run noted; else the files' own names."""
+def _set_name(files: Sequence[str | Path]) -> str:
+    """The set of some predictions, as their run recorded it; else the files' own names."""
     names = []
     for file in files:
         try:
@@ -350,21 +373,21 @@ def _measured(
     folder: Path,
     options: Options,
     leakage: Sequence[str],
-    progress: Progress,
-    encoder: Encoder | None = None,
+    on_progress: StageProgress,
+    encoder: SentenceEncoder | None = None,
     data: Dataset | None = None,
 ) -> Result:
     """Figures of some predictions, written to a folder with the predictions themselves."""
     plain = replace(options, explanations=False, similarity=None)  # texts are of the model alone
     perturbed = {
-        name: _result(beside, folder / ROBUSTNESS / name, plain, progress)
-        for name, beside in _beside(files, ROBUSTNESS).items()
+        name: _result(files_beside, folder / ROBUSTNESS / name, plain, on_progress)
+        for name, files_beside in _beside(files, ROBUSTNESS).items()
     }
     baselines = {
-        name: _measured(beside, folder / BASELINES / name, plain, (), progress, data=data)
-        for name, beside in _beside(files, BASELINES).items()
+        name: _measured(files_beside, folder / BASELINES / name, plain, (), on_progress, data=data)
+        for name, files_beside in _beside(files, BASELINES).items()
     }
-    result = _result(files, folder, options, progress, encoder)
+    result = _result(files, folder, options, on_progress, encoder)
     compared = {name: compare(result.rows, other.rows) for name, other in baselines.items()}
     result = replace(result, robustness=perturbed, baselines=baselines, compared=compared)
     if options.published_formulas:
@@ -378,14 +401,14 @@ def _measured(
     return result
 
 
-def _beside(files: Sequence[str | Path], kind: str) -> dict[str, list[Path]]:
-    """Perturbations or baselines that all of the files have beside them: name -> their files."""
+def _beside(files: Sequence[str | Path], section: str) -> dict[str, list[Path]]:
+    """Perturbations or baselines beside all of the files: name -> their files."""
     names = [
-        {each.parent.name for each in (Path(file).parent / kind).glob(f"*/{PREDICTIONS}")}
+        {path.parent.name for path in (Path(file).parent / section).glob(f"*/{PREDICTIONS}")}
         for file in files
     ]
     return {
-        name: [Path(file).parent / kind / name / PREDICTIONS for file in files]
+        name: [Path(file).parent / section / name / PREDICTIONS for file in files]
         for name in sorted(set.intersection(*names), key=natural_key)
     }
 
@@ -394,8 +417,8 @@ def _result(
     files: Sequence[str | Path],
     folder: Path,
     options: Options,
-    progress: Progress,
-    encoder: Encoder | None = None,
+    on_progress: StageProgress,
+    encoder: SentenceEncoder | None = None,
 ) -> Result:
     _require_whole(files)
     target = folder / PREDICTIONS
@@ -403,17 +426,17 @@ def _result(
         with write_whole(target) as temporary, temporary.open("w", encoding="utf-8") as stream:
             for line in merged(files, folder):
                 print(line.model_dump_json(), file=stream)
-    data = _named(files)
+    data = _set_name(files)
     if not (folder / RUN).is_file():
         run_folder(folder).begin({"data": data, "from": [Path(file).name for file in files]})
-    rows = collect(merged([target], folder), partial(progress, "Reading maps"))
+    rows = collect(merged([target], folder), partial(on_progress, "Reading maps"))
     if not len(rows.truth) and not rows.failures:
         raise InputError(f"{', '.join(map(str, files))} hold no prediction")
     texts = None
     if options.explanations:
         texts = Explanations(merged([target], folder), encoder)
-    intervals = partial(progress, "Intervals")
-    return measure(rows, options.protocol, data, progress=intervals, explanations=texts)
+    intervals = partial(on_progress, "Intervals")
+    return measure(rows, options.protocol, data, on_progress=intervals, explanations=texts)
 
 
 def _require_whole(files: Sequence[str | Path]) -> None:

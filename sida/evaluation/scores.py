@@ -1,4 +1,4 @@
-"""From `Rows` to every figure of an evaluation, with its 95 % interval.
+"""From `PredictionRows` to every figure of an evaluation, with its 95 % interval.
 
 Each part works out all of its figures for given weights of the pictures, so that a bootstrap is
 the same arithmetic a thousand times. Samples are drawn of groups, as pictures with a common
@@ -9,14 +9,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.evaluation.collect import NOT_REAL, Rows
 from sida.evaluation.metrics import (
     Curve,
     Floats,
@@ -42,17 +41,20 @@ from sida.evaluation.metrics import (
     squared_errors,
     tpr_at_fpr,
 )
+from sida.evaluation.prediction_rows import NOT_REAL, PredictionRows
 from sida.verdict import LABELS
 
 __all__ = [
     "AGAINST_REAL",
+    "HEADINGS",
+    "METRICS",
     "RECALLS",
     "Detection",
     "Figure",
+    "FigureName",
+    "FigurePart",
     "Figures",
-    "Names",
     "Origins",
-    "Part",
     "Reliability",
     "figures",
     "reliability",
@@ -69,9 +71,10 @@ AGAINST_REAL = {
 RECALLS = {"recall_at_fpr_10": 0.10, "recall_at_fpr_5": 0.05}
 """Recalls of these classes, and the share of real pictures that may be mistaken for them."""
 
-Names = tuple[str, ...]
-"""Where a figure stands in `metrics.json`: ("detection", "accuracy")."""
-Part = Callable[[Floats | None], Mapping[Names, Score]]
+FigureName = tuple[str, ...]
+"""The path of a figure in `metrics.json`: ("detection", "accuracy")."""
+Needs = Literal["pictures", "truth", "classes"]
+FigurePart = Callable[[Floats | None], Mapping[FigureName, Score]]
 
 
 class Figure(NamedTuple):
@@ -82,43 +85,45 @@ class Figure(NamedTuple):
     high: float
 
 
-Figures = dict[Names, Figure]
+Figures = dict[FigureName, Figure]
 
 
 def figures(
-    parts: Sequence[Part],
+    parts: Sequence[FigurePart],
     groups: NDArray[np.int64],
     samples: int = SAMPLES,
-    progress: Callable[[int, int | None], None] = lambda done, total: None,
+    on_progress: Callable[[int, int | None], None] = lambda finished, total: None,
 ) -> Figures:
-    """Every figure that can be had; what cannot is absent.
+    """Every figure that can be computed; others are absent.
 
     Args:
         parts: from weights (n,), or None for one each, to figures.
         groups: (n,) a number for each original.
         samples: of the bootstrap.
-        progress: called after every sample.
+        on_progress: called after every sample.
     """
     values = {name: v for part in parts for name, v in part(None).items() if v is not None}
-    drawn: dict[Names, list[float]] = {name: [] for name in values}
-    drawing = _bootstrap(groups, samples)
-    for number, sample in enumerate(_in_threads(partial(_all, parts), drawing), 1):
+    # Figures of a sample that lacks a class are left out of the interval, not counted as 0.
+    sampled: dict[FigureName, list[float]] = {name: [] for name in values}
+    weights = _bootstrap(groups, samples)
+    for number, sample in enumerate(_in_threads(partial(_all, parts), weights), 1):
         for name, value in sample.items():
-            if value is not None and name in drawn:
-                drawn[name].append(value)
-        progress(number, samples)
-    return {name: Figure(value, *_interval(drawn[name], value)) for name, value in values.items()}
+            if value is not None and name in sampled:
+                sampled[name].append(value)
+        on_progress(number, samples)
+    return {name: Figure(value, *_interval(sampled[name], value)) for name, value in values.items()}
 
 
-def _all(parts: Sequence[Part], weights: Floats) -> dict[Names, Score]:
+def _all(parts: Sequence[FigurePart], weights: Floats) -> dict[FigureName, Score]:
     return {name: value for part in parts for name, value in part(weights).items()}
 
 
 def _in_threads(
-    work: Callable[[Floats], dict[Names, Score]], samples: Iterable[Floats]
-) -> Iterator[dict[Names, Score]]:
+    work: Callable[[Floats], dict[FigureName, Score]], samples: Iterable[Floats]
+) -> Iterator[dict[FigureName, Score]]:
     """Results in order. NumPy lets threads run side by side where there are many pictures."""
     count = min(8, os.cpu_count() or 1)
+    # In batches, so that weights of a thousand samples are never in memory at once.
     with ThreadPoolExecutor(count, thread_name_prefix="sida-bootstrap") as pool:
         coming = iter(samples)
         while batch := list(islice(coming, 2 * count)):
@@ -126,10 +131,12 @@ def _in_threads(
 
 
 def _bootstrap(groups: NDArray[np.int64], samples: int) -> Iterator[Floats]:
-    """How often each picture is in a sample of as many groups as there are."""
+    """(n,) counts of each picture in a sample of as many groups as there are."""
+    # Always the same samples: the same predictions give the same intervals.
     generator = np.random.default_rng(0)
     count = int(groups.max()) + 1 if len(groups) else 0
     for _ in range(samples if count else 0):
+        # Drawn by group: pictures with a common original are no independent evidence.
         times = np.bincount(generator.integers(0, count, count), minlength=count)
         yield times[groups].astype(np.float64)
 
@@ -142,33 +149,36 @@ def _interval(values: Sequence[float], value: float) -> tuple[float, float]:
 
 
 class Detection:
-    """Figures of the class, and which of them cannot be had and why."""
+    """Figures of the class, with reasons for those that are missing."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: PredictionRows) -> None:
         self.truth, self.predicted = rows.truth, rows.predicted
-        self.known = rows.truth != NOT_REAL
+        self.has_class = rows.truth != NOT_REAL
         self.two = rows.says == "real_or_not"
-        self.three = bool(self.known.all()) and not self.two
+        self.three = bool(self.has_class.all()) and not self.two
         not_real = rows.truth != REAL
         self.reals = int((~not_real).sum())
         self.not_real = Order(not_real, 1 - rows.probabilities[:, REAL])
         self.order = {
+            # Sorted once; a bootstrap sample only changes the weights.
             label: Order(rows.truth == number, rows.probabilities[:, number])
             for number, label in enumerate(LABELS)
         }
         self.against_real = {label: self._against_real(rows, label) for label in AGAINST_REAL}
-        self.stated = ~rows.inconclusive
+        self.is_stated = ~rows.inconclusive
         self.real_or_synthetic = np.isin(rows.truth, (REAL, LABELS.index("full_synthetic")))
         self.confidence = rows.probabilities.max(1) if len(rows.truth) else np.zeros(0)
         self.right = right(rows)
         if self.three:
             self.squared = squared_errors(rows.truth, rows.probabilities)
             self.logs = log_losses(rows.truth, rows.probabilities)
+        # Bins are of the whole set: a sample must not move its own yardstick.
         self.bins = equal_mass_bins(self.confidence)
+        self.every = np.ones(len(rows.truth), bool)
         cells = 2 * not_real + (rows.predicted != REAL)
-        self._binary = cells.astype(np.int64)
+        self.binary_cells = cells.astype(np.int64)
 
-    def _against_real(self, rows: Rows, label: str) -> "OneAgainstOne":
+    def _against_real(self, rows: PredictionRows, label: str) -> "OneAgainstOne":
         among = np.isin(rows.truth, (REAL, LABELS.index(label)))
         # Of a verdict without classes all that is not real is the one alternative.
         if self.two:
@@ -179,105 +189,60 @@ class Detection:
 
     def table(self, weights: Floats | None = None) -> Floats:
         """Confusion (3, 3) of the pictures whose class is known."""
-        own = None if weights is None else weights[self.known]
-        return confusion(self.truth[self.known], self.predicted[self.known], own)
+        weights_of_classes = None if weights is None else weights[self.has_class]
+        return confusion(
+            self.truth[self.has_class], self.predicted[self.has_class], weights_of_classes
+        )
 
-    def __call__(self, weights: Floats | None) -> dict[Names, Score]:
-        table = self.table(weights)
-        scores = self._real_vs_not(table, weights)
-        if self.three:
-            scores |= self._three(table, weights)
-        else:
-            scores |= dict.fromkeys(_THREE)
-        scores |= self._stated(weights)
-        curves = self._curves_against_real(weights)
-        scores |= {area: self._if_known(auroc(curves[c])) for c, area in AGAINST_REAL.items()}
-        found: dict[Names, Score] = {("detection", name): v for name, v in scores.items()}
-        each = self._per_class(table, weights)
-        found |= {("per_class", *name): v if self.three else None for name, v in each.items()}
-        for label, curve in curves.items():
+    def __call__(self, weights: Floats | None) -> dict[FigureName, Score]:
+        sample = _Sample(self, weights)
+        scores: dict[FigureName, Score] = {
+            ("detection", metric.name): metric.compute(sample) if self.has(metric.needs) else None
+            for metric in METRICS
+        }
+        per_class = self._per_class(sample.table, weights)
+        scores |= {("per_class", *name): v if self.three else None for name, v in per_class.items()}
+        for label, curve in sample.against_real.items():
             for name, fpr in RECALLS.items():
-                recall = tpr_at_fpr(curve, fpr) if self.reals >= _fewest(fpr) else None
-                found["per_class", label, name] = self._if_known(recall)
-        return found
+                # Below that, not one real picture may be mistaken: the recall would be chance.
+                enough = self.reals >= _fewest(fpr) and self.has("truth")
+                scores["per_class", label, name] = tpr_at_fpr(curve, fpr) if enough else None
+        return scores
 
-    def _if_known(self, score: Score) -> Score:
-        """None where the class of some picture is not known."""
-        return score if self.known.all() else None
-
-    def _curves_against_real(self, weights: Floats | None) -> dict[str, Curve]:
-        return {
-            label: order.curve(None if weights is None else weights[among])
-            for label, (among, order) in self.against_real.items()
-        }
-
-    def _three(self, table: Floats, weights: Floats | None) -> dict[str, Score]:
-        return {
-            "accuracy": accuracy(table),
-            "balanced_accuracy": balanced_accuracy(table),
-            "macro_f1": macro_f1(table),
-            "ece": ece(self.confidence, self.right, self.bins, weights),
-            "brier": mean(self.squared, weights),
-            "nll": mean(self.logs, weights),
-        }
-
-    def _real_vs_not(self, table: Floats, weights: Floats | None) -> dict[str, Score]:
-        two = np.bincount(self._binary, weights, minlength=4).reshape(2, 2)
-        shares = [float(two[i, i] / two[i].sum()) for i in (0, 1) if two[i].sum()]
-        total, curve = float(two.sum()), self.not_real.curve(weights)
-        return {
-            "auroc_real_vs_not": auroc(curve),
-            "average_precision": average_precision(curve),
-            "fpr_real": false_alarms(table),
-            "fpr_real_stated": share(
-                self.stated & (self.predicted != REAL), self.truth == REAL, weights
-            ),
-            "accuracy_real_vs_not": float(np.trace(two) / total) if total else None,
-            "balanced_accuracy_real_vs_not": sum(shares) / 2 if len(shares) == 2 else None,
-            "fpr_at_tpr_0.95": fpr_at_tpr(curve, 0.95),
-            "tpr_at_fpr_0.05": tpr_at_fpr(curve, 0.05),
-            "tpr_at_fpr_0.01": tpr_at_fpr(curve, 0.01),
-        }
-
-    def _stated(self, weights: Floats | None) -> dict[str, Score]:
-        """How many verdicts are not inconclusive, and how many of these are right."""
-        every = np.ones(len(self.truth), bool)
-        stated, two = self.stated, self.real_or_synthetic
-        return {
-            "stated_share": share(stated, every, weights),
-            "stated_accuracy": share(self.right, stated, weights) if self.three else None,
-            "stated_share_real_synthetic": self._if_known(share(stated, two, weights)),
-            "stated_accuracy_real_synthetic": (
-                share(self.right, stated & two, weights) if self.three else None
-            ),
-        }
+    def has(self, needs: Needs) -> bool:
+        """True where these predictions have all that a metric needs."""
+        if needs == "classes":
+            return self.three
+        return needs == "pictures" or bool(self.has_class.all())
 
     def _per_class(self, table: Floats, weights: Floats | None) -> dict[tuple[str, str], Score]:
-        found: dict[tuple[str, str], Score] = {}
+        scores: dict[tuple[str, str], Score] = {}
         for name, values in (
             ("accuracy", recalls(table)),
             ("recall", recalls(table)),
             ("precision", precisions(table)),
             ("f1", f1_scores(table)),
         ):
-            found |= {(label, name): values.get(label) for label in LABELS}
+            scores |= {(label, name): values.get(label) for label in LABELS}
         for label, order in self.order.items():
             curve = order.curve(weights)
-            found[label, "auroc"] = auroc(curve)
-            found[label, "average_precision"] = average_precision(curve)
-        return found
+            scores[label, "auroc"] = auroc(curve)
+            scores[label, "average_precision"] = average_precision(curve)
+        return scores
 
-    def why_not(self, name: Names) -> str:
-        """Why a figure cannot be had."""
+    def why_not(self, name: FigureName) -> str:
+        """The reason why a figure is missing."""
         if not len(self.truth):
             return "no picture was judged"
         against_real = name[-1] in (*RECALLS, *AGAINST_REAL.values())
-        needs_verdict = name[-1] in _THREE or (name[0] == "per_class" and not against_real)
-        needs_truth = needs_verdict or against_real or name[-1] == "stated_share_real_synthetic"
-        if self.two and needs_verdict:
+        if name[0] == "per_class":
+            needs: Needs = "truth" if against_real else "classes"
+        else:
+            needs = next(metric.needs for metric in METRICS if metric.name == name[-1])
+        if self.two and needs == "classes":
             return "the verdicts say real or not real, and no class"
-        if needs_truth and not self.known.all():
-            count = int((~self.known).sum())
+        if not self.has(needs):
+            count = int((~self.has_class).sum())
             return f"of {count} pictures only real or not real is known, not the class"
         if against_real:
             return self._why_not_against_real(name)
@@ -295,7 +260,7 @@ class Detection:
             return f"{'every' if every else 'no'} picture is {name[1]}"
         return f"{'every' if (self.truth == REAL).all() else 'no'} picture is real"
 
-    def _why_not_against_real(self, name: Names) -> str:
+    def _why_not_against_real(self, name: FigureName) -> str:
         areas = {area: label for label, area in AGAINST_REAL.items()}
         label = name[1] if name[0] == "per_class" else areas[name[-1]]
         if not self.reals:
@@ -310,7 +275,7 @@ class Detection:
 
 
 class OneAgainstOne(NamedTuple):
-    """The places (n,) of real pictures and those of one other class, and their order."""
+    """(n,) True for real pictures and those of one other class, and their order."""
 
     among: NDArray[np.bool_]
     order: Order
@@ -321,11 +286,140 @@ def _fewest(fpr: float) -> int:
     return round(1 / fpr)
 
 
-_THREE = (
-    *("accuracy", "balanced_accuracy", "macro_f1", "ece", "brier", "nll"),
-    *("stated_accuracy", "stated_accuracy_real_synthetic"),
+class _Sample:
+    """Predictions with the weights of a bootstrap sample, and what several metrics share."""
+
+    def __init__(self, detection: Detection, weights: Floats | None) -> None:
+        self.all, self.weights = detection, weights
+
+    @cached_property
+    def table(self) -> Floats:
+        """Confusion (3, 3)."""
+        return self.all.table(self.weights)
+
+    @cached_property
+    def curve(self) -> Curve:
+        """Real against not real, by the probability of real."""
+        return self.all.not_real.curve(self.weights)
+
+    @cached_property
+    def against_real(self) -> dict[str, Curve]:
+        """A class against real pictures alone."""
+        return {
+            label: order.curve(None if self.weights is None else self.weights[among])
+            for label, (among, order) in self.all.against_real.items()
+        }
+
+    @cached_property
+    def binary(self) -> Floats:
+        """Counts (2, 2): rows are truly real or not, columns called real or not."""
+        cells = np.bincount(self.all.binary_cells, self.weights, minlength=4)
+        return cells.astype(np.float64).reshape(2, 2)
+
+    def share(self, values: NDArray[np.bool_], among: NDArray[np.bool_]) -> Score:
+        return share(values, among, self.weights)
+
+    def balanced_binary_accuracy(self) -> Score:
+        shares = [self.binary[i, i] / self.binary[i].sum() for i in (0, 1) if self.binary[i].sum()]
+        return float(sum(shares) / 2) if len(shares) == 2 else None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of `detection`.
+
+    Attributes:
+        name: in `metrics.json`.
+        heading: in tables.
+        higher_is_better: the direction; None of a share that is neither.
+        compute: its value for a sample.
+        needs: `classes`, that truth and verdicts name a class; `truth`, that truth does.
+    """
+
+    name: str
+    heading: str
+    higher_is_better: bool | None
+    compute: Callable[[_Sample], Score]
+    needs: Needs = "pictures"
+
+
+METRICS = (
+    Metric("auroc_real_vs_not", "AUROC", True, lambda s: auroc(s.curve)),
+    Metric("average_precision", "Average precision", True, lambda s: average_precision(s.curve)),
+    Metric("fpr_real", "FPR", False, lambda s: false_alarms(s.table)),
+    Metric(
+        "fpr_real_stated",
+        "Real mistaken",
+        False,
+        lambda s: s.share(s.all.is_stated & (s.all.predicted != REAL), s.all.truth == REAL),
+    ),
+    Metric("accuracy_real_vs_not", "Real or not", True, lambda s: accuracy(s.binary)),
+    Metric(
+        "balanced_accuracy_real_vs_not",
+        "Real or not, balanced",
+        True,
+        lambda s: s.balanced_binary_accuracy(),
+    ),
+    Metric("fpr_at_tpr_0.95", "FPR at TPR 95%", False, lambda s: fpr_at_tpr(s.curve, 0.95)),
+    Metric("tpr_at_fpr_0.05", "TPR at FPR 5%", True, lambda s: tpr_at_fpr(s.curve, 0.05)),
+    Metric("tpr_at_fpr_0.01", "TPR at FPR 1%", True, lambda s: tpr_at_fpr(s.curve, 0.01)),
+    Metric("accuracy", "Accuracy", True, lambda s: accuracy(s.table), "classes"),
+    Metric(
+        "balanced_accuracy",
+        "Balanced accuracy",
+        True,
+        lambda s: balanced_accuracy(s.table),
+        "classes",
+    ),
+    Metric("macro_f1", "Macro F1", True, lambda s: macro_f1(s.table), "classes"),
+    Metric(
+        "ece",
+        "Calibration error",
+        False,
+        lambda s: ece(s.all.confidence, s.all.right, s.all.bins, s.weights),
+        "classes",
+    ),
+    Metric("brier", "Brier score", False, lambda s: mean(s.all.squared, s.weights), "classes"),
+    Metric("nll", "Log loss", False, lambda s: mean(s.all.logs, s.weights), "classes"),
+    Metric("stated_share", "Stated", None, lambda s: s.share(s.all.is_stated, s.all.every)),
+    Metric(
+        "stated_accuracy",
+        "Right where stated",
+        True,
+        lambda s: s.share(s.all.right, s.all.is_stated),
+        "classes",
+    ),
+    Metric(
+        "stated_share_real_synthetic",
+        "Stated, real and synthetic",
+        None,
+        lambda s: s.share(s.all.is_stated, s.all.real_or_synthetic),
+        "truth",
+    ),
+    Metric(
+        "stated_accuracy_real_synthetic",
+        "Right where stated, real and synthetic",
+        True,
+        lambda s: s.share(s.all.right, s.all.is_stated & s.all.real_or_synthetic),
+        "classes",
+    ),
+    Metric(
+        AGAINST_REAL["full_synthetic"],
+        "AUROC, synthetic",
+        True,
+        lambda s: auroc(s.against_real["full_synthetic"]),
+        "truth",
+    ),
+    Metric(
+        AGAINST_REAL["tampered"],
+        "AUROC, tampered",
+        True,
+        lambda s: auroc(s.against_real["tampered"]),
+        "truth",
+    ),
 )
-"""Figures that need the class to be known of every picture, and verdicts to say one."""
+"""Every figure of `detection`, in the order of the JSON: the place to add one."""
+HEADINGS = {metric.name: metric.heading for metric in METRICS}
 
 
 @dataclass(frozen=True)
@@ -338,7 +432,7 @@ class Reliability:
 
 
 def reliability(detection: Detection) -> list[Reliability]:
-    """The bins of the calibration error; none where it cannot be had."""
+    """The bins of the calibration error; none where that is missing."""
     if not detection.three:
         return []
     return [
@@ -350,8 +444,8 @@ def reliability(detection: Detection) -> list[Reliability]:
     ]
 
 
-def right(rows: Rows) -> NDArray[np.bool_]:
-    """(n,) whether each class was said; where truth or verdict knows no class, whether real was."""
+def right(rows: PredictionRows) -> NDArray[np.bool_]:
+    """(n,) True for a right class; where truth or verdict knows no class, for right about real."""
     real: NDArray[np.bool_] = (rows.truth == REAL) == (rows.predicted == REAL)
     if rows.says == "real_or_not":
         return real
@@ -365,33 +459,35 @@ class Origins:
         self,
         section: str,
         origins: Sequence[str | None],
-        rows: Rows,
+        rows: PredictionRows,
         per_mask: Mapping[str, tuple[NDArray[np.int64], Floats]],
     ) -> None:
-        """`per_mask`: name -> places among the pictures (k,), and a score of each (k,)."""
+        """`per_mask`: name -> indices among the pictures (k,), and a score of each (k,)."""
         self.section = section
-        self.names = sorted({each for each in origins if each is not None})
-        places = {name: place for place, name in enumerate(self.names)}
-        self.own = np.array([places.get(each or "", len(places)) for each in origins], np.int64)
+        self.names = sorted({origin for origin in origins if origin is not None})
+        numbers = {name: number for number, name in enumerate(self.names)}
+        self.numbers = np.array(
+            [numbers.get(origin or "", len(numbers)) for origin in origins], np.int64
+        )
         self.right = right(rows).astype(np.float64)
-        self.stated = (~rows.inconclusive).astype(np.float64)
+        self.is_stated = (~rows.inconclusive).astype(np.float64)
         self.per_mask = per_mask
 
-    def __call__(self, weights: Floats | None) -> dict[Names, Score]:
-        each = np.ones(len(self.own)) if weights is None else weights
-        found = self._means("accuracy", self.own, self.right, each)
-        found |= self._means("stated_share", self.own, self.stated, each)
-        found |= self._means("stated_accuracy", self.own, self.right, each * self.stated)
-        for name, (places, values) in self.per_mask.items():
-            found |= self._means(name, self.own[places], values, each[places])
-        return found
+    def __call__(self, weights: Floats | None) -> dict[FigureName, Score]:
+        times = np.ones(len(self.numbers)) if weights is None else weights
+        scores = self._means("accuracy", self.numbers, self.right, times)
+        scores |= self._means("stated_share", self.numbers, self.is_stated, times)
+        scores |= self._means("stated_accuracy", self.numbers, self.right, times * self.is_stated)
+        for name, (pictures, values) in self.per_mask.items():
+            scores |= self._means(name, self.numbers[pictures], values, times[pictures])
+        return scores
 
     def _means(
-        self, name: str, own: NDArray[np.int64], values: Floats, weights: Floats
-    ) -> dict[Names, Score]:
+        self, name: str, numbers: NDArray[np.int64], values: Floats, weights: Floats
+    ) -> dict[FigureName, Score]:
         size = len(self.names) + 1
-        sums = np.bincount(own, weights * values, minlength=size)
-        totals = np.bincount(own, weights, minlength=size)
+        sums = np.bincount(numbers, weights * values, minlength=size)
+        totals = np.bincount(numbers, weights, minlength=size)
         return {
             (self.section, origin, name): float(sums[i] / totals[i])
             for i, origin in enumerate(self.names)

@@ -5,8 +5,9 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sida.evaluation.masks import HEADINGS as MASK_HEADINGS
 from sida.evaluation.result import Result
-from sida.evaluation.scores import AGAINST_REAL, RECALLS, Figure
+from sida.evaluation.scores import AGAINST_REAL, HEADINGS, RECALLS, Figure
 from sida.verdict import LABELS
 
 __all__ = ["Sheet", "as_csv", "as_markdown", "joint", "sheets"]
@@ -25,11 +26,11 @@ class Sheet:
 
 def sheets(result: Result) -> list[Sheet]:
     """The tables of one result; those that would be empty are left out."""
-    made = [
+    tables = [
         _detection(result),
         _ranking(result),
         _against_real(result),
-        _stated(result),
+        _stated_verdicts(result),
         _confusion(result),
         _localization(result),
         _origins("by_source", "Source", result),
@@ -42,7 +43,7 @@ def sheets(result: Result) -> list[Sheet]:
         _formulas(result),
         _not_measured(result),
     ]
-    return [sheet for sheet in made if sheet.rows]
+    return [sheet for sheet in tables if sheet.rows]
 
 
 def joint(results: Mapping[str, Result]) -> Sheet:
@@ -54,14 +55,18 @@ def joint(results: Mapping[str, Result]) -> Sheet:
         ("localization", "pixel_auc_mean_tampered"),
     )
     rows = [
-        (name, str(len(result.rows.truth)), *(shown(result.get(*place)) for place in names))
+        (
+            name,
+            str(len(result.rows.truth)),
+            *(figure_text(result.get(*figure_name)) for figure_name in names),
+        )
         for name, result in results.items()
     ]
     return Sheet("Sets", ("Set", "Pictures", *(name[-1] for name in names)), rows)
 
 
-def shown(figure: Figure | None) -> str:
-    """A figure with its interval, as people read it."""
+def figure_text(figure: Figure | None) -> str:
+    """A figure with its interval, for people."""
     if figure is None:
         return NONE
     return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
@@ -84,7 +89,7 @@ def as_markdown(result: Result, title: str = "Evaluation") -> str:
 
 
 def markdown(sheet: Sheet) -> str:
-    """One table as Markdown."""
+    """A table as Markdown."""
     rows = [sheet.headings, ["---"] * len(sheet.headings), *sheet.rows]
     return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
 
@@ -103,8 +108,8 @@ def as_csv(results: Mapping[str, Result]) -> str:
         parts += [(f"baselines.{n}.", r) for n, r in result.baselines.items()]
         for prefix, part in parts:
             for (section, *name), figure in part.figures.items():
-                place = (data, result.protocol, prefix + section, ".".join(name))
-                writer.writerow((*place, *map(repr, figure)))
+                row = (data, result.protocol, prefix + section, ".".join(name))
+                writer.writerow((*row, *map(repr, figure)))
     return stream.getvalue()
 
 
@@ -114,31 +119,31 @@ def _detection(result: Result) -> Sheet:
     rows = [
         (
             label.replace("_", " "),
-            *(shown(result.get("per_class", label, name)) for name in columns),
+            *(figure_text(result.get("per_class", label, name)) for name in columns),
         )
         for label in LABELS
     ]
-    overall = tuple(shown(result.get("detection", name)) for name in ("accuracy", "macro_f1"))
+    overall = tuple(figure_text(result.get("detection", name)) for name in ("accuracy", "macro_f1"))
     rows.append(("overall (F1: macro)", *overall, NONE, NONE))
     return Sheet("Detection", ("Class", "Accuracy", "F1", "Precision", "AUROC"), rows)
 
 
 def _ranking(result: Result) -> Sheet:
     rows = [
-        (name[-1], shown(figure))
+        (name[-1], figure_text(figure))
         for name, figure in result.figures.items()
         if name[0] == "detection" and name[-1] not in _IN_OTHER_TABLES
     ]
     return Sheet("Real against not real, and calibration", ("Figure", "Value"), rows)
 
 
-_STATED = {
+_VERDICT_ROWS = {
     "all pictures": ("stated_share", "stated_accuracy"),
     "real and full synthetic": ("stated_share_real_synthetic", "stated_accuracy_real_synthetic"),
 }
 _IN_OTHER_TABLES = (
     *("accuracy", "macro_f1", *AGAINST_REAL.values()),
-    *(name for names in _STATED.values() for name in names),
+    *(name for names in _VERDICT_ROWS.values() for name in names),
 )
 
 
@@ -146,20 +151,20 @@ def _against_real(result: Result) -> Sheet:
     """Each other class against real pictures alone."""
     rows = []
     for label, area in AGAINST_REAL.items():
-        found = [result.get("detection", area)]
-        found += [result.get("per_class", label, name) for name in RECALLS]
-        if any(found):
-            rows.append((_words(label), *map(shown, found)))
+        cells = [result.get("detection", area)]
+        cells += [result.get("per_class", label, name) for name in RECALLS]
+        if any(cells):
+            rows.append((_words(label), *map(figure_text, cells)))
     recalls = [f"Recall at FPR {fpr:.0%}" for fpr in RECALLS.values()]
     return Sheet("Against real alone", ("Class", "AUROC", *recalls), rows)
 
 
-def _stated(result: Result) -> Sheet:
+def _stated_verdicts(result: Result) -> Sheet:
     rows = []
-    for pictures, names in _STATED.items():
-        found = [result.get("detection", name) for name in names]
-        if any(found):
-            rows.append((pictures, *map(shown, found)))
+    for pictures, names in _VERDICT_ROWS.items():
+        cells = [result.get("detection", name) for name in names]
+        if any(cells):
+            rows.append((pictures, *map(figure_text, cells)))
     headings = ("Pictures", "Verdict stated", "Right where stated")
     return Sheet("Stated verdicts", headings, rows)
 
@@ -192,58 +197,58 @@ def _localization(result: Result) -> Sheet:
         names = [f"{column}{suffix}" for column in _COLUMNS]
         if suffix.startswith("_pooled"):
             names[-1] = f"iou{suffix}"
-        found = [result.get("localization", name) for name in names]
-        if any(found):
-            rows.append((convention, *map(shown, found)))
+        cells = [result.get("localization", name) for name in names]
+        if any(cells):
+            rows.append((convention, *map(figure_text, cells)))
     title = f"Localisation ({result.protocol})"
-    return Sheet(title, ("Convention", "AUC", "F1 at 0.5", "F1 at best", "IoU at 0.5"), rows)
+    headings = [MASK_HEADINGS[name] for name in _COLUMNS]
+    return Sheet(title, ("Convention", *headings), rows)
 
 
 def _origins(section: str, heading: str, result: Result) -> Sheet:
     names = list(dict.fromkeys(name[1] for name in result.figures if name[0] == section))
-    columns = {
-        "accuracy": "Accuracy",
-        "stated_share": "Stated",
-        "stated_accuracy": "Right where stated",
-        "f1_fixed_mean_tampered": "Mask F1 at 0.5",
-        "pixel_auc_mean_tampered": "Mask AUC",
-    }
-    rows = [(each, *(shown(result.get(section, each, c)) for c in columns)) for each in names]
-    return Sheet(f"By {heading.lower()}", (heading, *columns.values()), rows)
+    columns = (
+        *("accuracy", "stated_share", "stated_accuracy"),
+        *("f1_fixed_mean_tampered", "pixel_auc_mean_tampered"),
+    )
+    rows = [
+        (origin, *(figure_text(result.get(section, origin, c)) for c in columns))
+        for origin in names
+    ]
+    return Sheet(f"By {heading.lower()}", (heading, *map(_heading, columns)), rows)
 
 
 def _robustness(result: Result) -> Sheet:
-    places = (
+    figure_names = (
         *(("detection", "accuracy"), ("detection", "macro_f1"), ("detection", "auroc_real_vs_not")),
         *(("localization", f"{name}_mean_tampered") for name in ("f1_fixed", "pixel_auc")),
     )
     parts = {"none": result, **result.robustness} if result.robustness else {}
-    rows = [(name, *(shown(part.get(*p)) for p in places)) for name, part in parts.items()]
-    headings = ("Perturbation", "Accuracy", "Macro F1", "AUROC", "Mask F1 at 0.5", "Mask AUC")
-    return Sheet("Robustness", headings, rows)
+    rows = [
+        (name, *(figure_text(part.get(*p)) for p in figure_names)) for name, part in parts.items()
+    ]
+    headings = [_heading(name) for _, name in figure_names]
+    return Sheet("Robustness", ("Perturbation", *headings), rows)
 
 
 def _further_robustness(result: Result) -> Sheet:
-    columns = {
-        "auroc_real_vs_synthetic": "AUROC, synthetic",
-        "auroc_real_vs_tampered": "AUROC, tampered",
-        "fpr_real_stated": "Real mistaken",
-        "stated_share": "Stated",
-        "stated_accuracy": "Right where stated",
-    }
+    columns = (
+        *AGAINST_REAL.values(),
+        *("fpr_real_stated", "stated_share", "stated_accuracy"),
+    )
     parts = {"none": result, **result.robustness} if result.robustness else {}
     rows = [
-        (name, *(shown(part.get("detection", column)) for column in columns))
+        (name, *(figure_text(part.get("detection", column)) for column in columns))
         for name, part in parts.items()
     ]
     title = "Robustness against real alone, and of stated verdicts"
-    return Sheet(title, ("Perturbation", *columns.values()), rows)
+    return Sheet(title, ("Perturbation", *map(_heading, columns)), rows)
 
 
 def _explanations(result: Result) -> Sheet:
     """Figures of texts; how many differ is no mean over pictures, and has no interval."""
     rows = [
-        (name[-1], shown(figure))
+        (name[-1], figure_text(figure))
         for name, figure in result.figures.items()
         if name[0] == "explanations"
     ]
@@ -253,49 +258,60 @@ def _explanations(result: Result) -> Sheet:
 
 
 def _baselines(result: Result) -> Sheet:
-    places = (
+    figure_names = (
         *(("detection", name) for name in ("accuracy", "macro_f1", "accuracy_real_vs_not")),
         ("detection", "auroc_real_vs_not"),
         ("localization", "f1_fixed_mean_tampered"),
     )
     parts = {"model": result, **result.baselines} if result.baselines else {}
     rows = [
-        (name, str(len(part.rows.truth)), *(shown(part.get(*place)) for place in places))
+        (
+            name,
+            str(len(part.rows.truth)),
+            *(figure_text(part.get(*figure_name)) for figure_name in figure_names),
+        )
         for name, part in parts.items()
     ]
-    headings = ("Judge", "Pictures", "Accuracy", "Macro F1", "Real or not", "AUROC", "Mask F1")
-    return Sheet("Baselines", headings, rows)
+    headings = [_heading(name) for _, name in figure_names]
+    return Sheet("Baselines", ("Model", "Pictures", *headings), rows)
 
 
 def _differences(result: Result) -> Sheet:
     """Model minus baseline, on the pictures that both have judged."""
     names = ("accuracy", "accuracy_real_vs_not", "auroc_real_vs_not")
     rows = []
-    for baseline, found in result.compared.items():
-        values = [shown(found.difference.get(("difference", name))) for name in names]
-        test, p = found.test, NONE
+    for baseline, comparison in result.compared.items():
+        values = [figure_text(comparison.difference.get(("difference", name))) for name in names]
+        test, p = comparison.test, NONE
         if test is not None:
             p = f"{test.p:.2g} ({test.ours} : {test.theirs})"
-        rows.append((baseline, str(found.count), *values, p))
-    headings = ("Model less", "Pictures", "Accuracy", "Real or not", "AUROC", "McNemar's p")
+        rows.append((baseline, str(comparison.count), *values, p))
+    headings = ("Model less", "Pictures", *map(_heading, names), "McNemar's p")
     return Sheet("Model against baselines", headings, rows)
 
 
 def _formulas(result: Result) -> Sheet:
     """Figures of the published script, which has no intervals."""
-    found = result.extra.get("published_formulas", {})
-    rows = [(name, NONE if value is None else f"{value:.3f}") for name, value in found.items()]
+    formulas = result.extra.get("published_formulas", {})
+    rows = [(name, NONE if value is None else f"{value:.3f}") for name, value in formulas.items()]
     return Sheet("Published formulas", ("What it is", "Value"), rows)
 
 
 def _not_measured(result: Result) -> Sheet:
     """Reasons with the figures they keep from being had."""
     reasons: dict[str, list[str]] = {}
-    for name, why in result.not_measured.items():
-        reasons.setdefault(why, []).append(".".join(name[1:]))
-    rows = [(why, ", ".join(names)) for why, names in reasons.items()]
+    for name, reason in result.not_measured.items():
+        reasons.setdefault(reason, []).append(".".join(name[1:]))
+    rows = [(reason, ", ".join(names)) for reason, names in reasons.items()]
     return Sheet("Not measured", ("Why", "Figures"), rows)
 
 
 def _words(label: str) -> str:
     return label.replace("_", " ")
+
+
+def _heading(name: str) -> str:
+    """The heading of a figure of detection, or of a mean over tampered pictures."""
+    if name in HEADINGS:
+        return HEADINGS[name]
+    return f"Mask {MASK_HEADINGS[name.removesuffix('_mean_tampered')]}"

@@ -121,6 +121,7 @@ def _with_surroundings(box: Box, inside: int, size: tuple[int, int]) -> Box:
         x0, y0, x1, y1 = grown(by)
         return (x1 - x0) * (y1 - y0) >= enough_pixels
 
+    # The area grows with `by`, so the least one that is enough can be searched by halves.
     low, high = 0, max(height, width)
     while low < high:
         middle = (low + high) // 2
@@ -139,6 +140,7 @@ class _Sample:
     def __init__(self, pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> None:
         self._pixels, self._mask = pixels, mask
         height, width = mask.shape
+        # About SAMPLE pixels a side, however large the window is: the time stays the same.
         step = _odd_step(height * width / (2 * SAMPLE))
         rows, columns = np.arange(1, height - 1, step), np.arange(1, width - 1, step)
         self.rows, self.columns = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
@@ -163,6 +165,7 @@ class _Sample:
         height, width = self._mask.shape
         crossing = self._mask[dy:, dx:] != self._mask[: height - dy, : width - dx]
         rows, columns = np.nonzero(crossing)
+        # Long borders are thinned out evenly, for the same reason.
         few = np.s_[:: max(1, len(rows) // SAMPLE)]
         rows, columns = rows[few], columns[few]
         steps = _luma(self._pixels[rows + dy, columns + dx])
@@ -223,6 +226,7 @@ def _noise(sample: _Sample) -> InsideOutside | None:
     The kernel is that of J. Immerkær, "Fast noise variance estimation" (1996): it cancels planes,
     and unit white noise comes out with standard deviation 6.
     """
+    # The product of second differences down and across, by distance from the centre.
     weights = {0: 4, 1: -2, 2: 1}
     residual = np.zeros_like(sample.luma[0, 0])
     for (dy, dx), luma in sample.luma.items():
@@ -263,6 +267,7 @@ def _compression(sample: _Sample) -> InsideOutside | None:
     for (dy, dx), positions in (((0, 1), sample.columns), ((1, 0), sample.rows)):
         step = np.abs(sample.luma[dy, dx] - sample.luma[0, 0])
         either = np.concatenate(parts)
+        # Found over both sides together: each alone could choose a grid that suits it.
         phase = int(np.argmax(_means_by_phase(step[either], positions[either])))
         for row, part in zip(totals, parts, strict=True):
             block = positions[part] % 8 == phase

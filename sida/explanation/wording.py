@@ -152,6 +152,7 @@ def window_facts(label: str, windows: Sequence[tuple[str, float]]) -> tuple[Wind
     Args:
         windows: position and probability of the label in each window.
     """
+    # Sorting is stable: of equal windows the first one is named.
     strongest = sorted(windows, key=lambda window: -window[1])[:NAMED_WINDOWS]
     return tuple(WindowFact(p, min(99, round(100 * x))) for p, x in strongest if x >= 0.5)
 
@@ -201,6 +202,7 @@ def write(facts: Facts, rng: np.random.Generator) -> str:
     clauses = {}
     for heading, cues in phrases.HEADINGS.items():
         directions = {cue: facts.directions[cue] for cue in cues if cue in facts.directions}
+        # Only what differs is told; where nothing does, that itself is.
         differing = {cue: way for cue, way in directions.items() if way != "same"} or directions
         said_cues = [one_of(phrases.cue_phrases(cue, way)) for cue, way in differing.items()]
         clauses[heading] = ", ".join(said_cues) or "not measured"
@@ -303,6 +305,7 @@ def statements(text: str) -> tuple[Statement, ...]:
     ]
     if phrases.UNSURE in text:
         result.append(Statement("certainty", "unsure", phrases.UNSURE))
+    # Sentences on windows name positions, too, which must not count as those of the region.
     text = phrases.WINDOW_READ.sub(" ", text)
     sections = _sections(text)
     free = "" if sections else text
@@ -378,6 +381,7 @@ def sentences(count: int = 3000) -> Iterator[str]:
 
     `count` descriptions come, and as many facts.
     """
+    # A fixed seed: the embedded tokenizer was made from exactly these sentences.
     rng = np.random.default_rng(0)
     for _ in range(count):
         facts = _some_facts(rng)

@@ -25,8 +25,13 @@ ATTEMPTS = 6
 """Draws of operation and region until something changes that can be seen."""
 _COUNTS = (0.75, 0.18, 0.07)
 """How often one, two and three operations are done."""
-_REGIONS: Mapping[RegionKind, float] = {"object": 1, "superpixels": 2, "shape": 1.5}
-_AREA = (0.01, 0.35)
+_REGIONS: Mapping[RegionKind, float] = {
+    "object": 1,
+    "foreground": 2,
+    "superpixels": 1.5,
+    "shape": 1.5,
+}
+_AREA = (0.01, 0.4)
 _MATCH_DETAIL = 0.5
 _AROUND = 9
 """Side of the square, pixels, that says whether a pixel counts as altered."""

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 Weight = Annotated[float, Field(ge=0)]
-RegionKind = Literal["object", "superpixels", "shape", "text_box", "segmenter"]
+RegionKind = Literal["object", "foreground", "superpixels", "shape", "text_box", "segmenter"]
 Operation = Literal[
     "splice", "splice_alpha", "splice_poisson", "splice_moved", "copy_move",
     "remove_telea", "remove_ns", "remove_patches",

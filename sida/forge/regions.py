@@ -16,7 +16,7 @@ __all__ = ["Finder", "Found", "Region", "draw_region"]
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
-_SLIC_SIDE = 192
+_SLIC_SIDE, _GRABCUT_SIDE = 192, 128
 """Larger pictures are looked at smaller: finer borders cost time and say nothing."""
 
 
@@ -52,9 +52,9 @@ def draw_region(
 
     Args:
         pixels: (height, width, 3) uint8.
-        kinds: "object", "superpixels", "shape", "text_box", "segmenter" and how often each; where
-            the picture has no fitting object, or nothing fitting is found, superpixels take its
-            place.
+        kinds: "object", "foreground", "superpixels", "shape", "text_box", "segmenter" and how
+            often each; where the picture has no fitting object, or nothing fitting is found,
+            superpixels take its place.
         area: least and largest fraction of the picture. Fractions are drawn evenly on a
             logarithmic scale.
         objects: masks known of this picture.
@@ -71,6 +71,10 @@ def draw_region(
     target = float(np.exp(rng.uniform(np.log(area[0]), np.log(area[1]))))
     if kind == "text_box":
         return Region(_text_box(pixels.shape, target, rng), kind)
+    if kind == "foreground":
+        region = _foreground(pixels, rng)
+        if area[0] <= region.mask.mean() <= area[1]:
+            return region
     if kind != "shape":
         region = _superpixels(pixels, target, rng)
         if area[0] <= region.mask.mean() <= area[1]:
@@ -99,8 +103,37 @@ def _superpixels(pixels: Pixels, target: float, rng: np.random.Generator) -> Reg
     start = labels[rng.integers(labels.shape[0]), rng.integers(labels.shape[1])]
     mask = _grown(small, labels, int(start), target)
     smooth = cv2.medianBlur(mask.astype(np.uint8), 7)  # in noise the borders are ragged
-    whole = cv2.resize(_largest(smooth), (width, height), interpolation=cv2.INTER_NEAREST)
-    return Region(whole > 0, "superpixels", {"segments": segments, "compactness": compactness})
+    whole = _enlarged(_largest(smooth), (width, height))
+    return Region(whole, "superpixels", {"segments": segments, "compactness": compactness})
+
+
+def _foreground(pixels: Pixels, rng: np.random.Generator) -> Region:
+    """What stands out of the colours along the picture's border (GrabCut, Rother et al. 2004).
+
+    It is empty where nothing does, in about half of all photographs.
+    """
+    height, width = pixels.shape[:2]
+    scale = min(1.0, _GRABCUT_SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    sides = [max(1, int(side * rng.uniform(0.7, 0.95))) for side in size]
+    left, top = (
+        int(rng.integers(whole - side + 1)) for whole, side in zip(size, sides, strict=True)
+    )
+    labels = np.zeros(small.shape[:2], np.uint8)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.setRNGSeed(int(rng.integers(2**31)))  # it clusters colours from a random start
+    cv2.grabCut(small, labels, (left, top, *sides), *models, 2, cv2.GC_INIT_WITH_RECT)
+    mask = np.asarray(labels % 2, np.uint8)  # the odd ones are certain and probable foreground
+    whole = _enlarged(_largest(cv2.medianBlur(mask, 5)), (width, height))
+    return Region(whole, "foreground")
+
+
+def _enlarged(mask: NDArray[np.uint8], size: tuple[int, int]) -> Mask:
+    """The mask at (width, height), its border smooth."""
+    return np.asarray(
+        cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) >= 0.5
+    )
 
 
 def _largest(levels: NDArray[Any]) -> NDArray[np.uint8]:

@@ -2,10 +2,10 @@
 
 from sida.report.batch import Written, batch_report, require_format
 from sida.report.picture import picture_report
-from sida.report.results import Result, read_results
+from sida.report.results import ReportItem, read_results
 
 __all__ = [
-    "Result",
+    "ReportItem",
     "Written",
     "batch_report",
     "picture_report",

@@ -9,12 +9,12 @@ from pathlib import Path
 import sida
 from sida.errors import InputError
 from sida.files import write_whole
+from sida.html import FactList, Heading, Note, Overview, OverviewRow, Page, Paragraph, thumbnail
+from sida.html.pdf import pdf, require_pdf
 from sida.image.read import Picture
-from sida.page import Facts, Heading, Note, Overview, Page, Row, Text, thumbnail
-from sida.page.pdf import pdf, require_pdf
 from sida.report.evidence import drawn_mask
 from sida.report.picture import FOOTER, name_of, now, parts, picture_page
-from sida.report.results import Result, picture_of
+from sida.report.results import ReportItem, picture_of
 from sida.report.wording import INTRO, LABEL_NAMES, headline, shortened, tone, whole_percent
 from sida.verdict import Failure, Verdict
 
@@ -27,7 +27,7 @@ HEADINGS = ("picture", "verdict", "confidence, %", "altered, %", "remarks")
 
 @dataclass
 class Written:
-    """What a report holds: all, those without a verdict, and verdicts without their picture."""
+    """Numbers of a report: pictures, those without a verdict, verdicts without their picture."""
 
     pictures: int = 0
     not_judged: int = 0
@@ -35,7 +35,7 @@ class Written:
 
 
 def batch_report(
-    results: Iterable[Result],
+    results: Iterable[ReportItem],
     out: str | Path,
     *,
     personal: bool = False,
@@ -70,18 +70,18 @@ def batch_report(
 
 
 def _page(
-    results: Iterable[Result], personal: bool, details: int, time: datetime
+    results: Iterable[ReportItem], personal: bool, details: int, time: datetime
 ) -> tuple[Page, Written]:
-    rest = iter(results)
-    first = list(islice(rest, 2))
+    remaining = iter(results)
+    first = list(islice(remaining, 2))
     if not first:
         raise InputError("there is no result to report on: give pictures or a file of verdicts")
-    found, source = first[0]
-    if len(first) == 2 or isinstance(found, Failure):
-        return _batch(chain(first, rest), personal, details, time)
-    picture, gone = picture_of(found, source)
-    notes = [gone] if gone else []
-    return picture_page(found, picture, notes, personal, time), Written(1, 0, len(notes))
+    result, source = first[0]
+    if len(first) == 2 or isinstance(result, Failure):
+        return _batch(chain(first, remaining), personal, details, time)
+    picture, missing = picture_of(result, source)
+    notes = [missing] if missing else []
+    return picture_page(result, picture, notes, personal, time), Written(1, 0, len(notes))
 
 
 def require_format(out: str | Path) -> None:
@@ -97,7 +97,7 @@ def require_format(out: str | Path) -> None:
 
 
 def _batch(
-    results: Iterable[Result], personal: bool, details: int, time: datetime
+    results: Iterable[ReportItem], personal: bool, details: int, time: datetime
 ) -> tuple[Page, Written]:
     footer = FOOTER.format(version=sida.__version__, time=f"{time:%Y-%m-%d %H:%M} UTC")
     page, written = Page("Report", footer=footer), Written()
@@ -105,67 +105,73 @@ def _batch(
     overview = page.section("Overview")
     counts = dict.fromkeys(LABEL_NAMES.values(), 0)
     inconclusive, rows, models = 0, [], set()
-    for number, (found, source) in enumerate(results, 1):
+    for number, (result, source) in enumerate(results, 1):
         written.pictures += 1
-        if isinstance(found, Failure):
+        if isinstance(result, Failure):
             written.not_judged += 1
-            rows.append(_failed(found, number))
+            rows.append(_failed(result, number))
             continue
-        picture, gone = picture_of(found, source)
-        written.not_shown += gone is not None
-        counts[LABEL_NAMES[found.label]] += 1
-        inconclusive += found.inconclusive
-        models.add(f"{found.model.name}, version {found.model.version}")
+        picture, missing = picture_of(result, source)
+        written.not_shown += missing is not None
+        counts[LABEL_NAMES[result.label]] += 1
+        inconclusive += result.inconclusive
+        models.add(f"{result.model.name}, version {result.model.version}")
         detailed = number <= details
-        rows.append(_row(found, picture, gone, f"picture-{number}" if detailed else ""))
+        rows.append(_row(result, picture, missing, f"picture-{number}" if detailed else ""))
         if detailed:
-            section = page.section(name_of(found), anchor=f"picture-{number}", listed=False)
-            for title, elements in parts(found, picture, [gone] if gone else [], personal):
+            section = page.section(name_of(result), anchor=f"picture-{number}", in_contents=False)
+            for title, elements in parts(result, picture, [missing] if missing else [], personal):
                 section.add(Heading(title), *elements)
     page.subtitle = f"{written.pictures} picture{'s' * (written.pictures != 1)}"
     if models:
         page.subtitle += f", judged by {'; '.join(sorted(models))}"
     figures = {**counts, "inconclusive": inconclusive, "not judged": written.not_judged}
-    summary.add(Facts({"pictures": written.pictures, **figures}))
+    summary.add(FactList({"pictures": written.pictures, **figures}))
     summary.add(*_sentences(written, inconclusive, details))
     overview.add(Overview(HEADINGS, rows))
     return page, written
 
 
-def _sentences(written: Written, inconclusive: int, details: int) -> Iterator[Note | Text]:
+def _sentences(written: Written, inconclusive: int, details: int) -> Iterator[Note | Paragraph]:
     if inconclusive:
         yield Note(
             f"Inconclusive verdicts: {inconclusive}. By its own calibration the model is unsure "
             "there; they are counted under the likeliest label.",
             "warn",
         )
-    for count, what in ((written.not_judged, "judged"), (written.not_shown, "shown")):
+    for count, verb in ((written.not_judged, "judged"), (written.not_shown, "shown")):
         if count:
-            yield Note(f"Pictures not {what}: {count}; the overview says why.", "warn")
+            yield Note(f"Pictures not {verb}: {count}; the overview says why.", "warn")
     if written.pictures > details:
-        yield Text(
+        yield Paragraph(
             f"Evidence is shown of the first {details} of {written.pictures} pictures; the "
             "overview has them all."
         )
 
 
-def _failed(failure: Failure, number: int) -> Row:
-    name, why = failure.image or f"picture {number}", shortened(failure.message)
-    return Row((shortened(name), "not judged", None, None, why))
+def _failed(failure: Failure, number: int) -> OverviewRow:
+    name, reason = failure.image or f"picture {number}", shortened(failure.message)
+    return OverviewRow((shortened(name), "not judged", None, None, reason))
 
 
-def _row(verdict: Verdict, picture: Picture | None, gone: str | None, anchor: str) -> Row:
-    found = verdict.localization
-    small = ""
+def _row(
+    verdict: Verdict, picture: Picture | None, missing: str | None, anchor: str
+) -> OverviewRow:
+    localization = verdict.localization
+    thumb = ""
     if picture is not None:
-        mask = drawn_mask(verdict, found)[0] if found is not None and found.regions else None
-        small = thumbnail(picture.pixels, mask, side=SIDE, quality=70)
+        mask = (
+            drawn_mask(verdict, localization)[0]
+            if localization is not None and localization.regions
+            else None
+        )
+        thumb = thumbnail(picture.pixels, mask, side=SIDE, quality=70)
     remarks = [] if verdict.calibrated else ["not calibrated"]
     cells = (
         name_of(verdict),
         headline(verdict),
         whole_percent(verdict.probabilities[verdict.label]),
-        None if found is None else round(100 * found.area, 1),
-        " ".join([*remarks, *([gone] if gone else [])]),
+        None if localization is None else round(100 * localization.area, 1),
+        " ".join([*remarks, *([missing] if missing else [])]),
     )
-    return Row(cells, small, anchor, tone(verdict))
+    return OverviewRow(cells, thumb, anchor, tone(verdict))

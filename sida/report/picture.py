@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import sida
+from sida.html import Bars, Headline, Note, Page, Paragraph, Table
+from sida.html.elements import Element
 from sida.image.read import Picture
-from sida.page import Bars, Headline, Note, Page, Table, Text
-from sida.page.elements import Element
-from sida.report.evidence import explanation, shown
+from sida.report.evidence import explanation, picture_elements
 from sida.report.provenance import provenance
 from sida.report.wording import INTRO, LABEL_NAMES, confidence, headline, meaning, shortened, tone
 from sida.verdict import Verdict
@@ -25,7 +25,7 @@ def picture_report(
     personal: bool = False,
     time: datetime | None = None,
 ) -> str:
-    """One verdict as a self-contained HTML document.
+    """A verdict as a self-contained HTML document.
 
         html = picture_report(verdict, read_picture("photo.jpg"))
 
@@ -55,7 +55,7 @@ def parts(
 ) -> Iterator[tuple[str, Iterator[Element]]]:
     """The sections of a picture: title, elements."""
     yield "Verdict", _verdict(verdict, notes)
-    yield "Picture", shown(verdict, picture)
+    yield "Picture", picture_elements(verdict, picture)
     yield "Explanation", explanation(verdict.explanation)
     yield "Provenance", provenance(verdict.provenance, personal)
     yield "How this was made", _record(verdict)
@@ -63,8 +63,8 @@ def parts(
 
 def _verdict(verdict: Verdict, notes: Sequence[str]) -> Iterator[Element]:
     yield Headline(headline(verdict), tone(verdict))
-    yield Text(meaning(verdict))
-    yield Text(confidence(verdict))
+    yield Paragraph(meaning(verdict))
+    yield Paragraph(confidence(verdict))
     for sentence in (*notes, *verdict.warnings[:20]):
         yield Note(shortened(sentence), "warn")
     shares = {LABEL_NAMES[k]: {"share": 100 * v} for k, v in verdict.probabilities.items()}
@@ -85,7 +85,7 @@ def _record(verdict: Verdict) -> Iterator[Element]:
 
 
 def name_of(verdict: Verdict) -> str:
-    """What the picture is called."""
+    """The name that a picture has in a report."""
     return shortened(verdict.image or "a picture without a name")
 
 

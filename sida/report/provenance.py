@@ -1,12 +1,12 @@
-"""What a file says and shows of its origin, as elements; what leads to a person is left out."""
+"""Origin of a picture, declared and measured, as elements; what leads to a person is left out."""
 
 import re
 from collections.abc import Iterator, Sequence
 
 from pydantic import JsonValue
 
-from sida.page import Gallery, Heading, Note, Table, Text, Thumb
-from sida.page.elements import Element
+from sida.html import Gallery, Heading, Note, Paragraph, Table, Thumb
+from sida.html.elements import Element
 from sida.provenance.declared.declaration import ORIGIN, state_in_words, without_thumbnails
 from sida.report.wording import shortened
 from sida.verdict import Declared, Measured, Provenance
@@ -28,7 +28,7 @@ _PERSONAL = re.compile(
 
 
 def is_personal(name: str) -> bool:
-    """Whether a field of that name leads to a person, a place or one camera.
+    """True for the name of a field that leads to a person, a place or one camera.
 
     >>> is_personal("GPSLatitude"), is_personal("lens_serial_number"), is_personal("creator_tool")
     (True, True, False)
@@ -36,65 +36,70 @@ def is_personal(name: str) -> bool:
     return _PERSONAL.search(re.sub(r"[\s\-]+", "_", name)) is not None
 
 
-def provenance(found: Provenance | None, personal: bool) -> Iterator[Element]:
+def provenance(record: Provenance | None, personal: bool) -> Iterator[Element]:
     """Contradictions, then what is declared, then what was measured in the file."""
-    if found is None:
-        yield Text("What the file says of its origin was not asked for.")
+    if record is None:
+        yield Paragraph("What the file says of its origin was not asked for.")
         return
-    yield Text(INTRO)
-    for origin in [one for one in found.declared if one.name == ORIGIN][:ROWS]:
+    yield Paragraph(INTRO)
+    for origin in [field for field in record.declared if field.name == ORIGIN][:ROWS]:
         yield Note(
             shortened(f"{_plain(origin.value, personal)} ({state_in_words(origin)})"), "warn"
         )
-    for sentence in found.contradictions[:ROWS]:
+    for sentence in record.contradictions[:ROWS]:
         yield Note(shortened(sentence), "warn")
-    yield from _declared(found.declared, found.left_out, personal)
-    yield from _measured(found.measured, personal)
-    if not (found.declared or found.left_out or found.measured or found.contradictions):
-        yield Text("The file says nothing of its origin.")
+    yield from _declared(record.declared, record.left_out, personal)
+    yield from _measured(record.measured, personal)
+    if not (record.declared or record.left_out or record.measured or record.contradictions):
+        yield Paragraph("The file says nothing of its origin.")
 
 
 def _declared(
-    found: Sequence[Declared], left_out: Sequence[str], personal: bool
+    declared: Sequence[Declared], left_out: Sequence[str], personal: bool
 ) -> Iterator[Element]:
-    told = [one for one in found if personal or not is_personal(one.name)]
-    apart = [(one, without_thumbnails(one)) for one in told[:ROWS]]
+    listed = [statement for statement in declared if personal or not is_personal(statement.name)]
+    values = [(statement, without_thumbnails(statement)) for statement in listed[:ROWS]]
     rows = [
         (
-            _words(one.name),
+            _words(statement.name),
             _value(value, personal),
-            shortened(state_in_words(one)),
-            shortened(one.source),
+            shortened(state_in_words(statement)),
+            shortened(statement.source),
         )
-        for one, (value, _) in apart
+        for statement, (value, _) in values
     ]
     if rows:
         yield Heading("Declared")
-        yield Table(("field", "value", "state", "stands in"), rows, _cut(len(told)), ROWS)
-    if thumbs := [Thumb(uri, shortened(title)) for _, (_, few) in apart for title, uri in few]:
+        yield Table(("field", "value", "state", "stands in"), rows, _cut(len(listed)), ROWS)
+    if thumbs := [
+        Thumb(uri, shortened(title)) for _, (_, thumbnails) in values for title, uri in thumbnails
+    ]:
         yield Gallery(
             thumbs[:ROWS], "What the credentials show of the pictures that it was made of."
         )
-    hidden = [one.name for one in found if not personal and is_personal(one.name)]
+    hidden = [
+        statement.name for statement in declared if not personal and is_personal(statement.name)
+    ]
     if hidden := [*hidden, *left_out]:
-        yield Text(f"Left out, as it can lead to a person or a place: {_listed(hidden)}.")
+        yield Paragraph(f"Left out, as it can lead to a person or a place: {_joined(hidden)}.")
 
 
-def _measured(found: Sequence[Measured], personal: bool) -> Iterator[Element]:
-    told = [one for one in found if one.value is not None]
+def _measured(measured: Sequence[Measured], personal: bool) -> Iterator[Element]:
+    available = [measurement for measurement in measured if measurement.value is not None]
     rows = [
         (
-            _words(one.name),
-            _value(one.value, personal) + (f" ({shortened(one.unit)})" if one.unit else ""),
-            shortened(f"{one.meaning} {one.limits}"),
+            _words(measurement.name),
+            _value(measurement.value, personal)
+            + (f" ({shortened(measurement.unit)})" if measurement.unit else ""),
+            shortened(f"{measurement.meaning} {measurement.limits}"),
         )
-        for one in told[:ROWS]
+        for measurement in available[:ROWS]
     ]
     if rows:
         yield Heading("Measured in the file")
-        yield Table(("what", "value", "what it means"), rows, _cut(len(told)), ROWS)
-    if nothing := [one.name for one in found if one.value is None]:
-        yield Text(f"Looked for, and not found: {_listed(nothing)}.")
+        yield Table(("what", "value", "what it means"), rows, _cut(len(available)), ROWS)
+    if absent := [measurement.name for measurement in measured if measurement.value is None]:
+        yield Paragraph(f"Looked for, and not found: {_joined(absent)}.")
 
 
 def _cut(count: int) -> str:
@@ -105,7 +110,7 @@ def _words(name: str) -> str:
     return shortened(name.replace("_", " "))
 
 
-def _listed(names: Sequence[str]) -> str:
+def _joined(names: Sequence[str]) -> str:
     return shortened(", ".join(dict.fromkeys(map(_words, names))))
 
 
@@ -116,10 +121,10 @@ def _value(value: JsonValue, personal: bool) -> str:
 def _plain(value: JsonValue, personal: bool) -> str:
     """A value without the marks of JSON, nor what leads to a person within it."""
     if isinstance(value, dict):
-        kept = {k: v for k, v in value.items() if personal or not is_personal(k)}
-        return "; ".join(f"{_words(k)}: {_plain(v, personal)}" for k, v in kept.items())
+        visible = {k: v for k, v in value.items() if personal or not is_personal(k)}
+        return "; ".join(f"{_words(k)}: {_plain(v, personal)}" for k, v in visible.items())
     if isinstance(value, list):
-        return " | ".join(_plain(each, personal) for each in value)
+        return " | ".join(_plain(item, personal) for item in value)
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     return str(value)

@@ -10,17 +10,17 @@ from sida.errors import InputError, PictureError, optional_package
 from sida.image.read import Picture, read_picture
 from sida.verdict import Failure, Verdict, parse_line
 
-__all__ = ["Result", "holds_results", "picture_of", "read_results"]
+__all__ = ["ReportItem", "holds_results", "picture_of", "read_results"]
 
 LINE = 4 << 20  # bytes of a line that is read
 BATCH = 64  # rows that are in memory at once
 RUN = "run.json"  # of a Ray run
 
 
-class Result(NamedTuple):
-    """What was found of a picture, and where it lies; `source` is None where nobody knows."""
+class ReportItem(NamedTuple):
+    """A picture's result and its file; `source` is None where that is not known."""
 
-    found: Verdict | Failure
+    result: Verdict | Failure
     source: Path | None = None
 
 
@@ -31,7 +31,7 @@ def holds_results(path: str | Path) -> bool:
     )
 
 
-def read_results(path: str | Path) -> Iterator[Result]:
+def read_results(path: str | Path) -> Iterator[ReportItem]:
     """Results of `sida detect --json FILE` or `predictions.jsonl`, in their order.
 
     Also of `sida detect --engine ray`: the folder of its run, or one of its parquet files.
@@ -47,18 +47,18 @@ def read_results(path: str | Path) -> Iterator[Result]:
     try:
         for name, line, folder in _lines(Path(path)):
             try:
-                found = _parsed(line, folder)
+                result = _parsed(line, folder)
                 read += 1
             except InputError as error:
                 first = first or error
-                yield Result(Failure(image=name, error="unreadable_image", message=str(error)))
+                yield ReportItem(Failure(image=name, error="unreadable_image", message=str(error)))
                 continue
-            yield Result(found, _place(found.image, folder))
+            yield ReportItem(result, _path_of(result.image, folder))
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
     if not read:
-        why = f": {first}" if first else ", expected a line a picture"
-        raise InputError(f"{str(path)!r} holds no verdict{why}")
+        reason = f": {first}" if first else ", expected a line a picture"
+        raise InputError(f"{str(path)!r} holds no verdict{reason}")
 
 
 def _lines(path: Path) -> Iterator[tuple[str, bytes, Path]]:
@@ -68,6 +68,7 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes, Path]]:
         return
     with path.open("rb") as stream:
         number = 0
+        # Bounded: a file without line ends must not fill the memory.
         while line := stream.readline(LINE):
             number += 1
             if line.strip():
@@ -96,19 +97,19 @@ def _rows(path: Path) -> Iterator[tuple[str, bytes, Path]]:
 
 
 def _parsed(line: bytes, folder: Path) -> Verdict | Failure:
-    found = parse_line(line, folder)
-    mask = found.localization.file if isinstance(found, Verdict) and found.localization else None
-    if mask is not None and _place(mask, folder) == Path(mask):
+    result = parse_line(line, folder)
+    mask = result.localization.file if isinstance(result, Verdict) and result.localization else None
+    if mask is not None and _path_of(mask, folder) == Path(mask):
         return parse_line(line)
-    return found
+    return result
 
 
-def _place(name: str | None, folder: Path) -> Path | None:
+def _path_of(name: str | None, folder: Path) -> Path | None:
     if name is None:
         return None
-    places = (folder / name, Path(name))
+    paths = (folder / name, Path(name))
     # A name that no file can have is not there; a Path's own `exists` raises for some of them.
-    return next((place for place in places if os.path.exists(place)), places[0])
+    return next((path for path in paths if os.path.exists(path)), paths[0])
 
 
 def picture_of(verdict: Verdict, source: Path | None) -> tuple[Picture | None, str | None]:

@@ -1,8 +1,8 @@
-"""What a verdict means, in sentences for people who know no machine learning."""
+"""Sentences on a verdict for people who know no machine learning."""
 
 import math
 
-from sida.page import Tone
+from sida.html import Tone
 from sida.verdict import Label, Verdict
 
 __all__ = [
@@ -58,19 +58,19 @@ def headline(verdict: Verdict) -> str:
 
 
 def tone(verdict: Verdict) -> Tone:
-    """How the headline is coloured."""
+    """The colour of the headline."""
     if verdict.inconclusive:
         return "warn"
     return "good" if verdict.label == "real" else "bad"
 
 
 def meaning(verdict: Verdict) -> str:
-    """What the label stands for."""
+    """The meaning of the label, in sentences."""
     return _MEANINGS[verdict.label]
 
 
 def confidence(verdict: Verdict) -> str:
-    """How sure the model is, and what that figure is worth."""
+    """The model's confidence, and what that figure is worth."""
     share = whole_percent(verdict.probabilities[verdict.label])
     if verdict.inconclusive:
         return (

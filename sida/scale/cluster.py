@@ -67,11 +67,11 @@ def require_answer(address: str) -> None:
     """Raise InputError where nobody answers; Ray itself tries for minutes, and ends the process."""
     if address == "auto":
         return
-    found = re.fullmatch(r"(?:ray://)?(.+):(\d{1,5})", address)
-    if found is None:
+    match = re.fullmatch(r"(?:ray://)?(.+):(\d{1,5})", address)
+    if match is None:
         raise ConfigError(f"the address is {address!r}, expected HOST:PORT or auto")
     try:
-        socket.create_connection((found[1].strip("[]"), int(found[2])), ANSWERS_WITHIN).close()
+        socket.create_connection((match[1].strip("[]"), int(match[2])), ANSWERS_WITHIN).close()
     except (OSError, OverflowError) as error:
         raise _no_answer(address) from error
 

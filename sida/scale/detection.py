@@ -42,14 +42,14 @@ __all__ = ["DetectionSummary", "detect"]
 log = logging.getLogger(__name__)
 
 RUN = "run.json"
-MADE = ("plan/*.parquet", "verdicts/part-*", "masks/part-*", "begun/part-*")
+OUTPUTS = ("plan/*.parquet", "verdicts/part-*", "masks/part-*", "begun/part-*")
 BEFORE = ("lock.json", "plan")
 """May lie in a folder without a record: a bucket's lock, and a plan that was broken off."""
 OPTIONS = {"inputs": "PATHS", "digest": "weights", "masks": "--mask-for"}
 
 LOG_INTERVAL = 10.0
 """Seconds between two lines on progress."""
-NAMED = 20
+LISTED_FAILURES = 20
 """Failures that a summary has by name."""
 SUMMARY = ("label", "image", "error", "message")
 """Columns that a summary is made of."""
@@ -83,7 +83,7 @@ def detect(
     address: str | None = None,
     workers: int | None = None,
     fresh: bool = False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda finished, total: None,
 ) -> DetectionSummary:
     """Detect in any number of pictures with Ray; the results are below `out`.
 
@@ -119,6 +119,7 @@ def detect(
     # Its items count the deaths that they cause themselves, in the folder of the run.
     pool = WorkerPool(address, workers, model.device, retries=UNLIMITED)
     inputs = [str(path) for path in paths]
+    # The digest is taken once, here: workers with other weights are refused.
     weights = locate(model)
     model = weights.model
     identity = {
@@ -139,12 +140,13 @@ def detect(
     }
     store = Store(out)
     with exclusive(store), pool:
-        folder = RunFolder(store, RUN, "inputs", lambda _: MADE, _option, before=BEFORE)
+        folder = RunFolder(store, RUN, "inputs", lambda _: OUTPUTS, _option, before=BEFORE)
         with reaching(store.out):
             record = folder.claim(identity, fresh=fresh)
         if record is None:
             items = select(find(inputs, recursive, from_list), sample, limit)
             pictures, shards = write_plan(store, items, shard)
+            # After the plan: a plan without a record is made again, a record without one is not.
             record = {"schema": "sida.scale/1", **identity, "pictures": pictures, "parts": shards}
             folder.begin(record)
         job = _Job(store, weights, options)
@@ -206,7 +208,7 @@ class _Tally:
         rows = list(rows)
         self.counts.update(count_labels(rows))
         failed = (row for row in rows if row.get("error"))
-        for row in islice(failed, NAMED - len(self.failures)):
+        for row in islice(failed, LISTED_FAILURES - len(self.failures)):
             self.failures.append(
                 Failure(image=row["image"], error=row["error"], message=row["message"])
             )
@@ -229,6 +231,7 @@ def _detect_missing(
             continue
         rows = read_rows(job.store, name, SUMMARY)
         failed = [index for index, row in enumerate(rows) if row["error"] in RETRIED]
+        # Checked by the driver, so that a run without anything to do starts no Ray.
         if failed and can_retry(job.store, shard, failed):
             tasks.append((shard, True))
         else:
@@ -245,22 +248,24 @@ def _detect_missing(
 class _ProgressLog:
     """Calls back, and logs now and then: pictures that are done, the rate, the time left."""
 
-    def __init__(self, pictures: int, done: int, on_progress: Callable[[int, int], None]) -> None:
-        self._pictures, self._already_done, self._on_progress = pictures, done, on_progress
+    def __init__(
+        self, pictures: int, finished: int, on_progress: Callable[[int, int], None]
+    ) -> None:
+        self._pictures, self._already_done, self._on_progress = pictures, finished, on_progress
         self._start = self._logged = time.monotonic()
-        log.info("%d of %d pictures are left", pictures - done, pictures)
+        log.info("%d of %d pictures are left", pictures - finished, pictures)
 
-    def update(self, done: int) -> None:
+    def update(self, finished: int) -> None:
         """Report the number of pictures that are done by now."""
-        self._on_progress(done, self._pictures)
+        self._on_progress(finished, self._pictures)
         now = time.monotonic()
-        if now - self._logged < LOG_INTERVAL and done < self._pictures:
+        if now - self._logged < LOG_INTERVAL and finished < self._pictures:
             return
         self._logged = now
-        rate = (done - self._already_done) / max(now - self._start, 1e-9)
-        left = (self._pictures - done) / max(rate, 1e-9)
+        rate = (finished - self._already_done) / max(now - self._start, 1e-9)
+        left = (self._pictures - finished) / max(rate, 1e-9)
         hours, seconds = divmod(round(left), 3600)
         log.info(
             "%d of %d pictures, %.1f a second, %d:%02d:%02d left",
-            *(done, self._pictures, rate, hours, *divmod(seconds, 60)),
+            *(finished, self._pictures, rate, hours, *divmod(seconds, 60)),
         )

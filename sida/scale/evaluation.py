@@ -1,4 +1,4 @@
-"""`evaluate`: as `sida.evaluation.evaluate`, with blocks of pictures judged on Ray.
+"""`evaluate`: as `sida.evaluation.evaluate`, with blocks predicted on Ray.
 
 Workers return the results of a block and the driver writes them, so the files are those of a run
 without Ray, and one goes on with what the other left.
@@ -11,7 +11,7 @@ from typing import Any
 
 from sida import evaluation
 from sida.data.sample import Sample
-from sida.evaluation.detecting import DetectorJudge
+from sida.evaluation.detector_predictor import DetectorPredictor
 from sida.evaluation.predictions import Pixels
 from sida.evaluation.result import Result
 from sida.options import ModelOptions
@@ -32,7 +32,7 @@ def evaluate(
     options: evaluation.Options = evaluation.Options(),  # noqa: B008
     **further: Any,
 ) -> dict[str, Result]:
-    """Judge labelled sets with Ray, and measure here.
+    """Predict labelled sets with Ray, and measure here.
 
     Args:
         data, out, options: as of `sida.evaluation.evaluate`, and so is `further`: fresh, progress.
@@ -47,13 +47,14 @@ def evaluate(
     """
     with WorkerPool(address, workers, model.device) as pool:
 
-        def judge() -> _RemotePredictor:
+        def predictor() -> _RemotePredictor:
+            # One worker loads first and tells name and digest, which every line of predictions has.
             weights = locate(model)
             (info,) = pool.map(_model_info, [weights])
             return _RemotePredictor(weights, options.explanations, info)
 
         return evaluation.evaluate(
-            data, out, judge=judge, options=options, mapper=pool.map, **further
+            data, out, predictor=predictor, options=options, mapper=pool.map, **further
         )
 
 
@@ -63,7 +64,7 @@ def _model_info(weights: Weights) -> ModelInfo:
 
 @dataclass(frozen=True)
 class _RemotePredictor:
-    """A `Judge` that can be sent: it has its weights in the process where it is called."""
+    """A `Predictor` that can be sent: it has its weights in the process where it is called."""
 
     weights: Weights
     explain: bool
@@ -72,4 +73,4 @@ class _RemotePredictor:
     def __call__(
         self, samples: Sequence[Sample], pictures: Sequence[Path | bytes | Pixels]
     ) -> Iterator[Verdict | Failure]:
-        return DetectorJudge(worker_detector(self.weights), self.explain)(samples, pictures)
+        return DetectorPredictor(worker_detector(self.weights), self.explain)(samples, pictures)

@@ -13,7 +13,7 @@ __all__ = ["fetch"]
 
 
 def fetch(item: Item) -> Path | bytes | PictureError:
-    """What the detector can read; what is wrong with this picture alone is returned.
+    """A picture for the detector; an error that is this picture's alone is returned.
 
     A store that cannot be reached raises OSError: that is not a picture's fault, and the run goes
     on from there another time.
@@ -31,6 +31,8 @@ def fetch(item: Item) -> Path | bytes | PictureError:
         return PictureError(f"{item.name!r} was not found: check the address", "not_found")
     except PermissionError:
         return PictureError(f"{item.name!r} may not be read: ask for permission to read it")
+    # A store that does not answer is not this picture's fault: raised, so that the run stops
+    # and goes on from here another time.
     except (OSError, ValueError, SidaError) as error:
         if is_address(item.place) and (item.row is None or not _answers(item.place)):
             raise
@@ -58,24 +60,24 @@ def _range(item: Item) -> bytes:
 
 def _cell(item: Item) -> bytes:
     assert item.row is not None
-    return _shard(item.place).bytes_of(item.row, "image")
+    return _parquet_shard(item.place).bytes_of(item.row, "image")
 
 
-def _answers(place: str) -> bool:
-    """Whether a file is there to be read, so that what is wrong is in it."""
-    files, path = _system(place)
+def _answers(address: str) -> bool:
+    """True where a file can be reached, so that an error lies in its content."""
+    files, path = _system(address)
     return bool(files.exists(path))
 
 
 @lru_cache(maxsize=4)
-def _shard(place: str) -> ParquetShard:
+def _parquet_shard(address: str) -> ParquetShard:
     """Rows come in order, so the file stays open where the last one was."""
-    files, path = _system(place)
+    files, path = _system(address)
     return ParquetShard(Path(path), files)
 
 
-def _system(place: str) -> tuple[Any, str]:
+def _system(address: str) -> tuple[Any, str]:
     import fsspec
 
-    files, path = fsspec.core.url_to_fs(place)
+    files, path = fsspec.core.url_to_fs(address)
     return files, str(path)

@@ -46,9 +46,9 @@ class Item:
     error: str | None = None
 
 
-def is_address(given: str) -> bool:
-    """Whether it is an address such as `s3://bucket/folder`, and no path."""
-    return "://" in given
+def is_address(path: str) -> bool:
+    """True for an address such as `s3://bucket/folder`, False for a path."""
+    return "://" in path
 
 
 def find(
@@ -56,7 +56,7 @@ def find(
     recursive: bool = True,
     from_list: str | Path | None = None,
 ) -> Iterator[Item]:
-    """What paths mean (as `sida.files.find_pictures`), then what addresses mean.
+    """Pictures of paths (as `sida.files.find_pictures`), then those of addresses.
 
     Args:
         paths: files, folders, globs; addresses of any file system that fsspec knows. A tar or
@@ -67,18 +67,18 @@ def find(
     Raises:
         InputError: nothing is there, it refuses access, or it holds no picture.
     """
-    given = [str(path) for path in paths]
+    names = [str(path) for path in paths]
     if from_list is not None and (addresses := _addresses(Path(from_list))):
-        given, from_list = [*given, *addresses], None
-    files = [each for each in given if not is_address(each)]
-    if files or from_list is not None or not given:
-        yield from _local(files, recursive, from_list)
-    once: set[str] = set()
-    for address in filter(is_address, given):
-        for place, below in _remote(address, recursive):
-            if place not in once:
-                once.add(place)
-                yield from _pictures(place, below, place)
+        names, from_list = [*names, *addresses], None
+    local = [name for name in names if not is_address(name)]
+    if local or from_list is not None or not names:
+        yield from _local(local, recursive, from_list)
+    seen_addresses: set[str] = set()
+    for address in filter(is_address, names):
+        for file_address, below in _remote(address, recursive):
+            if file_address not in seen_addresses:
+                seen_addresses.add(file_address)
+                yield from _pictures(file_address, below, file_address)
 
 
 def _addresses(file: Path) -> list[str]:
@@ -92,13 +92,13 @@ def _addresses(file: Path) -> list[str]:
 
 
 def _local(files: list[str], recursive: bool, from_list: str | Path | None) -> Iterator[Item]:
-    found = find_pictures(files, recursive, from_list, SUFFIXES)
-    if not any(os.path.lexists(given.path) for given in found):
-        others = ", nor any other" if len(found) > 1 else ""
-        raise InputError(f"{found[0].name!r} does not exist{others}: check the path")
-    for given in found:
-        relative = str(given.relative).encode(errors="replace").decode()
-        yield from _pictures(given.name, relative, os.path.abspath(given.path))
+    inputs = find_pictures(files, recursive, from_list, SUFFIXES)
+    if not any(os.path.lexists(item.path) for item in inputs):
+        rest_of_list = ", nor any other" if len(inputs) > 1 else ""
+        raise InputError(f"{inputs[0].name!r} does not exist{rest_of_list}: check the path")
+    for item in inputs:
+        relative = str(item.relative).encode(errors="replace").decode()
+        yield from _pictures(item.name, relative, os.path.abspath(item.path))
 
 
 def _remote(address: str, recursive: bool) -> Iterator[tuple[str, str]]:
@@ -110,17 +110,17 @@ def _remote(address: str, recursive: bool) -> Iterator[tuple[str, str]]:
         if glob.has_magic(root) and not files.exists(root):
             fixed = takewhile(lambda part: not glob.has_magic(part), root.split("/"))
             base = "/".join(fixed)
-            found: Iterable[str] = sorted(files.glob(root), key=natural_key)
+            paths: Iterable[str] = sorted(files.glob(root), key=natural_key)
         elif files.info(root)["type"] == "directory":
-            base, found = root, _walk(files, root, recursive)
+            base, paths = root, _walk(files, root, recursive)
         else:
-            base, found = "", [root]
-        some = False
-        for place in found:
-            some = True
-            below = place.removeprefix(base).lstrip("/") if base else PurePosixPath(place).name
-            yield str(files.unstrip_protocol(place)), below
-    if not some:
+            base, paths = "", [root]
+        is_found = False
+        for path in paths:
+            is_found = True
+            below = path.removeprefix(base).lstrip("/") if base else PurePosixPath(path).name
+            yield str(files.unstrip_protocol(path)), below
+    if not is_found:
         raise InputError(
             f"{address!r} holds no picture: expected files such as .jpg, .png, .tar or .parquet"
         )
@@ -128,58 +128,58 @@ def _remote(address: str, recursive: bool) -> Iterator[tuple[str, str]]:
 
 def _walk(files: Any, folder: str, recursive: bool) -> Iterator[str]:
     """All pictures below a folder in natural order, hidden files left out."""
-    entries = {each["name"].rstrip("/"): each["type"] for each in files.ls(folder, detail=True)}
+    entries = {entry["name"].rstrip("/"): entry["type"] for entry in files.ls(folder, detail=True)}
     entries.pop(folder.rstrip("/"), None)  # some stores keep an empty file for a folder
-    places = [
-        place
-        for place in sorted(entries, key=natural_key)
-        if not PurePosixPath(place).name.startswith(".")
+    paths = [
+        path
+        for path in sorted(entries, key=natural_key)
+        if not PurePosixPath(path).name.startswith(".")
     ]
-    for place in places:
-        if entries[place] != "directory" and PurePosixPath(place).suffix.lower() in SUFFIXES:
-            yield place
-    for place in places if recursive else ():
-        if entries[place] == "directory":
-            yield from _walk(files, place, recursive)
+    for path in paths:
+        if entries[path] != "directory" and PurePosixPath(path).suffix.lower() in SUFFIXES:
+            yield path
+    for path in paths if recursive else ():
+        if entries[path] == "directory":
+            yield from _walk(files, path, recursive)
 
 
-def _pictures(name: str, relative: str, place: str) -> Iterator[Item]:
-    """One picture, or those in a tar or parquet file; a broken one is an item that says so."""
-    listed = {".tar": _members, ".parquet": _rows}.get(PurePosixPath(place).suffix.lower())
-    if listed is None:
-        yield Item(name, relative, place)
+def _pictures(name: str, relative: str, address: str) -> Iterator[Item]:
+    """Pictures of a file: itself, or those in a tar or parquet file; a broken one says so."""
+    list_inside = {".tar": _members, ".parquet": _rows}.get(PurePosixPath(address).suffix.lower())
+    if list_inside is None:
+        yield Item(name, relative, address)
         return
     try:
         with reaching(name):
-            for below, where in listed(place):
-                yield Item(f"{name}/{below}", f"{relative}/{below}", place, **where)
+            for below, location in list_inside(address):
+                yield Item(f"{name}/{below}", f"{relative}/{below}", address, **location)
     except InputError as error:
-        yield Item(name, relative, place, error=str(error))
+        yield Item(name, relative, address, error=str(error))
 
 
-def _members(place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _members(address: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Pictures of a tar, with where their bytes lie; only the headers are read."""
     import fsspec
 
-    with fsspec.open(place, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+    with fsspec.open(address, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
         for member in archive:
             if member.isreg() and PurePosixPath(member.name).suffix.lower() in PICTURE_SUFFIXES:
-                where = {"offset": member.offset_data, "size": member.size}
-                yield member.name.encode(errors="replace").decode(), where
+                location = {"offset": member.offset_data, "size": member.size}
+                yield member.name.encode(errors="replace").decode(), location
             archive.members = []  # type: ignore[attr-defined]  # it keeps them all otherwise
 
 
-def _rows(place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rows(address: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows of a parquet file, by the names of their pictures where it has them."""
     import fsspec
 
     parquet = require_pyarrow()
-    with fsspec.open(place, "rb") as stream, parquet.ParquetFile(stream) as file:
+    with fsspec.open(address, "rb") as stream, parquet.ParquetFile(stream) as file:
         schema = file.schema_arrow
         if "image" not in schema.names:
             raise ValueError(f"found the columns {', '.join(schema.names)}, expected image")
-        kind = schema.field("image").type
-        inside = [kind.field(i).name for i in range(kind.num_fields)]
+        image_type = schema.field("image").type
+        inside = [image_type.field(i).name for i in range(image_type.num_fields)]
         columns = ["image.path"] if "path" in inside else []
         columns += ["img_id"] if "img_id" in schema.names else []
         numbers = range(file.metadata.num_rows)

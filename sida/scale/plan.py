@@ -88,7 +88,10 @@ class _PlanFile:
         columns = dict(
             zip(_COLUMNS, map(list, zip(*map(astuple, shard), strict=True)), strict=True)
         )
-        columns["place"] = [os.fsencode(place) for place in columns["place"]]  # need not be UTF-8
+        # Paths are bytes on Linux, and parquet's text is UTF-8.
+        columns["place"] = [
+            os.fsencode(address) for address in columns["place"]
+        ]  # need not be UTF-8
         integers = dict.fromkeys(("row", "offset", "size"), pa.int64())
         types = dict.fromkeys(_COLUMNS, pa.string()) | {"place": pa.binary()} | integers
         self._groups.append(pa.table(columns, pa.schema(types)))

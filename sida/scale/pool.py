@@ -81,12 +81,12 @@ class WorkerPool:
                     calls[actor.call.remote(reference, item)] = actor
                 if idle and not calls:
                     return
-                (done,), _ = ray.wait([*calls, *starting])
-                outcome = ray.get(done)
-                if done in starting:
-                    idle.append(starting.pop(done))
+                (finished,), _ = ray.wait([*calls, *starting])
+                outcome = ray.get(finished)
+                if finished in starting:
+                    idle.append(starting.pop(finished))
                     continue
-                idle.append(calls.pop(done))
+                idle.append(calls.pop(finished))
                 result, error = outcome
                 if error is not None:
                     raise error
@@ -107,7 +107,7 @@ class WorkerPool:
 
 
 class _Worker:
-    """One process. Our own errors are results, which keep their type: Ray would wrap them."""
+    """A process. Our own errors are results, which keep their type: Ray would wrap them."""
 
     def __init__(self, folder: str) -> None:
         self.remark = ""

@@ -30,7 +30,7 @@ DEATHS = 2
 
 
 class Model:
-    """One replica: a detector, used from one thread, batch by batch."""
+    """A replica: a detector, used from one thread, batch by batch."""
 
     def __init__(self, load: Callable[[], Detector], max_wait: float) -> None:
         from ray import serve
@@ -63,9 +63,9 @@ class Model:
         events: list[Any] = []
         turn = ChatTurn(picture, history, question, events.append, verdict)
         async with self._chats:
-            more = True
-            while more:
-                more = await self._do(lambda: turn.advance(self._detector))
+            unfinished = True
+            while unfinished:
+                unfinished = await self._do(lambda: turn.advance(self._detector))
                 yield _bare(events.pop()), turn.truncated
 
     async def _run(self, requests: list[Request]) -> list[Verdict | Failure]:
@@ -128,13 +128,13 @@ class Replicas:
                 result: Verdict | Failure = await response
                 return result
             except RayActorError:
-                log.warning("a replica died while it judged")
+                log.warning("A replica died while it worked.")
             except asyncio.CancelledError:
                 response.cancel()
                 raise
         message = (
-            f"{DEATHS} replicas died while they judged it and others, most likely as memory did "
-            "not suffice: ask again, reduce the picture, or give replicas more memory"
+            f"{DEATHS} replicas died while they worked on it and others, most likely for lack of "
+            "memory: try again, reduce the picture, or give replicas more memory"
         )
         return Failure(error="out_of_memory", message=message)
 
@@ -150,7 +150,9 @@ class Replicas:
                     return
                 turn.emit(event)
         except RayActorError:
-            turn.emit(HttpError(503, "over_capacity", "the replica that answered died: ask again"))
+            turn.emit(
+                HttpError(503, "over_capacity", "the replica that was answering died: try again")
+            )
         except Exception as error:
             turn.emit(error)
 

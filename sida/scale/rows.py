@@ -17,7 +17,7 @@ __all__ = ["FAILED", "Row", "count_labels", "encode", "read_rows", "row_of"]
 Row = dict[str, Any]
 
 FAILED = "failed"
-"""What stands for the label of a picture that could not be judged, where labels are counted."""
+"""Counted in the place of a label for a picture without a verdict."""
 
 
 def row_of(result: Verdict | Failure) -> Row:
@@ -61,7 +61,7 @@ def _schema() -> Any:
     region = pa.struct(
         {"box": pa.list_(pa.int32()), "area": number, "score": number, "position": text}
     )
-    claim = pa.struct({"cue": text, "inside": number, "outside": number, "text": text})
+    claim_type = pa.struct({"cue": text, "inside": number, "outside": number, "text": text})
     headings = pa.struct(dict.fromkeys(("lighting", "edges", "resolution", "shadows"), text))
     return pa.schema({
         "schema": text, "image": text, "sha256": text, "width": pa.int32(), "height": pa.int32(),
@@ -73,7 +73,7 @@ def _schema() -> Any:
         ),
         "explanation": pa.struct({
             "text": text, "type": text, "areas": text, "content": text,
-            "inconsistencies": headings, "claims": pa.list_(claim), "complete": pa.bool_(),
+            "inconsistencies": headings, "claims": pa.list_(claim_type), "complete": pa.bool_(),
         }),
         "provenance": text,
         "model": pa.struct({"name": text, "version": text, "digest": text}),

@@ -122,12 +122,12 @@ class _Change(BaseModel):
 
     @model_validator(mode="after")
     def _one_front(self) -> Self:
-        given = self.model_extra or {}
+        options = self.model_extra or {}
         if self.name == "Front" and (
-            given.get("num_replicas", 1) != 1 or "autoscaling_config" in given
+            options.get("num_replicas", 1) != 1 or "autoscaling_config" in options
         ):
             raise ValueError(
-                "places, keys, batches and figures are in the memory of the one Front: give "
+                "slots, keys, batches and metrics are in the memory of the one Front: give "
                 "replicas to Model"
             )
         return self
@@ -143,7 +143,7 @@ class _Application(BaseModel):
     deployments: list[_Change] = []
 
     @model_validator(mode="after")
-    def _each_once(self) -> Self:
+    def _check_unique(self) -> Self:
         names = [change.name for change in self.deployments]
         if len(set(names)) < len(names):
             raise ValueError("a deployment is there twice: put its options into one entry")
@@ -151,7 +151,7 @@ class _Application(BaseModel):
 
 
 class _File(BaseModel):
-    """What is read of a file for `serve deploy`; what else it may hold is refused."""
+    """A file for `serve deploy`; keys that we do not read are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -166,7 +166,7 @@ def read_plan(path: str | Path) -> Plan:
     file = read_settings(_File, path)
     (application,) = file.applications
     changes: dict[str, Any] = {
-        each.name: each.model_extra or {} for each in application.deployments
+        change.name: change.model_extra or {} for change in application.deployments
     }
     http = file.http_options
     return Plan(application.args, http.host, http.port, application.name, changes)
@@ -208,16 +208,16 @@ def serve(
         raise ConfigError("the port of a cluster is 0, expected one that clients can know")
     loading = _loading(plan.settings)  # before Ray, which takes seconds to start
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    own = address is None and not ray.is_initialized()
+    is_own = address is None and not ray.is_initialized()
     with cluster(address, replicas or _fewest(plan.changes.get("Model", {}))):
         changes = _as_there_is_room(ray, plan, replicas)
         target = _application(plan.settings, changes, tries=1, loading=loading)
-        with _started(target, plan.name, host, port, own) as front, _signals() as told:
-            place = f"[{host}]" if ":" in host else host
-            ready(_asked(front.about).name, f"http://{place}:{port}")
-            number = told.get()
+        with _started(target, plan.name, host, port, is_own) as front, _signals() as received:
+            shown_host = f"[{host}]" if ":" in host else host
+            ready(_answer_of(front.about).name, f"http://{shown_host}:{port}")
+            number = received.get()
             signal.signal(signal.SIGINT, signal.default_int_handler)  # a second does not wait
-            _asked(front.finish)
+            _answer_of(front.finish)
             if number == signal.SIGINT:
                 raise KeyboardInterrupt
 
@@ -242,22 +242,22 @@ def _as_there_is_room(ray: Any, plan: Plan, replicas: int | None) -> dict[str, M
     room = _room_for(ray.cluster_resources(), change["ray_actor_options"])
     if (count or 1) > room:
         raise ConfigError(
-            f"found room for {room} replicas, {count or 1} were asked for: ask for fewer, or give "
-            "each less"
+            f"the cluster has room for {room} replicas, and {count or 1} were asked for: ask for "
+            "fewer, or reserve less for each"
         )
     return {**plan.changes, "Model": change}
 
 
 def _room_for(has: Mapping[str, float], needs: Mapping[str, Any]) -> int:
-    """How many replicas with such needs a cluster has room for, others aside."""
-    wanted = {"CPU": needs.get("num_cpus", 1), "GPU": needs.get("num_gpus", 0)}
-    wanted |= dict(needs.get("resources") or {})
-    counts = [int(has.get(key, 0) // need) for key, need in wanted.items() if need]
+    """The number of replicas with such needs that a cluster has room for, others aside."""
+    amounts = {"CPU": needs.get("num_cpus", 1), "GPU": needs.get("num_gpus", 0)}
+    amounts |= dict(needs.get("resources") or {})
+    counts = [int(has.get(key, 0) // need) for key, need in amounts.items() if need]
     return min(counts, default=1_000_000)
 
 
-def _asked(method: Any) -> Any:
-    """What the front answers. Raises SidaError where it, or Ray, has stopped."""
+def _answer_of(method: Any) -> Any:
+    """The answer of a method of the front. Raises SidaError where it, or Ray, has stopped."""
     try:
         return method.remote().result()
     except SidaError:
@@ -267,7 +267,7 @@ def _asked(method: Any) -> Any:
 
 
 @contextmanager
-def _started(target: Any, name: str, host: str, port: int, own: bool) -> Iterator[Any]:
+def _started(target: Any, name: str, host: str, port: int, is_own: bool) -> Iterator[Any]:
     """The handle of the front while the application runs.
 
     Raises ConfigError, InputError where the port is taken, SidaError.
@@ -284,7 +284,7 @@ def _started(target: Any, name: str, host: str, port: int, own: bool) -> Iterato
     try:
         yield _running(serve, target, name, host, port)
     finally:
-        if not own:
+        if not is_own:
             serve.shutdown()
 
 
@@ -292,15 +292,19 @@ def _running(serve: Any, target: Any, name: str, host: str, port: int) -> Any:
     try:
         serve.start(http_options={"host": host, "port": port})
         serve.run_many([serve.RunTarget(target, name=name)], wait_for_applications_running=False)
-        said = ""
+        logged = ""
         while (status := serve.status().applications[name]).status != "RUNNING":
-            messages = [each.message for each in status.deployments.values() if each.message]
+            messages = [
+                deployment.message
+                for deployment in status.deployments.values()
+                if deployment.message
+            ]
             message = (messages or [status.message])[0]
             if status.status in ("DEPLOY_FAILED", "UNHEALTHY"):
                 raise SidaError(f"the replicas cannot start: {_sentence(message)}")
-            if message != said:
-                said = message
-                log.info("%s", " ".join(said.split()))  # mostly what is waited for
+            if message != logged:
+                logged = message
+                log.info("%s", " ".join(logged.split()))  # mostly what is waited for
             time.sleep(0.2)
         return serve.get_app_handle(name)
     except SidaError:
@@ -315,7 +319,7 @@ def _running(serve: Any, target: Any, name: str, host: str, port: int) -> Any:
 
 
 def _sentence(message: str) -> str:
-    """The last line of what Ray says, which is what the replica raised."""
+    """The last line of a text of Ray's, which the replica raised."""
     last = next((line for line in message.splitlines()[::-1] if line.strip()), "nothing said")
     return re.sub(r"^sida\.errors\.\w+: ", "", last.strip())
 
@@ -323,11 +327,11 @@ def _sentence(message: str) -> str:
 @contextmanager
 def _signals() -> Iterator["SimpleQueue[int]"]:
     """SIGTERM and SIGINT as they come; afterwards they do what they did before."""
-    told: SimpleQueue[int] = SimpleQueue()
+    received: SimpleQueue[int] = SimpleQueue()
     numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(each, lambda number, _: told.put(number)) for each in numbers]
+    before = [signal.signal(number, lambda number, _: received.put(number)) for number in numbers]
     try:
-        yield told
+        yield received
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)

@@ -119,8 +119,8 @@ def _work(
 def _alone(work: "_ShardWork", attempts: "_Attempts", index: int) -> list[Row]:
     if attempts.alone.get(index, 0) >= DEATHS:
         message = (
-            f"workers that judged it alone were killed {DEATHS} times, most likely as memory did "
-            "not suffice: reduce the picture, or give workers more memory"
+            f"workers that had it alone were killed {DEATHS} times, most likely for lack of "
+            "memory: reduce the picture, or give workers more memory"
         )
         return [
             row_of(Failure(image=work.items[index].name, error="out_of_memory", message=message))

@@ -55,22 +55,22 @@ class Store:
             self.files, self.root = fsspec.core.url_to_fs(self.out, use_listings_cache=False)
         self.local = isinstance(self.files, LocalFileSystem)
 
-    def _place(self, name: str) -> str:
+    def _path(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"
 
     def open(self, name: str) -> BinaryIO:
         """A file to be read anywhere in it."""
-        stream: BinaryIO = self.files.open(self._place(name), "rb")
+        stream: BinaryIO = self.files.open(self._path(name), "rb")
         return stream
 
     def has(self, name: str) -> bool:
-        """Whether a file is there."""
-        return bool(self.files.exists(self._place(name)))
+        """True where a file exists."""
+        return bool(self.files.exists(self._path(name)))
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None where it is not there."""
         try:
-            content: bytes = self.files.cat_file(self._place(name))
+            content: bytes = self.files.cat_file(self._path(name))
         except FileNotFoundError:
             return None
         return content
@@ -78,31 +78,32 @@ class Store:
     def write(self, name: str, data: bytes) -> None:
         """Put a file in its place in one step; object stores do so by themselves."""
         if self.local:
-            write_bytes(self._place(name), data)
+            write_bytes(self._path(name), data)
         else:
-            self.files.pipe_file(self._place(name), data)
+            self.files.pipe_file(self._path(name), data)
 
     def names(self, folder: str) -> set[str]:
         """The names of the files in a folder; none where it is not there."""
         try:
-            found = self.files.ls(self._place(folder), detail=False)
+            paths = self.files.ls(self._path(folder), detail=False)
         except FileNotFoundError:
             return set()
-        return {str(place).rsplit("/", 1)[-1] for place in found}
+        return {str(path).rsplit("/", 1)[-1] for path in paths}
 
     def remove(self, name: str) -> None:
         """Remove a file that may be gone already."""
         try:
-            self.files.rm_file(self._place(name))
+            self.files.rm_file(self._path(name))
         except FileNotFoundError:
             return
 
     def remove_matching(self, patterns: Iterable[str]) -> None:
         """Remove the files and folders that match, then folders that are left empty."""
         for pattern in patterns:
-            for path in self.files.glob(self._place(pattern)):
+            for path in self.files.glob(self._path(pattern)):
                 self.files.rm(path, recursive=True)
                 parent = str(path).rpartition("/")[0]
+                # Not empty, or a bucket, which has no folders.
                 with suppress(OSError):  # it holds something; buckets have no folders
                     if parent != self.root.rstrip("/"):
                         self.files.rmdir(parent)
@@ -143,9 +144,10 @@ def _lease(store: Store) -> Iterator[None]:
                 sign(beat)
 
     with reaching(store.out):
-        if (found := store.read("lock.json")) is not None:
+        if (lease := store.read("lock.json")) is not None:
+            # A holder that is alive rewrites it within that time.
             time.sleep(3 * BEAT)
-            if store.read("lock.json") not in (found, None):
+            if store.read("lock.json") not in (lease, None):
                 raise taken(store.out)
         sign(0)
         time.sleep(BEAT / 5)

@@ -5,8 +5,8 @@ import asyncio
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from sida.html.pdf import pdf, require_pdf
 from sida.image.read import read_picture
-from sida.page.pdf import pdf, require_pdf
 from sida.report import picture_report
 from sida.serve.detect import PROBLEMS, body
 from sida.serve.errors import STATUS

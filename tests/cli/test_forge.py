@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from sida.cli import forge
-from sida.cli.edge import Verbs
+from sida.cli.errors import Verbs
 
 app = typer.Typer(cls=Verbs)
 forge.register(app)

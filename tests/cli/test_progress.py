@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from sida.cli.edge import say
+from sida.cli.errors import notify
 from sida.cli.progress import progress_bar, progress_bars
 
 
@@ -40,7 +40,7 @@ def test_each_stage_has_a_bar() -> None:
     with contextlib.redirect_stderr(Terminal()) as terminal, progress_bars() as show:
         show("Training", 2, 2)
         show("Forging", 1, 9)
-        say("a line between")
+        notify("a line between")
         show("Forging", 4, 9)
     drawn = terminal.drawn()
     last = drawn[drawn.rindex("Training") :]

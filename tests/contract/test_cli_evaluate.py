@@ -82,7 +82,9 @@ def test_explanations_and_baselines(sida: Run, detector: FakeDetector, elsewhere
     assert done.exit_code == 1, done.output
     for title in ("Explanations", "Baselines", "Model against baselines"):
         assert f"\n{title}\n" in done.stdout
-    assert "pictures not judged by scores: 1; the first: 'scores.csv' has no row" in done.stderr
+    assert (
+        "1 pictures without a verdict of scores; the first: 'scores.csv' has no row" in done.stderr
+    )
     found = json.loads(Path("out/metrics.json").read_text())
     assert found["explanation_texts"]["texts"] == found["count"] == 6
     assert found["baselines"]["scores"]["compared"]["count"] == 5

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 import sida.data
 from sida.cli import data
-from sida.cli.edge import Verbs
+from sida.cli.errors import Verbs
 from tests.data.sets import encoded, photo, write_set
 
 app = typer.Typer(cls=Verbs)

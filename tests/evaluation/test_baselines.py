@@ -19,10 +19,10 @@ from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 from sida.data.sample import Sample
 from sida.errors import CheckpointError, ConfigError, DataError, InputError
 from sida.evaluation import Options, baselines, evaluate
-from sida.evaluation.baselines import CommandJudge, ScoresJudge, load, parse_labels
+from sida.evaluation.baselines import CommandPredictor, ScoresPredictor, load, parse_labels
 from sida.evaluation.comparison import McNemar, mcnemar
-from sida.evaluation.detecting import DetectorJudge
-from sida.evaluation.judging import predict
+from sida.evaluation.detector_predictor import DetectorPredictor
+from sida.evaluation.prediction_run import predict
 from sida.evaluation.predictions import Prediction, read_predictions
 from sida.verdict import LABELS, Explanation, Failure, Verdict
 from tests.small import labelled_folder, small_detector
@@ -90,7 +90,7 @@ def test_a_model_of_two_words_says_real_or_not(tmp_path: Path, labelled: Path) -
     labels = {"fake": "tampered", "nature": "real"}
     (baseline,) = load([f"hf:{folder}"], labels, "cpu").values()
     pictures = sorted(labelled.glob("*/*[0-9].png"))
-    said = judged(baseline.judge, *pictures, np.zeros((9, 7, 3), np.uint8))
+    said = judged(baseline.predictor, *pictures, np.zeros((9, 7, 3), np.uint8))
     model = ViTForImageClassification.from_pretrained(folder)
     processor = ViTImageProcessor.from_pretrained(folder)
     for picture, verdict in zip(pictures, said, strict=False):
@@ -109,7 +109,7 @@ def test_a_model_of_three_words_says_classes(tmp_path: Path, labelled: Path) -> 
     (baseline,) = load([f"hf:{folder}"], device="cpu").values()
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"broken")
-    verdict, failure = judged(baseline.judge, labelled / "real/real0.png", broken)
+    verdict, failure = judged(baseline.predictor, labelled / "real/real0.png", broken)
     assert verdict.says == "classes"
     assert isinstance(failure, Failure)
     model = ViTForImageClassification.from_pretrained(folder)
@@ -154,19 +154,19 @@ def script(folder: Path, body: str) -> str:
 
 def test_a_command_sees_each_picture(tmp_path: Path) -> None:
     light = "v = Image.open(path).convert('L').getpixel((0, 0)) / 255\nsay([1 - v, 0, v])"
-    judge = CommandJudge(script(tmp_path, light), "light")
+    judge = CommandPredictor(script(tmp_path, light), "light")
     pixels = np.full((4, 6, 3), 255, np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a $(b) 'c'.png")
     file = tmp_path / "a $(b) 'c'.png"
     said = judged(judge, file, file.read_bytes(), np.zeros((4, 6, 3), np.uint8))
     assert [verdict.label for verdict in said] == ["tampered", "tampered", "real"]
     assert {verdict.model.name for verdict in said} == {"light"}
-    other = CommandJudge(script(tmp_path, "say([1, 0, 0])"), "light")
+    other = CommandPredictor(script(tmp_path, "say([1, 0, 0])"), "light")
     assert other.model.digest != judge.model.digest
 
 
 def test_a_command_that_says_no_more_than_not_real(tmp_path: Path) -> None:
-    judge = CommandJudge(script(tmp_path, "say([.4, .3, .3], says='real_or_not')"), "two")
+    judge = CommandPredictor(script(tmp_path, "say([.4, .3, .3], says='real_or_not')"), "two")
     (verdict,) = judged(judge, np.zeros((4, 6, 3), np.uint8))
     assert verdict.label != "real"
     assert verdict.probabilities.real == pytest.approx(0.4)
@@ -177,7 +177,7 @@ def test_a_mask_of_a_command_is_kept(tmp_path: Path) -> None:
     mask[1, 2] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
     found = {"area": 1 / 24, "threshold": 0.5, "file": str(tmp_path / "mask.png")}
-    judge = CommandJudge(script(tmp_path, f"say([0, 0, 1], mask={found!r})"), "m")
+    judge = CommandPredictor(script(tmp_path, f"say([0, 0, 1], mask={found!r})"), "m")
     (verdict,) = judged(judge, np.zeros((4, 6, 3), np.uint8))
     assert np.array_equal(verdict.mask, mask > 0)
     assert verdict.localization.file is None
@@ -204,7 +204,7 @@ def test_a_mask_of_a_command_is_kept(tmp_path: Path) -> None:
     ],
 )
 def test_a_command_that_fails(tmp_path: Path, body: str, said: str) -> None:
-    judge = CommandJudge(script(tmp_path, body), "bad", timeout=3)
+    judge = CommandPredictor(script(tmp_path, body), "bad", timeout=3)
     (failure,) = judged(judge, np.zeros((4, 6, 3), np.uint8))
     assert isinstance(failure, Failure)
     assert said in failure.message
@@ -217,7 +217,7 @@ def test_what_a_command_prints_is_read_up_to_a_bound(
     """Before its time is up it could fill the memory."""
     monkeypatch.setattr(baselines, "PRINTED", 1 << 20)
     endless = "while True: sys.stdout.write('x' * 65536)"
-    judge = CommandJudge(script(tmp_path, endless), "bad", timeout=60)
+    judge = CommandPredictor(script(tmp_path, endless), "bad", timeout=60)
     start = time.monotonic()
     (failure,) = judged(judge, np.zeros((4, 6, 3), np.uint8))
     assert "it printed more than 1,048,576 bytes, expected one line" in failure.message
@@ -226,7 +226,7 @@ def test_what_a_command_prints_is_read_up_to_a_bound(
 
 def test_what_a_command_says_of_an_error_is_its_end(tmp_path: Path) -> None:
     loud = "sys.stderr.write('x' * 1_000_000 + '\\nno memory'); sys.exit(3)"
-    judge = CommandJudge(script(tmp_path, loud), "bad", timeout=60)
+    judge = CommandPredictor(script(tmp_path, loud), "bad", timeout=60)
     (failure,) = judged(judge, np.zeros((4, 6, 3), np.uint8))
     assert failure.message.endswith("it ended with status 3: no memory")
 
@@ -247,7 +247,7 @@ def scores(folder: Path, text: str) -> Path:
     return file
 
 
-def of_set(judge: ScoresJudge, *names: str) -> list[Verdict | Failure]:
+def of_set(judge: ScoresPredictor, *names: str) -> list[Verdict | Failure]:
     pixels = np.zeros((4, 6, 3), np.uint8)
     samples = [Sample(b"", "real", name=name) for name in names]
     return list(judge(samples, [pixels] * len(names)))
@@ -255,7 +255,7 @@ def of_set(judge: ScoresJudge, *names: str) -> list[Verdict | Failure]:
 
 def test_scores_are_found_by_name_or_stem(tmp_path: Path) -> None:
     file = scores(tmp_path, "image,score\nreal/a.png,0.2\nb.png,0.9\nc,0.5\n")
-    said = of_set(ScoresJudge(file, "s"), "real/a.png", "real/b.png", "fake/c.jpg", "d.png")
+    said = of_set(ScoresPredictor(file, "s"), "real/a.png", "real/b.png", "fake/c.jpg", "d.png")
     assert [each.label for each in said[:3]] == ["real", "full_synthetic", "real"]  # type: ignore[union-attr]
     assert said[1].probabilities.real == pytest.approx(0.1)  # type: ignore[union-attr]
     assert isinstance(said[3], Failure)
@@ -265,14 +265,14 @@ def test_scores_are_found_by_name_or_stem(tmp_path: Path) -> None:
 
 def test_three_columns_are_classes(tmp_path: Path) -> None:
     file = scores(tmp_path, "image,tampered,real,full_synthetic\na,0.7,0.1,0.2\n")
-    (verdict,) = of_set(ScoresJudge(file, "s"), "a.png")
+    (verdict,) = of_set(ScoresPredictor(file, "s"), "a.png")
     assert isinstance(verdict, Verdict)
     assert verdict.label == "tampered"
     assert verdict.says == "classes"  # type: ignore[attr-defined]
 
 
 def test_a_row_is_of_one_picture(tmp_path: Path) -> None:
-    judge = ScoresJudge(scores(tmp_path, "image,score\n1,0.2\n"), "s")
+    judge = ScoresPredictor(scores(tmp_path, "image,score\n1,0.2\n"), "s")
     with pytest.raises(DataError, match=r"the row '1' fits 'real/1.png' and 'fake/1.png'"):
         of_set(judge, "real/1.png", "fake/1.png")
 
@@ -292,7 +292,7 @@ def test_a_row_is_of_one_picture(tmp_path: Path) -> None:
 )
 def test_tables_that_are_none(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
-        ScoresJudge(scores(tmp_path, text), "s")
+        ScoresPredictor(scores(tmp_path, text), "s")
 
 
 def test_a_table_that_is_not_there_or_no_text(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_words_of_the_set_come_into_its_predictions(tmp_path: Path) -> None:
     file = scores(tmp_path, "image,score\na,0.2\n")
     Image.new("RGB", (6, 4)).save(tmp_path / "a.png")
     samples = [Sample(tmp_path / "a.png", "real", name="a.png", description="a hill")]
-    (line,) = read_predictions(predict(ScoresJudge(file, "s"), samples, tmp_path / "out", {}))
+    (line,) = read_predictions(predict(ScoresPredictor(file, "s"), samples, tmp_path / "out", {}))
     assert line.truth.description == "a hill"
     assert isinstance(line, Prediction)
     assert line.says == "real_or_not"
@@ -325,7 +325,7 @@ def test_mcnemar_by_the_binomial_distribution() -> None:
     assert mcnemar(ours, ours) == McNemar(0, 0, 1.0)
 
 
-class Telling(DetectorJudge):
+class Telling(DetectorPredictor):
     """Says the same of all pictures; a model would take long to write."""
 
     def __call__(self, samples: Any, pictures: Any) -> Iterator[Verdict | Failure]:
@@ -348,7 +348,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory, labelled: Path) -> Path:
         explanations=True,
         baselines=(f"csv:{root / 'two.csv'}", f"csv:{root / 'three.csv'}"),
     )
-    evaluate([labelled], root / "out", judge=lambda: Telling(small_detector()), options=options)
+    evaluate([labelled], root / "out", predictor=lambda: Telling(small_detector()), options=options)
     return root / "out"
 
 
@@ -362,7 +362,7 @@ def test_a_baseline_of_two_answers_is_measured_for_these(compared: Path) -> None
     assert found["per_class"] == found["localization"] == {}
     for name in ("accuracy", "brier", "tampered.f1"):
         assert "no class" in found["not_measured"][name]
-    assert "nothing of where" in found["not_measured"]["giou"]
+    assert "do not say where" in found["not_measured"]["giou"]
     page = (compared / "baselines/two/index.html").read_text()
     assert "called not real" in page
     assert "wrong by 0.90" in page
@@ -407,7 +407,7 @@ def test_predictions_alone_give_the_same(compared: Path, tmp_path: Path) -> None
     assert "## Explanations" in (tmp_path / "again/metrics.md").read_text()
     assert "Explanations</h2>" in (tmp_path / "again/index.html").read_text()
     options = Options(baselines=("csv:x",))
-    with pytest.raises(ConfigError, match="baselines judge pictures"):
+    with pytest.raises(ConfigError, match="baselines need pictures"):
         evaluate([], tmp_path / "x", predictions=[compared / "predictions.jsonl"], options=options)
 
 

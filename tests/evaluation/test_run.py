@@ -11,8 +11,8 @@ import pytest
 
 from sida.data import export
 from sida.errors import ConfigError, DataError, InputError
-from sida.evaluation import Options, Shard, evaluate, judging
-from sida.evaluation.detecting import DetectorJudge
+from sida.evaluation import Options, Shard, evaluate, prediction_run
+from sida.evaluation.detector_predictor import DetectorPredictor
 from tests.browser import browser
 from tests.evaluation.made import random_predictions, write
 from tests.small import labelled_folder, small_detector
@@ -22,8 +22,8 @@ FILES = {"index.html", "metrics.csv", "metrics.json", "metrics.md", "predictions
 
 
 @pytest.fixture(scope="module")
-def judge() -> DetectorJudge:
-    return DetectorJudge(small_detector())
+def judge() -> DetectorPredictor:
+    return DetectorPredictor(small_detector())
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +33,11 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def evaluated(
-    tmp_path_factory: pytest.TempPathFactory, labelled: Path, judge: DetectorJudge
+    tmp_path_factory: pytest.TempPathFactory, labelled: Path, judge: DetectorPredictor
 ) -> Path:
     out = tmp_path_factory.mktemp("evaluated") / "out"
     options = Options(published_formulas=True)
-    evaluate([labelled], out, judge=lambda: judge, options=options)
+    evaluate([labelled], out, predictor=lambda: judge, options=options)
     return out
 
 
@@ -87,15 +87,15 @@ def test_a_folder_of_results_can_be_moved(evaluated: Path, tmp_path: Path) -> No
 
 
 def test_shards_give_the_figures_of_the_whole(
-    labelled: Path, judge: DetectorJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    labelled: Path, judge: DetectorPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judging, "BLOCK", 3)
+    monkeypatch.setattr(prediction_run, "BLOCK", 3)
     for part in ("1/2", "2/2"):
         options = Options(shard=Shard.parse(part), leakage=False)
         out = tmp_path / part.replace("/", "of")
-        assert evaluate([labelled], out, judge=lambda: judge, options=options) == {}
+        assert evaluate([labelled], out, predictor=lambda: judge, options=options) == {}
         assert not (out / "metrics.json").exists()
-    evaluate([labelled], tmp_path / "whole", judge=lambda: judge, options=QUICK)
+    evaluate([labelled], tmp_path / "whole", predictor=lambda: judge, options=QUICK)
     files = [tmp_path / f"{part}of2/predictions.jsonl" for part in (2, 1)]
     evaluate([], tmp_path / "merged", predictions=files, options=QUICK)
     assert (tmp_path / "merged/metrics.json").read_bytes() == (
@@ -106,11 +106,11 @@ def test_shards_give_the_figures_of_the_whole(
 
 
 def test_a_shard_without_a_block_is_an_empty_part(
-    labelled: Path, judge: DetectorJudge, tmp_path: Path
+    labelled: Path, judge: DetectorPredictor, tmp_path: Path
 ) -> None:
     for part in ("1/2", "2/2"):
         options = Options(shard=Shard.parse(part), leakage=False)
-        evaluate([labelled], tmp_path / part[0], judge=lambda: judge, options=options)
+        evaluate([labelled], tmp_path / part[0], predictor=lambda: judge, options=options)
     files = [tmp_path / part / "predictions.jsonl" for part in ("1", "2")]
     assert files[1].read_bytes() == b""
     evaluate([], tmp_path / "merged", predictions=files, options=QUICK)
@@ -118,11 +118,11 @@ def test_a_shard_without_a_block_is_an_empty_part(
 
 
 def test_changed_pictures_get_figures_of_their_own(
-    labelled: Path, judge: DetectorJudge, tmp_path: Path
+    labelled: Path, judge: DetectorPredictor, tmp_path: Path
 ) -> None:
     same, black = "brightness_1", "brightness_0"
     options = Options(perturbations=(same, black), leakage=False)
-    evaluate([labelled], tmp_path / "out", judge=lambda: judge, options=options)
+    evaluate([labelled], tmp_path / "out", predictor=lambda: judge, options=options)
     found = metrics(tmp_path / "out")
     assert set(found["robustness"]) == {same, black}
     unchanged = found["robustness"][same]["nll"]["value"]
@@ -136,10 +136,10 @@ def test_changed_pictures_get_figures_of_their_own(
 
 
 def test_several_sets_get_a_folder_each_and_a_joint_table(
-    labelled: Path, judge: DetectorJudge, tmp_path: Path
+    labelled: Path, judge: DetectorPredictor, tmp_path: Path
 ) -> None:
     other = labelled_folder(tmp_path / "other", 2)
-    results = evaluate([labelled, other], tmp_path / "out", judge=lambda: judge, options=QUICK)
+    results = evaluate([labelled, other], tmp_path / "out", predictor=lambda: judge, options=QUICK)
     assert list(results) == [str(labelled), str(other)]
     assert metrics(tmp_path / "out/other")["count"] == 6
     table = (tmp_path / "out/metrics.md").read_text()
@@ -150,15 +150,15 @@ def test_several_sets_get_a_folder_each_and_a_joint_table(
 def test_figures_of_a_finished_run_are_worked_out_again(evaluated: Path, labelled: Path) -> None:
     before = metrics(evaluated)
 
-    def none() -> DetectorJudge:
-        return DetectorJudge(small_detector())
+    def none() -> DetectorPredictor:
+        return DetectorPredictor(small_detector())
 
     options = Options(published_formulas=True)
-    evaluate([labelled], evaluated, judge=none, options=options)
+    evaluate([labelled], evaluated, predictor=none, options=options)
     assert metrics(evaluated) == before
 
 
-def test_what_there_is_nothing_to_evaluate_in(tmp_path: Path, judge: DetectorJudge) -> None:
+def test_what_there_is_nothing_to_evaluate_in(tmp_path: Path, judge: DetectorPredictor) -> None:
     with pytest.raises(InputError, match="nothing to evaluate"):
         evaluate([], tmp_path / "out")
     (tmp_path / "empty.jsonl").touch()
@@ -180,11 +180,11 @@ def test_predictions_of_two_models_are_refused(tmp_path: Path) -> None:
         evaluate([], tmp_path / "out", predictions=[write(tmp_path, lines)])
 
 
-def test_broken_pictures_are_counted(judge: DetectorJudge, tmp_path: Path) -> None:
+def test_broken_pictures_are_counted(judge: DetectorPredictor, tmp_path: Path) -> None:
     data = labelled_folder(tmp_path / "set", 2)
     (data / "real/real0.png").write_bytes(b"broken")
     (data / "masks/tampered1_mask.png").write_bytes(b"broken")
-    (result,) = evaluate([data], tmp_path / "out", judge=lambda: judge, options=QUICK).values()
+    (result,) = evaluate([data], tmp_path / "out", predictor=lambda: judge, options=QUICK).values()
     found = metrics(tmp_path / "out")
     assert found["count"] == 5
     assert found["failures"] == {"unreadable_image": 1}
@@ -194,10 +194,10 @@ def test_broken_pictures_are_counted(judge: DetectorJudge, tmp_path: Path) -> No
     assert "real0.png" in page
 
 
-def test_a_set_without_masks(judge: DetectorJudge, tmp_path: Path) -> None:
+def test_a_set_without_masks(judge: DetectorPredictor, tmp_path: Path) -> None:
     data = labelled_folder(tmp_path / "set", 2)
     shutil.rmtree(data / "masks")
-    evaluate([data], tmp_path / "out", judge=lambda: judge, options=QUICK)
+    evaluate([data], tmp_path / "out", predictor=lambda: judge, options=QUICK)
     found = metrics(tmp_path / "out")
     assert found["localization"] == {}
     assert found["not_measured"]["giou"] == "no tampered picture has a mask that can be used"
@@ -205,20 +205,20 @@ def test_a_set_without_masks(judge: DetectorJudge, tmp_path: Path) -> None:
 
 
 def test_a_run_of_other_weights_is_not_gone_on_with(
-    evaluated: Path, labelled: Path, judge: DetectorJudge
+    evaluated: Path, labelled: Path, judge: DetectorPredictor
 ) -> None:
     detector = small_detector()
     detector.model = detector.model.model_copy(update={"digest": "1" * 64})
     with pytest.raises(ConfigError, match=r"another run: weights \(changed\)"):
-        evaluate([labelled], evaluated, judge=lambda: DetectorJudge(detector))
+        evaluate([labelled], evaluated, predictor=lambda: DetectorPredictor(detector))
 
 
 def test_the_gallery_shows_pictures_that_lie_in_a_table(
-    labelled: Path, judge: DetectorJudge, tmp_path: Path
+    labelled: Path, judge: DetectorPredictor, tmp_path: Path
 ) -> None:
     pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'sida[data]'")
     export(labelled, tmp_path / "table", "parquet")
-    evaluate([tmp_path / "table"], tmp_path / "out", judge=lambda: judge, options=QUICK)
+    evaluate([tmp_path / "table"], tmp_path / "out", predictor=lambda: judge, options=QUICK)
     page = (tmp_path / "out/index.html").read_text(encoding="utf-8")
     assert page.count('<img src="data:image/jpeg;base64,') >= 4
     assert "cannot be shown" not in page

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from sida.evaluation.collect import Rows, collect
 from sida.evaluation.masks import Masks
+from sida.evaluation.prediction_rows import PredictionRows, collect
 from sida.evaluation.predictions import Prediction
 from sida.evaluation.protocol import PROTOCOLS
 from sida.evaluation.result import Result, measure
@@ -26,13 +26,13 @@ def value(result: Result, *name: str) -> float:
     return figure.value
 
 
-def many(count: int = 10_000) -> Rows:
+def many(count: int = 10_000) -> PredictionRows:
     """Predictions without masks, as arrays."""
     rng = np.random.default_rng(1)
     truth = rng.integers(0, 3, count)
     shares = rng.dirichlet([1, 1, 1], count).round(2) + 0.4 * np.eye(3)[truth]
     shares /= shares.sum(1, keepdims=True)
-    return Rows(
+    return PredictionRows(
         model=None,
         names=["x"] * count,
         truth=truth,
@@ -43,14 +43,14 @@ def many(count: int = 10_000) -> Rows:
         generators=[None] * count,
         groups=np.arange(count) // 2,
         grouped=True,
-        marked=np.zeros(count, np.int64),
+        predicted_pixels=np.zeros(count, np.int64),
         pixels=np.ones(count, np.int64),
         masked=np.zeros(0, np.int64),
         counts=np.zeros((0, 2, 256), np.float32),
         mapped=np.zeros(0, bool),
         failures=(),
         notes=(),
-        places=np.arange(count),
+        indices=np.arange(count),
     )
 
 

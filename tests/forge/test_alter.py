@@ -1,10 +1,13 @@
 """Alterations: the mask is what changed, the same state of the generator gives the same ones."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sida.forge import config
 from sida.forge.alter import alter
 from sida.forge.operations import OPERATIONS
 from sida.forge.redeliver import redeliver_pair
@@ -35,6 +38,12 @@ def test_the_mask_is_what_changed(name: str, seed: int, height: int, width: int)
         assert changed[made.mask].mean() > 0.5
     else:
         assert made.operations == ()
+
+
+def test_a_configuration_can_name_every_operation() -> None:
+    named = set(get_args(config.Operation))
+    assert named - set(OPERATIONS) == {"inpaint_paste", "inpaint_whole"}
+    assert set(OPERATIONS) <= named
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,13 +6,14 @@ import pytest
 from sida.forge.config import RegionKind
 from sida.forge.regions import Found, draw_region
 from sida.image.components import components
+from sida.image.geometry import bounding_box
 
 from .conftest import Pixels, photo
 
 AREA = (0.02, 0.3)
 
 
-@pytest.mark.parametrize("kind", ["object", "superpixels", "shape", "segmenter"])
+@pytest.mark.parametrize("kind", ["object", "foreground", "superpixels", "shape", "segmenter"])
 @pytest.mark.parametrize("seed", range(12))
 def test_a_region_has_the_wanted_area(kind: RegionKind, seed: int) -> None:
     pixels = photo(seed, 96 + seed, 120)
@@ -20,7 +21,7 @@ def test_a_region_has_the_wanted_area(kind: RegionKind, seed: int) -> None:
     assert region.mask.shape == pixels.shape[:2]
     assert region.mask.dtype == bool
     assert 0.005 < region.mask.mean() < 0.45
-    assert region.kind in ("superpixels", "shape")  # no object is known here
+    assert region.kind in ("foreground", "superpixels", "shape")  # no object is known here
     again = draw_region(pixels, np.random.default_rng(seed), {kind: 1}, AREA)
     assert np.array_equal(again.mask, region.mask)
 
@@ -44,6 +45,28 @@ def test_superpixels_hold_together_and_follow_the_picture() -> None:
         assert components(mask)[0].pixels > 0.9 * mask.sum()
         inside.append(mask[30:90, 30:90].sum() / mask.sum())
     assert sum(share > 0.75 or share < 0.25 for share in inside) >= 8
+
+
+def test_the_foreground_is_what_stands_out_of_the_border() -> None:
+    pixels = np.full((120, 160, 3), (40, 90, 160), np.uint8)
+    thing = np.zeros((120, 160), bool)
+    thing[35:85, 50:105] = True
+    pixels[thing] = (220, 60, 40)
+    pixels = (pixels + np.random.default_rng(0).integers(0, 20, pixels.shape)).astype(np.uint8)
+    for seed in range(5):
+        region = draw_region(pixels, np.random.default_rng(seed), {"foreground": 1}, AREA)
+        assert region.kind == "foreground"
+        assert (region.mask & thing).sum() > 0.9 * (region.mask | thing).sum()
+
+
+def test_a_text_box_is_wider_than_high_and_filled() -> None:
+    for seed in range(20):
+        mask = draw_region(photo(0), np.random.default_rng(seed), {"text_box": 1}, AREA).mask
+        box = bounding_box(mask)
+        assert box is not None
+        width, height = box[2] - box[0], box[3] - box[1]
+        assert mask.sum() == width * height
+        assert width > height
 
 
 def test_objects_are_taken_where_they_fit() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from sida.image.read import Picture, read_picture
-from sida.report import Result
+from sida.report import ReportItem
 from sida.verdict import (
     Claim,
     Declared,
@@ -100,9 +100,9 @@ def verdict(picture: Picture, label: str = "tampered", share: float = 0.9, **mor
     return made.with_arrays(mask=mask) if label == "tampered" else made
 
 
-def result(path: Path, label: str = "tampered", share: float = 0.9, **more: Any) -> Result:
+def result(path: Path, label: str = "tampered", share: float = 0.9, **more: Any) -> ReportItem:
     """The same of a file."""
-    return Result(verdict(read_picture(path), label, share, **more), path)
+    return ReportItem(verdict(read_picture(path), label, share, **more), path)
 
 
 def words(html: str) -> str:

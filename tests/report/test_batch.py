@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from sida.errors import InputError, SidaError
-from sida.report import Result, Written, batch_report, require_format
+from sida.report import ReportItem, Written, batch_report, require_format
 from sida.verdict import Failure
-from tests.page.test_page import parsed
+from tests.html.test_page import parsed
 from tests.report.made import NASTY, photo, pictures, result, words
 
-FAILED = Result(Failure(image=NASTY, error="unreadable_image", message=f"broken: {NASTY}"))
+FAILED = ReportItem(Failure(image=NASTY, error="unreadable_image", message=f"broken: {NASTY}"))
 
 
 @pytest.fixture
-def results(elsewhere: Path) -> list[Result]:
+def results(elsewhere: Path) -> list[ReportItem]:
     """A real, a tampered and an inconclusive picture, a failure, and one that is gone."""
     gone = result(photo(elsewhere / "gone.png"), "full_synthetic", 0.6)
     (elsewhere / "gone.png").unlink()
@@ -28,12 +28,12 @@ def results(elsewhere: Path) -> list[Result]:
     ]
 
 
-def written(results: list[Result], out: Path, **how: int) -> str:
+def written(results: list[ReportItem], out: Path, **how: int) -> str:
     batch_report(results, out, **how)
     return out.read_text(encoding="utf-8")
 
 
-def test_every_picture_has_a_row(results: list[Result], elsewhere: Path) -> None:
+def test_every_picture_has_a_row(results: list[ReportItem], elsewhere: Path) -> None:
     out = elsewhere / "deep" / "all.HTML"
     assert batch_report(results, out) == Written(pictures=5, not_judged=1, not_shown=1)
     html = out.read_text(encoding="utf-8")
@@ -51,7 +51,7 @@ def test_every_picture_has_a_row(results: list[Result], elsewhere: Path) -> None
     assert "pictures 5 Real 2 Fully synthetic 1 Tampered 1 inconclusive 1 not judged 1" in said
 
 
-def test_rows_lead_to_the_evidence(results: list[Result], elsewhere: Path) -> None:
+def test_rows_lead_to_the_evidence(results: list[ReportItem], elsewhere: Path) -> None:
     html = written(results, elsewhere / "all.html")
     for number in (1, 2, 3, 5):
         assert f'<a href="#picture-{number}">' in html
@@ -62,7 +62,7 @@ def test_rows_lead_to_the_evidence(results: list[Result], elsewhere: Path) -> No
 
 
 def test_the_only_script_is_ours_and_named_in_the_policy(
-    results: list[Result], elsewhere: Path
+    results: list[ReportItem], elsewhere: Path
 ) -> None:
     html = written(results, elsewhere / "all.html")
     assert html.count("<script") == 1
@@ -72,7 +72,7 @@ def test_the_only_script_is_ours_and_named_in_the_policy(
 
 
 def test_evidence_of_the_first_is_shown_and_the_rest_is_counted(
-    results: list[Result], elsewhere: Path
+    results: list[ReportItem], elsewhere: Path
 ) -> None:
     html = written(results, elsewhere / "all.html", details=1)
     assert "Evidence is shown of the first 1 of 5 pictures" in html
@@ -95,7 +95,7 @@ def test_one_failure_alone_is_a_batch(elsewhere: Path) -> None:
 def test_results_are_taken_one_by_one(elsewhere: Path) -> None:
     """Only so can thousands be reported on: the second picture is not there before the first."""
 
-    def lazily() -> "list[Result]":
+    def lazily() -> "list[ReportItem]":
         for name in ("a.png", "b.png", "c.png"):
             yield result(photo(elsewhere / name))
             (elsewhere / name).unlink()
@@ -120,7 +120,7 @@ def test_a_run_that_breaks_off_leaves_the_old_report(elsewhere: Path, suffix: st
     out = elsewhere / f"all{suffix}"
     out.write_text("old")
 
-    def breaking() -> "list[Result]":
+    def breaking() -> "list[ReportItem]":
         yield FAILED
         yield FAILED
         raise SidaError("the cable was pulled")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sida.report import Result, batch_report
+from sida.report import ReportItem, batch_report
 from sida.verdict import Failure
 from tests.browser import browser as find_browser
 from tests.report.made import NASTY, photo, result
@@ -29,10 +29,10 @@ def report(elsewhere: Path) -> Path:
     results = [
         result(photo(elsewhere / "img2.jpg"), "real", 0.5),
         result(photo(elsewhere / "img10.jpg"), "tampered", 0.9, warnings=(NASTY,)),
-        Result(failure),
+        ReportItem(failure),
         result(photo(elsewhere / "img1.jpg"), "full_synthetic", 0.7),
     ]
-    made = [Result(f.model_copy(update={"image": Path(f.image).name}), p) for f, p in results]
+    made = [ReportItem(f.model_copy(update={"image": Path(f.image).name}), p) for f, p in results]
     batch_report(made, elsewhere / "all.html")
     return elsewhere / "all.html"
 

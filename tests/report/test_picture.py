@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sida.html import thumbnail
 from sida.image.read import read_picture
-from sida.page import thumbnail
 from sida.report import picture_report
 from sida.report.provenance import is_personal
 from sida.report.wording import whole_percent
 from sida.verdict import Claim, Declared, Explanation, Provenance, Verdict, parse_line
-from tests.page.test_page import parsed
+from tests.html.test_page import parsed
 from tests.report.made import EXPLANATION, NASTY, PROVENANCE, photo, pictures, verdict, words
 
 

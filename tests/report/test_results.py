@@ -13,7 +13,7 @@ from tests.report.made import photo, result
 
 
 def line(path: Path, image: str, **more: str) -> str:
-    found = result(path).found.model_copy(update={"image": image})
+    found = result(path).result.model_copy(update={"image": image})
     return (found.with_mask_file(more["mask"]) if more else found).model_dump_json()
 
 
@@ -31,7 +31,7 @@ def test_pictures_are_looked_for_beside_the_file_then_here(elsewhere: Path) -> N
 def test_masks_are_looked_for_in_the_same_way(elsewhere: Path) -> None:
     (elsewhere / "run").mkdir()
     picture = photo(elsewhere / "a.png")
-    made = result(picture).found
+    made = result(picture).result
     assert isinstance(made, Verdict)
     made.save_mask(elsewhere / "here.png")
     made.save_mask(elsewhere / "run" / "beside.png")
@@ -48,14 +48,14 @@ def test_predictions_are_read_as_well(elsewhere: Path) -> None:
     text = line(photo(elsewhere / "a.png"), "a.png")
     (elsewhere / "p.jsonl").write_text(text[:-1] + ', "truth": {"label": "real"}, "index": 0}\n')
     (found,) = read_results("p.jsonl")
-    assert isinstance(found.found, Verdict)
+    assert isinstance(found.result, Verdict)
 
 
 def test_broken_lines_are_failures_with_their_number(elsewhere: Path) -> None:
     good = line(photo(elsewhere / "a.png"), "a.png")
     deep = "[" * 100_000
     (elsewhere / "v.jsonl").write_text(f"{good}\nnonsense\n{deep}\n{good[:-20]}\n{good}\n")
-    found = [each.found for each in read_results("v.jsonl")]
+    found = [each.result for each in read_results("v.jsonl")]
     assert [isinstance(each, Failure) for each in found] == [False, True, True, True, False]
     assert found[1].image == "v.jsonl, line 2"
     assert "expected a JSON object with sida.verdict/1" in found[1].message
@@ -91,7 +91,7 @@ def ray_run(folder: Path) -> Path:
     """What `sida detect --engine ray` leaves: rows of verdicts and failures, and a mask."""
     store = Store(folder / "out")
     picture = photo(folder / "a.png")
-    made = result(picture).found
+    made = result(picture).result
     assert isinstance(made, Verdict)
     made.save_mask(folder / "out/masks/part-00000000/a_mask.png")
     verdict = made.with_mask_file("masks/part-00000000/a_mask.png")
@@ -108,11 +108,11 @@ def test_rows_of_a_ray_run_are_results(tmp_path: Path) -> None:
     out = ray_run(tmp_path)
     for path, count in ((out, 3), (out / "verdicts/part-00000000.parquet", 2)):
         first, *others = list(read_results(path))
-        assert isinstance(first.found, Verdict)
+        assert isinstance(first.result, Verdict)
         assert first.source == tmp_path / "a.png"
-        assert first.found.mask is not None
-        assert first.found.provenance is not None
-        assert [each.found.image for each in others] == ["b.png"] * (count - 1)
+        assert first.result.mask is not None
+        assert first.result.provenance is not None
+        assert [each.result.image for each in others] == ["b.png"] * (count - 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"no parquet", b"PAR1" + bytes(40) + b"PAR1"])

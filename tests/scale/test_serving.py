@@ -219,7 +219,7 @@ def test_replicas_without_room_are_refused_instead_of_waited_for(
     resources: dict[str, float], change: dict[str, Any], count: int | None, room: int
 ) -> None:
     plan = Plan(ServeSettings(), changes={"Model": change} if change else {})
-    with pytest.raises(ConfigError, match=f"found room for {room} replicas"):
+    with pytest.raises(ConfigError, match=f"has room for {room} replicas"):
         serving._as_there_is_room(Room(**resources), plan, count)
 
 

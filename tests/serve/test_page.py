@@ -16,8 +16,8 @@ import uvicorn
 from PIL import Image
 
 from sida.detector import Detector, Request
+from sida.html import thumbnail
 from sida.inference.conversation import Conversation
-from sida.page import thumbnail
 from sida.serve import create_app
 from sida.verdict import Failure, Verdict, parse_line
 from tests.browser import browser

@@ -12,13 +12,11 @@ from sida.data.dataset import Dataset
 from sida.data.formats.pixar import TAU
 from sida.data.opening import open, splits_of
 from sida.data.sample import Labelled
-from sida.page import thumbnail
+from sida.html import thumbnail
 from sida.verdict import LABELS
 
-__all__ = ["Progress", "check", "stats"]
+__all__ = ["check", "stats"]
 
-Progress = Callable[[int, int | None], None]
-"""Called with the number of pictures read so far, and of all where that is known."""
 
 THUMBS = 6
 
@@ -29,7 +27,7 @@ def check(
     *,
     labels: str | Sequence[str] | None = None,
     tau: float = TAU,
-    progress: Progress = lambda done, total: None,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Findings:
     """Look for everything that is wrong with a set: broken rows, duplicates, leakage.
 
@@ -64,7 +62,7 @@ def stats(
     *,
     labels: str | Sequence[str] | None = None,
     tau: float = TAU,
-    progress: Progress = lambda done, total: None,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Findings:
     """Statistics of a set by class and split, and its broken rows; the first half of `check`.
 
@@ -78,7 +76,7 @@ def _survey(
     split: str | None,
     labels: str | Sequence[str] | None,
     tau: float,
-    progress: Progress,
+    progress: Callable[[int, int | None], None],
     looks: bool,
 ) -> Findings:
     names: list[str | None] = [split] if split is not None else [*splits_of(path)]
@@ -104,22 +102,21 @@ class _Thumbnails:
     """Keeps small versions of a few pictures a class, whichever have the least hash of name."""
 
     def __init__(self) -> None:
-        self._smallest_hashes: dict[str, list[tuple[str, str, str]]] = {
-            label: [] for label in LABELS
-        }
+        self._lowest: dict[str, list[tuple[str, str, str]]] = {label: [] for label in LABELS}
 
     def __call__(self, labelled: Labelled) -> None:
         name = labelled.sample.name
-        hashes = self._smallest_hashes[labelled.sample.label]
+        entries = self._lowest[labelled.sample.label]
+        # A hash of the name is a random draw that is the same at every call, in any order.
         rank = hashlib.sha256(name.encode()).hexdigest()
-        if len(hashes) < THUMBS or rank < hashes[-1][0]:
-            hashes.append((rank, name, thumbnail(labelled.picture.pixels, labelled.mask)))
-            hashes.sort()
-            del hashes[THUMBS:]
+        if len(entries) < THUMBS or rank < entries[-1][0]:
+            entries.append((rank, name, thumbnail(labelled.picture.pixels, labelled.mask)))
+            entries.sort()
+            del entries[THUMBS:]
 
     def thumbs(self) -> dict[str, list[tuple[str, str]]]:
         """label -> (name, data URI)."""
         return {
-            label: [(name, uri) for _, name, uri in hashes]
-            for label, hashes in self._smallest_hashes.items()
+            label: [(name, uri) for _, name, uri in entries]
+            for label, entries in self._lowest.items()
         }

@@ -11,16 +11,16 @@ from sida.data.checks.traits import Traits
 from sida.data.formats.hub import Streamed
 from sida.data.problems import HARMLESS, PROBLEMS
 from sida.errors import PictureError
-from sida.page import (
+from sida.html import (
     Bars,
-    Facts,
+    FactList,
     Gallery,
     Histogram,
     Note,
     Page,
+    Paragraph,
     Section,
     Table,
-    Text,
     Thumb,
     thumbnail,
 )
@@ -61,7 +61,7 @@ def _summary(page: Page, findings: Findings) -> None:
         "originals (groups)": len({picture.group for picture in findings.traits} - {None}) or None,
         "problems": sum(problem.code not in HARMLESS for problem in findings.problems),
     }
-    section.add(Facts(values))
+    section.add(FactList(values))
     leaks = findings.probe is not None and findings.probe.leaks
     for sentence in findings.sentences():
         grave = (leaks and "gives the class away" in sentence) or "is wrong" in sentence
@@ -88,7 +88,7 @@ def _leakage(section: Section, probe: Probe) -> None:
         row = {"real or not": {"accuracy": 100 * probe.real_vs_not}}
         section.add(Bars(row, "Real against all others", " %", 100, ("chance", 50.0)))
     if probe.split is not None:
-        section.add(Text(f"Measured on the split {probe.split}."))
+        section.add(Paragraph(f"Measured on the split {probe.split}."))
     if not probe.grouped:
         section.add(Note("The set names no originals (group): each picture stood alone.", "warn"))
 
@@ -158,7 +158,7 @@ def _masks(page: Page, findings: Findings) -> None:
         return
     section = page.section("Masks", "How much of the tampered pictures is altered.")
     columns = ("count", "min", "median", "max")
-    section.add(Facts({name: area[name] for name in columns}))
+    section.add(FactList({name: area[name] for name in columns}))
     ticks = [f"{100 * edge:g} %" for edge in AREAS]
     series = {"tampered": area["counts"]}
     section.add(Histogram(AREAS, series, "altered share of the picture", ticks=ticks))

@@ -63,6 +63,7 @@ def near_pairs(looks: Sequence[int | None], distance: int = DISTANCE) -> Iterato
     Of `distance` + 1 pieces of the bits one at least is then the same in both, so that only
     pictures that share a piece are compared.
     """
+    # Pigeonhole: of distance + 1 bands, one at least has no differing bit.
     bits = np.array([fingerprint or 0 for fingerprint in looks], np.uint64)
     bit_positions = np.array_split(np.arange(64), distance + 1)
     tested: set[tuple[int, int]] = set()
@@ -103,6 +104,7 @@ def _joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
         return index
 
     for left, right in pairs:
+        # Union-find, with paths halved on the way up.
         parent[root(right)] = root(left)
     groups = defaultdict(list)
     for index in range(count):

@@ -120,6 +120,7 @@ def probe(traits: Sequence[Traits], seed: int = 0) -> Probe:
         MissingExtra: scikit-learn is not installed.
     """
     sizes = Counter(picture.split for picture in traits)
+    # Several splits at once would measure how classes are divided over splits.
     split = "train" if "train" in sizes else max(sizes, key=lambda name: sizes[name], default=None)
     traits = [picture for picture in traits if picture.split == split]
     count = Counter(picture.label for picture in traits)
@@ -136,6 +137,7 @@ def probe(traits: Sequence[Traits], seed: int = 0) -> Probe:
     together = np.concatenate(list(parts.values()), axis=1)
     measure = _Measure(labels, groups, seed)
     recalls = measure.recalls(together)
+    # Standard error of a mean of independent recalls, each of its class's size.
     error = np.sqrt(sum(r * (1 - r) / count[LABELS[c]] for c, r in recalls.items())) / len(count)
     sources = [picture.source for picture in traits]
     return Probe(
@@ -201,6 +203,7 @@ def _folds(labels: NDArray[np.int_], groups: NDArray[np.int64], seed: int) -> ND
     count = int(groups.max()) + 1
     members = np.zeros((count, int(labels.max()) + 1), np.int64)
     np.add.at(members, (groups, labels), 1)
+    # Groups of equal content are interchangeable, so dealing them out in turn balances classes.
     class_set = np.unique(members, axis=0, return_inverse=True)[1].reshape(-1)
     order = np.lexsort((np.random.default_rng(seed).random(count), class_set))
     fold = np.empty(count, np.int64)
@@ -233,6 +236,7 @@ class _Measure:
             tree = DecisionTreeClassifier(
                 class_weight="balanced",
                 min_samples_leaf=max(5, count // 100),
+                # Pruned, so that patterns of single pictures make no leaves of their own.
                 ccp_alpha=max(0.003, 3 / count),
                 random_state=0,
             )

@@ -92,6 +92,7 @@ class Streamed(Dataset):
             sample = make(texts, (image and image["bytes"]) or b"", mask_bytes)
             if sample is not None:
                 yield sample
+            # A stream can be long: unknown labels are an error well before its end.
             if make.tally.rows % 100 == 0:
                 make.tally.require_known(repr(self.name))
         make.tally.require_known(repr(self.name))
@@ -100,6 +101,7 @@ class Streamed(Dataset):
         with _network(f"the set {self.name!r} cannot be streamed any further"):
             yield from self._rows
 
+    # `list()` asks for a length and goes without one where TypeError is raised.
     def __len__(self) -> int:
         """The number of rows that the hub states."""
         if not self._count:

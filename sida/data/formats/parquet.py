@@ -123,6 +123,7 @@ class RowSamples:
 
     def __init__(self, names: Sequence[str] | None, report: Report) -> None:
         self.names, self.report, self.tally = names, report, Tally()
+        # Names are the keys of reports and of exports, so two rows must never share one.
         self._unique = UniqueNames()
 
     def __call__(
@@ -190,6 +191,7 @@ class ParquetShard:
         self._cached: deque[tuple[int, Any]] = deque(maxlen=CACHED_BATCHES)
         self._next = 0
 
+    # An open file and a lock cannot go to another process: it opens its own.
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "system": self.system}
 
@@ -213,9 +215,11 @@ class ParquetShard:
             columns = [name for name in _TEXTS if name in schema.names]
             if further:
                 columns += [field.name for field in schema if _is_further(field)]
+            # The path inside of a struct tells that a cell is filled without its bytes being read.
             light = [name for name in ("image", "mask") if _has_path(schema, name)]
             columns += [f"{name}.path" for name in light]
             heavy = ["mask"] if "mask" in schema.names and "mask" not in light else []
+            # Masks as bare bytes have to be read to see which are empty: few at a time.
             size = BATCH if heavy else 1024
             for batch in file.iter_batches(batch_size=size, columns=columns + heavy):
                 yield from _text_rows(batch)
@@ -225,6 +229,7 @@ class ParquetShard:
 
         Raises OSError where the file has been changed or removed.
         """
+        # One thread at a time moves the reader; the copy of the bytes is made inside, too.
         with self._lock:
             start, batch = self._find(row)
             value = batch.column(column)[row - start].as_py()
@@ -239,12 +244,14 @@ class ParquetShard:
         for start, batch in self._cached:
             if start <= row < start + batch.num_rows:
                 return start, batch
+        # Forward through the file is cheap; only a row that lies behind begins a group anew.
         if self._batches is None or row < self._next:
             self._seek(row)
         assert self._batches is not None
         for batch in self._batches:
             start, self._next = self._next, self._next + batch.num_rows
             self._cached.append((start, batch))
+            # Arrow keeps freed memory: it is given back once the kept batches have been replaced.
             if start % (CACHED_BATCHES * BATCH) == 0:
                 release_memory()
             if row < self._next:

@@ -60,9 +60,11 @@ class Rule:
     def draw(self, labelled: Labelled) -> EqualisedPicture:
         """Cut and encode a picture that is not refused; a tampered one shows some of its mask."""
         digest = hashlib.sha256(f"{self.seed}/{labelled.sample.name}".encode()).digest()
+        # By seed and name, not by order: a picture is drawn alike whatever else is in the set.
         rng = np.random.default_rng(list(digest))
         low = -(-int(SMALLEST * self.side) // STEP)
         width, height = STEP * rng.integers(low, self.side // STEP + 1, 2)
+        # Drawn before the corner for all classes alike, so the class cannot show in the container.
         is_jpeg = bool(rng.random() < JPEG_SHARE)
         quality = int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))
         top, left = _corner(labelled, (int(height), int(width)), rng)

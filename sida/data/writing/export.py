@@ -130,6 +130,7 @@ def export(
         ConfigError: `out` is another export's.
         DataError: the source is no labelled set, or is streamed where all of it is needed at once.
     """
+    # Absolute now: what is written must not move where the program changes its folder.
     target = Path(os.path.abspath(out))
     finished = RunFolder(
         LocalFolder(target, out), RECORD, "source", _made_paths, OPTIONS.__getitem__
@@ -152,6 +153,7 @@ def export(
         "tau": tau,
         "equalise": equalise,
         "split_by_group": split_by_group,
+        # A seed that decides nothing must not make another export of it.
         "seed": seed if equalise or split_by_group else None,
         "samples": _digest(jobs),
         "columns": list(extra_columns),
@@ -261,17 +263,17 @@ def _extra_columns(jobs: Sequence[_ExportJob] | Iterator[_ExportJob]) -> dict[st
     types: dict[str, set[type]] = {}
     for job in jobs if isinstance(jobs, Sequence) else ():
         for name, value in job.sample.more.items():
+            # Integers of more than 64 bits have no type in parquet.
             is_long = isinstance(value, int) and not -(2**63) <= value < 2**63
             types.setdefault(name, set()).add(str if is_long else type(value))
-    numbers = {int, float}
-    return {
-        name: next(iter(column_types))
-        if len(column_types) == 1
-        else float
-        if column_types == numbers
-        else str
-        for name, column_types in types.items()
-    }
+    return {name: _common_type(value_types) for name, value_types in types.items()}
+
+
+def _common_type(types: set[type]) -> type:
+    """The type that holds the values of all of `types`: text, where nothing else does."""
+    if len(types) == 1:
+        return next(iter(types))
+    return float if types == {int, float} else str
 
 
 def _common_side(sets: Sequence[Dataset]) -> int:
@@ -307,11 +309,13 @@ def _write(
                 complete = [] if item is None else writer.add(item)
                 waiting.append(_entry(job.sample, item is not None))
                 rows += complete
+                # Noted after the files are complete: what a killed run left half done is not in it.
                 journal.note(stream, _completed(waiting, complete))
                 progress(number)
             complete = writer.flush()
             rows += complete
             journal.note(stream, _completed(waiting, complete))
+        # Ctrl-C, too: an open shard must not look like a finished one.
         except BaseException:
             writer.discard()
             raise
@@ -354,6 +358,7 @@ def _read(jobs: Iterator[_ExportJob]) -> Iterator[tuple[_ExportJob, Labelled | N
             yield job.sample
 
     for labelled in read(samples()):
+        # `read` leaves broken pictures out; by identity they are found between those that came.
         while (job := pending.popleft()).sample is not labelled.sample:
             yield job, None
         yield job, labelled

@@ -31,6 +31,7 @@ class Journal:
             files = (entry["row"] or {}).get("files", {})
             if not all(self._has(name, size) for name, size in files.items()):
                 break
+            # Rows of a shard become sure all at once, when the row that names its file is reached.
             is_shard_end = sure == len(complete)  # nothing before it waits for the end of its shard
             complete.append(entry)
             if files or (entry["row"] is None and is_shard_end):
@@ -67,6 +68,7 @@ class Journal:
             if file.is_file():
                 with file.open("rb+") as stream:
                     os.fsync(stream.fileno())
+        # Renaming is the last step: the export is there whole or not at all.
         if target.is_dir():  # an empty one
             target.rmdir()
         self.folder.rename(target)

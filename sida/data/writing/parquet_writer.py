@@ -41,6 +41,7 @@ class ParquetWriter:
     def add(self, item: ExportItem) -> list[ExportRow]:
         """Put the picture into the open shard; the rows of a shard are given when it is full."""
         complete = []
+        # A shard belongs to one split, whose name its own begins with.
         if self._rows and self._rows[-1]["split"] != item.split:
             complete = self.flush()
         if self._shard is None:
@@ -70,6 +71,7 @@ class ParquetWriter:
             stack, writer, _ = self._shard
             with suppress(OSError):
                 writer.close()
+            # The stack holds `write_whole`, which keeps the file only if no error leaves it.
             stack.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
 
     def recall(self, row: ExportRow) -> None:

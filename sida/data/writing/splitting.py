@@ -35,6 +35,7 @@ def assign_splits(
         DataError: so many pictures share originals that a split would be left without any.
     """
     members = _lots(samples)
+    # Large lots first, as in bin packing: small ones can still even out what they leave.
     order = sorted(members, key=lambda key: (-len(members[key]), _rank(key, seed)))
     total = Counter(sample.label for sample in samples)
     missing = {
@@ -69,6 +70,7 @@ def _lots(samples: Sequence[Sample]) -> dict[str, list[int]]:
     for originals in parts:
         roots = sorted(map(root, originals))
         for other in roots[1:]:
+            # Sorted roots make the name of a lot independent of the order of the samples.
             first[other] = roots[0]
     members: dict[str, list[int]] = defaultdict(list)
     for index, originals in enumerate(parts):

@@ -89,7 +89,7 @@ def test_a_usage_error_is_still_shown(picture: str) -> None:
 
 
 def test_standard_error_is_as_it_was_afterwards(capfd: pytest.CaptureFixture[str]) -> None:
-    from sida.cli.quiet import error_stream, quiet
+    from sida.cli.silence import error_stream, quiet
 
     before = sys.stderr
     with quiet():

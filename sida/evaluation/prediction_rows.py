@@ -1,4 +1,4 @@
-"""From predictions to `Rows`: some numbers a picture, and nothing larger."""
+"""`PredictionRows`: the numbers of each prediction that figures are computed from."""
 
 import os
 import sys
@@ -26,36 +26,36 @@ from sida.evaluation.predictions import (
 from sida.image.read import read_mask
 from sida.verdict import LABELS, ModelInfo
 
-__all__ = ["NOT_REAL", "Rows", "collect", "merged"]
+__all__ = ["NOT_REAL", "PredictionRows", "collect", "merged"]
 
 NOT_REAL = len(LABELS)
 """The truth's number where only "not real" is known."""
-NAMED = 3  # pictures that a note names
+NAMES_IN_NOTE = 3  # pictures that a note names
 Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What is kept of n predictions, of which m are of tampered pictures with a usable mask.
+class PredictionRows:
+    """Numbers of n predictions, of which m are of tampered pictures with a usable mask.
 
     Attributes:
-        model: what made them.
+        model: the model that made them.
         names: the pictures, as their lines have them.
         truth: (n,) class numbers in the order of `LABELS`, or `NOT_REAL`.
         predicted: (n,) class numbers.
         probabilities: (n, 3).
-        inconclusive: (n,) whether a verdict states no class; False where its line does not say.
+        inconclusive: (n,) True for a verdict that states no class; False where its line is silent.
         sources, generators: of each picture, or None.
         groups: (n,) a number for each original.
-        grouped: whether the set names originals.
-        marked: (n,) pixels that the verdict's own mask marks; -1 where it has none but should.
-        pixels: (n,) of the picture.
-        masked: (m,) their places among the n.
+        grouped: True where the set names originals.
+        predicted_pixels: (n,) pixels of the verdict's own mask; -1 where it has none but should.
+        pixels: (n,) pixels of the picture.
+        masked: (m,) their indices among the n.
         counts: (m, 2, 256) float32: altered and untouched pixels at each level of the map.
-        mapped: (m,) whether there is a map; without one all pixels count as level 0.
-        failures: pictures that could not be judged.
-        notes: sentences about what could not be used.
-        places: (n,) in the set; -1 where the line does not say.
+        mapped: (m,) True where there is a map; without one all pixels count as level 0.
+        failures: pictures without a verdict.
+        notes: sentences about masks and maps that could not be used.
+        indices: (n,) positions in the set; -1 where the line does not say.
         says: the least that any of the verdicts says.
     """
 
@@ -69,20 +69,20 @@ class Rows:
     generators: Sequence[str | None]
     groups: NDArray[np.int64]
     grouped: bool
-    marked: NDArray[np.int64]
+    predicted_pixels: NDArray[np.int64]
     pixels: NDArray[np.int64]
     masked: NDArray[np.int64]
     counts: NDArray[np.float32]
     mapped: NDArray[np.bool_]
     failures: Sequence[FailedPrediction]
     notes: Sequence[str]
-    places: NDArray[np.int64]
+    indices: NDArray[np.int64]
     says: Says = "masks"
 
 
 @dataclass(frozen=True)
 class _Pixels:
-    """Histograms of one picture, or why there are none."""
+    """Histograms of a picture, or the problem that it has none for."""
 
     counts: Counts | None = None
     mapped: bool = False
@@ -91,36 +91,37 @@ class _Pixels:
 
 def collect(
     predictions: Iterable[Prediction | FailedPrediction],
-    progress: Callable[[int, int | None], None] = lambda done, total: None,
-) -> Rows:
+    on_progress: Callable[[int, int | None], None] = lambda finished, total: None,
+) -> PredictionRows:
     """Read every mask and map once, and keep the numbers.
 
     Raises:
         DataError: the predictions are of several models.
         InputError, DataError: as `read_predictions`, where they come from it.
     """
-    kept: list[_Kept] = []
+    numbers: list[_PictureNumbers] = []
     model: ModelInfo | None = None
     failures: list[FailedPrediction] = []
     masked: list[int] = []
     counts: list[NDArray[np.float32]] = []
     mapped: list[bool] = []
     problems: dict[str, list[str]] = {}
-    for number, (prediction, pixels) in enumerate(_ahead(predictions, _pixels), 1):
-        progress(number, None)
+    for number, (prediction, pixels) in enumerate(_prefetched(predictions, _pixels), 1):
+        on_progress(number, None)
         if isinstance(prediction, FailedPrediction):
             failures.append(prediction)
             continue
         model = model or prediction.model
         _require_same_model(model, prediction)
         if pixels.counts is not None:
-            masked.append(len(kept))
+            masked.append(len(numbers))
+            # float32 holds whole numbers to 2^24 exactly, and halves the memory of large sets.
             counts.append(pixels.counts.astype(np.float32))
             mapped.append(pixels.mapped)
         if pixels.problem is not None:
             problems.setdefault(pixels.problem, []).append(prediction.image or "?")
-        kept.append(_kept(prediction))
-    return _rows(model, kept, failures, masked, counts, mapped, problems)
+        numbers.append(_picture_numbers(prediction))
+    return _rows(model, numbers, failures, masked, counts, mapped, problems)
 
 
 def merged(files: Sequence[str | Path], folder: Path) -> Predictions:
@@ -129,14 +130,15 @@ def merged(files: Sequence[str | Path], folder: Path) -> Predictions:
     Files without places keep their order; shards of a small set may be empty, but not all.
     Raises DataError where a place is there twice.
     """
+    # Streamed where order and paths are right already; else all lines are in memory.
     if len(files) == 1 and Path(files[0]).parent.resolve() == folder.resolve():
         yield from read_predictions(files[0])
         return
     filled = [file for file in files if Path(file).stat().st_size] or files[:1]
     lines = [rebased(line, folder) for file in filled for line in read_predictions(file)]
-    places = [line.index for line in lines]
-    if None not in places:
-        twice = [place for place, times in Counter(places).items() if times > 1]
+    indices = [line.index for line in lines]
+    if None not in indices:
+        twice = [index for index, times in Counter(indices).items() if times > 1]
         if twice:
             raise DataError(
                 f"the picture with index {min(twice)} is in several of the files of predictions "
@@ -146,8 +148,8 @@ def merged(files: Sequence[str | Path], folder: Path) -> Predictions:
     yield from lines
 
 
-class _Kept(NamedTuple):
-    """What is kept of a line besides its pixels: texts, regions and files are not."""
+class _PictureNumbers(NamedTuple):
+    """Numbers of a line besides its pixels; texts, regions and files are not kept."""
 
     name: str
     truth: int
@@ -157,77 +159,79 @@ class _Kept(NamedTuple):
     source: str | None
     generator: str | None
     group: str | None
-    marked: int
+    predicted_pixels: int
     pixels: int
-    place: int
+    position: int
     says: Says
 
 
 _NAMES = (*LABELS, "not_real")
 
 
-def _kept(prediction: Prediction) -> _Kept:
+def _picture_numbers(prediction: Prediction) -> _PictureNumbers:
     truth = prediction.truth
-    return _Kept(
+    return _PictureNumbers(
         name=prediction.image or "",
         truth=_NAMES.index(truth.label),
         predicted=_NAMES.index(prediction.label),
         probabilities=tuple(value for _, value in prediction.probabilities.items()),
         inconclusive=prediction.inconclusive,
+        # A set has a few sources and generators, and a hundred thousand rows.
         source=truth.source and sys.intern(truth.source),
         generator=prediction.generator and sys.intern(prediction.generator),
         group=truth.group,
-        marked=_marked(prediction),
+        predicted_pixels=_predicted_pixels(prediction),
         pixels=prediction.width * prediction.height,
-        place=-1 if prediction.index is None else prediction.index,
+        position=-1 if prediction.index is None else prediction.index,
         says=prediction.says,
     )
 
 
 def _rows(
     model: ModelInfo | None,
-    kept: Sequence[_Kept],
+    numbers: Sequence[_PictureNumbers],
     failures: Sequence[FailedPrediction],
     masked: Sequence[int],
     counts: Sequence[NDArray[np.float32]],
     mapped: Sequence[bool],
     problems: dict[str, list[str]],
-) -> Rows:
-    groups = [one.group for one in kept]
-    own = [f"group {g}" if g is not None else f"picture {i}" for i, g in enumerate(groups)]
-    probabilities = np.array([one.probabilities for one in kept], np.float64)
-    return Rows(
+) -> PredictionRows:
+    groups = [row.group for row in numbers]
+    # A picture without a group is an original of its own.
+    originals = [f"group {g}" if g is not None else f"picture {i}" for i, g in enumerate(groups)]
+    probabilities = np.array([row.probabilities for row in numbers], np.float64)
+    return PredictionRows(
         model=model,
-        names=[one.name for one in kept],
-        truth=np.array([one.truth for one in kept], np.int64),
-        predicted=np.array([one.predicted for one in kept], np.int64),
+        names=[row.name for row in numbers],
+        truth=np.array([row.truth for row in numbers], np.int64),
+        predicted=np.array([row.predicted for row in numbers], np.int64),
         probabilities=probabilities.reshape(-1, len(LABELS)),
-        inconclusive=np.array([one.inconclusive for one in kept], bool),
-        sources=[one.source for one in kept],
-        generators=[one.generator for one in kept],
-        groups=np.unique(own, return_inverse=True)[1].astype(np.int64),
+        inconclusive=np.array([row.inconclusive for row in numbers], bool),
+        sources=[row.source for row in numbers],
+        generators=[row.generator for row in numbers],
+        groups=np.unique(originals, return_inverse=True)[1].astype(np.int64),
         grouped=any(group is not None for group in groups),
-        marked=np.array([one.marked for one in kept], np.int64),
-        pixels=np.array([one.pixels for one in kept], np.int64),
+        predicted_pixels=np.array([row.predicted_pixels for row in numbers], np.int64),
+        pixels=np.array([row.pixels for row in numbers], np.int64),
         masked=np.array(masked, np.int64),
         counts=np.array(counts, np.float32).reshape(-1, 2, 256),
         mapped=np.array(mapped, bool),
         failures=tuple(failures),
-        notes=tuple(_note(what, names) for what, names in problems.items()),
-        places=np.array([one.place for one in kept], np.int64),
-        says=max((one.says for one in kept), key=get_args(Says).index, default="masks"),
+        notes=tuple(_note(problem, names) for problem, names in problems.items()),
+        indices=np.array([row.position for row in numbers], np.int64),
+        says=max((row.says for row in numbers), key=get_args(Says).index, default="masks"),
     )
 
 
-def _marked(prediction: Prediction) -> int:
+def _predicted_pixels(prediction: Prediction) -> int:
     if prediction.localization is None:
         return -1 if prediction.label == "tampered" else 0
     return round(prediction.localization.area * prediction.width * prediction.height)
 
 
-def _note(what: str, names: Sequence[str]) -> str:
-    listed = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
-    return f"{len(names)} x {what} ({listed})"
+def _note(problem: str, names: Sequence[str]) -> str:
+    shortened = ", ".join(names[:NAMES_IN_NOTE]) + (", …" if len(names) > NAMES_IN_NOTE else "")
+    return f"{len(names)} x {problem} ({shortened})"
 
 
 def _require_same_model(model: ModelInfo, prediction: Prediction) -> None:
@@ -242,6 +246,7 @@ def _pixels(prediction: Prediction | FailedPrediction) -> _Pixels:
     """The histograms of a tampered picture's map, by its true mask."""
     if isinstance(prediction, FailedPrediction) or prediction.truth.label != "tampered":
         return _Pixels()
+    # Of real and synthetic pictures the verdict's own area is enough: no map is read.
     try:
         truth = prediction.truth_mask()
     except PictureError as error:
@@ -257,35 +262,37 @@ def _pixels(prediction: Prediction | FailedPrediction) -> _Pixels:
     if levels is None:
         if problem is None and prediction.label == "tampered" and prediction.says == "masks":
             problem = "picture called tampered without a map; its mask is not scored"
-        untold = np.zeros(truth.shape, np.uint8)
-        return _Pixels(histograms(truth, untold), mapped=False, problem=problem)
+        no_map = np.zeros(truth.shape, np.uint8)
+        return _Pixels(histograms(truth, no_map), mapped=False, problem=problem)
     return _Pixels(histograms(truth, levels), mapped=True)
 
 
 def _levels(prediction: Prediction) -> NDArray[np.uint8] | None:
     """The map; where a file has masks alone, the mask."""
-    found = prediction.localization
-    if prediction.map_file is None and found is not None and found.file is not None:
+    localization = prediction.localization
+    if prediction.map_file is None and localization is not None and localization.file is not None:
         size = (prediction.height, prediction.width)
-        return read_mask(prediction.folder / found.file, size)
+        return read_mask(prediction.folder / localization.file, size)
     return prediction.levels()
 
 
-def _ahead(
+def _prefetched(
     predictions: Iterable[Prediction | FailedPrediction],
     work: Callable[[Prediction | FailedPrediction], _Pixels],
 ) -> Iterator[tuple[Prediction | FailedPrediction, _Pixels]]:
-    """Each prediction with what threads make of it, in order, a few at a time."""
+    """Each prediction with its result of `work`, in order; threads work a few ahead."""
     waiting: deque[tuple[Prediction | FailedPrediction, Future[_Pixels]]] = deque()
-    coming, count = iter(predictions), min(8, os.cpu_count() or 1)
+    remaining, count = iter(predictions), min(8, os.cpu_count() or 1)
     pool = ThreadPoolExecutor(count, thread_name_prefix="sida-maps")
     try:
         while True:
-            for each in islice(coming, 16 * count - len(waiting)):
-                waiting.append((each, pool.submit(work, each)))
+            # Bounded: maps are megabytes each, and threads may be faster than the consumer.
+            for prediction in islice(remaining, 16 * count - len(waiting)):
+                waiting.append((prediction, pool.submit(work, prediction)))
             if not waiting:
                 return
             prediction, future = waiting.popleft()
             yield prediction, future.result()
     finally:
+        # Also when the consumer stops in the midst: no thread outlives the generator.
         pool.shutdown(wait=True, cancel_futures=True)

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sida.page import (
+from sida.html import (
     Bars,
-    Facts,
+    FactList,
     Gallery,
     Histogram,
     Lines,
     Note,
     Page,
+    Paragraph,
     Table,
-    Text,
     Thumb,
     thumbnail,
 )
-from sida.page.page import cell_text
+from sida.html.page import cell_text
 
 NASTY = '<script>alert("x")</script>&'
 
@@ -33,9 +33,9 @@ def full_page() -> Page:
     page = Page(NASTY, NASTY, footer=NASTY)
     picture = np.zeros((40, 60, 3), np.uint8)
     page.section("One", NASTY).add(
-        Text(NASTY),
+        Paragraph(NASTY),
         Note(NASTY, "bad"),
-        Facts({NASTY: 3}),
+        FactList({NASTY: 3}),
         Table((NASTY, "n"), [(NASTY, number) for number in range(30)], NASTY),
     )
     page.section("Two & three").add(

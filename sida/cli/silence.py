@@ -14,7 +14,7 @@ from typing import TextIO
 
 __all__ = ["error_stream", "lift", "lift_streams", "quiet"]
 
-OWN = ("sida", "uvicorn")
+AUDIBLE = ("sida", "uvicorn")
 """Loggers that are heard: ours, and the service's, which says what a defect was."""
 
 CHATTER = {
@@ -26,12 +26,12 @@ CHATTER = {
 
 _streams = contextlib.ExitStack()
 _all = contextlib.ExitStack()
-_own: TextIO | None = None
+_error_stream: TextIO | None = None
 
 
 def error_stream() -> TextIO:
     """Standard error as it was before others were silenced: where our own lines go."""
-    return _own or sys.stderr
+    return _error_stream or sys.stderr
 
 
 @contextlib.contextmanager
@@ -65,12 +65,12 @@ def _quiet_logging() -> Iterator[None]:
 
     def call_own(logger: logging.Logger, record: logging.LogRecord) -> None:
         package = record.name.partition(".")[0]
-        if package not in OWN:
+        if package not in AUDIBLE:
             return
         call(logger, record)
-        is_lost = _own is not None and not logging.getLogger(package).handlers
+        is_lost = _error_stream is not None and not logging.getLogger(package).handlers
         if is_lost and record.levelno >= logging.WARNING:  # written to the silenced stream
-            print(record.getMessage(), file=_own, flush=True)
+            print(record.getMessage(), file=_error_stream, flush=True)
 
     logging.Logger.callHandlers = call_own  # type: ignore[assignment, method-assign]
     try:
@@ -82,28 +82,28 @@ def _quiet_logging() -> Iterator[None]:
 @contextlib.contextmanager
 def _quiet_standard_error() -> Iterator[None]:
     """`sys.stderr`, and the file behind it where it is the process's own."""
-    global _own
+    global _error_stream
     before = sys.stderr
     with contextlib.ExitStack() as stack:
         null = stack.enter_context(open(os.devnull, "w"))
-        own: TextIO = before
-        if before is sys.__stderr__ and _number(own) == 2:
-            own.flush()
-            kept = os.dup(2)
-            own = open(kept, "w", 1, own.encoding, own.errors)  # noqa: SIM115
+        stream: TextIO = before
+        if before is sys.__stderr__ and _number(stream) == 2:
+            stream.flush()
+            descriptor = os.dup(2)
+            stream = open(descriptor, "w", 1, stream.encoding, stream.errors)  # noqa: SIM115
             os.dup2(null.fileno(), 2)
-            stack.callback(_restore, own, kept)
-        sys.stderr, _own = null, own
+            stack.callback(_restore, stream, descriptor)
+        sys.stderr, _error_stream = null, stream
         try:
             yield
         finally:
-            sys.stderr, _own = before, None
+            sys.stderr, _error_stream = before, None
 
 
-def _restore(own: TextIO, kept: int) -> None:
-    own.flush()
-    os.dup2(kept, 2)
-    own.close()
+def _restore(stream: TextIO, descriptor: int) -> None:
+    stream.flush()
+    os.dup2(descriptor, 2)
+    stream.close()
 
 
 def _number(stream: TextIO) -> int | None:

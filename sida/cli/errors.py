@@ -1,4 +1,4 @@
-"""The one place where errors become sentences and exit statuses.
+"""Errors turned into sentences and exit statuses, in one place for all verbs.
 
 0 every picture judged   1 some could not be   2 nothing was reached   10 --fail-on met
 130 stopped by Ctrl-C    141 the reader of our output went away (`| head`)
@@ -19,10 +19,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from sida.cli.quiet import error_stream, lift, quiet
+from sida.cli.silence import error_stream, lift, quiet
 from sida.errors import SidaError
 
-__all__ = ["REACHED", "Verbs", "messages", "say", "sentence"]
+__all__ = ["REACHED", "Verbs", "messages", "notify", "sentence"]
 
 REACHED = "sida.reached"
 """Key of `ctx.meta`: the exit status of an error from now on. A verb that judges sets it."""
@@ -30,8 +30,8 @@ REACHED = "sida.reached"
 _DEBUG = "sida.debug"
 
 
-def say(message: str) -> None:
-    """One line for a person, on standard error."""
+def notify(message: str) -> None:
+    """Print a line for a person on standard error."""
     # Not typer's echo, which writes past a progress bar that is being drawn.
     print(" ".join(message.split()), file=error_stream(), flush=True)
 
@@ -68,7 +68,7 @@ class Verbs(TyperGroup):
                 _drop_output()
                 raise typer.Exit(141) from None
             except KeyboardInterrupt:
-                say("Stopped.")
+                notify("Stopped.")
                 raise typer.Exit(130) from None
             except Exception as error:
                 if _is_usage(error):
@@ -83,17 +83,17 @@ def _report(error: Exception, ctx: typer.Context) -> int:
     text = sentence(error)
     for note in getattr(error, "__notes__", []):  # such as how a run can be gone on with
         text = f"{text.removesuffix('.')}. {note}"
-    say(f"Error: {text}")
+    notify(f"Error: {text}")
     return int(ctx.meta.get(REACHED, 2))
 
 
 def sentence(error: Exception) -> str:
-    """What went wrong and what to do, for a person."""
+    """The sentence for a person: what went wrong, and what to do."""
     if isinstance(error, SidaError):
         return str(error)
     if isinstance(error, OSError):
-        place = "" if error.filename is None else f" ({error.filename})"
-        return f"reading or writing failed{place}: {error.strerror or error}."
+        path = "" if error.filename is None else f" ({error.filename})"
+        return f"reading or writing failed{path}: {error.strerror or error}."
     if _lacks_memory(error):
         return (
             "there is not enough memory: try a smaller --batch-size (of a training run, "
@@ -106,7 +106,7 @@ def sentence(error: Exception) -> str:
 
 
 def _lacks_memory(error: Exception) -> bool:
-    """Whether memory did not suffice, on any device."""
+    """True where memory did not suffice, on any device."""
     if "torch" not in sys.modules:
         return isinstance(error, MemoryError)
     from sida.inference.device import out_of_memory
@@ -127,8 +127,8 @@ def _add_debug(command: Any) -> None:
         _add_debug(inner)
 
 
-def _start_debugging(ctx: typer.Context, wanted: bool) -> None:
-    if wanted:
+def _start_debugging(ctx: typer.Context, enabled: bool) -> None:
+    if enabled:
         ctx.meta[_DEBUG] = True
         lift()
         warnings.simplefilter("default")

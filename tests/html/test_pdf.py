@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from sida.errors import MissingExtra, SidaError
-from sida.page import Gallery, Page, Thumb
-from sida.page.pdf import pdf, require_pdf
+from sida.html import Gallery, Page, Thumb
+from sida.html.pdf import pdf, require_pdf
 
 
 def test_nothing_is_fetched(elsewhere: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,15 +4,18 @@ import base64
 import hashlib
 import re
 
-from sida.page import Heading, Headline, Overview, Page, Row
-from tests.page.test_page import NASTY, parsed
+from sida.html import Heading, Headline, Overview, OverviewRow, Page
+from tests.html.test_page import NASTY, parsed
 
 
 def page() -> Page:
     made = Page("All")
-    rows = [Row((NASTY, 0.5), "data:image/png;base64,", "one", "bad"), Row(("b", None))]
+    rows = [
+        OverviewRow((NASTY, 0.5), "data:image/png;base64,", "one", "bad"),
+        OverviewRow(("b", None)),
+    ]
     made.section("Overview").add(Overview((NASTY, "share"), rows))
-    one = made.section(NASTY, anchor="one", listed=False)
+    one = made.section(NASTY, anchor="one", in_contents=False)
     one.add(Headline(NASTY, "warn"), Heading(NASTY))
     return made
 

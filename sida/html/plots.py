@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sida.page.elements import Element
+from sida.html.elements import Element
 
 __all__ = ["Bars", "Histogram", "Lines"]
 
@@ -20,7 +20,7 @@ class Bars(Element):
     `unit` is put after the values; `mark` is a value drawn as a line through all bars.
     """
 
-    kind: ClassVar[str] = "bars"
+    template: ClassVar[str] = "bars"
     rows: Mapping[str, Mapping[str, float]]
     caption: str = ""
     unit: str = ""
@@ -50,7 +50,7 @@ class Histogram(Element):
         label: what the axis shows, with its unit.
     """
 
-    kind: ClassVar[str] = "histogram"
+    template: ClassVar[str] = "histogram"
     edges: Sequence[float]
     series: Mapping[str, Sequence[float]]
     label: str
@@ -87,9 +87,9 @@ def _shares(counts: Sequence[float]) -> list[float]:
 
 def _steps(values: Sequence[float], top: float) -> str:
     path = ["M0 100"]
-    for place, value in enumerate(values):
+    for index, value in enumerate(values):
         height = round(100 - 98 * value / top, 2)
-        path.append(f"L{place} {height} L{place + 1} {height}")
+        path.append(f"L{index} {height} L{index + 1} {height}")
     return " ".join([*path, f"L{len(values)} 100 Z"])
 
 
@@ -100,7 +100,7 @@ class Lines(Element):
     `diagonal` draws the line that a guess would follow.
     """
 
-    kind: ClassVar[str] = "lines"
+    template: ClassVar[str] = "lines"
     series: Mapping[str, Points]
     x_label: str
     y_label: str

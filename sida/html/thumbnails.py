@@ -24,8 +24,10 @@ def thumbnail(
     Returns a data URI (JPEG), at most `side` pixels on the longer side.
     """
     image = Image.fromarray(pixels)
+    # A reducing gap lets JPEG-sized pictures shrink several times faster.
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3)
     if mask is not None and mask.any():
+        # BOX keeps thin regions that the nearest pixel would lose.
         levels = Image.fromarray(mask.astype(bool)).resize(image.size, Image.Resampling.BOX)
         image = Image.fromarray(overlay(np.array(image), np.array(levels).astype(bool)))
     stream = io.BytesIO()
@@ -33,6 +35,6 @@ def thumbnail(
     return data_uri(stream.getvalue(), "image/jpeg")
 
 
-def data_uri(data: bytes, kind: str) -> str:
-    """A file's bytes as an address that holds them; `kind` is its media type."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+def data_uri(data: bytes, media_type: str) -> str:
+    """A file's bytes as an address that holds them."""
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"

@@ -11,9 +11,9 @@ import pytest
 import sida.data
 from sida.data.sample import Sample
 from sida.errors import ConfigError
-from sida.evaluation import Shard, judging, read_predictions
-from sida.evaluation.detecting import DetectorJudge
-from sida.evaluation.judging import map_levels, predict
+from sida.evaluation import Shard, prediction_run, read_predictions
+from sida.evaluation.detector_predictor import DetectorPredictor
+from sida.evaluation.prediction_run import map_levels, predict
 from sida.evaluation.predictions import FailedPrediction, Prediction
 from sida.verdict import Failure, ModelInfo, Verdict
 from tests.small import labelled_folder, small_detector
@@ -28,7 +28,7 @@ class Killed(Exception):
 class Stopping:
     """A judge that is killed after so many pictures."""
 
-    def __init__(self, judge: DetectorJudge, after: int) -> None:
+    def __init__(self, judge: DetectorPredictor, after: int) -> None:
         self.judge, self.left = judge, after
 
     @property
@@ -54,12 +54,12 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "BLOCK", 5)
+    monkeypatch.setattr(prediction_run, "BLOCK", 5)
 
 
 @pytest.fixture(scope="module")
-def judge() -> DetectorJudge:
-    return DetectorJudge(small_detector())
+def judge() -> DetectorPredictor:
+    return DetectorPredictor(small_detector())
 
 
 def content(file: Path) -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ def content(file: Path) -> list[dict[str, Any]]:
     return [line.model_dump(exclude={"seconds"}) for line in read_predictions(file)]
 
 
-def test_lines_follow_the_set(labelled: Path, judge: DetectorJudge, tmp_path: Path) -> None:
+def test_lines_follow_the_set(labelled: Path, judge: DetectorPredictor, tmp_path: Path) -> None:
     data = sida.data.open(labelled)
     lines = list(read_predictions(predict(judge, data, tmp_path / "out", SET)))
     assert [line.index for line in lines] == list(range(12))
@@ -86,7 +86,7 @@ def test_lines_follow_the_set(labelled: Path, judge: DetectorJudge, tmp_path: Pa
 
 
 def test_the_verdict_does_not_depend_on_the_truth(
-    labelled: Path, judge: DetectorJudge, tmp_path: Path
+    labelled: Path, judge: DetectorPredictor, tmp_path: Path
 ) -> None:
     lines = read_predictions(predict(judge, sida.data.open(labelled), tmp_path / "out", SET))
     for line in lines:
@@ -100,14 +100,14 @@ def test_the_verdict_does_not_depend_on_the_truth(
 
 @pytest.mark.parametrize("after", [0, 3, 7, 10])
 def test_a_killed_run_goes_on_to_the_same_lines(
-    labelled: Path, judge: DetectorJudge, tmp_path: Path, after: int
+    labelled: Path, judge: DetectorPredictor, tmp_path: Path, after: int
 ) -> None:
     data = sida.data.open(labelled)
     whole = predict(judge, data, tmp_path / "whole", {"data": "set", "a": 1})
     with pytest.raises(Killed):
         predict(Stopping(judge, after), data, tmp_path / "cut", {"data": "set", "a": 1})
     assert not (tmp_path / "cut/predictions.jsonl").exists()
-    with (tmp_path / "cut" / judging.JOURNAL).open("a") as journal:
+    with (tmp_path / "cut" / prediction_run.JOURNAL).open("a") as journal:
         journal.write('{"schema":"sida.verdict/1","im')  # killed while writing
     again = predict(judge, data, tmp_path / "cut", {"data": "set", "a": 1})
     assert content(again) == content(whole)
@@ -117,7 +117,7 @@ def test_a_killed_run_goes_on_to_the_same_lines(
 
 
 def test_a_block_that_was_written_in_part_is_judged_again(
-    labelled: Path, judge: DetectorJudge, tmp_path: Path
+    labelled: Path, judge: DetectorPredictor, tmp_path: Path
 ) -> None:
     data = sida.data.open(labelled)
     whole = predict(judge, data, tmp_path / "whole", SET)
@@ -125,12 +125,12 @@ def test_a_block_that_was_written_in_part_is_judged_again(
     cut = tmp_path / "cut"
     shutil.copytree(tmp_path / "whole", cut)
     (cut / "predictions.jsonl").unlink()
-    (cut / judging.JOURNAL).write_bytes(b"".join(lines[:7]))
+    (cut / prediction_run.JOURNAL).write_bytes(b"".join(lines[:7]))
     assert content(predict(judge, data, cut, SET)) == content(whole)
 
 
 def test_shards_are_parts_of_the_whole(
-    labelled: Path, judge: DetectorJudge, tmp_path: Path
+    labelled: Path, judge: DetectorPredictor, tmp_path: Path
 ) -> None:
     data = sida.data.open(labelled)
     whole = content(predict(judge, data, tmp_path / "whole", SET))
@@ -142,7 +142,7 @@ def test_shards_are_parts_of_the_whole(
 
 
 def test_another_run_is_not_gone_on_with(
-    labelled: Path, judge: DetectorJudge, tmp_path: Path
+    labelled: Path, judge: DetectorPredictor, tmp_path: Path
 ) -> None:
     data = sida.data.open(labelled)
     predict(judge, data, tmp_path / "out", {"data": "set", "model": {"name": "a"}})
@@ -151,7 +151,7 @@ def test_another_run_is_not_gone_on_with(
 
 
 def test_perturbed_pictures_have_perturbed_masks(
-    labelled: Path, judge: DetectorJudge, tmp_path: Path
+    labelled: Path, judge: DetectorPredictor, tmp_path: Path
 ) -> None:
     seeds = []
 

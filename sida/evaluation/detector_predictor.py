@@ -1,4 +1,4 @@
-"""`DetectorJudge`: our detector as a judge of labelled pictures."""
+"""`DetectorPredictor`: our detector as a predictor of labelled pictures."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,10 +9,10 @@ from sida.evaluation.predictions import Pixels
 from sida.options import Request
 from sida.verdict import Failure, ModelInfo, Verdict
 
-__all__ = ["DetectorJudge"]
+__all__ = ["DetectorPredictor"]
 
 
-class DetectorJudge:
+class DetectorPredictor:
     """Free running, as a user gets it.
 
     Of pictures with a true mask a probability map is kept whatever the verdict, for the protocol
@@ -45,5 +45,5 @@ def _as_a_user_gets_it(verdict: Verdict) -> Verdict:
     """Without the mask of a picture that was not called tampered; the map stays."""
     if verdict.label == "tampered":
         return verdict
-    kept = verdict.model_copy(update={"localization": None})
-    return kept.with_arrays(probability_map=verdict.probability_map)
+    verdict_alone = verdict.model_copy(update={"localization": None})
+    return verdict_alone.with_arrays(probability_map=verdict.probability_map)

@@ -1,4 +1,4 @@
-"""What a section is made of. Each element is plain data; its template is `elements/<kind>.html`.
+"""Elements of a section. Each is plain data; its template is `elements/<template>.html`.
 
 Texts are escaped where they are put into the page; nothing given here is taken as HTML.
 """
@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 __all__ = [
-    "Cell",
     "Element",
-    "Facts",
+    "FactList",
     "Gallery",
     "Heading",
     "Headline",
     "Note",
     "Overview",
-    "Row",
+    "OverviewRow",
+    "Paragraph",
     "Table",
-    "Text",
+    "TableCell",
     "Thumb",
     "Tone",
 ]
 
 Tone = Literal["good", "plain", "warn", "bad"]
 
-Cell = str | int | float | None
+TableCell = str | int | float | None
 """A table's cell: numbers stand right, None is a dash."""
 
 
@@ -33,31 +33,31 @@ Cell = str | int | float | None
 class Element:
     """Anything that a section can hold."""
 
-    kind: ClassVar[str]
+    template: ClassVar[str]
 
 
 @dataclass(frozen=True)
-class Text(Element):
+class Paragraph(Element):
     """A paragraph."""
 
-    kind: ClassVar[str] = "text"
+    template: ClassVar[str] = "text"
     text: str
 
 
 @dataclass(frozen=True)
 class Note(Element):
-    """A sentence that must not be missed; `tone` says whether it is good news."""
+    """A sentence that must not be missed; `tone` colours it."""
 
-    kind: ClassVar[str] = "note"
+    template: ClassVar[str] = "note"
     text: str
     tone: Tone = "plain"
 
 
 @dataclass(frozen=True)
 class Headline(Element):
-    """The one thing that the page has to say, in large letters."""
+    """The sentence that the page is about, in large letters."""
 
-    kind: ClassVar[str] = "headline"
+    template: ClassVar[str] = "headline"
     text: str
     tone: Tone = "plain"
 
@@ -66,27 +66,27 @@ class Headline(Element):
 class Heading(Element):
     """A heading inside a section."""
 
-    kind: ClassVar[str] = "heading"
+    template: ClassVar[str] = "heading"
     text: str
 
 
 @dataclass(frozen=True)
-class Facts(Element):
+class FactList(Element):
     """A few figures side by side: name -> value."""
 
-    kind: ClassVar[str] = "facts"
-    values: Mapping[str, Cell]
+    template: ClassVar[str] = "facts"
+    values: Mapping[str, TableCell]
 
 
 @dataclass(frozen=True)
 class Table(Element):
-    """Rows under headings; a table that is long is folded below `shown` rows."""
+    """Rows under headings; a table that is long is folded below `open_rows` rows."""
 
-    kind: ClassVar[str] = "table"
+    template: ClassVar[str] = "table"
     headings: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[TableCell]]
     caption: str = ""
-    shown: int = 25
+    open_rows: int = 25
 
 
 @dataclass(frozen=True)
@@ -102,18 +102,18 @@ class Thumb:
 class Gallery(Element):
     """Small pictures in a grid; `wide` ones are panels side by side, two or one in a row."""
 
-    kind: ClassVar[str] = "gallery"
+    template: ClassVar[str] = "gallery"
     thumbs: Sequence[Thumb] = field(default_factory=tuple)
     caption: str = ""
     wide: bool = False
 
 
 @dataclass(frozen=True)
-class Row:
+class OverviewRow:
     """A row of an overview: cells, a small picture (a data URI) before them, and the anchor of the
     section that its first cell links to."""
 
-    cells: Sequence[Cell]
+    cells: Sequence[TableCell]
     picture: str = ""
     anchor: str = ""
     tone: Tone = "plain"
@@ -123,6 +123,6 @@ class Row:
 class Overview(Element):
     """Rows with small pictures, which a click on a heading sorts; `headings` are of the cells."""
 
-    kind: ClassVar[str] = "overview"
+    template: ClassVar[str] = "overview"
     headings: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[OverviewRow]

@@ -1,25 +1,25 @@
 """Self-contained HTML: sections of tables, plots and pictures in one file without any request."""
 
-from sida.page.elements import (
-    Facts,
+from sida.html.elements import (
+    FactList,
     Gallery,
     Heading,
     Headline,
     Note,
     Overview,
-    Row,
+    OverviewRow,
+    Paragraph,
     Table,
-    Text,
     Thumb,
     Tone,
 )
-from sida.page.page import Page, Section
-from sida.page.pictures import data_uri, thumbnail
-from sida.page.plots import Bars, Histogram, Lines
+from sida.html.page import Page, Section
+from sida.html.plots import Bars, Histogram, Lines
+from sida.html.thumbnails import data_uri, thumbnail
 
 __all__ = [
     "Bars",
-    "Facts",
+    "FactList",
     "Gallery",
     "Heading",
     "Headline",
@@ -27,11 +27,11 @@ __all__ = [
     "Lines",
     "Note",
     "Overview",
+    "OverviewRow",
     "Page",
-    "Row",
+    "Paragraph",
     "Section",
     "Table",
-    "Text",
     "Thumb",
     "Tone",
     "data_uri",

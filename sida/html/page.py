@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sida.files import write_whole
-from sida.page.elements import Cell, Element, Overview
+from sida.html.elements import Element, Overview, TableCell
 
 __all__ = ["Page", "Section"]
 
@@ -22,12 +22,14 @@ __all__ = ["Page", "Section"]
 class Section:
     """A heading, a sentence below it, and elements in order.
 
-    `anchor` is the name that a link to it uses, made of the title if not given; `listed` says
+    `anchor` is the name that a link to it uses, made of the title if not given; `in_contents` says
     whether the list at the top of the page has it.
     """
 
-    def __init__(self, title: str, intro: str = "", anchor: str = "", listed: bool = True) -> None:
-        self.title, self.intro, self.listed = title, intro, listed
+    def __init__(
+        self, title: str, intro: str = "", anchor: str = "", in_contents: bool = True
+    ) -> None:
+        self.title, self.intro, self.in_contents = title, intro, in_contents
         self.anchor = anchor or "".join(c if c.isalnum() else "-" for c in title.lower())
         self.elements: list[Element] = []
 
@@ -38,7 +40,7 @@ class Section:
 
 
 class Page:
-    """One HTML document. It needs no network and no font, and follows dark mode.
+    """An HTML document. It needs no network and no font, and follows dark mode.
 
     No script runs in it but the one that sorts an `Overview`: the policy in its head names that by
     its digest, and nothing that was put into the page can be another.
@@ -49,24 +51,25 @@ class Page:
         self.sections: list[Section] = []
 
     def section(
-        self, title: str, intro: str = "", anchor: str = "", listed: bool = True
+        self, title: str, intro: str = "", anchor: str = "", in_contents: bool = True
     ) -> Section:
         """Begin a section."""
-        self.sections.append(Section(title, intro, anchor, listed))
+        self.sections.append(Section(title, intro, anchor, in_contents))
         return self.sections[-1]
 
     def html(self) -> str:
         """The whole document."""
-        return "".join(self._pieces())
+        return "".join(self._chunks())
 
     def write(self, path: str | Path) -> None:
-        """Write the document, completely or not at all, piece by piece. Raises SidaError."""
+        """Write the document, completely or not at all, chunk by chunk. Raises SidaError."""
         with write_whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.writelines(self._pieces())
+            file.writelines(self._chunks())
 
-    def _pieces(self) -> Iterator[str]:
-        elements = (each for section in self.sections for each in section.elements)
-        script = _script() if any(isinstance(each, Overview) for each in elements) else ""
+    def _chunks(self) -> Iterator[str]:
+        elements = (element for section in self.sections for element in section.elements)
+        script = _script() if any(isinstance(element, Overview) for element in elements) else ""
+        # The policy in the head allows this one script by its digest.
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         template = _environment().get_template("page.html")
         return iter(template.generate(page=self, script=script, digest=digest))
@@ -77,7 +80,7 @@ def _environment() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sida.page"),
+        loader=jinja2.PackageLoader("sida.html"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -100,17 +103,18 @@ _HIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066
 
 def _visible(value: Any) -> Any:
     """A text whose hidden characters are written as escapes, so that no name looks like another."""
+    # Not isinstance: Markup is a str, and is safe already.
     if type(value) is not str:  # what templates made is Markup
         return value
-    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
+    return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), value)
 
 
-def is_numeric(value: Cell) -> bool:
-    """Whether a cell holds a number."""
+def is_numeric(value: TableCell) -> bool:
+    """True for a cell that holds a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def cell_text(value: Cell) -> str:
+def cell_text(value: TableCell) -> str:
     """A cell as people read it: thousands apart, three figures after the point at most.
 
     >>> cell_text(1234567), cell_text(0.33333), cell_text(None)

@@ -8,7 +8,7 @@ to keep, and libraries that draw boxes themselves would need every page written 
 from typing import Any
 
 from sida.errors import SidaError, optional_package
-from sida.page.page import Page
+from sida.html.page import Page
 
 __all__ = ["pdf", "require_pdf"]
 
@@ -22,6 +22,7 @@ def pdf(page: Page | str) -> bytes:
     """
     weasyprint = require_pdf()
     html = page if isinstance(page, str) else page.html()
+    # Nothing is fetched: names in a page come from files of strangers.
     fetcher = weasyprint.URLFetcher(allowed_protocols=["data"])
     document: bytes = weasyprint.HTML(string=html, url_fetcher=fetcher).write_pdf(
         pdf_tags=True, optimize_images=False

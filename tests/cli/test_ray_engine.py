@@ -105,7 +105,7 @@ def test_an_evaluation_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     ("options", "sentence"),
     [
         (("set", "--workers", "2"), "--workers needs --engine ray"),
-        (("--from", "file", "--engine", "ray"), "--engine judges, and --from measures what was"),
+        (("--from", "file", "--engine", "ray"), "--engine makes predictions, and --from measures"),
     ],
 )
 def test_evaluations_that_cannot_be(

@@ -1,7 +1,7 @@
-"""Let something judge a labelled set, and write `predictions.jsonl` and its maps.
+"""Predict a labelled set, and write `predictions.jsonl` and its maps.
 
-Pictures are judged in blocks that always begin at the same places, so that what is judged together
-never depends on shards or on where a run was stopped: the same machine gives the same numbers.
+Blocks always begin at the same samples, so that the batches never depend on shards or on where a
+run was stopped: the same machine gives the same numbers.
 Finished blocks stand in a journal, whose unfinished end is dropped when a run goes on.
 """
 
@@ -23,9 +23,9 @@ from sida.data.sample import Sample, stored_bytes
 from sida.errors import ConfigError, DataError, PictureError
 from sida.evaluation.predictions import (
     FailedPrediction,
-    Judge,
     Pixels,
     Prediction,
+    Predictor,
     Truth,
     parse_prediction,
     relative,
@@ -41,9 +41,9 @@ __all__ = [
     "BLOCK",
     "PREDICTIONS",
     "RUN",
-    "Made",
-    "Mapper",
+    "BlockMapper",
     "Perturb",
+    "PredictedSample",
     "Progress",
     "Shard",
     "map_levels",
@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 BLOCK = 32
-"""Pictures that are judged and written together."""
+"""Pictures that are predicted and written together."""
 PREDICTIONS = "predictions.jsonl"
 RUN = "run.json"
 JOURNAL = ".predictions.part.jsonl"
@@ -73,20 +73,22 @@ Perturb = Callable[[Pixels, Mask | None, int], tuple[Pixels, Mask | None]]
 
 Progress = Callable[[int, int | None], None]
 Line = Prediction | FailedPrediction
-Block = tuple[int, Sequence[Sample]]
+SampleBlock = tuple[int, Sequence[Sample]]
 """A block's number and its samples."""
 
 
-class Made(NamedTuple):
-    """What comes of a picture: its line, files by their places, what was found wrong with it."""
+class PredictedSample(NamedTuple):
+    """Outcome of a sample: its line, files by their paths, and problems with the sample."""
 
     line: Line
     files: Mapping[str, bytes]
     problems: Sequence[Problem]
 
 
-Judged = tuple[int, Sequence[Made]]
-Mapper = Callable[[Callable[[Block], Judged], Iterable[Block]], Iterable[Judged]]
+BlockResult = tuple[int, Sequence[PredictedSample]]
+BlockMapper = Callable[
+    [Callable[[SampleBlock], BlockResult], Iterable[SampleBlock]], Iterable[BlockResult]
+]
 """Calls a function with each of many blocks, anywhere and in any order; gives the results."""
 
 
@@ -109,38 +111,39 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     def has(self, block: int) -> bool:
-        """Whether a block belongs to it."""
+        """True for a block of this shard."""
         return block % self.count == self.number - 1
 
 
 def predict(
-    judge: Judge,
+    predictor: Predictor,
     samples: Iterable[Sample],
     out: Path,
     identity: Mapping[str, Any],
     *,
     shard: Shard = Shard(),
     perturb: Perturb | None = None,
-    progress: Progress = lambda done, total: None,
-    mapper: Mapper = map,
+    on_progress: Progress = lambda count, total: None,
+    mapper: BlockMapper = map,
 ) -> Path:
-    """Judge samples; returns `out/predictions.jsonl`, which is there completely or not at all.
+    """Predict samples; returns `out/predictions.jsonl`, which is there completely or not at all.
 
     Args:
-        judge: makes verdicts.
+        predictor: makes verdicts.
         samples: in their order; pictures that cannot be read become failures.
         out: a folder, or that of the same run, which then goes on.
         identity: what decides the numbers; kept in `out/run.json`.
-        shard: judge this part alone.
+        shard: predict only these blocks.
         perturb: change each picture and its mask first; the seed is of the picture's file.
-        progress: called with how many are judged, and of how many.
-        mapper: judges blocks elsewhere; the judge has to be one that can be sent there.
+        on_progress: called with the number of samples that are done, and of all.
+        mapper: predicts blocks elsewhere; the predictor must be one that can be sent there.
 
     Raises:
         ConfigError: `out` belongs to a run of another identity.
     """
     target = out / PREDICTIONS
     folder = run_folder(out)
+    # `evaluate` claimed the folder above; that of a perturbation or baseline begins here.
     identity = {**identity, "shard": str(shard)}
     if folder.check(identity) is None:
         folder.begin(identity)
@@ -148,25 +151,27 @@ def predict(
     if target.is_file():
         return target
     journal = _Journal(out)
-    done, total = journal.count, _count(samples, shard)
-    progress(done, total)
+    count, total = journal.count, _count(samples, shard)
+    on_progress(count, total)
+    # Samples of blocks under way: a mapper may return blocks in another order.
     parts: dict[int, Sequence[Sample]] = {}
 
-    def missing() -> Iterator[Block]:
+    def missing() -> Iterator[SampleBlock]:
         for block, part in _blocks(samples):
             if shard.has(block) and block not in journal.blocks:
                 parts[block] = part
                 yield block, part
 
-    for block, made in mapper(partial(_judge_block, judge, perturb, out), missing()):
-        for sample, each in zip(parts.pop(block), made, strict=True):
-            for file, content in each.files.items():
+    for block, items in mapper(partial(_predict_block, predictor, perturb, out), missing()):
+        for sample, item in zip(parts.pop(block), items, strict=True):
+            for file, content in item.files.items():
                 write_bytes(out / file, content)
-            for problem in each.problems:
+            for problem in item.problems:
                 sample.report.add(problem.code, problem.name, problem.message)
-        journal.add(block, [each.line for each in made])
-        done += len(made)
-        progress(done, total)
+        # After the files that the lines name: a line in the journal is a promise.
+        journal.add(block, [item.line for item in items])
+        count += len(items)
+        on_progress(count, total)
     journal.finish(target)
     return target
 
@@ -195,6 +200,7 @@ def _option(key: str) -> str:
 
 def map_levels(probability: NDArray[np.float32]) -> Pixels:
     """A probability map (height, width) in 8 bits: from 128 on where it is above 0.5."""
+    # Rounded so that 128 and above is exactly what the threshold 0.5 calls altered.
     levels: Pixels = np.ceil(probability * np.float32(255) - np.float32(0.5)).astype(np.uint8)
     return levels
 
@@ -216,44 +222,51 @@ def _blocks(samples: Iterable[Sample]) -> Iterator[tuple[int, list[Sample]]]:
         block += 1
 
 
-def _judge_block(judge: Judge, perturb: Perturb | None, out: Path, given: Block) -> Judged:
-    block, samples = given
-    judged = _judged(judge, samples, block * BLOCK, perturb)
-    return block, [_made(out, *each) for each in judged]
+def _predict_block(
+    predictor: Predictor, perturb: Perturb | None, out: Path, block: SampleBlock
+) -> BlockResult:
+    number, samples = block
+    outcomes = _outcomes(predictor, samples, number * BLOCK, perturb)
+    return number, [_predicted(out, *outcome) for outcome in outcomes]
 
 
-def _judged(
-    judge: Judge, samples: Sequence[Sample], start: int, perturb: Perturb | None
+def _outcomes(
+    predictor: Predictor, samples: Sequence[Sample], start: int, perturb: Perturb | None
 ) -> Iterator[tuple[int, Sample, Verdict | Failure, Mask | None]]:
-    """What is said of a block, in order."""
+    """Verdicts of a block with their masks, in order."""
     failed: dict[int, Failure] = {}
-    asked: list[tuple[int, Any, Mask | None]] = []
-    for place, sample in enumerate(samples):
+    requested: list[tuple[int, Any, Mask | None]] = []
+    # The predictor gets the readable ones in one call, so that it can batch them; failures
+    # return to their positions below.
+    for offset, sample in enumerate(samples):
         try:
-            asked.append((place, *_given(sample, perturb)))
+            requested.append((offset, *_source(sample, perturb)))
         except PictureError as error:
-            failed[place] = Failure(error=error.code, message=str(error))
-    results = judge([samples[place] for place, _, _ in asked], [given for _, given, _ in asked])
+            failed[offset] = Failure(error=error.code, message=str(error))
+    results = predictor(
+        [samples[offset] for offset, _, _ in requested], [source for _, source, _ in requested]
+    )
     answers = {
-        place: (result, mask) for (place, _, mask), result in zip(asked, results, strict=True)
+        offset: (result, mask) for (offset, _, mask), result in zip(requested, results, strict=True)
     }
-    for place, sample in enumerate(samples):
-        result, mask = answers.get(place) or (failed[place], None)
+    for offset, sample in enumerate(samples):
+        result, mask = answers.get(offset) or (failed[offset], None)
+        # Read late: the verdict knows the size that a mask is brought to.
         if perturb is None and isinstance(result, Verdict):
             mask = _mask_of(sample, (result.height, result.width))
-        yield start + place, sample, result, mask
+        yield start + offset, sample, result, mask
 
 
-def _given(sample: Sample, perturb: Perturb | None) -> tuple[Any, Mask | None]:
-    """What is to be judged, and its mask where it had to be read already."""
-    if perturb is None:
-        stored = sample.picture
-        return stored if isinstance(stored, Path | bytes) else stored_bytes(stored), None
+def _source(sample: Sample, perturb: Perturb | None) -> tuple[Any, Mask | None]:
+    """The picture for the predictor, and its mask where that had to be read already."""
     stored = sample.picture
     source = stored if isinstance(stored, Path) else stored_bytes(stored)
+    if perturb is None:
+        return source, None
     picture = read_picture(source, name=sample.name or None)
     assert picture.sha256 is not None  # it came from a file
-    seed = int(picture.sha256[:16], 16)  # so that its place in the set is of no account
+    # The seed is of the picture, so that its position in the set does not matter.
+    seed = int(picture.sha256[:16], 16)
     return perturb(picture.pixels, _mask_of(sample, (picture.height, picture.width)), seed)
 
 
@@ -262,9 +275,9 @@ def _mask_of(sample: Sample, size: tuple[int, int]) -> Mask | None:
     return None if levels is None else altered_pixels(levels)
 
 
-def _made(
+def _predicted(
     out: Path, index: int, sample: Sample, result: Verdict | Failure, mask: Mask | None
-) -> Made:
+) -> PredictedSample:
     """The line of a picture, and its mask and map, which are to lie beside it."""
     files: dict[str, bytes] = {}
 
@@ -282,26 +295,26 @@ def _made(
         group=sample.group,
         description=sample.description,
     )
-    stored = sample.picture
-    image = relative(stored, out) if isinstance(stored, Path) else sample.name
-    known: dict[str, Any] = {"image": image, "index": index, "generator": _generator(sample)}
+    picture = sample.picture
+    image = relative(picture, out) if isinstance(picture, Path) else sample.name
+    fields: dict[str, Any] = {"image": image, "index": index, "generator": _generator(sample)}
     line: Line
     if isinstance(result, Failure):
-        line = FailedPrediction.of(result, truth, **known)
+        line = FailedPrediction.of(result, truth, **fields)
     else:
-        line = Prediction.of(result, truth, map_file=png("maps", _levels(result)), **known)
-    return Made(line, files, sample.report.of(sample.name))
+        line = Prediction.of(result, truth, map_file=png("maps", _levels(result)), **fields)
+    return PredictedSample(line, files, sample.report.of(sample.name))
 
 
 def _levels(verdict: Verdict) -> NDArray[Any] | None:
-    """What is kept of a map, or of a mask where a judge gives no more."""
-    found = verdict.probability_map
-    return verdict.mask if found is None else map_levels(found)
+    """Levels of the map, or of the mask where a predictor gives no map."""
+    probabilities = verdict.probability_map
+    return verdict.mask if probabilities is None else map_levels(probabilities)
 
 
 def _generator(sample: Sample) -> str | None:
-    found = sample.more.get("generator")
-    return str(found) if found not in (None, "") else None
+    name = sample.more.get("generator")
+    return str(name) if name not in (None, "") else None
 
 
 class _Journal:
@@ -313,6 +326,8 @@ class _Journal:
         self.blocks = {index // BLOCK for index in self._lines}
         if self.blocks:  # the last one may lack lines
             last = list(self._lines)[-1] // BLOCK
+            # A block goes through the predictor as a whole or not at all: its batches, and so its
+            # numbers, would differ otherwise.
             if sum(index // BLOCK == last for index in self._lines) < BLOCK:
                 self.blocks.discard(last)
                 self._lines = {i: line for i, line in self._lines.items() if i // BLOCK != last}
@@ -337,11 +352,13 @@ class _Journal:
         with self.file.open("ab") as stream:
             stream.write(text.encode())
             stream.flush()
+            # A power cut must not leave a hole before later lines.
             os.fsync(stream.fileno())
         self.blocks.add(block)
 
     def finish(self, target: Path) -> None:
         """All lines in the order of the set, as a whole; nothing is left of the journal."""
+        # By index: shards and workers finish blocks in any order.
         lines = sorted(self._stored())
         with write_whole(target) as temporary, temporary.open("wb") as stream:
             stream.writelines(line for _, line in lines)

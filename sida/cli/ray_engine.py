@@ -1,0 +1,83 @@
+"""`--engine ray` of `sida detect` and `sida serve`: the same verbs on one machine or on many."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from sida.cli.errors import messages, notify
+
+__all__ = ["announce", "detect_with_ray", "reject", "serve_with_ray"]
+
+
+def reject(options: Mapping[str, object], reason: str) -> None:
+    """Raise a usage error for the first option that is given."""
+    for name, value in options.items():
+        if value is not None:
+            raise typer.BadParameter(f"--{name} {reason}")
+
+
+def detect_with_ray(
+    paths: Sequence[str],
+    watched: frozenset[str],
+    *,
+    out: str | None,
+    shard: str | None,
+    **options: Any,
+) -> int:
+    """Run `sida.scale.detect` with its options, say what came of it, return the exit status.
+
+    Args:
+        watched: labels of --fail-on.
+    """
+    if out is None:
+        raise typer.BadParameter("--engine ray needs --out DIR, where its results go")
+    if "-" in paths:
+        raise typer.BadParameter("- is not for --engine ray: name files, folders or addresses")
+    from sida.cli.table import plain
+    from sida.evaluation import Shard
+    from sida.scale import detect
+    from sida.verdict import LABELS
+
+    run_shard = Shard() if shard is None else Shard.parse(shard)
+    with messages():
+        summary = detect(paths, out, shard=run_shard, **options)
+    labels = "".join(f", {summary.labels.get(label, 0)} {label}" for label in LABELS)
+    typer.echo(f"{out}: {summary.pictures} pictures{labels}")
+    for failure in summary.failures:
+        notify(plain(f"{failure.image}: {failure.message}"))
+    if summary.failed > len(summary.failures) > 0:
+        notify(f"... and {summary.failed - len(summary.failures)} more; their rows have `message`.")
+    if summary.failed:
+        notify(f"{summary.failed} of {summary.pictures} pictures could not be judged.")
+    matched = any(summary.labels.get(label) for label in watched)
+    return 10 if matched else 1 if summary.failed else 0
+
+
+def serve_with_ray(
+    options: Mapping[str, Any], address: str | None, replicas: int | None, config: Path | None
+) -> None:
+    """Serve as the options that were typed say, or as the file does."""
+    from sida.scale import serving
+    from sida.serve import ServeSettings
+
+    launch = {"engine", "address", "config", *(["replicas"] if config is None else [])}
+    options = {name: value for name, value in options.items() if name not in launch}
+    if config is not None:
+        reject(
+            {name.replace("_", "-"): value for name, value in options.items()},
+            "is for --config FILE to say",
+        )
+        plan = serving.read_plan(config)
+    else:
+        at = {name: value for name, value in options.items() if name in ("host", "port")}
+        settings = {name: value for name, value in options.items() if name not in at}
+        plan = serving.Plan(ServeSettings(**settings), **at)
+    with messages():
+        serving.serve(plan, announce, address=address, replicas=replicas)
+
+
+def announce(model: str, address: str) -> None:
+    """Say where the service answers."""
+    notify(f"Serving {model} at {address}; its interface: {address}/docs")
