@@ -136,7 +136,7 @@ def credentials(data: bytes) -> None:
         store = json.loads(data)
     except (ValueError, RecursionError):
         return
-    credentials_module._ask = lambda *_: {"store": store, "thumbnails": {}}
+    credentials_module._read_in_process = lambda *_: {"store": store, "thumbnails": {}}
     for statement in credentials_module.credentials(b"jumb c2pa"):
         statement.model_dump_json()
 
