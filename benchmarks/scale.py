@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sida.image.overlay import png_bytes
 from sida.inference.malloc import keep_freed
-from sida.scale import detect
+from sida.scale import Selection, detect
 from sida.scale.plan import SHARD_SIZE
 from sida.verdict import Verdict
 from tests.scale.processes import judging
@@ -130,7 +130,9 @@ def with_ray(folder: str, limit: int | None, workers: int, out: Path) -> dict[st
         end, watch.done = time.time(), done
 
     try:
-        judged = detect([folder], out, limit=limit, workers=workers, on_progress=note)
+        judged = detect(
+            [folder], out, selection=Selection(limit=limit), workers=workers, on_progress=note
+        )
     finally:
         watch.end()
     return {
