@@ -27,12 +27,12 @@ from transformers.models.sam.modeling_sam import SamMaskDecoder, SamVisionEncode
 SIDA = "import sys; from sida.cli import main; sys.argv[0] = 'sida'; main()"
 
 
-def picture(place: Path) -> None:
+def picture(path: Path) -> None:
     """A JPEG of 1024 x 768 with coarse colours and noise."""
     rng = np.random.default_rng(0)
     coarse = Image.fromarray(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8))
     pixels = np.asarray(coarse.resize((1024, 768))) + rng.normal(0, 4, (768, 1024, 3))
-    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(place, quality=90)
+    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path, quality=90)
 
 
 def run(*arguments: str) -> tuple[float, float, int]:
@@ -56,27 +56,33 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
-        one = Path(folder) / "one.jpg"
-        picture(one)
+        start = Path(folder) / "one.jpg"
+        picture(start)
         ways = {
             "`sida --help`": (SIDA, "--help"),
             "importing torch and the model classes": (IMPORTS,),
-            "`sida detect one.jpg`": (SIDA, "detect", str(one)),
-            "`sida detect one.jpg --mask-for all`": (SIDA, "detect", str(one), "--mask-for", "all"),
+            "`sida detect one.jpg`": (SIDA, "detect", str(start)),
+            "`sida detect one.jpg --mask-for all`": (
+                SIDA,
+                "detect",
+                str(start),
+                "--mask-for",
+                "all",
+            ),
         }
-        found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in ways}
+        seconds: dict[str, list[tuple[float, float, int]]] = {name: [] for name in ways}
         for _ in range(rounds + 1):
             for name, arguments in ways.items():
-                found[name].append(run(*arguments))
+                seconds[name].append(run(*arguments))
     print("| what | seconds, fastest | median | of the processor, median | peak memory, MB |")
     print("|---|---|---|---|---|")
-    for name, runs in found.items():
+    for name, runs in seconds.items():
         clock, processor, memory = zip(*runs[1:], strict=True)  # the first fills the disk's cache
         print(
             f"| {name} | {min(clock):.2f} | {statistics.median(clock):.2f} | "
             f"{statistics.median(processor):.2f} | {max(memory) / 1e6:.0f} |"
         )
-    imports, detect = list(found.values())[1:3]
+    imports, detect = list(seconds.values())[1:3]
     for which, name in enumerate(("on the clock", "of the processor")):
         above = [b[which] - a[which] for a, b in zip(imports[1:], detect[1:], strict=True)]
         print(

@@ -37,11 +37,11 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="a folder with train and val")
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--workers", type=int, default=2)
-    given = parser.parse_args()
-    with ProcessPoolExecutor(given.workers) as pool:
-        results = list(pool.map(cases, enumerate(chosen(given.data, given.count))))
+    qualities = parser.parse_args()
+    with ProcessPoolExecutor(qualities.workers) as pool:
+        results = list(pool.map(cases, enumerate(selected(qualities.data, qualities.count))))
     for name in results[0]:
-        report(name, [each[name] for each in results])
+        report(name, [file[name] for file in results])
 
 
 def cases(numbered: tuple[int, Path]) -> dict[str, Case]:
@@ -55,31 +55,33 @@ def cases(numbered: tuple[int, Path]) -> dict[str, Case]:
     earlier = decoded(compressed(pixels, first, sampling))
     again = compressed(earlier[top:, left:], second, sampling)
     return {
-        "twice": (found(compressed(earlier, second, sampling)), first, (0, 0)),
-        "once": (found(compressed(pixels, second, sampling)), None, None),
+        "twice": (quality_found(compressed(earlier, second, sampling)), first, (0, 0)),
+        "once": (quality_found(compressed(pixels, second, sampling)), None, None),
         "cut": (
-            found(stored(decoded(compressed(pixels, only, sampling))[top:, left:])),
+            quality_found(stored(decoded(compressed(pixels, only, sampling))[top:, left:])),
             only,
             (left, top),
         ),
-        "cut, twice": (found(again), first, (left, top)),
-        "never": (found(stored(pixels)), None, None),
+        "cut, twice": (quality_found(again), first, (left, top)),
+        "never": (quality_found(stored(pixels)), None, None),
     }
 
 
-def found(data: bytes) -> History:
+def quality_found(data: bytes) -> History:
     return history(data, read_picture(data))
 
 
 def report(name: str, results: list[Case]) -> None:
     """A line: how often the quality is told within 3, the offset exactly, and neither."""
     near = [
-        None not in (past.quality, truth) and abs(past.quality - truth) <= 3
-        for past, truth, _ in results
+        None not in (history.quality, truth) and abs(history.quality - truth) <= 3
+        for history, truth, _ in results
     ]
-    exact = [past.offset is not None and past.offset == offset for past, _, offset in results]
-    none = [past.quality is None and past.offset is None for past, _, _ in results]
-    wrong = [past.offset not in (None, offset) for past, _, offset in results]
+    exact = [
+        history.offset is not None and history.offset == offset for history, _, offset in results
+    ]
+    none = [history.quality is None and history.offset is None for history, _, _ in results]
+    wrong = [history.offset not in (None, offset) for history, _, offset in results]
     print(
         f"{name:12} {len(results)} pictures: quality within 3 {np.mean(near):6.1%}, offset "
         f"exact {np.mean(exact):6.1%}, wrong {np.mean(wrong):6.1%}, "
@@ -87,13 +89,13 @@ def report(name: str, results: list[Case]) -> None:
     )
 
 
-def chosen(data: Path, count: int) -> list[Path]:
+def selected(data: Path, count: int) -> list[Path]:
     """All of val, and of train as many as are missing."""
     rng = np.random.default_rng(0)
     val, train = ([item.path for item in find_pictures([data / part])
                    if item.path.parent.name != "masks"] for part in ("val", "train"))  # fmt: skip
-    drawn = rng.permutation(len(train))[: max(0, count - len(val))]
-    return val[:count] + [train[index] for index in drawn]
+    sample = rng.permutation(len(train))[: max(0, count - len(val))]
+    return val[:count] + [train[index] for index in sample]
 
 
 def reduced(pixels: Pixels) -> Pixels:

@@ -22,12 +22,12 @@ from sida.forge.tamper import Tampered, copy_move
 from sida.image.read import read_picture
 from sida.provenance.measured.copy_move import copied_regions
 
-KINDS = {"superpixels": 2, "shape": 1}  # as the forge's recipes, without known objects
+MOVES = {"superpixels": 2, "shape": 1}  # as the forge's recipes, without known objects
 LEAST = 480  # pixels
 MOVES = 2  # a photograph
 
 
-Found = tuple[bool, list[float], list[float]]
+Alarm = tuple[bool, list[float], list[float]]
 """Whether a photograph gave an alarm, and for each move the two overlaps of `both`."""
 
 
@@ -52,7 +52,7 @@ def share(overlaps: list[float]) -> str:
     return f"{np.mean(np.array(overlaps) > 0.4):.1%}"
 
 
-def tried(numbered: tuple[int, Input]) -> Found | None:
+def tried(numbered: tuple[int, Input]) -> Alarm | None:
     """A photograph as it is, and with each of its moves; its number is the seed."""
     number, item = numbered
     rng = np.random.default_rng(number)
@@ -62,29 +62,29 @@ def tried(numbered: tuple[int, Input]) -> Found | None:
     alarm = bool(copied_regions(stored(pixels, rng)))
     overlaps = []
     for _ in range(MOVES):
-        made, source = moved(pixels, rng)
-        overlaps.append(both(copied_regions(stored(made.pixels, rng)), source, made.mask))
+        forgeries, source = moved(pixels, rng)
+        overlaps.append(both(copied_regions(stored(forgeries.pixels, rng)), source, forgeries.mask))
     return alarm, [each for each, _ in overlaps], [each for _, each in overlaps]
 
 
 def moved(pixels: np.ndarray, rng: np.random.Generator) -> tuple[Tampered, np.ndarray]:
     """A copy-move of the wanted kind, and the mask of where it was taken from."""
     while True:
-        region = draw_region(pixels, rng, KINDS, (0.02, 0.35))
-        made = copy_move(pixels, region, rng)
-        fitting = abs(made.parameters["angle"]) <= 20 and made.mask.mean() > 0.02
-        if fitting and made.is_visible(pixels):
-            return made, region.mask
+        region = draw_region(pixels, rng, MOVES, (0.02, 0.35))
+        forgeries = copy_move(pixels, region, rng)
+        fitting = abs(forgeries.parameters["angle"]) <= 20 and forgeries.mask.mean() > 0.02
+        if fitting and forgeries.is_visible(pixels):
+            return forgeries, region.mask
 
 
 def both(copies: list, source: np.ndarray, target: np.ndarray) -> tuple[float, float]:
     """IoU of all that is told with source and copy, and the best of one region with the copy."""
-    told = np.zeros(target.shape, bool)
+    line = np.zeros(target.shape, bool)
     best = 0.0
     for copy in copies:
-        told |= copy.first | copy.second
+        line |= copy.first | copy.second
         best = max(best, iou(copy.first, target), iou(copy.second, target))
-    return iou(told, source | target), best
+    return iou(line, source | target), best
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> float:

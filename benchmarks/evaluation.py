@@ -38,7 +38,7 @@ def line(rng: np.random.Generator, folder: Path, index: int, side: int) -> Predi
     label = LABELS[index % 3]
     scores = rng.dirichlet([1, 1, 1]) + 0.5 * (np.arange(3) == index % 3)
     shares = scores / scores.sum()
-    said = LABELS[int(shares.argmax())]
+    prediction = LABELS[int(shares.argmax())]
     mask = map_file = None
     if label == "tampered":
         mask, map_file = f"truth/{index:06d}.png", f"maps/{index:06d}.png"
@@ -47,9 +47,9 @@ def line(rng: np.random.Generator, folder: Path, index: int, side: int) -> Predi
         image=f"{label}/{index:06d}.png",
         width=side,
         height=side,
-        label=said,
+        label=prediction,
         probabilities=Probabilities(**dict(zip(LABELS, map(float, shares), strict=True))),
-        localization=Localization(area=0.1, threshold=0.5) if said == "tampered" else None,
+        localization=Localization(area=0.1, threshold=0.5) if prediction == "tampered" else None,
         model=MODEL,
         seconds=0,
     )
@@ -64,9 +64,9 @@ def save_maps(rng: np.random.Generator, mask: Path, levels: Path, side: int) -> 
     truth[top : top + side // 3, left : left + side // 3] = True
     coarse = Image.fromarray(rng.integers(0, 256, (16, 16), dtype=np.uint8))
     noise = np.array(coarse.resize((side, side), Image.Resampling.BICUBIC), np.float32)
-    found = (0.6 * noise + 100 * truth).clip(0, 255).astype(np.uint8)
+    metrics = (0.6 * noise + 100 * truth).clip(0, 255).astype(np.uint8)
     Image.fromarray(truth).save(mask)
-    Image.fromarray(found).save(levels)
+    Image.fromarray(metrics).save(levels)
 
 
 def main() -> None:
@@ -86,10 +86,10 @@ def main() -> None:
     )
     minutes = (time.perf_counter() - start) / 60
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    found = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    figures = sum(len(found[part]) for part in ("detection", "localization"))
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    figures = sum(len(metrics[part]) for part in ("detection", "localization"))
     print(
-        f"{found['count']} pictures, {figures} figures beside those by class and source, with "
+        f"{metrics['count']} pictures, {figures} figures beside those by class and source, with "
         f"intervals: {minutes:.2f} minutes, {peak:.0f} MB at most"
     )
 

@@ -37,8 +37,8 @@ def write(folder: Path, count: int, size: tuple[int, int] | None) -> list[Path]:
 def resident() -> int:
     """Bytes of this process that are in memory now."""
     status = Path("/proc/self/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+)", status)
-    return 1024 * int(found[1]) if found else 0
+    files = re.search(r"VmRSS:\s+(\d+)", status)
+    return 1024 * int(files[1]) if files else 0
 
 
 def main() -> None:
@@ -56,17 +56,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = write(Path(folder), options.count, size)
         start, cpu = time.perf_counter(), time.process_time()
-        held = []
-        for done, verdict in enumerate(detector.detect_many(paths, masks=options.masks), 1):
-            assert verdict.image == str(paths[done - 1])
-            if done % max(1, options.count // 10) == 0:
-                held.append(resident())
+        memory = []
+        for count, verdict in enumerate(detector.detect_many(paths, masks=options.masks), 1):
+            assert verdict.image == str(paths[count - 1])
+            if count % max(1, options.count // 10) == 0:
+                memory.append(resident())
         seconds, used = time.perf_counter() - start, time.process_time() - cpu
     print(
         f"{options.count} pictures in {seconds:.1f} s: {options.count / seconds:.2f} a second; "
         f"{used / options.count:.3f} s of processor time each"
     )
-    print("resident memory, MB: " + ", ".join(f"{each / 1e6:.0f}" for each in held))
+    print("resident memory, MB: " + ", ".join(f"{file / 1e6:.0f}" for file in memory))
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    with tempfile.TemporaryDirectory() as made:
-        photographs = find_photographs(given.photographs or make(Path(made), 60))
+    with tempfile.TemporaryDirectory() as units:
+        photographs = find_photographs(given.photographs or make(Path(units), 60))
         measure_pairs(photographs, given.count, given.workers)
         measure_operations(photographs)
 
@@ -81,8 +81,8 @@ def measure_pairs(photographs: list[Photograph], count: int, workers: int) -> No
 def measure_operations(photographs: list[Photograph], rounds: int = 10) -> None:
     """Milliseconds of each operation on a picture of 384 px, region and all."""
     pictures = [
-        np.asarray(Image.fromarray(each.read().pixels).resize((SIDE, SIDE)))
-        for each in photographs[: rounds + 1]
+        np.asarray(Image.fromarray(item.read().pixels).resize((SIDE, SIDE)))
+        for item in photographs[: rounds + 1]
     ]
     for name, operation in OPERATIONS.items():
         if operation.needs_codec:

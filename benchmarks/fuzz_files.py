@@ -131,12 +131,12 @@ def settings(data: bytes) -> None:
 
 
 def credentials(data: bytes) -> None:
-    """What the reader of content credentials answers, in any shape."""
+    """Feed answers of the reader of content credentials, in any shape."""
     try:
         store = json.loads(data)
     except (ValueError, RecursionError):
         return
-    credentials_module._ask = lambda *_: {"store": store, "thumbnails": {}}
+    credentials_module._read_in_process = lambda *_: {"store": store, "thumbnails": {}}
     for statement in credentials_module.credentials(b"jumb c2pa"):
         statement.model_dump_json()
 
@@ -179,7 +179,7 @@ def parsers() -> list[Parser]:
     ]
 
 
-def mutated(data: bytes, others: tuple[bytes, ...], rng: random.Random) -> bytes:
+def mutated(data: bytes, bystanders: tuple[bytes, ...], rng: random.Random) -> bytes:
     """A few changes of bytes, lengths, order and place; often several of them."""
     content = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 3, 5, 9))):
@@ -201,7 +201,7 @@ def mutated(data: bytes, others: tuple[bytes, ...], rng: random.Random) -> bytes
         elif operation == 6:
             content[at : at + 4] = rng.randrange(2**32).to_bytes(4, "big") if size > 2 else bytes(4)
         else:
-            other = rng.choice(others)
+            other = rng.choice(bystanders)
             start = rng.randrange(len(other))
             content[at : at + size] = other[start : start + size]
     return bytes(content)
@@ -297,8 +297,10 @@ def events(
                 if process.exitcode not in (None, 0):
                     dead = at[index].value
                     yield "crash", dead, "a signal", f"the process ended with {process.exitcode}"
-                    rest = range(dead + ranges[index].step, ranges[index].stop, ranges[index].step)
-                    processes[index] = start_process(index, rest)
+                    remaining = range(
+                        dead + ranges[index].step, ranges[index].stop, ranges[index].step
+                    )
+                    processes[index] = start_process(index, remaining)
             continue
         running -= event_row[0] == "done"
         yield event_row

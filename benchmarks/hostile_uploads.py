@@ -24,7 +24,7 @@ from tests.serve.hostile import hostile
 async def attack(server: Server, count: int, clients: int) -> None:
     """Send all; print what was answered and the memory after each tenth."""
     uploads = iter(hostile(count))
-    seen: Counter[tuple[str, int]] = Counter()
+    answers: Counter[tuple[str, int]] = Counter()
     memory: list[float] = []
 
     async def client(http: httpx.AsyncClient) -> None:
@@ -34,16 +34,16 @@ async def attack(server: Server, count: int, clients: int) -> None:
             )
             if not 400 <= answer.status_code < 500 or len(answer.json()["message"]) < 10:
                 sys.exit(f"{upload.kind}: {answer.status_code} {answer.text[:200]}")
-            seen[upload.kind, answer.status_code] += 1
-            if sum(seen.values()) % max(1, count // 10) == 0:
+            answers[upload.kind, answer.status_code] += 1
+            if sum(answers.values()) % max(1, count // 10) == 0:
                 memory.append(server.resident())
 
     async with httpx.AsyncClient(base_url=server.address, timeout=120) as http:
         await asyncio.gather(*(client(http) for _ in range(clients)))
         good = await http.post("/v1/detect", files={"file": file_bytes("jpeg")})
-    for (kind, status), number in sorted(seen.items()):
-        print(f"{kind:25}{status}{number:6}")
-    print("resident memory, MB: " + ", ".join(f"{each:.0f}" for each in memory))
+    for (attack, status), number in sorted(answers.items()):
+        print(f"{attack:25}{status}{number:6}")
+    print("resident memory, MB: " + ", ".join(f"{upload:.0f}" for upload in memory))
     print(f"a picture afterwards: {good.status_code}")
 
 

@@ -72,7 +72,7 @@ class ByHand:
     @torch.inference_mode()
     def verdict_and_mask(self, ids: torch.Tensor, clip: torch.Tensor, sam: torch.Tensor):
         """Of one picture: what generate returns, and SAM's embedding."""
-        said = self.llava.generate(
+        answers = self.llava.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             pixel_values=clip,
@@ -83,7 +83,7 @@ class ByHand:
             output_hidden_states=True,
             return_dict_in_generate=True,
         )
-        return said, self.sam(sam).last_hidden_state
+        return answers, self.sam(sam).last_hidden_state
 
 
 class Ours:
@@ -106,13 +106,13 @@ class Ours:
     @torch.inference_mode()
     def verdict_and_mask(self, inputs: Inputs) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Class logits, and mask logits at the size of each picture."""
-        looked = self.engine.forward(inputs)
-        windows = torch.arange(len(looked.prompts), device=looked.prompts.device)
+        prepared = self.engine.forward(inputs)
+        windows = torch.arange(len(prepared.prompts), device=prepared.prompts.device)
         masks = []
-        for some in windows.split(1 if windows.device.type == "cpu" else len(windows)):
-            logits = self.model.decode_masks(inputs, some, looked.prompts[some], looked.state)
+        for batch in windows.split(1 if windows.device.type == "cpu" else len(windows)):
+            logits = self.model.decode_masks(inputs, batch, prepared.prompts[batch], prepared.state)
             masks += [self.frame.restore(row[None]) for row in logits]
-        return looked.class_logits, masks
+        return prepared.class_logits, masks
 
 
 def main() -> None:
@@ -168,7 +168,7 @@ def main() -> None:
         for name, (count, way) in ways.items():
             wall, cpu = timed(way, device)
             seconds[name].append((wall / count, cpu / count))
-    told = {
+    report = {
         "machine": machine(device),
         "sizes": Path(options.sizes).name,
         "dtype": str(dtype).removeprefix("torch."),
@@ -176,7 +176,7 @@ def main() -> None:
         "largest_difference": errors,
         "matrix_gflops": matrix,
     }
-    print(json.dumps(told | {"clock": summary(seconds, 0), "processor": summary(seconds, 1)}))
+    print(json.dumps(report | {"clock": summary(seconds, 0), "processor": summary(seconds, 1)}))
 
 
 def encode(encoder: SamVisionEncoder, pixels: torch.Tensor) -> None:
@@ -192,16 +192,16 @@ def compare(hand: ByHand, ours: Ours, ids: torch.Tensor, inputs: Inputs) -> dict
     with torch.inference_mode():
         for i in range(len(logits)):
             clip, sam = inputs.vision.pixels[i : i + 1], inputs.mask.pixels[i : i + 1]
-            said, embedding = hand.verdict_and_mask(ids, clip, sam)
-            hidden = said.hidden_states[0][-1]  # of the prompt, behind the last norm
+            answers, embedding = hand.verdict_and_mask(ids, clip, sam)
+            hidden = answers.hidden_states[0][-1]  # of the prompt, behind the last norm
             scores = ours.model.classify(hidden[:, ours.engine.prompt_length - 1])
             prompt = ours.model.mask_prompts(scores, hidden[:, -1:])[:, 0]
             mask = ours.frame.restore(ours.model.decoder(embedding, prompt))
-            for name, one, other in (
+            for name, run, other in (
                 ("class_logits", scores[0], logits[i]),
                 ("mask_logits", mask, masks[i]),
             ):
-                worst[name] = max(worst[name], float((one.float() - other.float()).abs().max()))
+                worst[name] = max(worst[name], float((run.float() - other.float()).abs().max()))
     return worst
 
 
@@ -222,19 +222,19 @@ def synchronize(device: torch.device) -> None:
 
 def summary(seconds: dict[str, list[tuple[float, float]]], which: int) -> dict[str, object]:
     """Seconds a picture, fastest and median; how many times the composition, round by round."""
-    found = {name: [pair[which] for pair in pairs] for name, pairs in seconds.items()}
+    rates = {name: [pair[which] for pair in pairs] for name, pairs in seconds.items()}
     against = {"verdict": "by_hand", "verdict_and_mask": "by_hand"}
     against["sam_encoder"] = "sam_encoder_by_hand"
     return {
         "seconds_a_picture": {
             name: {"fastest": round(min(values), 4), "median": round(median(values), 4)}
-            for name, values in found.items()
+            for name, values in rates.items()
         },
         "times_as_fast": {
             name: {
-                "fastest": round(min(found[other]) / min(found[name]), 2),
-                "median": round(median(found[other]) / median(found[name]), 2),
-                "rounds": [round(o / n, 2) for o, n in zip(found[other], found[name], strict=True)],
+                "fastest": round(min(rates[other]) / min(rates[name]), 2),
+                "median": round(median(rates[other]) / median(rates[name]), 2),
+                "rounds": [round(o / n, 2) for o, n in zip(rates[other], rates[name], strict=True)],
             }
             for name, other in against.items()
         },

@@ -47,20 +47,20 @@ def parts(out: Path) -> int:
 def disturb(data: Path, out: Path, kills: list[str], total: int) -> subprocess.Popen[bytes]:
     """Kill as listed, spread over the run; returns the driver that is left."""
     run = start(data, out)
-    for number, what in enumerate(kills, 1):
+    for number, victim in enumerate(kills, 1):
         enough = total * number // (len(kills) + 2)
         while run.poll() is None and (parts(out) < enough or not judging(run.pid)):
             time.sleep(0.05)
         time.sleep(random.random() * 2)
         if run.poll() is not None:
             sys.exit(f"The run ended before it was killed:\n{run.communicate()[1].decode()}")
-        if what == "driver":
+        if victim == "driver":
             os.kill(run.pid, signal.SIGKILL)
             run.communicate()
             print(f"driver killed with {parts(out)} of {total} parts done", flush=True)
             run = start(data, out)
-        elif found := judging(run.pid):
-            os.kill(random.choice(found), signal.SIGKILL)
+        elif pids := judging(run.pid):
+            os.kill(random.choice(pids), signal.SIGKILL)
             print(f"worker killed with {parts(out)} of {total} parts done", flush=True)
     return run
 
@@ -78,7 +78,9 @@ def differences(data: Path, out: Path) -> list[str]:
         assert isinstance(verdict, Verdict)
         assert verdict.mask is not None
         row = by_name[name]
-        off = max(abs(row["probabilities"][each] - p) for each, p in verdict.probabilities.items())
+        off = max(
+            abs(row["probabilities"][verdict] - p) for verdict, p in verdict.probabilities.items()
+        )
         mask = (out / row["mask"]["file"]).read_bytes() == png_bytes(verdict.mask)
         if row["label"] != verdict.label or off > 1e-6 or not mask:
             wrong.append(f"{name}: {row['label']}, off by {off:.1e}, mask equal: {mask}")
@@ -101,9 +103,9 @@ def main() -> None:
         (data / "masks").rename(Path(temporary) / "masks")
         out = Path(temporary) / "out"
         run = disturb(data, out, kills, -(-options.pictures // 64))
-        _, told = run.communicate()
+        _, stderr = run.communicate()
         if run.returncode:
-            sys.exit(told.decode())
+            sys.exit(stderr.decode())
         wrong = differences(data, out)
     print(*wrong[:20], sep="\n", end="\n" * bool(wrong))
     print(

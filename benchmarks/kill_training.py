@@ -85,9 +85,9 @@ def disturbed(data: Path, out: Path, steps: int, kills: int) -> None:
 
 def finish(run: subprocess.Popen[bytes]) -> None:
     """Wait for a run that must end well."""
-    _, told = run.communicate()
+    _, message = run.communicate()
     if run.returncode:
-        sys.exit(told.decode())
+        sys.exit(message.decode())
 
 
 def curve(out: Path) -> list[dict[str, float]]:
@@ -106,14 +106,17 @@ def main() -> None:
     random.seed(options.seed)
     with tempfile.TemporaryDirectory() as temporary:
         data = labelled_folder(Path(temporary) / "data", 4)
-        whole, cut = Path(temporary) / "undisturbed", Path(temporary) / "killed"
+        undisturbed_run, cut = Path(temporary) / "undisturbed", Path(temporary) / "killed"
         disturbed(data, cut, options.steps, options.kills)
-        finish(start(data, whole, options.steps))
-        same = curve(whole) == curve(cut)
-        weights = digest_of(whole / "model") == digest_of(cut / "model")
+        finish(start(data, undisturbed_run, options.steps))
+        same = curve(undisturbed_run) == curve(cut)
+        weights = digest_of(undisturbed_run / "model") == digest_of(cut / "model")
         count = len(curve(cut))
-    told = ["equal" if each else "DIFFERENT" for each in (same, weights)]
-    print(f"{count} steps, {options.kills} kills: curve {told[0]} bit for bit, weights {told[1]}")
+    message = ["equal" if value else "DIFFERENT" for value in (same, weights)]
+    print(
+        f"{count} steps, {options.kills} kills: curve {message[0]} bit for bit, "
+        f"weights {message[1]}"
+    )
     sys.exit(0 if same and weights else 1)
 
 

@@ -73,7 +73,7 @@ class Encoder:
         self.encoder = model.eval().encoder
         self.cache = FeatureCache(model, recipe)
 
-    def features(self, folders: list[Path], views: int) -> Features:
+    def features(self, folders: list[Path], crops: int) -> Features:
         """Features of real and synthetic pictures, and of their re-deliveries."""
         samples = [
             sample
@@ -83,10 +83,10 @@ class Encoder:
         ]
         rows, labels, sources = [], [], []
         with progress_bar("Encoding") as show:
-            for done, sample in enumerate(samples):
-                show(done, len(samples))
-                for view in range(views + 1):
-                    pixels = view_sample(sample, view).pixels
+            for count, sample in enumerate(samples):
+                show(count, len(samples))
+                for crop in range(crops + 1):
+                    pixels = view_sample(sample, crop).pixels
                     inputs, _ = self.processor([pixels], masks=False)
                     key = self.cache.key(pixels)
                     rows.append(self.cache.make(inputs, [key], [False]).vision[0].numpy())
@@ -120,9 +120,9 @@ def fit_and_score(train: Features, test: np.ndarray, columns: slice) -> np.ndarr
 def describe(synthetic: np.ndarray, scores: np.ndarray) -> str:
     """AUROC, and the share found at two rates of false accusations."""
     false, true, _ = roc_curve(synthetic, scores)
-    found = [float(true[false <= rate].max()) for rate in (0.1, 0.05)]
+    score = [float(true[false <= rate].max()) for rate in (0.1, 0.05)]
     area = roc_auc_score(synthetic, scores)
-    return f"AUROC {area:.3f}, found at 10 % {found[0]:.2f}, at 5 % {found[1]:.2f}"
+    return f"AUROC {area:.3f}, found at 10 % {score[0]:.2f}, at 5 % {score[1]:.2f}"
 
 
 if __name__ == "__main__":

@@ -31,11 +31,11 @@ def main(shared: Path) -> None:
     equal = []
     for name in CASES:
         picture = read_picture(oracle / "preprocess/pictures" / recorded[name]["picture"])
-        found = reproduce(loaded, picture, recorded[name])
+        difference = reproduce(loaded, picture, recorded[name])
         for tensor, truth in load_file(oracle / f"eval/{name}.safetensors").items():
-            error = float((found[tensor].float() - truth.float()).abs().max())
+            error = float((difference[tensor].float() - truth.float()).abs().max())
             errors[tensor] = max(errors.get(tensor, 0.0), error)
-        equal.append(digest(found["mask"]) == recorded[name]["mask_sha256_of_bool"])
+        equal.append(digest(difference["mask"]) == recorded[name]["mask_sha256_of_bool"])
     print("| recorded tensor | tolerance | largest error |\n|---|---|---|")
     for tensor, error in errors.items():
         print(f"| `{tensor}` | {TOLERANCES[tensor]:.0e} | {error:.1e} |")

@@ -33,19 +33,19 @@ def main() -> None:
         layers = [m for m in model.language.layers.modules() if isinstance(m, nn.Linear)]
         inner = sum(layer.weight.numel() for layer in layers)
         rows = sum(layer.out_features for layer in layers)
-        rest = sum(p.numel() for p in model.parameters()) - inner
+        remaining = sum(p.numel() for p in model.parameters()) - inner
         language, mask = config.language, config.mask
         a_token = 2 * language.num_hidden_layers * language.hidden_size * 2
         text = a_token * (2 * PROMPT + TEXT_LIMIT)
         positions = (mask.image_size // mask.patch_size) ** 2
         widest = positions * mask.hidden_size * (4 + 2 * int(mask.mlp_ratio)) * 2
         work = BIAS_BYTES + widest
-        for kind, bits in BITS.items():
+        for quantization, bits in BITS.items():
             scales = 2 * rows if bits == 8 else 0
-            weights = inner * bits / 8 + scales + 2 * rest
+            weights = inner * bits / 8 + scales + 2 * remaining
             total = weights + text + work
-            cells = [f"{each / 1e9:.1f}" for each in (weights, text, work, total)]
-            print(f"| {name} | {kind} | " + " | ".join(cells) + " |")
+            cells = [f"{plan / 1e9:.1f}" for plan in (weights, text, work, total)]
+            print(f"| {name} | {quantization} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -35,25 +35,27 @@ def rounded_to_int4(model: nn.Module, group: int = 32) -> None:
 def variants(detector: Detector) -> dict[str, Engine]:
     """Engines of the same model: whole, int8, int4."""
     engine = detector.engine
-    models = {kind: copy.deepcopy(engine.model) for kind in ("int8", "int4")}
+    models = {quantization: copy.deepcopy(engine.model) for quantization in ("int8", "int4")}
     quantize(models["int8"], "int8", torch.device("cpu"))
     rounded_to_int4(models["int4"])
-    made = {kind: Engine(model, engine.processor) for kind, model in models.items()}
-    return {"whole": engine, **made}
+    outputs = {
+        quantization: Engine(model, engine.processor) for quantization, model in models.items()
+    }
+    return {"whole": engine, **outputs}
 
 
-def judge(detector: Detector, engine: Engine, data: str) -> list[Verdict]:
+def evaluate_model(detector: Detector, engine: Engine, data: str) -> list[Verdict]:
     """Verdicts of all readable pictures, with this engine."""
     detector.engine = engine
     pictures = (sample.picture for sample in sida.data.open(data))
-    found = detector.detect_many(pictures, masks="all")
-    return [each for each in found if isinstance(each, Verdict)]
+    scores = detector.detect_many(pictures, masks="all")
+    return [layer for layer in scores if isinstance(layer, Verdict)]
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
+def overlap(sample: np.ndarray, other: np.ndarray) -> float:
     """Intersection over union; 1 where both are empty."""
-    union = (one | other).sum()
-    return 1.0 if union == 0 else float((one & other).sum() / union)
+    union = (sample | other).sum()
+    return 1.0 if union == 0 else float((sample & other).sum() / union)
 
 
 def on_pictures(name: str, data: str) -> None:
@@ -61,19 +63,20 @@ def on_pictures(name: str, data: str) -> None:
     keep_freed()
     detector = Detector.load(name, device="cpu")
     engines = variants(detector)
-    whole = judge(detector, engines["whole"], data)
-    for kind in ("int8", "int4"):
-        found = judge(detector, engines[kind], data)
-        pairs = list(zip(whole, found, strict=True))
-        same = np.mean([one.label == other.label for one, other in pairs])
+    reference = evaluate_model(detector, engines["whole"], data)
+    for quantization in ("int8", "int4"):
+        scores = evaluate_model(detector, engines[quantization], data)
+        pairs = list(zip(reference, scores, strict=True))
+        same = np.mean([sample.label == other.label for sample, other in pairs])
         gap = max(
-            abs(one.probabilities[label] - other.probabilities[label])
-            for one, other in pairs
+            abs(sample.probabilities[label] - other.probabilities[label])
+            for sample, other in pairs
             for label in ("real", "full_synthetic", "tampered")
         )
         masks = [overlap(a.mask, b.mask) for a, b in pairs if a.label == "tampered"]
         print(
-            f"{name} {kind}: {len(pairs)} pictures, the same verdict for {100 * same:.1f} %, "
+            f"{name} {quantization}: {len(pairs)} pictures, the same verdict for "
+            f"{100 * same:.1f} %, "
             f"probabilities within {gap:.3f}, mean IoU of {len(masks)} masks {np.mean(masks):.4f}"
         )
 
@@ -92,16 +95,17 @@ def on_random(sizes: str) -> None:
         for _ in range(8)
     ]
     logits = {
-        kind: np.stack(
-            [each.class_logits for each in engine.infer(pictures, [lambda _: False] * 8)]
+        quantization: np.stack(
+            [layer.class_logits for layer in engine.infer(pictures, [lambda _: False] * 8)]
         )
-        for kind, engine in engines.items()
+        for quantization, engine in engines.items()
     }
     spread = logits["whole"].std()
-    for kind in ("int8", "int4"):
-        error = np.abs(logits[kind] - logits["whole"]).max()
+    for quantization in ("int8", "int4"):
+        error = np.abs(logits[quantization] - logits["whole"]).max()
         print(
-            f"{sizes} {kind}: class logits off by at most {error:.1e}, their spread is {spread:.1e}"
+            f"{sizes} {quantization}: class logits off by at most {error:.1e}, "
+            f"their spread is {spread:.1e}"
         )
 
 

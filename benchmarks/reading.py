@@ -47,20 +47,20 @@ def main() -> None:
         open_ = open_hub if given.streamed else sida.data.open
         go_through(open_(given.through, given.split))
         return
-    with tempfile.TemporaryDirectory() as made:
-        folder = given.pictures or make(Path(made), given.count)
+    with tempfile.TemporaryDirectory() as loader:
+        folder = given.pictures or make(Path(loader), given.count)
         paths = [item.path for item in find_pictures([folder])][: given.count]
         measure(paths, given.workers, given.rounds)
 
 
-def go_through(found: Dataset) -> None:
+def go_through(seconds_taken: Dataset) -> None:
     """Read every picture of a labelled set once."""
-    started, size, done = time.perf_counter(), 0, 0
-    for labelled in sida.data.read(found):
-        size, done = size + labelled.picture.pixels.nbytes, done + 1
+    started, size, count = time.perf_counter(), 0, 0
+    for labelled in sida.data.read(seconds_taken):
+        size, count = size + labelled.picture.pixels.nbytes, count + 1
     seconds = time.perf_counter() - started
     peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
-    print(f"{done} pictures, {size / 1e9:.1f} GB of pixels, {done / seconds:.0f} a second")
+    print(f"{count} pictures, {size / 1e9:.1f} GB of pixels, {count / seconds:.0f} a second")
     print(f"peak memory of the process {int(peak[1]) / 1e6:.2f} GB" if peak else "")
 
 
@@ -80,18 +80,18 @@ def measure(paths: list[Path], workers: int, rounds: int) -> None:
     """Rates of both, and their ratio."""
     report = Report()
     samples = [Sample(path, "real", name=path.name, report=report) for path in paths]
-    kinds: dict[str, Callable[[], int]] = {
+    loaders: dict[str, Callable[[], int]] = {
         "Pillow, load() alone": lambda: in_threads(decode, paths, workers),
         "Pillow, into an array": lambda: in_threads(decode_to_array, paths, workers),
         "sida.data.read": lambda: count(sida.data.read(samples, workers)),
     }
-    best = dict.fromkeys(kinds, 0.0)
+    best = dict.fromkeys(loaders, 0.0)
     for _ in range(rounds):
-        for name, run in kinds.items():
+        for name, run in loaders.items():
             started = time.perf_counter()
-            done = run()
-            best[name] = max(best[name], done / (time.perf_counter() - started))
-            assert done == len(paths)
+            count = run()
+            best[name] = max(best[name], count / (time.perf_counter() - started))
+            assert count == len(paths)
     size = sum(path.stat().st_size for path in paths) / len(paths)
     print(f"{len(paths)} pictures, {size / 1e3:.0f} KB on average, {workers} threads")
     for name, rate in best.items():

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sida.image.overlay import png_bytes
 from sida.inference.malloc import keep_freed
-from sida.scale import detect
+from sida.scale import Selection, detect
 from sida.scale.plan import SHARD_SIZE
 from sida.verdict import Verdict
 from tests.scale.processes import judging
@@ -45,8 +45,8 @@ def by_hand(files: list[str], start: int, workers: int) -> None:
     keep_freed()
     detector = Detector.load("tiny")
     print(json.dumps({"ready": time.time()}), flush=True)
-    own = [file for index, file in enumerate(files) if index // SHARD_SIZE % workers == start]
-    for verdict in detector.detect_many(own, masks="tampered"):
+    own_files = [file for index, file in enumerate(files) if index // SHARD_SIZE % workers == start]
+    for verdict in detector.detect_many(own_files, masks="tampered"):
         line: dict[str, Any] = {"image": verdict.image, "label": getattr(verdict, "label", None)}
         if isinstance(verdict, Verdict):
             line["probabilities"] = dict(verdict.probabilities.items())
@@ -57,7 +57,7 @@ def by_hand(files: list[str], start: int, workers: int) -> None:
 
 def compared(folder: str, limit: int | None, workers: int) -> tuple[dict[str, Any], float, float]:
     """Lines by picture, seconds to get ready, and pictures a second after that."""
-    begun = time.time()
+    started = time.time()
     files = [tempfile.TemporaryFile("w+") for _ in range(workers)]  # noqa: SIM115 - a pipe would fill up
     shares = [
         subprocess.Popen(
@@ -67,14 +67,17 @@ def compared(folder: str, limit: int | None, workers: int) -> tuple[dict[str, An
         )
         for start, file in enumerate(files)
     ]
-    told = []
+    summary_text = []
     for share, file in zip(shares, files, strict=True):
         share.wait()
         file.seek(0)
-        told.append([json.loads(line) for line in file])
-    lines = {line["image"]: line for share in told for line in share[1:-1]}
-    ready, end = max(share[0]["ready"] for share in told), max(share[-1]["end"] for share in told)
-    return lines, ready - begun, len(lines) / (end - ready)
+        summary_text.append([json.loads(line) for line in file])
+    lines = {line["image"]: line for share in summary_text for line in share[1:-1]}
+    ready, end = (
+        max(share[0]["ready"] for share in summary_text),
+        max(share[-1]["end"] for share in summary_text),
+    )
+    return lines, ready - started, len(lines) / (end - ready)
 
 
 class Watch:
@@ -107,10 +110,10 @@ class Watch:
         self._thread.join()
 
 
-def _note_most(most: list[float], done: int, megabytes: float) -> None:
-    thousand = done // 1000
-    most += [0.0] * (thousand + 1 - len(most))
-    most[thousand] = max(most[thousand], megabytes)
+def _note_most(peak: list[float], count: int, megabytes: float) -> None:
+    thousand = count // 1000
+    peak += [0.0] * (thousand + 1 - len(peak))
+    peak[thousand] = max(peak[thousand], megabytes)
 
 
 def _resident(pid: int) -> float:
@@ -123,19 +126,21 @@ def _resident(pid: int) -> float:
 
 def with_ray(folder: str, limit: int | None, workers: int, out: Path) -> dict[str, Any]:
     """Judge with Ray; says how fast that was once workers had begun, and what memory was held."""
-    begun, watch, end = time.time(), Watch(out), 0.0
+    started, watch, end = time.time(), Watch(out), 0.0
 
-    def note(done: int, total: int) -> None:
+    def note(count: int, total: int) -> None:
         nonlocal end
-        end, watch.done = time.time(), done
+        end, watch.done = time.time(), count
 
     try:
-        judged = detect([folder], out, limit=limit, workers=workers, on_progress=note)
+        summary = detect(
+            [folder], out, selection=Selection(limit=limit), workers=workers, on_progress=note
+        )
     finally:
         watch.end()
     return {
-        "seconds_to_start": watch.ready - begun,
-        "pictures_a_second": judged.pictures / (end - watch.ready),
+        "seconds_to_start": watch.ready - started,
+        "pictures_a_second": summary.pictures / (end - watch.ready),
         "driver_mb": watch.driver_mb,
         "worker_mb": watch.worker_mb,
     }
@@ -144,17 +149,17 @@ def with_ray(folder: str, limit: int | None, workers: int, out: Path) -> dict[st
 def differences(lines: dict[str, Any], out: Path) -> dict[str, float]:
     """How far the rows of a run are from those lines."""
     rows = pyarrow.dataset.dataset(out / "verdicts").to_table().to_pylist()
-    found = {"labels": 0, "masks": 0, "probabilities": 0.0}
+    results = {"labels": 0, "masks": 0, "probabilities": 0.0}
     for row in rows:
         other = lines[row["image"]]
-        found["labels"] += row["label"] != other["label"]
+        results["labels"] += row["label"] != other["label"]
         if row["label"] is None:
             continue
-        place = (row["mask"] or {}).get("file")
-        found["masks"] += (place and (out / place).read_bytes().hex()) != other["mask"]
-        off = [abs(row["probabilities"][each] - p) for each, p in other["probabilities"].items()]
-        found["probabilities"] = max(found["probabilities"], *off)
-    return {"rows": len(rows), "expected": len(lines), **found}
+        path = (row["mask"] or {}).get("file")
+        results["masks"] += (path and (out / path).read_bytes().hex()) != other["mask"]
+        off = [abs(row["probabilities"][row] - p) for row, p in other["probabilities"].items()]
+        results["probabilities"] = max(results["probabilities"], *off)
+    return {"rows": len(rows), "expected": len(lines), **results}
 
 
 def main() -> None:
@@ -168,20 +173,20 @@ def main() -> None:
     if options.start is not None:
         from sida.files import find_pictures
 
-        files = [given.name for given in find_pictures([options.pictures])][: options.limit]
+        files = [folders.name for folders in find_pictures([options.pictures])][: options.limit]
         by_hand(files, options.start, options.workers)
         return
-    asked = (options.pictures, options.limit, options.workers)
+    expected = (options.pictures, options.limit, options.workers)
     with tempfile.TemporaryDirectory() as temporary:
-        lines, *before = compared(*asked)
-        ray = with_ray(*asked, Path(temporary, "out"))
-        hand = [before, compared(*asked)[1:]]  # before and after: a machine's pace drifts
+        lines, *before = compared(*expected)
+        ray = with_ray(*expected, Path(temporary, "out"))
+        hand = [before, compared(*expected)[1:]]  # before and after: a machine's pace drifts
         starts, rates = zip(*hand, strict=True)
         share = ray["pictures_a_second"] / (sum(rates) / len(rates))
-        told = {"ray": ray, "share": share}
-        told["detect_many"] = {"seconds_to_start": starts, "pictures_a_second": rates}
-        told["different"] = differences(lines, Path(temporary, "out"))
-    print(json.dumps(told, indent=1))
+        summary_text = {"ray": ray, "share": share}
+        summary_text["detect_many"] = {"seconds_to_start": starts, "pictures_a_second": rates}
+        summary_text["different"] = differences(lines, Path(temporary, "out"))
+    print(json.dumps(summary_text, indent=1))
 
 
 if __name__ == "__main__":

@@ -55,18 +55,18 @@ def server() -> Iterator[Any]:
 def detected(*arguments: str) -> tuple[int, str]:
     """`sida detect --engine ray`: exit status and last line of standard error."""
     command = [sys.executable, "-m", "sida", "detect", "--engine", "ray", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode, (done.stderr.strip().splitlines() or [""])[-1]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    return finished.returncode, (finished.stderr.strip().splitlines() or [""])[-1]
 
 
-def judged(files: list[Path]) -> dict[str, tuple[Any, ...]]:
+def summary(files: list[Path]) -> dict[str, tuple[Any, ...]]:
     """Label, probabilities and mask of each, by name."""
-    found = {}
+    rows = {}
     for file, verdict in zip(files, Detector.load("tiny").detect_many(files), strict=True):
         if isinstance(verdict, Verdict):
             mask = None if verdict.mask is None else png_bytes(verdict.mask)
-            found[file.name] = (verdict.label, dict(verdict.probabilities.items()), mask)
-    return found
+            rows[file.name] = (verdict.label, dict(verdict.probabilities.items()), mask)
+    return rows
 
 
 def differences(s3: Any, expected: dict[str, tuple[Any, ...]]) -> dict[str, float]:
@@ -75,9 +75,9 @@ def differences(s3: Any, expected: dict[str, tuple[Any, ...]]) -> dict[str, floa
     for part in s3.find("bucket/out/verdicts"):
         for row in pyarrow.parquet.read_table(io.BytesIO(s3.cat_file(part))).to_pylist():
             label, probabilities, mask = expected[row["image"].rpartition("/")[2]]
-            place = (row["mask"] or {}).get("file")
-            content = None if place is None else s3.cat_file(f"bucket/out/{place}")
-            off = [abs(row["probabilities"][each] - p) for each, p in probabilities.items()]
+            path = (row["mask"] or {}).get("file")
+            content = None if path is None else s3.cat_file(f"bucket/out/{path}")
+            off = [abs(row["probabilities"][row] - p) for row, p in probabilities.items()]
             counts["rows"] += 1
             counts["labels"] += row["label"] != label
             counts["masks"] += content != mask
@@ -92,22 +92,22 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=1000)
     parser.add_argument("--workers", default="2")
     options = parser.parse_args()
-    files = [given.path for given in find_pictures([options.pictures])][: options.limit]
+    files = [folder.path for folder in find_pictures([options.pictures])][: options.limit]
     with server() as s3:
         s3.makedirs("bucket", exist_ok=True)
         for file in files:
             s3.pipe_file(f"bucket/in/{file.name}", file.read_bytes())
-        begun = time.time()
+        started = time.time()
         status, last = detected(
             "s3://bucket/in", "--out", "s3://bucket/out", "--workers", options.workers
         )
-        told: dict[str, Any] = {"status": status, "seconds": time.time() - begun}
-        told["different"] = differences(s3, judged(files))
-        told["empty prefix"] = detected("s3://bucket/nothing", "--out", "s3://bucket/other")
-        told["no such bucket"] = detected("s3://none/in", "--out", "s3://bucket/other")
+        output: dict[str, Any] = {"status": status, "seconds": time.time() - started}
+        output["different"] = differences(s3, summary(files))
+        output["empty prefix"] = detected("s3://bucket/nothing", "--out", "s3://bucket/other")
+        output["no such bucket"] = detected("s3://none/in", "--out", "s3://bucket/other")
     if status:
-        told["said"] = last
-    print(json.dumps(told, indent=1))
+        output["said"] = last
+    print(json.dumps(output, indent=1))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from sida import Detector
 from sida.inference.malloc import keep_freed
 
 
-def made(count: int, size: tuple[int, int]) -> list[bytes]:
+def pictures(count: int, size: tuple[int, int]) -> list[bytes]:
     """Different JPEGs of coarse colours and noise."""
     rng = np.random.default_rng(0)
     files = []
@@ -52,20 +52,20 @@ class Server:
         command = [sys.executable, "-m", "sida", "serve", "--port", "0", *arguments]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
-        said = ""
+        answer = ""
         for line in self.process.stderr:
-            said += line
-            if found := re.search(r"http://\S+:\d+", line):
+            answer += line
+            if payload := re.search(r"http://\S+:\d+", line):
                 break
         else:
-            sys.exit(said)
-        self.address = found[0]
+            sys.exit(answer)
+        self.address = payload[0]
 
     def resident(self) -> float:
         """Megabytes of the process that are in memory now."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+)", status)
-        return int(found[1]) / 1000 if found else 0
+        payload = re.search(r"VmRSS:\s+(\d+)", status)
+        return int(payload[1]) / 1000 if payload else 0
 
     def processor(self) -> float:
         """Seconds of the processor that the process has taken."""
@@ -80,7 +80,7 @@ class Server:
 
 async def load(server: Server, files: list[bytes], clients: int, requests: int) -> list[float]:
     """Post as many requests; the seconds that each took. Prints memory after each tenth."""
-    taken: list[float] = []
+    seconds: list[float] = []
     numbers = iter(range(requests))
     memory: list[float] = []
 
@@ -89,31 +89,31 @@ async def load(server: Server, files: list[bytes], clients: int, requests: int) 
             data = files[number % len(files)]
             start = time.perf_counter()
             answer = await http.post("/v1/detect", files={"file": data})
-            taken.append(time.perf_counter() - start)
+            seconds.append(time.perf_counter() - start)
             answer.raise_for_status()
             if answer.json()["sha256"] != hashlib.sha256(data).hexdigest():
                 sys.exit("an answer belongs to another upload")
-            if len(taken) % max(1, requests // 10) == 0:
+            if len(seconds) % max(1, requests // 10) == 0:
                 memory.append(server.resident())
 
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=server.address, timeout=300, limits=limits) as http:
         await asyncio.gather(*(client(http) for _ in range(clients)))
-    print("resident memory, MB: " + ", ".join(f"{each:.0f}" for each in memory))
-    return taken
+    print("resident memory, MB: " + ", ".join(f"{figure:.0f}" for figure in memory))
+    return seconds
 
 
 async def overload(server: Server, files: list[bytes], clients: int, seconds: float) -> None:
     """Post from more clients than there are places; then see how soon one is served again."""
     until = time.perf_counter() + seconds
-    seen: Counter[int] = Counter()
+    statuses: Counter[int] = Counter()
     accepted: list[float] = []
 
     async def client(http: httpx.AsyncClient, number: int) -> None:
         while (start := time.perf_counter()) < until:
             data = files[number % len(files)]
             answer = await http.post("/v1/detect", files={"file": data})
-            seen[answer.status_code] += 1
+            statuses[answer.status_code] += 1
             if answer.status_code == 200:
                 accepted.append(time.perf_counter() - start)
                 if answer.json()["sha256"] != hashlib.sha256(data).hexdigest():
@@ -130,17 +130,17 @@ async def overload(server: Server, files: list[bytes], clients: int, seconds: fl
         after = time.perf_counter() - start
     print(
         f"{clients} clients for {seconds:.0f} s: "
-        + ", ".join(f"{seen[s]} x {s}" for s in sorted(seen))
+        + ", ".join(f"{statuses[s]} x {s}" for s in sorted(statuses))
     )
     print(f"accepted: {spread(accepted)}")
     print(f"a single picture afterwards: {answer.status_code} in {after:.2f} s")
-    if set(seen) - {200, 429} or answer.status_code != 200:
+    if set(statuses) - {200, 429} or answer.status_code != 200:
         sys.exit("something else than 200 and 429 was answered")
 
 
-def spread(taken: list[float]) -> str:
+def spread(seconds: list[float]) -> str:
     """Median, 99th percentile and maximum."""
-    ordered = sorted(taken)
+    ordered = sorted(seconds)
     p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
     return f"median {statistics.median(ordered):.2f} s, p99 {p99:.2f} s, most {ordered[-1]:.2f} s"
 
@@ -148,8 +148,8 @@ def spread(taken: list[float]) -> str:
 def many(detector: Detector, files: list[bytes], count: int) -> np.ndarray:
     """Seconds that `detect_many` takes for so many: on the clock, and of the processor."""
     start = np.array([time.perf_counter(), time.process_time()])
-    judged = sum(1 for _ in detector.detect_many(files[i % len(files)] for i in range(count)))
-    assert judged == count
+    results = sum(1 for _ in detector.detect_many(files[i % len(files)] for i in range(count)))
+    assert results == count
     return np.array([time.perf_counter(), time.process_time()]) - start
 
 
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--replicas", type=int)
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
-    files = made(options.pictures, (width, height))
+    files = pictures(options.pictures, (width, height))
     keep_freed()
     detector = Detector.load("tiny")
     many(detector, files, 8)
@@ -176,19 +176,19 @@ def main() -> None:
     try:
         asyncio.run(load(server, files, 1, 8))
         start, before = time.perf_counter(), server.processor()
-        taken = asyncio.run(load(server, files, options.clients, options.requests))
+        seconds = asyncio.run(load(server, files, options.clients, options.requests))
         rate = options.requests / (time.perf_counter() - start)
         processor = (server.processor() - before) / options.requests
         asyncio.run(overload(server, files, 4 * options.places, options.overload))
     finally:
         status = server.end()
     direct += many(detector, files, half)
-    alone, each = 2 * half / direct[0], direct[1] / (2 * half)
+    alone, figure = 2 * half / direct[0], direct[1] / (2 * half)
     print(
         f"{options.requests} requests of {options.clients} clients, {options.size}: {rate:.1f} a "
-        f"second, {spread(taken)}\ndetect_many: {alone:.1f} a second; the service has "
+        f"second, {spread(seconds)}\ndetect_many: {alone:.1f} a second; the service has "
         f"{100 * rate / alone:.0f} % of it\nof the processor: {1000 * processor:.1f} ms a request, "
-        f"{1000 * each:.1f} ms a picture of detect_many\nexit status {status}"
+        f"{1000 * figure:.1f} ms a picture of detect_many\nexit status {status}"
     )
     if status:
         sys.exit("the server did not end well")

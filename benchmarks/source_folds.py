@@ -50,7 +50,7 @@ Change = Callable[[ExitStack], None]
 class Result(NamedTuple):
     """What a model said of sources it never saw: figures, and recall by source and class."""
 
-    found: Validation
+    scores: Validation
     metrics: dict[str, float]
     recalls: dict[str, float]
 
@@ -68,8 +68,8 @@ class Variant:
 def _without_residuals(stack: ExitStack) -> None:
     original = Residuals.forward
 
-    def flat(self: Residuals, *given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        residuals, maps = original(self, *given)
+    def flat(self: Residuals, *options: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        residuals, maps = original(self, *options)
         return torch.zeros_like(residuals), torch.zeros_like(maps)
 
     stack.enter_context(patch.object(Residuals, "forward", flat))
@@ -78,8 +78,8 @@ def _without_residuals(stack: ExitStack) -> None:
 def _without_grid(stack: ExitStack) -> None:
     original = Residuals.forward
 
-    def flat(self: Residuals, *given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        residuals, maps = original(self, *given)
+    def flat(self: Residuals, *options: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        residuals, maps = original(self, *options)
         return residuals, torch.cat([maps[:, :6], torch.zeros_like(maps[:, 6:])], dim=1)
 
     stack.enter_context(patch.object(Residuals, "forward", flat))
@@ -98,8 +98,10 @@ def _without_statistics(stack: ExitStack) -> None:
 def _detached(stack: ExitStack) -> None:
     original = Pool.forward
 
-    def cut(self: Pool, x: torch.Tensor, maps: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-        return original(self, x.detach(), maps.detach(), *rest)
+    def cut(
+        self: Pool, x: torch.Tensor, maps: torch.Tensor, *remaining: torch.Tensor
+    ) -> torch.Tensor:
+        return original(self, x.detach(), maps.detach(), *remaining)
 
     stack.enter_context(patch.object(Pool, "forward", cut))
 
@@ -135,11 +137,11 @@ def dealt(samples: Sequence[Sample]) -> list[set[str]]:
     folds: list[set[str]] = [set() for _ in range(FOLDS)]
     counts = np.zeros((FOLDS, len(LABELS)))
     for family in sorted(families, key=lambda f: -max(_counts(samples, f))):
-        own = _counts(samples, family)
-        most = int(np.argmax(own / np.maximum(counts.sum(0) + own, 1)))
-        fold = min(range(FOLDS), key=lambda i: (counts[i, most], counts[i].sum()))
+        own_rows = _counts(samples, family)
+        limit = int(np.argmax(own_rows / np.maximum(counts.sum(0) + own_rows, 1)))
+        fold = min(range(FOLDS), key=lambda i: (counts[i, limit], counts[i].sum()))
         folds[fold] |= family
-        counts[fold] += own
+        counts[fold] += own_rows
     return folds
 
 
@@ -167,20 +169,20 @@ def write_manifest(file: Path, samples: Sequence[Sample], side: int | None = Non
         writer = csv.writer(stream)
         writer.writerow(["image", "label", "mask", "source", "group"])
         for number, sample in enumerate(samples):
-            places = [sample.picture, sample.mask]
+            indices = [sample.picture, sample.mask]
             if side is not None:
-                places = [_resized(file, number, place, side) for place in places]
-            paths = [str(Path(str(place)).resolve()) if place else "" for place in places]
+                indices = [_resized(file, number, index, side) for index in indices]
+            paths = [str(Path(str(index)).resolve()) if index else "" for index in indices]
             writer.writerow([paths[0], sample.label, paths[1], sample.source, sample.group])
 
 
-def _resized(file: Path, number: int, place: object, side: int) -> Path | None:
-    if not place:
+def _resized(file: Path, number: int, index: object, side: int) -> Path | None:
+    if not index:
         return None
-    with Image.open(str(place)) as image:
-        is_mask = image.mode in ("1", "L") and "mask" in str(place)
-        how = Image.Resampling.NEAREST if is_mask else Image.Resampling.LANCZOS
-        small = image.convert("L" if is_mask else "RGB").resize((side, side), how)
+    with Image.open(str(index)) as image:
+        is_mask = image.mode in ("1", "L") and "mask" in str(index)
+        setting = Image.Resampling.NEAREST if is_mask else Image.Resampling.LANCZOS
+        small = image.convert("L" if is_mask else "RGB").resize((side, side), setting)
     to = file.with_suffix("") / f"{number}{'_mask' if is_mask else ''}.png"
     to.parent.mkdir(exist_ok=True)
     small.save(to)
@@ -191,20 +193,20 @@ def run(
     variant: Variant,
     samples: Sequence[Sample],
     forged: Sequence[Sample],
-    held: set[str],
+    held_out: set[str],
     options: argparse.Namespace,
 ) -> Result:
     """Train without some sources, and measure on them."""
-    known = {s.source for s in samples} - held
+    seen_sources = {s.source for s in samples} - held_out
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         folder = Path(temporary)
         side = SIDE if variant.resized else None
-        sets = {"own": [s for s in samples if s.source in known]}
+        sets = {"own": [s for s in samples if s.source in seen_sources]}
         if variant.forged and forged:
-            sets["forged"] = [s for s in forged if s.source in known]
+            sets["forged"] = [s for s in forged if s.source in seen_sources]
         for name, members in sets.items():
             write_manifest(folder / f"{name}.csv", members, side)
-        write_manifest(folder / "held.csv", _some(samples, held, options.most), side)
+        write_manifest(folder / "held.csv", _drawn_subset(samples, held_out, options.most), side)
         data = ",".join(str(folder / f"{name}.csv") for name in sets)
         if variant.change is not None:
             variant.change(stack)
@@ -212,37 +214,37 @@ def run(
         overrides += [f"validate_every={options.steps}", f"save_every={options.steps}"]
         overrides += [*options.set, *variant.overrides]
         detector = Detector.load(train(options.recipe, folder / "out", overrides=overrides))
-        unseen = list(sida.data.open(folder / "held.csv"))
-        found = validate(detector.engine.model, detector.engine.processor, unseen)
-        metrics = _measured(found)
+        new_sources = list(sida.data.open(folder / "held.csv"))
+        scores = validate(detector.engine.model, detector.engine.processor, new_sources)
+        metrics = _measured(scores)
         if forged:
-            made = _some(forged, held, options.most)
-            write_manifest(folder / "made.csv", made, side)
-            made = list(sida.data.open(folder / "made.csv"))
-            seen = validate(detector.engine.model, detector.engine.processor, made)
-            metrics |= {f"forged_{name}": value for name, value in _measured(seen).items()}
-    return Result(found, metrics, _by_source(found, unseen))
+            outputs = _drawn_subset(forged, held_out, options.most)
+            write_manifest(folder / "made.csv", outputs, side)
+            outputs = list(sida.data.open(folder / "made.csv"))
+            trained = validate(detector.engine.model, detector.engine.processor, outputs)
+            metrics |= {f"forged_{name}": value for name, value in _measured(trained).items()}
+    return Result(scores, metrics, _by_source(scores, new_sources))
 
 
-def _some(samples: Sequence[Sample], held: set[str], most: int | None) -> list[Sample]:
+def _drawn_subset(samples: Sequence[Sample], held_out: set[str], limit: int | None) -> list[Sample]:
     """Samples of these sources, of each class at most so many, drawn."""
     order = np.random.default_rng(0).permutation(len(samples))
-    drawn = [samples[i] for i in order if samples[i].source in held]
-    return [s for label in LABELS for s in [d for d in drawn if d.label == label][:most]]
+    subset = [samples[i] for i in order if samples[i].source in held_out]
+    return [s for label in LABELS for s in [d for d in subset if d.label == label][:limit]]
 
 
 def pooled_ece(runs: Sequence[Result]) -> float:
     """Calibration error over all folds, each scaled by what was fitted to the others."""
-    labels = [np.array([LABELS.index(each) for each in run.found.truth]) for run in runs]
+    labels = [np.array([LABELS.index(item) for item in run.scores.truth]) for run in runs]
     confidence, right = [], []
     for fold, run in enumerate(runs):
-        others = [i for i in range(len(runs)) if i != fold]
+        other_sources = [i for i in range(len(runs)) if i != fold]
         scale, bias = fit_scaling(
-            np.concatenate([runs[i].found.class_logits for i in others]),
-            np.concatenate([labels[i] for i in others]),
+            np.concatenate([runs[i].scores.class_logits for i in other_sources]),
+            np.concatenate([labels[i] for i in other_sources]),
         )
         probabilities = Calibration(scale=(scale,) * 3, bias=bias).probabilities(
-            run.found.class_logits
+            run.scores.class_logits
         )
         confidence.append(probabilities.max(1))
         right.append(probabilities.argmax(1) == labels[fold])
@@ -250,24 +252,24 @@ def pooled_ece(runs: Sequence[Result]) -> float:
     return float(ece(sure, np.concatenate(right), equal_mass_bins(sure)) or 0.0)
 
 
-def _measured(found: Validation) -> dict[str, float]:
-    told = found.metrics(Calibration())
+def _measured(scores: Validation) -> dict[str, float]:
+    lines = scores.metrics(Calibration())
     return {
-        "balanced_accuracy": told["balanced_accuracy"],
-        "auroc_real_vs_not": told["auroc_real_vs_not"],
-        "mask_f1": float(found.mask_f1.mean(0).max()),
-        "mask_f1_all_marked": float(found.mask_f1[:, 0].mean()),
+        "balanced_accuracy": lines["balanced_accuracy"],
+        "auroc_real_vs_not": lines["auroc_real_vs_not"],
+        "mask_f1": float(scores.mask_f1.mean(0).max()),
+        "mask_f1_all_marked": float(scores.mask_f1[:, 0].mean()),
     }
 
 
-def _by_source(found: Validation, unseen: Sequence[Sample]) -> dict[str, float]:
-    predicted = found.class_logits.argmax(1)
+def _by_source(scores: Validation, new_sources: Sequence[Sample]) -> dict[str, float]:
+    predicted = scores.class_logits.argmax(1)
     hits: dict[str, list[bool]] = {}
-    for sample, number in zip(unseen, predicted, strict=True):
+    for sample, number in zip(new_sources, predicted, strict=True):
         hits.setdefault(f"{sample.source} {sample.label}", []).append(
             LABELS[number] == sample.label
         )
-    return {name: float(np.mean(each)) for name, each in hits.items() if len(each) >= 8}
+    return {name: float(np.mean(item)) for name, item in hits.items() if len(item) >= 8}
 
 
 def table(runs: Mapping[str, Sequence[Result]]) -> str:
@@ -277,7 +279,7 @@ def table(runs: Mapping[str, Sequence[Result]]) -> str:
     lines = [f"| variant | {' | '.join(columns)} | worst source | ECE |", "|---" * 9 + "|"]
     for name, folds in runs.items():
         values = [[fold.metrics.get(column, np.nan) for fold in folds] for column in columns]
-        cells = [f"{np.mean(each):.3f} (worst {np.min(each):.3f})" for each in values]
+        cells = [f"{np.mean(item):.3f} (worst {np.min(item):.3f})" for item in values]
         sources = {k: v for fold in folds for k, v in fold.recalls.items()}
         worst = min(sources, key=sources.__getitem__)
         cells += [f"{worst}: {sources[worst]:.2f}", f"{pooled_ece(folds):.3f}"]
@@ -303,8 +305,8 @@ def main() -> None:
         print(dict(zip(LABELS, _counts(samples, fold).tolist(), strict=True)), sorted(fold))
     runs: dict[str, list[Result]] = {}
     for name in options.only:
-        for number, held in enumerate(folds):
-            result = run(VARIANTS[name], samples, forged, held, options)
+        for number, held_out in enumerate(folds):
+            result = run(VARIANTS[name], samples, forged, held_out, options)
             runs.setdefault(name, []).append(result)
             print(json.dumps({"variant": name, "fold": number, **result.metrics}), flush=True)
     print(table(runs))

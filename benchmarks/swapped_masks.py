@@ -24,10 +24,10 @@ from sida.explanation.wording import statements
 from sida.verdict import Verdict
 
 
-def stated(verdict: Verdict) -> str | None:
+def counts_of_statements(verdict: Verdict) -> str | None:
     """The position that the text of a verdict names."""
     text = "" if verdict.explanation is None else verdict.explanation.text
-    found = [each.value for each in statements(text) if each.about == "position"]
+    found = [verdict.value for verdict in statements(text) if verdict.about == "position"]
     return found[0] if found else None
 
 
@@ -41,18 +41,18 @@ def explained(
     detector: Detector, picture: Any, other: np.ndarray | None = None
 ) -> tuple[Verdict, np.ndarray | None]:
     """A verdict and its mask logits; with `other`, explained by these instead of its own."""
-    kept: list[np.ndarray] = []
+    verdicts: list[np.ndarray] = []
     localize = Detector._localize
 
     def swapped(self: Detector, logits: np.ndarray) -> Any:
-        kept.append(logits)
+        verdicts.append(logits)
         if other is not None:
             logits = cv2.resize(other, logits.shape[::-1], interpolation=cv2.INTER_LINEAR)
         return localize(self, logits)
 
     with patch.object(Detector, "_localize", swapped):
         verdict = detector.detect(picture, explain=True)
-    return verdict, kept[0] if kept else None
+    return verdict, verdicts[0] if verdicts else None
 
 
 def main() -> None:
@@ -69,14 +69,14 @@ def main() -> None:
             found.append((sample, verdict, logits))
     changed, followed, pairs = 0, 0, 0
     for number, (sample, verdict, _) in enumerate(found):
-        others = found[number + 1 :] + found[:number]
-        other = next((o for o in others if measured(o[1]) != measured(verdict)), None)
+        other_masks = found[number + 1 :] + found[:number]
+        other = next((o for o in other_masks if measured(o[1]) != measured(verdict)), None)
         if other is None:
             continue
         again, _ = explained(detector, sample.read().pixels, other[2])
         pairs += 1
-        changed += stated(again) != stated(verdict)
-        followed += stated(again) == measured(again)
+        changed += counts_of_statements(again) != counts_of_statements(verdict)
+        followed += counts_of_statements(again) == measured(again)
     print(json.dumps({"explained": len(found), "swapped": pairs, "changed": changed / max(1, pairs),
                       "followed": followed / max(1, pairs)}))  # fmt: skip
 

@@ -45,30 +45,30 @@ class Plain(Trained):
         """As `Trained.forward`."""
         encoder, inputs = self.model.encoder, batch.inputs
         with torch.no_grad():
-            seen = [encoder.features(pixels[None]) for pixels in inputs.vision.pixels]
+            pictures = [encoder.features(pixels[None]) for pixels in inputs.vision.pixels]
             maps = [encoder.sam(pixels[None]).last_hidden_state for pixels in inputs.mask.pixels]
-        wanted = batch.mask_positions >= 0
-        features = Features(torch.cat(seen), torch.cat(maps)[wanted])
+        targets = batch.mask_positions >= 0
+        features = Features(torch.cat(pictures), torch.cat(maps)[targets])
         return super().forward(batch._replace(inputs=inputs._replace(features=features)))
 
 
 def crops(count: int) -> list[Crop]:
     """Made pictures of 640 x 480, one class after the other."""
     rng = np.random.default_rng(0)
-    made = []
+    inputs = []
     for number in range(count):
         label = LABELS[number % len(LABELS)]
         mask = np.zeros((480, 640), np.uint8)
         mask[100:300, 200:400] = 255
         pixels = rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)
-        made.append(Crop(pixels, mask if label == "tampered" else None, label))
-    return made
+        inputs.append(Crop(pixels, mask if label == "tampered" else None, label))
+    return inputs
 
 
-def batches(collator: Collator, pictures: list[Crop], micro: int) -> list[Batch]:
+def batches(collator: Collator, pictures: list[Crop], micro_batches: int) -> list[Batch]:
     """One step's micro-batches."""
-    rngs = [np.random.default_rng(0)] * micro
-    parts = [pictures[i : i + micro] for i in range(0, len(pictures), micro)]
+    rngs = [np.random.default_rng(0)] * micro_batches
+    parts = [pictures[i : i + micro_batches] for i in range(0, len(pictures), micro_batches)]
     return [collator(part, rngs, text=False) for part in parts]
 
 
@@ -125,9 +125,9 @@ def step(trained: Trained, optimizer: torch.optim.Optimizer, parts: list[Batch])
 
 def peak() -> float:
     """Most memory of this process so far, in GB."""
-    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1e6
+    loss = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert loss is not None
+    return int(loss[1]) / 1e6
 
 
 def main() -> None:
@@ -147,13 +147,13 @@ def main() -> None:
         print("|---|---|---|---|---|")
         for variant, name in VARIANTS.items():
             command = [sys.executable, __file__, *sys.argv[1:], "--variant", variant]
-            told = subprocess.run([*command, "--cache", cache], capture_output=True, text=True)
-            if told.returncode:
-                sys.exit(told.stderr)
-            found = json.loads(told.stdout.splitlines()[-1])
+            report = subprocess.run([*command, "--cache", cache], capture_output=True, text=True)
+            if report.returncode:
+                sys.exit(report.stderr)
+            loss = json.loads(report.stdout.splitlines()[-1])
             print(
-                f"| {name} | {found['wall']:.1f} | {found['processor']:.1f} | "
-                f"{found['memory']:.2f} | {found['loss']:.6f} |",
+                f"| {name} | {loss['wall']:.1f} | {loss['processor']:.1f} | "
+                f"{loss['memory']:.2f} | {loss['loss']:.6f} |",
                 flush=True,
             )
 

@@ -285,6 +285,7 @@ class Detector:
         if verdict is None:
             (result,) = self._detect([prepared])
             verdict = _or_raise(result)
+        # The verdict is made before anything is asked, so no wording can change it.
         return Conversation(self.engine, verdict, prepared.image, history)
 
     def _read(self, request: Request) -> _Prepared | _Unreadable:
@@ -396,6 +397,7 @@ class Detector:
             facts = facts_of(label, mask, cues, windows=window_facts(label, windows), unsure=unsure)
             addition = evidence_text(facts) if evidence is not None else ""
             prompt = TextPrompt(output.cache, label, facts_text(facts))
+        # Only now: a mask that is not handed out may still have been measured in, for the text.
         if not _wants_mask(request.masks, label):
             altered = None
         evidence_map = None

@@ -67,7 +67,7 @@ class DetectOptions:
 
 @dataclass(frozen=True)
 class Request(DetectOptions):
-    """One image with its options: `Request("photo.jpg", masks="all")`.
+    """An image with its options: `Request("photo.jpg", masks="all")`.
 
     Attributes:
         picture: path, bytes, Pillow image, or array (height, width, 3) uint8.

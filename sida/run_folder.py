@@ -18,14 +18,22 @@ from typing import Any, Protocol
 from sida.errors import ConfigError, InputError
 from sida.files import remove_temporaries, write_bytes
 
-__all__ = ["LocalFolder", "RunFiles", "RunFolder", "RunRecord", "difference", "locked", "taken"]
+__all__ = [
+    "LocalFolder",
+    "RunFiles",
+    "RunFolder",
+    "RunRecord",
+    "busy_error",
+    "difference",
+    "locked",
+]
 
 log = logging.getLogger(__name__)
 
 RunRecord = dict[str, Any]
 """The identity of a run, and what else its verb keeps with it."""
 
-SHOWN, SHOWN_LENGTH = 3, 60
+DIFFERENCES, VALUE_LENGTH = 3, 60
 """Differences that a sentence names, and characters of each value."""
 LOCK = ".lock"
 REMOVING = "removing"
@@ -56,11 +64,11 @@ class RunFiles(Protocol):
 
 
 class LocalFolder:
-    """`RunFiles` of a folder on this machine; `shown` is its name in messages."""
+    """`RunFiles` of a folder on this machine; `name` is what messages call it."""
 
-    def __init__(self, path: str | Path, shown: str | Path | None = None) -> None:
+    def __init__(self, path: str | Path, name: str | Path | None = None) -> None:
         self.path = Path(path)
-        self.out = str(path if shown is None else shown)
+        self.out = str(path if name is None else name)
 
     def read(self, name: str) -> bytes | None:
         try:
@@ -100,7 +108,7 @@ class RunFolder:
         files: the folder.
         record: the name of the file that holds the identity.
         marker: a key that every record of this verb has; one without it is another program's file.
-        made: gives the patterns of all files that the run of a record may have made.
+        outputs: gives the patterns of all files that the run of a record may have made.
         option: the name by which the user typed a key of the identity.
         defaults: values of keys that records of earlier versions lack; None where not given.
         before: names that may lie in the folder before there is a record.
@@ -111,17 +119,17 @@ class RunFolder:
         files: RunFiles,
         record: str,
         marker: str,
-        made: Callable[[RunRecord], Iterable[str]],
+        outputs: Callable[[RunRecord], Iterable[str]],
         option: Callable[[str], str] = lambda key: key,
-        defaults: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, object] | None = None,
         before: Iterable[str] = (),
     ) -> None:
-        self.files, self.record, self.marker, self.made = files, record, marker, made
+        self.files, self.record, self.marker, self.outputs = files, record, marker, outputs
         self.option, self.defaults = option, defaults or {}
         self.before = {LOCK, *before}
 
     def check(
-        self, identity: Mapping[str, Any], stored: RunRecord | None = None
+        self, identity: Mapping[str, object], stored: RunRecord | None = None
     ) -> RunRecord | None:
         """The record of the run that goes on; None where a run may begin. Nothing is written.
 
@@ -147,21 +155,25 @@ class RunFolder:
         return stored
 
     def claim(
-        self, identity: Mapping[str, Any], *, fresh: bool = False, stored: RunRecord | None = None
+        self,
+        identity: Mapping[str, object],
+        *,
+        fresh: bool = False,
+        stored: RunRecord | None = None,
     ) -> RunRecord | None:
         """As `check`, then sweep what a killed run left half-written.
 
         With `fresh`, remove what the earlier run made, whatever its identity; files that no run
         made stay.
         """
-        noted = self._read()
-        stored = stored or noted
-        removing = noted is not None and REMOVING in noted
+        record = self._read()
+        stored = stored or record
+        removing = record is not None and REMOVING in record
         if stored is not None and (fresh or removing):
             # Killed in the midst of this, the folder must not look like a finished run; the mark
             # stays until `begin` writes the new run's record over it.
             self.begin({**stored, REMOVING: True})
-            self.files.remove_matching([*self.made(stored)])
+            self.files.remove_matching([*self.outputs(stored)])
             stored = None
         else:
             stored = self.check(identity, stored)
@@ -170,7 +182,7 @@ class RunFolder:
         self.files.remove_temporaries()
         return stored
 
-    def begin(self, record: Mapping[str, Any]) -> None:
+    def begin(self, record: Mapping[str, object]) -> None:
         """Write the record, which makes the folder this run's."""
         text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
         self.files.write(self.record, text.encode())
@@ -195,32 +207,32 @@ class RunFolder:
         out = self.files.out
         if isinstance(self.files, LocalFolder) and self.files.path.is_file():
             raise InputError(f"{out!r} is a file, expected a folder: choose another --out.")
-        if others := sorted(self.files.names("") - self.before):
+        if unknown := sorted(self.files.names("") - self.before):
             raise InputError(
-                f"{out!r} is not empty and holds no run of this command (found {others[0]!r}): "
+                f"{out!r} is not empty and holds no run of this command (found {unknown[0]!r}): "
                 "choose a new or empty folder for --out."
             )
 
 
 def difference(
-    identity: Mapping[str, Any],
-    stored: Mapping[str, Any],
+    identity: Mapping[str, object],
+    stored: Mapping[str, object],
     option: Callable[[str], str] = lambda key: key,
-    defaults: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, object] | None = None,
 ) -> str:
-    """What differs between two identities, as a part of a sentence; empty where nothing does.
+    """Differences of two identities as a part of a sentence; empty where there are none.
 
     `--masks all (was tampered), seed=2 (was 1)`: each option as it is typed, with both values.
     """
     now = json.loads(json.dumps(identity))  # tuples are lists in a record
     changes = _changes(now, {**(defaults or {}), **stored})
-    listed = dict.fromkeys(_change(option(key), *values) for key, *values in changes)
-    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
-    return ", ".join(list(listed)[:SHOWN]) + more
+    texts = dict.fromkeys(_change(option(key), *values) for key, *values in changes)
+    omitted = f" and {len(texts) - DIFFERENCES} more" if len(texts) > DIFFERENCES else ""
+    return ", ".join(list(texts)[:DIFFERENCES]) + omitted
 
 
 def _changes(
-    now: Mapping[str, Any], before: Mapping[str, Any], above: str = ""
+    now: Mapping[str, object], before: Mapping[str, object], above: str = ""
 ) -> Iterator[tuple[str, object, object]]:
     """Keys with both values; nested keys are joined by dots, as they are typed."""
     for key, value in now.items():
@@ -236,7 +248,7 @@ def _change(option: str, value: object, before: object) -> str:
     if _is_digest(value) or _is_digest(before):
         return f"{option} (changed)"
     join = " " if option.startswith("--") or option.isupper() or " " in option else "="
-    return f"{option}{join}{_shown(value)} (was {_shown(before)})"
+    return f"{option}{join}{_value_text(value)} (was {_value_text(before)})"
 
 
 def _is_digest(value: object) -> bool:
@@ -245,7 +257,7 @@ def _is_digest(value: object) -> bool:
     return isinstance(value, str) and len(value) == 64 and not set(value) - set("0123456789abcdef")
 
 
-def _shown(value: object) -> str:
+def _value_text(value: object) -> str:
     """A value in words rather than in Python's, and not longer than a line."""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -254,10 +266,10 @@ def _shown(value: object) -> str:
     if isinstance(value, Mapping):
         value = [f"{key}={part}" for key, part in value.items()]
     text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}…"
+    return text if len(text) <= VALUE_LENGTH else f"{text[:VALUE_LENGTH]}…"
 
 
-def taken(out: str) -> ConfigError:
+def busy_error(out: str) -> ConfigError:
     """The error for a folder that another process is writing to."""
     return ConfigError(
         f"another run is writing to {out!r}: wait for its end, or choose another --out."
@@ -265,7 +277,7 @@ def taken(out: str) -> ConfigError:
 
 
 @contextmanager
-def locked(folder: str | Path, shown: str | Path | None = None) -> Iterator[None]:
+def locked(folder: str | Path, name: str | Path | None = None) -> Iterator[None]:
     """Hold a folder for one process; the system lets go when the process ends, however it ends.
 
     A folder that did not exist and stays empty is removed again. Disks and systems without locks
@@ -275,7 +287,7 @@ def locked(folder: str | Path, shown: str | Path | None = None) -> Iterator[None
         ConfigError: another process holds it.
         InputError: it cannot be made or written to.
     """
-    path, out = Path(folder), str(folder if shown is None else shown)
+    path, out = Path(folder), str(folder if name is None else name)
     is_new = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -286,7 +298,7 @@ def locked(folder: str | Path, shown: str | Path | None = None) -> Iterator[None
         raise InputError(f"{out!r} cannot be written to: {error.strerror}") from error
     try:
         if not _lock(descriptor):
-            raise taken(out)
+            raise busy_error(out)
     except BaseException:
         os.close(descriptor)
         raise

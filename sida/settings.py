@@ -1,4 +1,4 @@
-"""What decides a run: read from YAML or by a packaged name, and changed by `key=value`."""
+"""Settings of a run: read from YAML or by a packaged name, and changed by `key=value`."""
 
 from collections.abc import Sequence
 from importlib import resources
@@ -36,14 +36,14 @@ def read_settings(
     """
     values = _load(str(name), folder)
     for override in overrides:
-        key, found, text = override.partition("=")
-        if not found or not key:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
             raise ConfigError(f"found {override!r}, expected key=value, such as seed=1")
         _set(values, key, text)
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [_sentence(model, each) for each in error.errors()]
+        lines = [_sentence(model, entry) for entry in error.errors()]
         raise ConfigError(f"{name}: {'; '.join(lines)}") from error
 
 
@@ -70,10 +70,10 @@ def _load(name: str, folder: str) -> dict[str, Any]:
 
 def _packaged(folder: str) -> dict[str, Traversable]:
     """The packaged configurations of a folder by name, in alphabetical order."""
-    place = resources.files("sida").joinpath("configs", folder)
-    files = (file for file in place.iterdir() if file.name.endswith(".yaml"))
-    found = {file.name.removesuffix(".yaml"): file for file in files}
-    return dict(sorted(found.items()))
+    directory = resources.files("sida").joinpath("configs", folder)
+    files = (file for file in directory.iterdir() if file.name.endswith(".yaml"))
+    configurations = {file.name.removesuffix(".yaml"): file for file in files}
+    return dict(sorted(configurations.items()))
 
 
 def _set(values: dict[str, Any], key: str, text: str) -> None:
@@ -91,21 +91,21 @@ def _set(values: dict[str, Any], key: str, text: str) -> None:
 
 
 def _sentence(model: type[BaseModel], error: Any) -> str:
-    """One of pydantic's errors, as a person would say it."""
-    place = ".".join(map(str, error["loc"])) or "the configuration"
+    """An error of pydantic's as a sentence for a person."""
+    key = ".".join(map(str, error["loc"])) or "the configuration"
     if error["type"] == "extra_forbidden":
         keys = ", ".join(_keys(model, error["loc"][:-1]))
-        return f"{place}: there is no such key" + (f"; the keys are {keys}" if keys else "")
+        return f"{key}: there is no such key" + (f"; the keys are {keys}" if keys else "")
     reason = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("value_error", "missing"):
-        return f"{place}: {reason}"
-    return f"{place}: {reason}, found {error['input']!r}"
+        return f"{key}: {reason}"
+    return f"{key}: {reason}, found {error['input']!r}"
 
 
-def _keys(model: type[BaseModel], place: Sequence[str | int]) -> Sequence[str]:
+def _keys(model: type[BaseModel], path: Sequence[str | int]) -> Sequence[str]:
     """The keys of a group of settings; none where it cannot be told which class it has."""
-    kind: Any = model
-    for part in place:
-        field = getattr(kind, "model_fields", {}).get(part)
-        kind = None if field is None else field.annotation
-    return list(getattr(kind, "model_fields", ()))
+    group: Any = model
+    for step in path:
+        field = getattr(group, "model_fields", {}).get(step)
+        group = None if field is None else field.annotation
+    return list(getattr(group, "model_fields", ()))

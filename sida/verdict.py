@@ -67,7 +67,7 @@ class _Part(BaseModel):
 
 
 class Probabilities(_Part):
-    """One probability a class; they sum to 1. `probabilities["tampered"]` reads one by name."""
+    """Probabilities of the classes, which sum to 1; `probabilities["tampered"]` reads by name."""
 
     real: Fraction
     full_synthetic: Fraction
@@ -91,7 +91,7 @@ class Probabilities(_Part):
 
 
 class Region(_Part):
-    """One altered region: `area` as a fraction of the picture, `score` the mean probability."""
+    """An altered region: `area` as a fraction of the picture, `score` the mean probability."""
 
     box: Box
     area: Fraction
@@ -154,7 +154,7 @@ class Explanation(_Part):
 
 
 class Declared(_Part):
-    """What the file says of itself; `trusted_by` is the list on which its signer's issuer is."""
+    """A declaration of the file; `trusted_by` is the list on which its signer's issuer is."""
 
     name: str
     value: JsonValue
@@ -164,7 +164,7 @@ class Declared(_Part):
 
 
 class Measured(_Part):
-    """What was measured in the file, with what it means and where its limits are."""
+    """A measurement in the file, with its meaning and its limits."""
 
     name: str
     value: JsonValue
@@ -175,9 +175,9 @@ class Measured(_Part):
 
 
 class Provenance(_Part):
-    """What a file says and shows of its origin; never part of how a verdict is reached.
+    """Declarations and measurements of a file's origin; no verdict depends on them.
 
-    `left_out` names the statements that are there and were not told, as they lead to a person.
+    `left_out` names the statements that are left out, as they lead to a person.
     """
 
     declared: tuple[Declared, ...] = ()
@@ -221,7 +221,7 @@ class Failure(_Part):
 
 
 class Verdict(_Part):
-    """What a user gets for one picture: label, probabilities, where it was altered, and why.
+    """The result for one picture: label, probabilities, where it was altered, and why.
 
     `mask`, `probability_map` and `evidence_map` are arrays in the original's pixels and no part of
     the JSON.
@@ -293,8 +293,8 @@ class Verdict(_Part):
 
         `picture` is a path, bytes, an array or a Pillow image; `save_overlay` reads it again.
         """
-        named = {"mask": mask, "probability_map": probability_map, "evidence_map": evidence_map}
-        for name, array in named.items():
+        arrays = {"mask": mask, "probability_map": probability_map, "evidence_map": evidence_map}
+        for name, array in arrays.items():
             if array is not None and array.shape != (self.height, self.width):
                 size = (self.height, self.width)
                 raise ValueError(f"{name} is {array.shape}, expected (height, width) = {size}")
@@ -304,6 +304,7 @@ class Verdict(_Part):
             copy._probability_map = _read_only(probability_map.astype(np.float32, copy=False))
         if evidence_map is not None:
             copy._evidence_map = _read_only(evidence_map.astype(np.float32, copy=False))
+        # The source, not its pixels: verdicts are kept in lists, and drawing reads it again.
         copy._picture = picture
         return copy
 
@@ -311,15 +312,15 @@ class Verdict(_Part):
         """A copy whose JSON names `file` as the place of the mask; arrays are kept."""
         if self.localization is None:
             raise ValueError("this verdict has no mask, so no file can hold it")
-        named = self.localization.model_copy(update={"file": file})
-        return self.model_copy(update={"localization": named})
+        localization = self.localization.model_copy(update={"file": file})
+        return self.model_copy(update={"localization": localization})
 
     def with_evidence_file(self, file: str) -> Self:
         """A copy whose JSON names `file` as the drawing of its evidence; arrays are kept."""
         if self.evidence is None:
             raise ValueError("this verdict has no evidence, so no file can hold it")
-        named = self.evidence.model_copy(update={"file": file})
-        return self.model_copy(update={"evidence": named})
+        evidence = self.evidence.model_copy(update={"file": file})
+        return self.model_copy(update={"evidence": evidence})
 
     @property
     def evidence_map(self) -> NDArray[np.float32] | None:
@@ -412,10 +413,11 @@ def parse_line(line: str | bytes, folder: str | Path = ".") -> Verdict | Failure
         verdict = Verdict.model_validate_json(line)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(step) for step in first["loc"]) or "the line"
+        field = ".".join(str(step) for step in first["loc"]) or "the line"
         raise InputError(
-            f"a line of {schema} is not to the contract: {place}: {first['msg']}"
+            f"a line of {schema} is not to the contract: {field}: {first['msg']}"
         ) from error
+    # Mask files are read when they are asked for, so lines of a large set cost no pixels.
     verdict._folder = Path(folder)
     return verdict
 
@@ -432,20 +434,21 @@ def regions_from_mask(
     the picture are left out, but never the largest region.
     """
     height, width = mask.shape
-    found = components(mask, probability, at_most)
+    blobs = components(mask, probability, at_most)
     return tuple(
         Region(
-            box=each.box,
-            area=min(1.0, each.pixels / mask.size),
-            score=min(1.0, max(0.0, each.mean)),  # the mean of float32 may pass 1 in its last digit
-            position=position_of(each.box, width, height),
+            box=blob.box,
+            area=min(1.0, blob.pixels / mask.size),
+            score=min(1.0, max(0.0, blob.mean)),  # the mean of float32 may pass 1 in its last digit
+            position=position_of(blob.box, width, height),
         )
-        for rank, each in enumerate(found)
-        if rank == 0 or each.pixels >= smallest * mask.size
+        for rank, blob in enumerate(blobs)
+        if rank == 0 or blob.pixels >= smallest * mask.size
     )
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    # A view: making the array itself read-only would change it for its other holders.
+    frozen = array.view()
+    frozen.flags.writeable = False
+    return frozen

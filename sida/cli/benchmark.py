@@ -33,7 +33,8 @@ def register(app: typer.Typer) -> None:
 
 def benchmark(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Where --json writes; left out: prints.")
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="File for the JSON; without it, --json prints."),
     ] = None,
     model: ModelName = None,
     random_weights: RandomWeights = None,
@@ -42,15 +43,18 @@ def benchmark(
     quantize: Quantize = None,
     batch_size: BatchSize = None,
     seconds: Annotated[
-        float, typer.Option(min=0.0, help="For each figure; each is measured three times at least.")
+        float,
+        typer.Option(
+            min=0.0, help="Time for each figure; every one is measured at least three times."
+        ),
     ] = 5.0,
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object; with FILE, write it there.")
     ] = False,
 ) -> None:
-    """Measure rates, latency, memory and stages.
+    """Measure throughput, latency, memory and the time of each stage.
 
-    With --random-weights nothing need be downloaded: the speed is that of the trained model.
+    With --random-weights nothing is downloaded; the speed is that of the trained model.
 
     \b
     Examples:

@@ -38,20 +38,20 @@ def register(app: typer.Typer) -> None:
 
 def chat(
     picture: Annotated[
-        str | None, typer.Argument(metavar="[PICTURE]", help="What to talk about.")
+        str | None, typer.Argument(metavar="[PICTURE]", help="The picture to ask about.")
     ] = None,
     model: ModelName = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     quantize: Quantize = None,
 ) -> None:
-    """Ask about a picture. A line is a question or a command; /help lists the commands.
+    """Ask questions about a picture. Each line is a question or a command; /help lists them.
 
     Lines may come from a pipe. The verdict comes from a fixed question, and no conversation can
-    change it. The model small explains but does not converse.
+    change it. The model small explains its verdict, but does not answer questions.
 
-    Exit status: 0 all was answered, 1 a line that came from a pipe could not be, 2 the
-    picture or the model cannot be had.
+    Exit status: 0 every line was answered, 1 a line from a pipe could not be, 2 the picture or
+    the model is not available.
 
     \b
     Examples:
@@ -80,7 +80,7 @@ def chat(
             if not terminal:
                 raise
             typer.echo()
-            notify("Broken off: nothing of it is kept.")
+            notify("Interrupted: this question and its answer are dropped.")
     raise typer.Exit(1 if refused and not terminal else 0)
 
 
@@ -145,7 +145,7 @@ class _ChatSession:
             sys.stdout.flush()
         typer.echo()
         if not conversation.complete:
-            notify("The answer was cut: it reached the most words that the model may write.")
+            notify("The answer was cut: it reached the length limit.")
 
     def _show(self, explained: bool) -> None:
         from sida.cli.table import Row, render

@@ -21,7 +21,7 @@ def convert(
         str,
         typer.Argument(
             metavar="SRC",
-            help="A folder in either layout, a hub name, or DeepSpeed's checkpoints of the "
+            help="A folder in either layout, a name on the hub, or DeepSpeed checkpoints of the "
             "published training.",
         ),
     ],
@@ -29,17 +29,20 @@ def convert(
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder.")],
     dtype: Annotated[
         DtypeName,
-        typer.Option(help="Number type of the weights; auto keeps the source's."),
+        typer.Option(help="Data type of the weights; auto keeps that of the source."),
     ] = "auto",
     base: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="For DeepSpeed's: the weights that training began with."),
+        typer.Option(
+            metavar="NAME",
+            help="For DeepSpeed checkpoints: the weights that training started from.",
+        ),
     ] = None,
 ) -> None:
-    """Convert weights to the other layout.
+    """Convert weights between the published layout and ours.
 
-    The published layout becomes ours or the other way; shard by shard, in little memory. What
-    the published training saved becomes either, its low-rank additions merged.
+    It works shard by shard, in little memory. Checkpoints of the published training can be
+    converted to either layout; their low-rank updates are merged.
 
     \b
     Example:

@@ -20,32 +20,33 @@ __all__ = ["register"]
 MAX_PROBLEMS = 20  # problems that are printed; the JSON and the page have all
 
 data = typer.Typer(
-    name="data", no_args_is_help=True, help="Look at a labelled set, check, convert, fetch it."
+    name="data", no_args_is_help=True, help="Check, convert and download labelled sets."
 )
 
 DataArgument = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A folder of classes or of splits, parquet, a manifest, or a name on the hub.",
+        help="A folder of classes or splits, parquet, a manifest, or a name on the hub.",
     ),
 ]
-Split = Annotated[str | None, typer.Option(help="Of this split alone.")]
+Split = Annotated[str | None, typer.Option(help="Use only this split.")]
 Labels = Annotated[
     str | None,
     typer.Option(
         metavar="NAMES",
-        help="What the numbers 0, 1, 2 stand for, if not real,full_synthetic,tampered.",
+        help="Labels of the numbers 0, 1, 2 if not real,full_synthetic,tampered.",
     ),
 ]
 Tau = Annotated[
-    float, typer.Option(help="For PIXAR: the difference (0-1) above which a pixel is altered.")
+    float,
+    typer.Option(help="For PIXAR: the difference (0 to 1) above which a pixel counts as altered."),
 ]
 Json = Annotated[
-    str | None, typer.Option("--json", metavar="FILE|-", help="Write all figures as JSON.")
+    str | None, typer.Option("--json", metavar="FILE|-", help="Write all findings as JSON.")
 ]
 Html = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write one page with plots.")
+    Path | None, typer.Option("--html", metavar="FILE", help="Write an HTML page with plots.")
 ]
 
 
@@ -78,9 +79,9 @@ def _doctor(name: Literal["check", "stats"], text: str) -> None:
 _doctor(
     "check",
     """
-    Find broken rows, duplicates, and what gives the class away.
+    Find broken rows, duplicates, and anything that gives the class away.
 
-    Every picture is read; nothing is changed. Status 1 if something is wrong with a row.
+    Every picture is read; nothing is changed. Exit status 1: some rows have problems.
 
     \b
     Examples:
@@ -93,7 +94,7 @@ _doctor(
     """
     Count classes, formats, sizes, qualities and masks.
 
-    As check, without the search for duplicates and leakage.
+    The same as check, without the search for duplicates and leakage.
 
     \b
     Example:
@@ -108,32 +109,36 @@ def export(
     to: Annotated[
         Literal["folder", "parquet", "manifest"], typer.Option(help="The layout to write.")
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the set goes.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the set.")],
     split: Split = None,
     labels: Labels = None,
     descriptions: Annotated[
         str | None,
-        typer.Option(metavar="DATA", help="A set or a JSON file with texts, joined by name."),
+        typer.Option(
+            metavar="DATA", help="A set or a JSON file with descriptions, joined by name."
+        ),
     ] = None,
     tau: Tau = 0.05,
     equalise: Annotated[
         bool,
-        typer.Option("--equalise", help="Draw format, size and quality by one rule for all."),
+        typer.Option(
+            "--equalise", help="Draw format, size and quality by the same rule for all classes."
+        ),
     ] = False,
     split_by_group: Annotated[
         bool,
-        typer.Option("--split-by-group", help="Draw splits; no original is on two sides."),
+        typer.Option("--split-by-group", help="Draw splits so that no original is in two of them."),
     ] = False,
     shares: Annotated[
-        str, typer.Option(help="Of these splits.")
+        str, typer.Option(help="Splits to draw, with their shares.")
     ] = "train=0.8,validation=0.1,test=0.1",
-    seed: Annotated[int, typer.Option(help="Of both draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of both draws.")] = 0,
     fresh: Fresh = False,
 ) -> None:
-    """Write a set in another layout.
+    """Write a labelled set in another layout.
 
-    Files are copied as they are, unless --equalise is given. What cannot be read is left out and
-    named (status 1). The same command goes on where it stopped.
+    Files are copied unchanged unless --equalise is given. Unreadable pictures are left out and
+    named (exit status 1). The same command resumes a stopped run.
 
     \b
     Examples:
@@ -168,20 +173,20 @@ def export(
 
 @data.command()
 def download(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the files.")],
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="A set on the hub.")
     ] = "saberzl/SID_Set",
     split: Split = None,
     shards: Annotated[
         int | None,
-        typer.Option(min=1, help="Only so many files of each split; all of SID-Set is 140 GB."),
+        typer.Option(min=1, help="Download only so many files of each split; SID-Set has 140 GB."),
     ] = None,
 ) -> None:
-    """Fetch a set of the parquet layout from the hub.
+    """Download a set in the parquet layout from the hub.
 
-    What is there already is not fetched again. A name can also be given to check, stats and
-    export, which stream it then.
+    Files that exist are not downloaded again. check, stats and export also take the name, and then
+    stream the set.
 
     \b
     Examples:

@@ -61,29 +61,38 @@ def detect(
     model: ModelName = None,
     json: Annotated[
         str | None,
-        typer.Option(metavar="FILE|-", help="Write a JSON line a picture; - is standard output."),
+        typer.Option(
+            metavar="FILE|-", help="Write one line of JSON per picture; - is standard output."
+        ),
     ] = None,
     masks: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write masks (0 or 255) into this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Write masks (0 or 255) to this folder.")
     ] = None,
     overlays: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write pictures with their mask over them.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write pictures with their masks drawn over them."),
     ] = None,
     fast: Annotated[
         bool,
-        typer.Option("--fast", help="Look at the whole picture and one window, not at several."),
+        typer.Option(
+            "--fast", help="Use one window of each picture besides the whole, not several."
+        ),
     ] = False,
     evidence: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write drawings of what spoke for each verdict."),
+        typer.Option(metavar="DIR", help="Write drawings of the evidence for each verdict."),
     ] = None,
     mask_for: Annotated[
-        MaskFor, typer.Option(help="Which pictures get a mask, by their verdict.")
+        MaskFor, typer.Option(help="Pictures that get a mask, by their verdict.")
     ] = "tampered",
-    explain: Annotated[bool, typer.Option("--explain", help="Let the model say why.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Let the model explain its verdict.")
+    ] = False,
     provenance: Annotated[
         bool,
-        typer.Option("--provenance", help="Add what `sida inspect` finds; changes no verdict."),
+        typer.Option(
+            "--provenance", help="Add the findings of `sida inspect`; they change no verdict."
+        ),
     ] = False,
     trust: Trust = None,
     device: Device = "auto",
@@ -94,36 +103,43 @@ def detect(
     from_list: FromList = None,
     fail_on: Annotated[
         str | None,
-        typer.Option(metavar="LABELS", help="Exit with 10 if a picture has one of these labels."),
+        typer.Option(
+            metavar="LABELS", help="Exit with status 10 if any picture gets one of these labels."
+        ),
     ] = None,
     random_weights: RandomWeights = None,
     engine: Engine = None,
     address: Address = None,
     out: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Of --engine ray: where verdicts and masks go."),
+        typer.Option(metavar="DIR", help="With --engine ray: folder for verdicts and masks."),
     ] = None,
     fresh: Fresh = False,
     workers: Workers = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Of --engine ray: only the first N.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="With --engine ray: only the first N pictures."),
     ] = None,
     sample: Annotated[
-        float | None, typer.Option(metavar="SHARE", help="Of --engine ray: this share of them.")
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="With --engine ray: only this share of the pictures (0 to 1)."
+        ),
     ] = None,
     shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Of --engine ray: one of N parts of them.")
+        str | None, typer.Option(metavar="I/N", help="With --engine ray: only shard I of N.")
     ] = None,
 ) -> None:
-    """Judge pictures: real, full_synthetic or tampered; where; and why.
+    """Detect synthetic and tampered pictures: which, where, and why.
 
-    With --json FILE each line is written as it comes. After a stop (Ctrl-C, a full disk, a kill)
-    the same command goes on; --device and --batch-size may change. Until the run has ended,
-    FILE.unfinished lies beside it. Other options or weights are refused; --fresh begins anew. A
-    finished FILE is made anew; a file that holds something else is replaced at the end only.
+    With --json FILE, lines are written as they come. If the run is interrupted (Ctrl-C, a full
+    disk, a kill), the same command resumes it; --device and --batch-size may change. Until the
+    run is complete, FILE.unfinished lies beside it. Other options or weights are refused; --fresh
+    starts over. A complete FILE is written anew; a file with other content is replaced only at
+    the end.
 
-    Exit status: 0 every picture was judged, 1 some could not be judged or drawn, 2 none
-    was reached, 10 a picture has a label of --fail-on.
+    Exit status: 0 every picture has a verdict, 1 some pictures could not be judged or drawn, 2 no
+    picture was reached, 10 a picture has one of the labels of --fail-on.
 
     \b
     Examples:
@@ -197,16 +213,16 @@ def detect(
             tally.add(result)
         if earlier:
             ctx.meta[REACHED] = tally.status or 1
-            notify(
-                f"{json} has {len(earlier)} of {len(inputs)} pictures already; it is gone on with."
-            )
+            notify(f"{json} has {len(earlier)} of {len(inputs)} pictures already; resuming.")
         left = _without(inputs, earlier)
         show(tally.count, len(inputs))
         try:
             if left or not earlier:
                 detector = load(model_options)
                 if evidence is not None and not detector.weighs_windows:
-                    notify(f"{detector.model.name} does not weigh windows: it draws no evidence.")
+                    notify(
+                        f"{detector.model.name} has no windows to weigh, so it draws no evidence."
+                    )
                 outputs.use(detector.model.digest)
                 for source, result in _detect(detector, left, options):
                     tally.add(result)
@@ -219,7 +235,7 @@ def detect(
         except Exception as error:
             if outputs.file is not None and outputs.file.count:
                 progress = f"{outputs.file.count} of {len(inputs)} pictures are in {json}"
-                error.add_note(f"{progress}; the same command goes on.")
+                error.add_note(f"{progress}; run the same command to resume.")
             raise
     if (table := outputs.table()) is not None:
         typer.echo(table, nl=False)

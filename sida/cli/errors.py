@@ -148,7 +148,7 @@ def _debug(
             is_eager=True,
             expose_value=False,
             callback=_start_debugging,
-            help="Show the traceback of an error, and what the library logs.",
+            help="Show tracebacks of errors, and the log of the library.",
         ),
     ] = False,
 ) -> None:

@@ -17,11 +17,15 @@ __all__ = ["register"]
 
 Config = Annotated[
     str,
-    typer.Argument(metavar="CONFIG", help="A YAML file, or a packaged name: tiny, small, paper, …"),
+    typer.Argument(
+        metavar="CONFIG", help="A YAML file, or the name of a packaged one: tiny, small, paper, …"
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Changes, such as photographs=DIR count=300 seed=1."),
+    typer.Argument(
+        metavar="KEY=VALUE", help="Overrides, such as photographs=DIR count=300 seed=1."
+    ),
 ]
 
 
@@ -35,15 +39,15 @@ def forge(
     config: Config,
     overrides: Overrides = None,
     *,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the set goes.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the set.")],
     fresh: Fresh = False,
     engine: Engine = None,
     address: Address = None,
 ) -> None:
-    """Make a labelled set out of photographs: real, full_synthetic and tampered pictures.
+    """Make a labelled set from photographs: real, full_synthetic and tampered pictures.
 
     The keys are those of the configuration, above all photographs (a folder), count (pictures in
-    all), seed and workers (processes; 0 is one a core). The same command goes on where it stopped.
+    total), seed and workers (processes; 0 is one per core). The same command resumes a stopped run.
 
     \b
     Example:
@@ -70,11 +74,13 @@ def forge_autoencoder(
     config: Config,
     overrides: Overrides = None,
     *,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Each gets a folder of its name here.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the autoencoders, each below its name.")
+    ],
 ) -> None:
-    """Train the autoencoders of a forge's configuration on photographs.
+    """Train the autoencoders that a configuration of the forge needs.
 
-    `sida forge` trains what is missing by itself; this is for using them in several sets, with
+    `sida forge` trains missing ones itself; train them here to share them between sets, with
     weights=DIR.
 
     \b

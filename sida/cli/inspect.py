@@ -32,28 +32,35 @@ def inspect(
     ] = None,
     json: Annotated[
         str | None,
-        typer.Option(metavar="FILE|-", help="Write a JSON line a file; - is standard output."),
+        typer.Option(
+            metavar="FILE|-", help="Write one line of JSON per file; - is standard output."
+        ),
     ] = None,
     maps: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Draw copied regions, noise, sharpness, error level."),
+        typer.Option(
+            metavar="DIR", help="Write maps of copied regions, noise, sharpness and error level."
+        ),
     ] = None,
     personal: Annotated[
         bool,
-        typer.Option("--personal", help="Also tell places, serial numbers and names of people."),
+        typer.Option("--personal", help="Include places, serial numbers and names of people."),
     ] = False,
     trust: Trust = None,
     credentials: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Content credentials of the one file, beside it or not."),
+        typer.Option(
+            metavar="FILE", help="Content credentials of a single file, wherever they are stored."
+        ),
     ] = None,
 ) -> None:
-    """Say what a file declares of itself and what can be measured in it. Judges nothing.
+    """Show what files declare about themselves, and what can be measured in them.
 
-    What is declared can be written by anyone, unless it is signed; each line says its state.
-    What is measured says what it means and what it does not. Nothing is fetched from a network.
+    It gives no verdict. Anyone can write a declaration unless it is signed; each line has its
+    state. Each measurement has its meaning and its limits. Nothing is fetched from a network.
 
-    Exit status: 0 every file was read, 1 some could not be read or drawn, 2 none was reached.
+    Exit status: 0 every file was read, 1 some files could not be read or drawn, 2 no file was
+    reached.
 
     \b
     Examples:

@@ -34,13 +34,13 @@ def register(app: typer.Typer) -> None:
 
 
 def models(
-    json: Annotated[bool, typer.Option("--json", help="A JSON line a model.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per model.")] = False,
 ) -> None:
-    """List the models that have a name.
+    """List the named models.
 
-    --model takes these, a folder, or any hub name.
+    --model takes one of these names, a folder, or any name on the hub.
 
-    What is not on this machine is downloaded when it is first used.
+    A model that is not on this machine is downloaded when it is first used.
 
     \b
     Examples:

@@ -28,49 +28,53 @@ DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 ModelName = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="A name of `sida models` (small if left out), a folder, or a hub name."
+        metavar="NAME",
+        help="A name from `sida models` (default: small), a folder, or a name on the hub.",
     ),
 ]
 RandomWeights = Annotated[
     str | None,
-    typer.Option(metavar="PRESET|FILE", help="An untrained model of these sizes instead."),
+    typer.Option(metavar="PRESET|FILE", help="Use an untrained model of these sizes instead."),
 ]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[
-    DtypeName, typer.Option(help="Number type; auto is float32 on the CPU, else bfloat16.")
+    DtypeName, typer.Option(help="Data type; auto is float32 on the CPU, bfloat16 elsewhere.")
 ]
 Quantize = Annotated[
-    str | None, typer.Option(metavar="KIND", help="Smaller language model: int8, int4 or fp8.")
+    str | None, typer.Option(metavar="KIND", help="Quantize the language model: int8, int4 or fp8.")
 ]
 BatchSize = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Pictures a pass; chosen if left out.")
+    int | None,
+    typer.Option(min=1, metavar="N", help="Pictures per forward pass (default: chosen to fit)."),
 ]
 Recursive = Annotated[
-    bool, typer.Option("--recursive/--no-recursive", help="Look into folders of folders.")
+    bool, typer.Option("--recursive/--no-recursive", help="Search subfolders as well.")
 ]
 FromList = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A text file with a path a line.")
+    Path | None, typer.Option(metavar="FILE", help="A text file with one path per line.")
 ]
 Trust = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", help="Certificates (PEM) of issuers of credentials that you trust."
-    ),
+    typer.Option(metavar="FILE", help="PEM certificates of the credential issuers that you trust."),
 ]
-Engine = Annotated[
-    Literal["ray"] | None, typer.Option(help="Work with Ray, on one machine or on many.")
-]
+Engine = Annotated[Literal["ray"] | None, typer.Option(help="Run on Ray, on one machine or many.")]
 Address = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster; auto is that of here.")
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="The Ray cluster; auto finds the one on this machine."),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Of --engine ray: one a GPU, or a core.")
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="With --engine ray: number of workers (default: one per GPU, else per core).",
+    ),
 ]
 Fresh = Annotated[
     bool,
-    typer.Option("--fresh", help="Remove what an earlier run left there, and begin anew."),
+    typer.Option("--fresh", help="Remove the results of an earlier run there, and start over."),
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Not needed: the same command goes on where it stopped."),
+    typer.Option("--resume", help="No longer needed: the same command resumes a stopped run."),
 ]

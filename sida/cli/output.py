@@ -90,7 +90,7 @@ class Outputs:
             return ""
         if self.file is None or not self.file.count:
             return f"; {self.json} was not written"
-        return f"; they are in {self.json}, and the same command goes on"
+        return f"; they are in {self.json}; run the same command to resume"
 
     @contextlib.contextmanager
     def _lines(self) -> Iterator[Callable[[str], None]]:

@@ -23,6 +23,10 @@ def detect_with_ray(
     watched: frozenset[str],
     *,
     out: str | None,
+    recursive: bool,
+    from_list: Path | None,
+    limit: int | None,
+    sample: float | None,
     shard: str | None,
     **options: Any,
 ) -> int:
@@ -37,12 +41,13 @@ def detect_with_ray(
         raise typer.BadParameter("- is not for --engine ray: name files, folders or addresses")
     from sida.cli.table import plain
     from sida.evaluation import Shard
-    from sida.scale import detect
+    from sida.scale import Selection, detect
     from sida.verdict import LABELS
 
     run_shard = Shard() if shard is None else Shard.parse(shard)
     with messages():
-        summary = detect(paths, out, shard=run_shard, **options)
+        selection = Selection(recursive, from_list, limit, sample, run_shard)
+        summary = detect(paths, out, selection=selection, **options)
     labels = "".join(f", {summary.labels.get(label, 0)} {label}" for label in LABELS)
     typer.echo(f"{out}: {summary.pictures} pictures{labels}")
     for failure in summary.failures:

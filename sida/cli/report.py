@@ -33,27 +33,30 @@ def report(
         list[str] | None,
         typer.Argument(
             metavar="PICTURES|PREDICTIONS",
-            help="Files, folders, globs; or results: a .jsonl, or --out of a Ray run.",
+            help="Files, folders, globs; or results: a .jsonl file, or the folder of a Ray run.",
         ),
     ] = None,
     *,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="What to write: .html or .pdf.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The report to write, .html or .pdf.")],
     model: ModelName = None,
     explain: Annotated[
-        bool, typer.Option("--explain/--no-explain", help="Let the model say why.")
+        bool, typer.Option("--explain/--no-explain", help="Let the model explain its verdict.")
     ] = True,
     provenance: Annotated[
-        bool, typer.Option("--provenance", help="Also what each file says of its origin.")
+        bool, typer.Option("--provenance", help="Include what each file says about its origin.")
     ] = False,
     trust: Trust = None,
     personal: Annotated[
         bool,
         typer.Option(
-            "--personal", help="Also positions, serial numbers and names from the metadata."
+            "--personal", help="Include places, serial numbers and names from the metadata."
         ),
     ] = False,
     details: Annotated[
-        int, typer.Option(min=0, metavar="N", help="How many pictures are shown with evidence.")
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Number of pictures that are shown with their evidence."
+        ),
     ] = 100,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -61,10 +64,10 @@ def report(
     recursive: Recursive = True,
     from_list: FromList = None,
 ) -> None:
-    """Write a report for people: verdict, confidence, where, why, and how it was made.
+    """Write a report for people: the verdict, how sure it is, where, why, and how it was made.
 
-    It is one file that needs no network. Exit status: 0 all is in it, 1 some pictures have
-    no verdict or are not there any more, 2 no report was written.
+    The report is one file that needs no network. Exit status: 0 it is complete, 1 some pictures
+    have no verdict or no longer exist, 2 no report was written.
 
     \b
     Examples:

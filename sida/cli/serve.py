@@ -31,7 +31,9 @@ def register(app: typer.Typer) -> None:
 def serve(
     ctx: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8000,
     model: ModelName = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -40,7 +42,7 @@ def serve(
     max_wait: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Seconds that the first batch waits for more pictures (0.01 if left out)."
+            min=0, help="Seconds that a first batch waits for more pictures (0.01 if left out)."
         ),
     ] = None,
     places: Annotated[
@@ -70,17 +72,20 @@ def serve(
     ] = None,
     trust: Trust = None,
     keep: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep judged pictures in this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Keep uploaded pictures in this folder.")
     ] = None,
     random_weights: RandomWeights = None,
     engine: Annotated[
-        Literal["ray"] | None, typer.Option(help="Serve with Ray Serve: replicas of the model.")
+        Literal["ray"] | None,
+        typer.Option(help="Serve with Ray Serve, with replicas of the model."),
     ] = None,
     address: Address = None,
     replicas: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="With --engine ray: how many; one per GPU, or per core."
+            min=1,
+            metavar="N",
+            help="With --engine ray: number of replicas (default: one per GPU, else per core).",
         ),
     ] = None,
     config: Annotated[
@@ -90,9 +95,9 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Serve verdicts over HTTP until SIGTERM, which finishes what was accepted (status 0).
+    """Serve verdicts over HTTP. SIGTERM answers the accepted requests and ends with status 0.
 
-    `/docs` describes the interface. Needs `pip install 'sida[serve]'`.
+    `/docs` describes the API. Needs `pip install 'sida[serve]'`.
 
     \b
     Examples:

@@ -20,22 +20,25 @@ def register(app: typer.Typer) -> None:
 
 def train(
     config: Annotated[
-        str, typer.Argument(metavar="CONFIG", help="A recipe: a YAML file, or a packaged name.")
+        str,
+        typer.Argument(
+            metavar="CONFIG", help="A recipe: a YAML file, or the name of a packaged one."
+        ),
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe, such as max_steps=100."),
+        typer.Argument(metavar="KEY=VALUE", help="Overrides of the recipe, such as max_steps=100."),
     ] = None,
     *,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where checkpoints and the model or adapter go.")
+        Path, typer.Option(metavar="DIR", help="Folder for checkpoints and the model or adapter.")
     ],
     fresh: Fresh = False,
     resume: Resume = False,
 ) -> None:
-    """Train a model by a recipe.
+    """Train a model from a recipe.
 
-    The same command goes on from the last checkpoint; the folder of another run is refused.
+    The same command resumes from the last checkpoint; the folder of another run is refused.
 
     \b
     Example:

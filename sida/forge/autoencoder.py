@@ -25,13 +25,15 @@ from sida.files import write_bytes, write_text
 from sida.forge.config import Autoencoder
 from sida.forge.photographs import Photograph
 
-__all__ = ["Network", "SmallCodec", "is_trained", "load_codec", "train_autoencoder"]
+__all__ = ["Network", "SmallCodec", "is_trained", "load_codec", "load_codecs", "train_autoencoder"]
 
 logger = logging.getLogger(__name__)
 
 Pixels = NDArray[np.uint8]
 Latents = NDArray[np.float32]
 
+_SIZES = ("upsampling", "factor", "latent", "width")
+"""What a `Network` is made from, as it stands in `config.json`."""
 CROP = 64
 """Sides of training crops, pixels."""
 BATCH = 12
@@ -131,30 +133,50 @@ def load_codec(config: Autoencoder, folder: Path, device: str = "cpu") -> SmallC
 
     Raises CheckpointError where it is missing, broken, or of other sizes than the configuration's.
     """
+    return _load(config.name, folder, device, _sizes(config))
+
+
+def load_codecs(folder: Path, device: str = "cpu") -> list[SmallCodec]:
+    """All trained autoencoders in the folders of a folder, by name.
+
+    Raises CheckpointError where there is none, or one is broken.
+    """
+    trained = sorted(
+        path.parent for path in folder.glob("*/config.json") if is_trained(path.parent)
+    )
+    if not trained:
+        raise CheckpointError(
+            f"there is no trained autoencoder in {str(folder)!r}: train some with "
+            "`sida forge-autoencoder`"
+        )
+    return [_load(path.name, path, device, None) for path in trained]
+
+
+def _load(name: str, folder: Path, device: str, sizes: dict[str, Any] | None) -> SmallCodec:
+    """The trained autoencoder of a folder, of these sizes where they are given."""
     if not is_trained(folder):
         raise CheckpointError(
             f"there is no trained autoencoder in {str(folder)!r}: train it with "
             "`sida forge-autoencoder`"
         )
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        sizes = _sizes(config)
-        if {key: found.get(key) for key in sizes} != sizes:
-            raise ValueError(f"it has other sizes ({found}) than the configuration ({sizes})")
-        network = Network(**sizes)
+        stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        stored = {key: stored[key] for key in _SIZES}
+        if sizes is not None and stored != sizes:
+            raise ValueError(f"it has other sizes ({stored}) than the configuration ({sizes})")
+        network = Network(**stored)
         network.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(
             f"the autoencoder in {str(folder)!r} cannot be used: {reason}: remove the folder to "
             "have it trained anew"
         ) from error
-    return SmallCodec(config.name, network, config.factor, device)
+    return SmallCodec(name, network, stored["factor"], device)
 
 
 def _sizes(config: Autoencoder) -> dict[str, Any]:
-    keys = ("upsampling", "factor", "latent", "width")
-    return {key: getattr(config, key) for key in keys}
+    return {key: getattr(config, key) for key in _SIZES}
 
 
 def train_autoencoder(

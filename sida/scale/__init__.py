@@ -3,5 +3,6 @@
 from sida.scale.detection import DetectionSummary, detect
 from sida.scale.evaluation import evaluate
 from sida.scale.forging import forge
+from sida.scale.plan import Selection
 
-__all__ = ["DetectionSummary", "detect", "evaluate", "forge"]
+__all__ = ["DetectionSummary", "Selection", "detect", "evaluate", "forge"]

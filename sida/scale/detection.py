@@ -14,15 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from sida.errors import ConfigError
-from sida.evaluation import Shard
 from sida.options import DetectOptions, ModelOptions
 from sida.provenance.inspection import require_provenance
 from sida.run_folder import RunFolder
 from sida.scale.listing import find
-from sida.scale.plan import PlannedShard, planned_shards, select, write_plan
+from sida.scale.plan import PlannedShard, Selection, planned_shards, select, write_plan
 from sida.scale.pool import UNLIMITED, WorkerPool
 from sida.scale.rows import FAILED, Row, count_labels, read_rows
 from sida.scale.shard import (
@@ -74,12 +72,8 @@ def detect(
     out: str | Path,
     model: ModelOptions = ModelOptions(),
     options: DetectOptions = DetectOptions(),
+    selection: Selection = Selection(),  # noqa: B008
     *,
-    recursive: bool = True,
-    from_list: str | Path | None = None,
-    limit: int | None = None,
-    sample: float | None = None,
-    shard: Shard = Shard(),  # noqa: B008
     address: str | None = None,
     workers: int | None = None,
     fresh: bool = False,
@@ -92,10 +86,7 @@ def detect(
         out: a folder or an address; new, or that of the same run, which then goes on.
         model: how each worker loads the weights, from the disk of its machine.
         options: the parts of a verdict that are asked for.
-        recursive, from_list: as of `find`.
-        limit: only so many of the first pictures.
-        sample: only this share of the pictures, above 0 and up to 1, chosen by their names.
-        shard: one of several runs that together are the whole, each with an `out` of its own.
+        selection: the pictures out of those that the paths mean.
         address: HOST:PORT of a Ray cluster, or `auto` for one that runs on this machine; without
             it that of $RAY_ADDRESS, or else one is started here and ended afterwards.
         workers: their number; else one for each GPU, or for each core where there is none.
@@ -115,7 +106,8 @@ def detect(
         raise ConfigError("evidence and fast are not for the engine ray: leave them out")
     if model.trust is not None and not options.provenance:
         raise ConfigError("trust needs provenance, which reads content credentials")
-    _check(limit, sample, workers)
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers is {workers}, expected at least 1")
     # Its items count the deaths that they cause themselves, in the folder of the run.
     pool = WorkerPool(address, workers, model.device, retries=UNLIMITED)
     inputs = [str(path) for path in paths]
@@ -126,11 +118,11 @@ def detect(
         "model": model.model if model.random_weights is None else f"random {model.random_weights}",
         "digest": weights.digest,
         "inputs": [_absolute(path) for path in inputs],
-        "from_list": from_list and _absolute(str(from_list)),
-        "recursive": recursive,
-        "limit": limit,
-        "sample": sample,
-        "shard": str(shard),
+        "from_list": selection.from_list and _absolute(str(selection.from_list)),
+        "recursive": selection.recursive,
+        "limit": selection.limit,
+        "sample": selection.sample,
+        "shard": str(selection.shard),
         "masks": options.masks,
         "explain": options.explain,
         "provenance": options.provenance,
@@ -144,13 +136,14 @@ def detect(
         with reaching(store.out):
             record = folder.claim(identity, fresh=fresh)
         if record is None:
-            items = select(find(inputs, recursive, from_list), sample, limit)
-            pictures, shards = write_plan(store, items, shard)
+            items = find(inputs, selection.recursive, selection.from_list)
+            items = select(items, selection)
+            pictures, shards = write_plan(store, items, selection.shard)
             # After the plan: a plan without a record is made again, a record without one is not.
             record = {"schema": "sida.scale/1", **identity, "pictures": pictures, "parts": shards}
             folder.begin(record)
         job = _Job(store, weights, options)
-        shards_of_run = planned_shards(record["parts"], shard)
+        shards_of_run = planned_shards(record["parts"], selection.shard)
         tally = _detect_missing(job, pool, shards_of_run, record["pictures"], on_progress)
     failed = tally.counts.pop(FAILED, 0)
     failures = sorted(tally.failures, key=lambda failure: failure.image or "")
@@ -160,14 +153,6 @@ def detect(
 def _absolute(path: str) -> str:
     """The same relative path means other pictures in another folder."""
     return path if "://" in path else os.path.abspath(path)
-
-
-def _check(limit: int | None, sample: float | None, workers: int | None) -> None:
-    if sample is not None and not 0 < sample <= 1:
-        raise ConfigError(f"the sample is {sample}, expected a share above 0 and up to 1")
-    for name, value in (("limit", limit), ("workers", workers)):
-        if value is not None and value < 1:
-            raise ConfigError(f"{name} is {value}, expected at least 1")
 
 
 def _option(key: str) -> str:
@@ -203,7 +188,7 @@ class _Tally:
         self.counts: Counter[str] = Counter()
         self.failures: list[Failure] = []
 
-    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def add(self, rows: Iterable[Row]) -> None:
         """Count the rows of a shard."""
         rows = list(rows)
         self.counts.update(count_labels(rows))

@@ -9,22 +9,57 @@ import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sida.data.formats.table import require_pyarrow
+from sida.errors import ConfigError
 from sida.evaluation import Shard
 from sida.scale.listing import Item
 from sida.scale.store import Store
 
-__all__ = ["SHARD_SIZE", "PlannedShard", "planned_shards", "read_shard", "select", "write_plan"]
+__all__ = [
+    "SHARD_SIZE",
+    "PlannedShard",
+    "Selection",
+    "planned_shards",
+    "read_shard",
+    "select",
+    "write_plan",
+]
 
 SHARD_SIZE = 64
 """Pictures that are done and written together."""
 GROUPS = 256
 """Shards in a file of the plan, each a row group of it."""
 _COLUMNS = ("name", "relative", "place", "row", "offset", "size", "error")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The pictures of a run, out of those that its paths mean.
+
+    Attributes:
+        recursive: walk folders below folders.
+        from_list: a file with a path or an address in each line.
+        limit: only the first so many.
+        sample: only this share, above 0 and up to 1, chosen by names.
+        shard: one of several runs that together are the whole, each with a folder of its own.
+    """
+
+    recursive: bool = True
+    from_list: str | Path | None = None
+    limit: int | None = None
+    sample: float | None = None
+    shard: Shard = Shard()  # noqa: RUF009
+
+    def __post_init__(self) -> None:
+        if self.sample is not None and not 0 < self.sample <= 1:
+            raise ConfigError(f"the sample is {self.sample}, expected a share above 0 and up to 1")
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(f"limit is {self.limit}, expected at least 1")
 
 
 class PlannedShard(NamedTuple):
@@ -35,11 +70,11 @@ class PlannedShard(NamedTuple):
     group: int
 
 
-def select(items: Iterable[Item], sample: float | None, limit: int | None) -> Iterator[Item]:
+def select(items: Iterable[Item], selection: Selection) -> Iterator[Item]:
     """A share of the pictures, chosen by their names alone, and of these the first few."""
-    if sample is not None:
+    if (sample := selection.sample) is not None:
         items = (item for item in items if _fraction(item.name) < sample)
-    return islice(items, limit)
+    return islice(items, selection.limit)
 
 
 def _fraction(name: str) -> float:
@@ -47,12 +82,12 @@ def _fraction(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
 
 
-def write_plan(store: Store, items: Iterable[Item], selection: Shard) -> tuple[int, int]:
-    """Write the shards of a selection; gives its pictures, and the shards of all selections."""
+def write_plan(store: Store, items: Iterable[Item], part: Shard) -> tuple[int, int]:
+    """Write the shards of a part of a run; gives its pictures, and the shards of all parts."""
     remaining, pictures, shards = iter(items), 0, 0
     file = _PlanFile(store)
     while shard := list(islice(remaining, SHARD_SIZE)):
-        if selection.has(shards):
+        if part.has(shards):
             file.add(shard)
             pictures += len(shard)
         shards += 1
@@ -60,9 +95,9 @@ def write_plan(store: Store, items: Iterable[Item], selection: Shard) -> tuple[i
     return pictures, shards
 
 
-def planned_shards(count: int, selection: Shard) -> list[PlannedShard]:
-    """The shards of a selection, out of `count`."""
-    numbers = [number for number in range(count) if selection.has(number)]
+def planned_shards(count: int, part: Shard) -> list[PlannedShard]:
+    """The shards of a part of a run, out of `count`."""
+    numbers = [number for number in range(count) if part.has(number)]
     return [PlannedShard(number, *divmod(i, GROUPS)) for i, number in enumerate(numbers)]
 
 

@@ -6,7 +6,7 @@ reads it back.
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sida.scale.store import Store
@@ -38,7 +38,7 @@ def encode(rows: Sequence[Row]) -> bytes:
     return file.getvalue()
 
 
-def count_labels(rows: Iterable[Mapping[str, Any]]) -> Counter[str]:
+def count_labels(rows: Iterable[Row]) -> Counter[str]:
     """How many rows have each label, or `FAILED`."""
     return Counter(row.get("label") or FAILED for row in rows)
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from sida.errors import InputError, SidaError
 from sida.files import remove_temporaries, write_bytes
-from sida.run_folder import locked, taken
+from sida.run_folder import busy_error, locked
 
 __all__ = ["Store", "exclusive", "reaching"]
 
@@ -148,11 +148,11 @@ def _lease(store: Store) -> Iterator[None]:
             # A holder that is alive rewrites it within that time.
             time.sleep(3 * BEAT)
             if store.read("lock.json") not in (lease, None):
-                raise taken(store.out)
+                raise busy_error(store.out)
         sign(0)
         time.sleep(BEAT / 5)
         if _driver(store.read("lock.json")) != token:  # two came at once
-            raise taken(store.out)
+            raise busy_error(store.out)
     signing = threading.Thread(target=keep_signing, daemon=True)
     signing.start()
     try:

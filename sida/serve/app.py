@@ -46,6 +46,7 @@ def app_around(backend: Backend, settings: ServeSettings) -> FastAPI:
     batches = jobs.BatchJobs(service)
 
     async def finish() -> None:
+        # Requests that hold a slot may still start batches, so batches are waited for after them.
         while service.active:
             await asyncio.sleep(0.05)
         await batches.finish()
@@ -54,6 +55,7 @@ def app_around(backend: Backend, settings: ServeSettings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await batches.finish()
+        # Closing joins the model's thread; in the event loop it would block answers on their way.
         await asyncio.to_thread(service.backend.close)
 
     app = FastAPI(
@@ -81,6 +83,7 @@ def app_around(backend: Backend, settings: ServeSettings) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "Last-Event-ID"],
             expose_headers=["Location", "Retry-After"],
         )
+    # The last one added is the outermost: HEAD has become GET before requests are counted.
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, metrics=service.metrics)
     app.add_middleware(HeadMethod)
@@ -93,19 +96,19 @@ def _probes(service: Service) -> APIRouter:
 
     @router.get("/healthz")
     async def healthz() -> dict[str, str]:
-        """The process answers."""
+        """The process is up."""
         return {"status": "ok"}
 
-    @router.get("/readyz", responses={503: {"description": "Nothing would be judged."}})
+    @router.get("/readyz", responses={503: {"description": "The service is shutting down."}})
     async def readyz() -> Response:
-        """The model's thread is at work."""
+        """The model is ready for requests."""
         if service.backend.alive:
             return JSONResponse({"status": "ready", "model": service.model.name})
         return JSONResponse({"status": "ending"}, 503)
 
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:
-        """Figures for Prometheus."""
+        """Metrics for Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
     @router.get("/v1/models")

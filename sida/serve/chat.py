@@ -1,7 +1,7 @@
 """`POST /v1/chat/completions` in OpenAI's form: questions about one picture, streamed or whole.
 
-The picture is the last that a user's message has; what was said after it is the history. System
-messages, temperatures and the like are passed over: a verdict comes from the fixed question, and no
+The picture is the last one in a user's messages; the messages after it are the history. System
+messages, temperatures and the like are ignored: a verdict comes from the fixed question, and no
 wording changes it.
 """
 
@@ -81,7 +81,7 @@ def routes(service: Service) -> APIRouter:
             200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
             404: {
                 "model": OpenAIError,
-                "description": "Another model than the one that is served.",
+                "description": "The model is not the one that is served.",
             },
             **problems,
         },
@@ -104,14 +104,14 @@ def routes(service: Service) -> APIRouter:
                 raise HttpError(
                     404,
                     "not_found",
-                    f"there is no model {body.model!r} here: the one there is is "
-                    f"{service.model.name!r}",
+                    f"there is no model {body.model!r} here, only {service.model.name!r}",
                 )
             data, history, question = _parse(body.messages)
             service.keys.charge(owner, 1)
             events: asyncio.Queue[Any] = asyncio.Queue()
             loop = asyncio.get_running_loop()
 
+            # Called in the model's thread, where asyncio's queue must not be touched.
             def emit(event: Any) -> None:
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
@@ -136,6 +136,7 @@ def routes(service: Service) -> APIRouter:
 
 def _remember(verdicts: dict[str, Verdict], digest: str, verdict: Verdict) -> None:
     """Keep a verdict for the next question about its picture, without its arrays."""
+    # Put in anew, so that the first entry of the dict is the least recently used.
     verdicts.pop(digest, None)
     verdicts[digest] = verdict.with_arrays()
     while len(verdicts) > MAX_VERDICTS:
@@ -170,7 +171,9 @@ def _parse(
             "found no picture, expected one in a part of type image_url, as a data: URI",
         )
     if messages[-1].role != "user":
-        raise HttpError(422, "bad_request", "the last message is not a user's: ask something")
+        raise HttpError(
+            422, "bad_request", "the last message is not from the user: end with a question"
+        )
     text = "\n".join(question) or DEFAULT_QUESTION
     length = len(text) + sum(len(entry) for turn in history for entry in turn)
     if length > MAX_TEXT:
@@ -240,8 +243,10 @@ async def _chunks(
         async for text in _texts(events):
             yield _data(completion.part(object_type, {"delta": {"content": text}}, None))
     except Exception as error:  # the status has been sent, so the error is an event
-        log.exception("an answer broke off")
-        message = str(error) if isinstance(error, SidaError) else "the answer broke off: a defect"
+        log.exception("an answer was interrupted")
+        message = (
+            str(error) if isinstance(error, SidaError) else "the answer was interrupted by a defect"
+        )
         yield _data({"error": {"message": message, "type": "server_error", "code": "defect"}})
         return
     yield _data(completion.part(object_type, {"delta": {}}, _finish_reason(turn)))

@@ -17,12 +17,12 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
     for status, text in {
         400: "The body cannot be read.",
-        401: "A key is missing, or unknown.",
+        401: "The key is missing or unknown.",
         408: "The body did not arrive in time.",
         413: "The body or the picture is too large.",
-        415: "Neither a form nor JSON.",
-        422: "Not a picture that can be read, or an unknown wish.",
-        429: "No place, or the key's minute is used up; see Retry-After.",
+        415: "The body is neither a form nor JSON.",
+        422: "The picture cannot be read, or a field is unknown.",
+        429: "All slots are in use, or the key's quota is used up; see Retry-After.",
         503: "The answer took too long.",
     }.items()
 }
@@ -53,7 +53,7 @@ def routes(service: Service) -> APIRouter:
         openapi_extra=body(OnePicture, {"type": "string", "format": "binary"}),
     )
     async def detect(http: Request) -> Response:
-        """Judge one picture: real, full_synthetic or tampered; where; and why."""
+        """Detect whether one picture is real, full_synthetic or tampered; where; and why."""
         with service.slot(http) as owner:
             upload, parameters = await read_one(
                 http, service.settings, OnePicture, DetectParameters

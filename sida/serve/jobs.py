@@ -32,6 +32,7 @@ class BatchJob:
     """A batch: its answers so far, each as JSON."""
 
     def __init__(self, owner: str, total: int) -> None:
+        # It cannot be guessed: where no keys are asked for, the id alone gives access.
         self.id = secrets.token_urlsafe(16)
         self.owner, self.total = owner, total
         self.results: list[bytes] = []
@@ -53,6 +54,7 @@ class BatchJob:
 
     def state(self) -> bytes:
         """`JobState` as JSON."""
+        # Results are JSON already, some with megabytes of PNG: they are joined, not parsed again.
         head = json.dumps(self.progress)[:-1].encode()
         return head + b', "results": [' + b", ".join(self.results) + b"]}"
 
@@ -78,6 +80,7 @@ class BatchJob:
             if self.is_done:
                 yield _event("done", json.dumps(self.progress).encode(), sent)
                 return
+            # Looked at again under the lock: a result may have come since the loop above.
             async with self.changed:
                 if sent == len(self.results):
                     await self.changed.wait()
@@ -94,7 +97,7 @@ class BatchJobs:
     def require_room(self) -> None:
         """Raises HttpError with 429 where too many batches are being judged."""
         if len(self._tasks) >= MAX_RUNNING:
-            raise self._service.over_capacity(f"{MAX_RUNNING} batches are being judged")
+            raise self._service.over_capacity(f"{MAX_RUNNING} batches are in progress")
 
     def start(self, owner: str, uploads: list[Upload], parameters: DetectParameters) -> BatchJob:
         """Begin a batch. Raises HttpError as `require_room`."""
@@ -102,6 +105,7 @@ class BatchJobs:
         job = BatchJob(owner, len(uploads))
         self._jobs[job.id] = job
         task = asyncio.create_task(self._work(job, deque(uploads), parameters))
+        # asyncio itself holds tasks weakly.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return job
@@ -111,7 +115,7 @@ class BatchJobs:
         job = self._jobs.get(id)
         if job is None or job.owner != owner:
             raise HttpError(
-                404, "not_found", "there is no such job, or its answers are no longer kept"
+                404, "not_found", "there is no such job, or its results are no longer kept"
             )
         return job
 
@@ -126,6 +130,7 @@ class BatchJobs:
         in_progress: deque[asyncio.Task[dict[str, Any]]] = deque()
         while uploads or in_progress:
             while uploads and len(in_progress) < 2 * self._service.batch_size:
+                # Popped, so that the file's bytes are freed once its picture is decoded.
                 answer = self._service.answer(uploads.popleft(), parameters)
                 in_progress.append(asyncio.create_task(answer))
             await job.add(await _answer_or_problem(in_progress.popleft()))
@@ -172,7 +177,7 @@ def routes(service: Service, jobs: BatchJobs) -> APIRouter:
         openapi_extra=body(SeveralPictures, files),
     )
     async def batch(http: Request) -> Response:
-        """Accept pictures; what is answered is a job, to be asked for under `Location`."""
+        """Accept pictures; the answer is a job, to be polled at `Location`."""
         with service.slot(http) as owner:
             jobs.require_room()
             uploads, parameters = await read_several(http, service.settings)
@@ -195,7 +200,7 @@ def routes(service: Service, jobs: BatchJobs) -> APIRouter:
         accept: Annotated[str, Header()] = "",
         last_event_id: Annotated[str, Header()] = "",
     ) -> Response:
-        """How far a job has come; with `Accept: text/event-stream`, its answers as they come."""
+        """The state of a job; with `Accept: text/event-stream`, its results as they come."""
         batch_job = jobs.find(id, service.owner(http))
         if "text/event-stream" in accept:
             sent = int(last_event_id[:9]) if last_event_id.isdecimal() else 0

@@ -58,6 +58,7 @@ class KeyRing:
     def __init__(self, keys: Sequence[Key], clock: Callable[[], float] = time.monotonic) -> None:
         self._keys = {key.name: key for key in keys}
         self._clock = clock
+        # A token bucket for each key: pictures left, and when that was counted.
         self._left = {key.name: (float(key.per_minute), clock()) for key in keys}
 
     def owner(self, headers: Mapping[str, str]) -> str:
@@ -75,7 +76,7 @@ class KeyRing:
             raise HttpError(
                 401,
                 "not_allowed",
-                "this service asks for a key: send it as `Authorization: Bearer KEY`",
+                "this service requires a key: send it as `Authorization: Bearer KEY`",
                 {"WWW-Authenticate": "Bearer"},
             )
         return matching[0].name
@@ -93,7 +94,7 @@ class KeyRing:
             raise HttpError(
                 429,
                 "over_capacity",
-                f"{key.per_minute} pictures a minute are used up: ask again later",
+                f"{key.per_minute} pictures per minute are used up: retry later",
                 {"Retry-After": str(1 + int((1 - left) * interval))},
             )
 

@@ -22,6 +22,7 @@ class Metrics:
     """The metrics of one app."""
 
     def __init__(self) -> None:
+        # Its own registry: two apps in one process, as in tests, would clash in the global one.
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._requests = Counter(
@@ -82,5 +83,6 @@ class RequestMetrics:
         try:
             await self._app(scope, receive, send_and_note)
         finally:
+            # Routing has put it into the scope by now; a path that matched nothing has none.
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.request(route, status, time.perf_counter() - start)

@@ -30,7 +30,7 @@ def routes(service: Service) -> APIRouter:
         response_class=Response,
         responses={
             200: {
-                "description": "One file that needs no network.",
+                "description": "A single file that needs no network.",
                 "content": {
                     media_type.partition(";")[0]: {"schema": {"type": "string"}}
                     for media_type in MEDIA_TYPES.values()
@@ -41,9 +41,10 @@ def routes(service: Service) -> APIRouter:
         openapi_extra=body(OneReport, {"type": "string", "format": "binary"}),
     )
     async def report(http: Request) -> Response:
-        """Judge one picture, and write a report of it for people."""
+        """Detect, and write a report for people."""
         with service.slot(http) as owner:
             upload, parameters = await read_one(http, service.settings, OneReport, ReportParameters)
+            # Before the picture is charged and run: without WeasyPrint there would be no report.
             if parameters.format == "pdf":
                 require_pdf()
             service.keys.charge(owner, 1)

@@ -1,4 +1,4 @@
-"""uvicorn around the app: a socket that is bound before the model is loaded, and a quiet end."""
+"""uvicorn around the app: the socket is bound before the model is loaded, and the end is quiet."""
 
 import signal
 import socket

@@ -30,7 +30,7 @@ ErrorCode = (
 )
 """A failure's codes, and those of requests that never got as far as a picture."""
 
-Base64 = Annotated[str, Field(description="A picture's file in base64, or as a data: URI.")]
+Base64 = Annotated[str, Field(description="The picture's file in base64, or as a data: URI.")]
 
 
 class Problem(BaseModel):
@@ -49,13 +49,18 @@ class DetectParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    explain: bool = Field(False, description="Let the model write why.")
-    masks: bool = Field(False, description="Send the mask, 0 or 255, and its probabilities as PNG.")
-    overlays: bool = Field(False, description="Send the picture with its mask drawn over it.")
-    evidence: bool = Field(
-        False, description="Add how windows spoke for the verdict, and where it looks generated."
+    explain: bool = Field(False, description="Let the model explain its verdict.")
+    masks: bool = Field(
+        False, description="Return the mask (0 or 255) and its probabilities as PNG."
     )
-    provenance: bool = Field(False, description="Add what the file says of itself, and shows.")
+    overlays: bool = Field(False, description="Return the picture with its mask drawn over it.")
+    evidence: bool = Field(
+        False,
+        description="Add the evidence of windows, and a map of what looks generated.",
+    )
+    provenance: bool = Field(
+        False, description="Add what the file declares and what is measured in it."
+    )
 
 
 class OnePicture(DetectParameters):

@@ -62,7 +62,7 @@ class Service:
             raise HttpError(
                 422,
                 "bad_request",
-                f"found {unknown[:100]!r} in the address behind ?, where nothing is read: send it "
+                f"found the query parameter {unknown[:100]!r}, and no route reads any: send it "
                 "as a field of the form or of the JSON",
             )
         return owner
@@ -76,9 +76,10 @@ class Service:
         owner = self.owner(http)
         self.keys.require_left(owner)
         if not self.backend.alive:
-            raise HttpError(503, "over_capacity", "the service is ending: ask another")
+            raise HttpError(503, "over_capacity", "the service is shutting down: use another")
         if self.active >= self.settings.places:
-            raise self.over_capacity(f"all {self.settings.places} places are taken")
+            raise self.over_capacity(f"all {self.settings.places} slots are in use")
+        # No await between the test and this line: in the event loop they are one step.
         self.active += 1
         try:
             yield owner
@@ -91,7 +92,7 @@ class Service:
         return HttpError(
             429,
             "over_capacity",
-            f"{reason}: ask again in {after} s",
+            f"{reason}: retry in {after} s",
             {"Retry-After": str(after)},
         )
 
@@ -111,6 +112,7 @@ class Service:
             provenance=parameters.provenance,
             evidence=parameters.evidence,
         )
+        # Cancelling the wrapped future cancels the backend's, which leaves the queue.
         future = asyncio.wrap_future(self.backend.submit(request))
         result = await (future if http is None else self.with_timeout(future, http))
         self.metrics.pictures(result)
@@ -136,6 +138,7 @@ class Service:
         Raises HttpError then.
         """
         future = asyncio.ensure_future(work)
+        # Nothing else reads from the client any more, so its next message is that it has gone.
         disconnected = asyncio.create_task(_disconnected(http))
         try:
             await asyncio.wait(
@@ -150,7 +153,7 @@ class Service:
             raise HttpError(
                 503,
                 "too_slow",
-                f"the answer took longer than {self.settings.time_limit:g} s: ask again later",
+                f"the answer took longer than {self.settings.time_limit:g} s: retry later",
                 {"Retry-After": "10"},
             )
         finally:
@@ -195,7 +198,7 @@ def _keep(folder: Path, verdict: Verdict, upload: Upload) -> None:
         if not path.exists():
             write_bytes(path, upload.data)
     except (SidaError, OSError) as error:
-        log.error("a picture was not kept: %s", error)
+        log.error("a picture could not be kept: %s", error)
 
 
 def _text(png: bytes) -> str:

@@ -116,7 +116,7 @@ def from_base64(text: str) -> bytes:
         return base64.b64decode(padded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise HttpError(
-            422, "unreadable_image", f"the picture is not base64 ({error}): encode its file anew"
+            422, "unreadable_image", f"the picture is not base64 ({error}): encode the file again"
         ) from error
 
 
@@ -136,12 +136,14 @@ class _InMemory(MultiPartParser):
     its name stands in `filename*` alone, or nowhere beside the type of a picture.
     """
 
+    # Uploads are private: none of them reaches the disk, and the limit of the body bounds memory.
     spool_max_size = 1 << 62
 
     def on_headers_finished(self) -> None:
         part = self._current_part
         name = _file_name(part.content_disposition or b"", dict(part.item_headers))
         if name is not None and part.content_disposition is not None:
+            # The parser decides by `filename` alone, so one is added to the part's header.
             quoted = re.sub(r'(["\\])', r"\\\1", name).encode(errors="replace")
             part.content_disposition += b'; filename="%s"' % quoted
         super().on_headers_finished()
@@ -179,7 +181,7 @@ async def _read_form(
         raise HttpError(
             415,
             "bad_request",
-            f"the body is {_media_type(http) or 'of no stated type'}, expected multipart/form-data "
+            f"the body is {_media_type(http) or 'without a type'}, expected multipart/form-data "
             'with a field "file", or application/json',
         )
     form = await _form(http.headers, _body(http, settings, limit))
@@ -220,8 +222,10 @@ async def _body(http: Request, settings: ServeSettings, limit: int) -> AsyncGene
         413, "too_large", f"the body is larger than {limit:,} bytes: send a smaller file"
     )
     content_length = http.headers.get("content-length", "")
+    # A header may lie, so bytes are counted below as well; an honest one saves reading them.
     if content_length.isdecimal() and int(content_length) > limit:
         raise too_large
+    # One deadline for the whole body: a client that sends a byte at a time holds no slot for ever.
     end = asyncio.get_running_loop().time() + settings.time_limit
     stream, size = http.stream(), 0
     while True:

@@ -37,7 +37,7 @@ def test_options_arrive_and_the_sum_is_said(asked: list[dict[str, Any]]) -> None
     assert result.stderr == "1 of 3 pictures could not be judged.\n"
     (call,) = asked
     assert call["paths"] == ["s3://b/in"]
-    assert (call["out"], call["shard"]) == ("s3://b/out", Shard(2, 3))
+    assert (call["out"], call["selection"].shard) == ("s3://b/out", Shard(2, 3))
     assert (call["model"], call["options"]) == (ModelOptions("small"), DetectOptions())
 
 

@@ -153,7 +153,7 @@ def test_ctrl_c_breaks_off_an_answer_and_ctrl_d_ends(
     os.write(ours, b"one two three four five six seven eight nine\n")
     until(ours, b"asked:")
     process.send_signal(signal.SIGINT)
-    until(ours, b"Broken off")
+    until(ours, b"Interrupted")
     until(ours, b"> ")
     os.write(ours, b"again\n")
     until(ours, b"You asked: again")

@@ -343,12 +343,12 @@ COMMAND = ("detect", "real.jpg", "below/broken.jpg", "tampered.jpg", "synthetic.
     ("error", "status", "sentence"),
     [
         (KeyboardInterrupt(), 130,
-         "Stopped after 2 of 4 pictures; they are in v.jsonl, and the same command goes on.\n"),
+         "Stopped after 2 of 4 pictures; they are in v.jsonl; run the same command to resume.\n"),
         (CheckpointError("no weights."), 1,
-         "Error: no weights. 2 of 4 pictures are in v.jsonl; the same command goes on.\n"),
+         "Error: no weights. 2 of 4 pictures are in v.jsonl; run the same command to resume.\n"),
         (OSError(5, "Input/output error"), 1,
          "Error: reading or writing failed: Input/output error. 2 of 4 pictures are in v.jsonl; "
-         "the same command goes on.\n"),
+         "run the same command to resume.\n"),
     ],
 )  # fmt: skip
 def test_the_same_command_goes_on(
@@ -366,7 +366,7 @@ def test_the_same_command_goes_on(
     assert images() == list(COMMAND[1:])
     assert judged == ["tampered.jpg", "synthetic.png"]
     assert result.stderr.splitlines() == [
-        "v.jsonl has 2 of 4 pictures already; it is gone on with.",
+        "v.jsonl has 2 of 4 pictures already; resuming.",
         "1 of 4 pictures could not be judged.",
     ]
     Path("v.jsonl").unlink()
@@ -506,8 +506,8 @@ def test_a_full_disk_under_masks_ends_the_run(
         result = sida(*command)
     assert result.exit_code == 1
     assert result.stderr.endswith(
-        "cannot be written: No space left on device. 2 of 4 pictures are in v.jsonl; the same "
-        "command goes on.\n"
+        "cannot be written: No space left on device. 2 of 4 pictures are in v.jsonl; run the "
+        "same command to resume.\n"
     )
     assert sida(*command).exit_code == 1
     assert images() == list(COMMAND[1:])

@@ -64,7 +64,7 @@ def test_each_help_has_an_example(verb: str) -> None:
 
 def test_help_offers_no_quantization_that_would_be_refused() -> None:
     shown = " ".join(run("detect", "--help").stdout.split())
-    assert "--quantize KIND Smaller language model: int8, int4 or fp8." in shown
+    assert "--quantize KIND Quantize the language model: int8, int4 or fp8." in shown
 
 
 def test_without_a_verb_the_help_is_shown() -> None:
@@ -149,7 +149,7 @@ def test_an_interrupted_file_is_gone_on_with(folder: Path, tmp_path: Path) -> No
         said = process.stderr.read()
         assert process.wait() == 130
     assert said.startswith("Stopped after ")
-    assert said.endswith(f"they are in {file}, and the same command goes on.\n")
+    assert said.endswith(f"they are in {file}; run the same command to resume.\n")
     check_whole(file, command)
 
 
@@ -181,7 +181,7 @@ def test_a_full_disk_leaves_whole_lines(folder: Path, tmp_path: Path, limit: int
         assert full.returncode == 1
         assert "cannot be written: File too large. " in full.stderr
         assert "of 40 pictures are in " in full.stderr
-        assert full.stderr.endswith("; the same command goes on.\n")
+        assert full.stderr.endswith("; run the same command to resume.\n")
     assert "Traceback" not in full.stderr
     check_whole(file, command)
 

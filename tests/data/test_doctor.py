@@ -22,7 +22,7 @@ def traits(number: int, label: str, **others: object) -> Traits:
         "name": f"{label}/{number}", "split": None, "label": label, "source": None,
         "group": str(number), "format": "JPEG", "width": 256, "height": 192, "bytes": 20000,
         "quality": 90, "coding": "4:2:0", "has_exif": False, "has_icc": False, "mask_area": None,
-        "sha256": f"{label}{number}", "look": None,
+        "sha256": f"{label}{number}", "fingerprint": None,
     }  # fmt: skip
     return Traits(**{**given, **others})  # type: ignore[arg-type]
 

@@ -174,7 +174,7 @@ def test_statements_of_any_shape_are_a_sentence(
     assertion = {"label": "c2pa.actions", "data": {"actions": actions}}
     manifest = {"assertions": [assertion], "claim_generator": "a program"}
     store = {"active_manifest": "a", "manifests": {"a": manifest}}
-    monkeypatch.setattr(credentials_module, "_ask", lambda *_: {"store": store, "thumbnails": {}})
+    monkeypatch.setattr(credentials_module, "_read_in_process", lambda *_: {"store": store, "thumbnails": {}})
     told = {each.name: (each.value, each.state) for each in credentials(made.signed())}
     assert told["actions"] == ("Some actions have a form that is not known here.", "not read")
     assert told["claim_generator"] == ("a program", "signed, issuer not trusted")
@@ -186,14 +186,14 @@ def test_statements_of_any_shape_are_a_sentence(
 def test_credentials_without_a_manifest_are_a_sentence(
     store: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials_module, "_ask", lambda *_: {"store": store, "thumbnails": {}})
+    monkeypatch.setattr(credentials_module, "_read_in_process", lambda *_: {"store": store, "thumbnails": {}})
     (found,) = credentials(made.signed())
     assert "have a form that is not known here" in str(found.value)
     assert found.state == "not read"
 
 
 def test_a_file_without_credentials_starts_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credentials_module, "_ask", lambda *_: pytest.fail("was asked"))
+    monkeypatch.setattr(credentials_module, "_read_in_process", lambda *_: pytest.fail("was asked"))
     assert credentials(made.jpeg()) == []
 
 
@@ -258,6 +258,6 @@ def test_credentials_of_any_shape_are_told_or_a_sentence(
     }
     with pytest.MonkeyPatch.context() as patch:
         answer = {"store": store, "thumbnails": {}}
-        patch.setattr(credentials_module, "_ask", lambda *_: answer)
+        patch.setattr(credentials_module, "_read_in_process", lambda *_: answer)
         for told in credentials(b"jumb c2pa"):
             told.model_dump_json()

@@ -14,7 +14,7 @@ from sida.detector import Detector
 from sida.errors import ConfigError, InputError, MissingExtra, SidaError
 from sida.evaluation import Shard
 from sida.options import DetectOptions, ModelOptions
-from sida.scale import cluster, detect, detection, plan, pool
+from sida.scale import Selection, cluster, detect, detection, plan, pool
 from sida.scale.plan import PlannedShard
 from sida.scale.store import Store
 from sida.scale.weights import Weights, worker_detector
@@ -127,9 +127,9 @@ def test_another_run_is_not_written_into(no_ray: None, pictures: Path, tmp_path:
             "model": ModelOptions(trust="a certificate"),
             "options": DetectOptions(provenance=True),
         },
-        {"limit": 2},
-        {"sample": 0.5},
-        {"shard": Shard(1, 2)},
+        {"selection": Selection(limit=2)},
+        {"selection": Selection(sample=0.5)},
+        {"selection": Selection(shard=Shard(1, 2))},
     ):
         with pytest.raises(ConfigError, match="another run: --"):
             detect([pictures], tmp_path / "out", **options)
@@ -162,7 +162,7 @@ def test_the_plan_stays_whatever_comes_into_the_folder(
 def test_fresh_removes_what_the_run_made_and_nothing_else(
     no_ray: None, pictures: Path, tmp_path: Path
 ) -> None:
-    begin([pictures], tmp_path / "out", limit=3)
+    begin([pictures], tmp_path / "out", selection=Selection(limit=3))
     store = Store(tmp_path / "out")
     for name in ("verdicts/part-00000000.parquet", "masks/part-00000000/a/b_mask.png", "notes.txt"):
         store.write(name, b"")
@@ -174,7 +174,7 @@ def test_fresh_removes_what_the_run_made_and_nothing_else(
 def test_a_listing_that_was_killed_is_made_again(
     no_ray: None, planned: None, pictures: Path, tmp_path: Path
 ) -> None:
-    begin([pictures], tmp_path / "out", limit=3)
+    begin([pictures], tmp_path / "out", selection=Selection(limit=3))
     (tmp_path / "out/run.json").unlink()
     begin([pictures], tmp_path / "out")
     assert json.loads((tmp_path / "out/run.json").read_text())["parts"] == 3
@@ -190,8 +190,7 @@ def test_a_folder_of_other_things_is_refused(no_ray: None, pictures: Path) -> No
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"sample": 0.0}, "the sample is 0.0, expected a share above 0 and up to 1"),
-        ({"limit": 0}, "limit is 0, expected at least 1"),
+        ({"workers": 0}, "workers is 0, expected at least 1"),
         ({"address": "nowhere"}, "the address is 'nowhere', expected HOST:PORT or auto"),
     ],
 )
@@ -200,6 +199,13 @@ def test_impossible_options(
 ) -> None:
     with pytest.raises(ConfigError, match=f"^{sentence}"):
         detect([tmp_path], tmp_path / "out", **options)
+
+
+def test_impossible_selections() -> None:
+    with pytest.raises(ConfigError, match=r"the sample is 0.0, expected a share above 0"):
+        Selection(sample=0.0)
+    with pytest.raises(ConfigError, match="limit is 0, expected at least 1"):
+        Selection(limit=0)
 
 
 def test_an_address_nobody_answers_at(no_ray: None, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from sida.evaluation import Shard
 from sida.scale import plan
 from sida.scale.listing import Item
-from sida.scale.plan import SHARD_SIZE, planned_shards, read_shard, select, write_plan
+from sida.scale.plan import SHARD_SIZE, Selection, planned_shards, read_shard, select, write_plan
 from sida.scale.store import Store
 
 
@@ -41,8 +41,8 @@ def test_a_shard_may_have_nothing_to_do(tmp_path: Path) -> None:
 
 def test_a_sample_depends_on_names_alone_and_grows() -> None:
     given = items(2000)
-    few, more = (list(select(given, share, None)) for share in (0.1, 0.3))
+    few, more = (list(select(given, Selection(sample=share))) for share in (0.1, 0.3))
     assert 150 < len(few) < 250
     assert set(few) < set(more)
-    assert list(select(reversed(given), 0.1, None)) == few[::-1]
-    assert list(select(given, 0.1, 7)) == few[:7]
+    assert list(select(reversed(given), Selection(sample=0.1))) == few[::-1]
+    assert list(select(given, Selection(sample=0.1, limit=7))) == few[:7]
