@@ -174,7 +174,9 @@ def test_statements_of_any_shape_are_a_sentence(
     assertion = {"label": "c2pa.actions", "data": {"actions": actions}}
     manifest = {"assertions": [assertion], "claim_generator": "a program"}
     store = {"active_manifest": "a", "manifests": {"a": manifest}}
-    monkeypatch.setattr(credentials_module, "_read_in_process", lambda *_: {"store": store, "thumbnails": {}})
+    monkeypatch.setattr(
+        credentials_module, "_read_in_process", lambda *_: {"store": store, "thumbnails": {}}
+    )
     told = {each.name: (each.value, each.state) for each in credentials(made.signed())}
     assert told["actions"] == ("Some actions have a form that is not known here.", "not read")
     assert told["claim_generator"] == ("a program", "signed, issuer not trusted")
@@ -186,7 +188,9 @@ def test_statements_of_any_shape_are_a_sentence(
 def test_credentials_without_a_manifest_are_a_sentence(
     store: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials_module, "_read_in_process", lambda *_: {"store": store, "thumbnails": {}})
+    monkeypatch.setattr(
+        credentials_module, "_read_in_process", lambda *_: {"store": store, "thumbnails": {}}
+    )
     (found,) = credentials(made.signed())
     assert "have a form that is not known here" in str(found.value)
     assert found.state == "not read"
