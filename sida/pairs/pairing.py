@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sida.data.writing.writers import FolderWriter, Item, Row
+from sida.data.writing.writers import ExportItem, ExportRow, FolderWriter
 from sida.errors import InputError, PictureError
 from sida.files import Input, write_folder
 from sida.image.overlay import png_bytes
@@ -81,7 +81,7 @@ def pair_folders(
     with write_folder(out) as folder:
         writer = FolderWriter(folder, {})
         results: list[PairResult] = []
-        rows: list[Row] = []
+        rows: list[ExportRow] = []
         written: set[Input] = set()
         for done, match in enumerate(matches, 1):
             result, found = _compared(match)
@@ -111,9 +111,9 @@ def _compared(match: Match) -> tuple[PairResult, Comparison | None]:
     return PairResult(name, match.original.name, found.as_json()), found
 
 
-def _item(item: Input, label: str, group: str, found: Comparison | None = None) -> Item:
+def _item(item: Input, label: str, group: str, found: Comparison | None = None) -> ExportItem:
     picture = read_picture(item)
-    return Item(
+    return ExportItem(
         split=None,
         label=label,
         name=item.relative.name,
