@@ -1,5 +1,6 @@
 """The page of a comparison in a real browser: by mouse and keyboard, at a phone's width."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def cut(page: Any) -> str:
 
 @pytest.mark.slow
 def test_it_slides_blinks_and_marks_by_keyboard(browser: Any, comparison: Path) -> None:
+    from playwright.sync_api import expect
+
     page, heard = opened(browser, comparison)
     assert "50%" in cut(page)
     page.get_by_role("slider").focus()
@@ -64,7 +67,7 @@ def test_it_slides_blinks_and_marks_by_keyboard(browser: Any, comparison: Path) 
     page.keyboard.press("Enter")
     blink = page.get_by_role("button", name="Blink")
     assert blink.get_attribute("aria-pressed") == "true"
-    page.wait_for_function("document.querySelector('.after').style.clipPath.includes('100%')")
+    expect(page.locator(".after")).to_have_css("clip-path", re.compile("100%"))
     page.keyboard.press("Enter")
     assert blink.get_attribute("aria-pressed") == "false"
     page.keyboard.press("Tab")
