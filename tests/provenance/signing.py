@@ -84,7 +84,7 @@ def _signed(
     thumbnail: bytes | None = None,
     relationship: str = "componentOf",
     assertions: Sequence[Mapping[str, Any]] = (),
-    claim: int = 2,
+    claims_found: int = 2,
     trust: str | None = None,
     embed: bool = True,
 ) -> tuple[Picture, bytes]:
@@ -92,13 +92,13 @@ def _signed(
     ingredient's.
 
     `trust` is the list that the signing program has, by which it records what it thinks of an
-    ingredient; `claim` is the version of the claim.
+    ingredient; `claims_found` is the version of the claim.
     """
     by = by or signer()
     name, _, version = generator.rpartition(" ")
     acted = {"label": "c2pa.actions", "data": {"actions": actions or [DRAWN]}}
     manifest = {
-        "claim_version": claim,
+        "claim_version": claims_found,
         "claim_generator_info": [{"name": name, "version": version}],
         "assertions": [acted, *assertions],
     }
@@ -119,18 +119,18 @@ def _signed(
             builder.add_resource("thumbnail", io.BytesIO(thumbnail))
             about["thumbnail"] = {"format": "image/jpeg", "identifier": "thumbnail"}
         builder.add_ingredient(json.dumps(about), "image/jpeg", io.BytesIO(ingredient))
-    how = c2pa.C2paSignerInfo(b"es256", by.chain.encode(), key, None)
+    options = c2pa.C2paSignerInfo(b"es256", by.chain.encode(), key, None)
     target = io.BytesIO()
-    made = builder.sign(c2pa.Signer.from_info(how), media, io.BytesIO(data), target)
-    return target.getvalue(), bytes(made)
+    table = builder.sign(c2pa.Signer.from_info(options), media, io.BytesIO(data), target)
+    return target.getvalue(), bytes(table)
 
 
 @cache
 def signed_and_expired(data: Picture) -> Picture:
     """Signed by a certificate that does not hold any more when this comes back."""
-    made = signed(data, by=_issued("An old signer", root(), seconds=SHORT))
+    signed_file = signed(data, by=_issued("An old signer", root(), seconds=SHORT))
     time.sleep(SHORT + 1)
-    return made
+    return signed_file
 
 
 def _issued(name: str, issuer: Signer | None, days: int = 0, seconds: int = 0) -> Signer:
