@@ -100,7 +100,7 @@ class Probe:
         ]
         return f" ({', '.join(shares)})"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The part `leakage_probe` of the doctor's JSON; what was not measured is left out."""
         report = {name: value for name, value in asdict(self).items() if value is not None}
         if self.not_measured is None:
