@@ -236,7 +236,7 @@ def service(checkout: Checkout) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while process.poll() is None and time.monotonic() < deadline:
             try:
                 urllib.request.urlopen(f"{address}/openapi.json").close()

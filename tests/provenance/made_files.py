@@ -254,8 +254,8 @@ GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMe
 CAPTURED = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
 
 
-def created(format: str, agent: str | None = None) -> list[dict[str, Any]]:
-    action = {"action": "c2pa.created", "digitalSourceType": format}
+def created(source_type: str, agent: str | None = None) -> list[dict[str, Any]]:
+    action = {"action": "c2pa.created", "digitalSourceType": source_type}
     return [{**action, "softwareAgent": agent} if agent else action]
 
 

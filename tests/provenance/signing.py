@@ -84,7 +84,7 @@ def _signed(
     thumbnail: bytes | None = None,
     relationship: str = "componentOf",
     assertions: Sequence[Mapping[str, Any]] = (),
-    claims_found: int = 2,
+    claim: int = 2,
     trust: str | None = None,
     embed: bool = True,
 ) -> tuple[Picture, bytes]:
@@ -92,13 +92,13 @@ def _signed(
     ingredient's.
 
     `trust` is the list that the signing program has, by which it records what it thinks of an
-    ingredient; `claims_found` is the version of the claim.
+    ingredient; `claim` is the version of the claim.
     """
     by = by or signer()
     name, _, version = generator.rpartition(" ")
     acted = {"label": "c2pa.actions", "data": {"actions": actions or [DRAWN]}}
     manifest = {
-        "claim_version": claims_found,
+        "claim_version": claim,
         "claim_generator_info": [{"name": name, "version": version}],
         "assertions": [acted, *assertions],
     }

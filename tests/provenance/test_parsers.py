@@ -136,10 +136,10 @@ def test_the_reader_limits_its_memory_and_its_answer(monkeypatch: pytest.MonkeyP
         assert "made their reader fail" in str(result.value)
 
 
-def thumbnails(drawings: Image.Image, extra: bytes = b"") -> list[tuple[str, str]]:
+def thumbnails(picture: Image.Image, extra: bytes = b"") -> list[tuple[str, str]]:
     """What comes of an ingredient's thumbnail, with more bytes behind it."""
     file = io.BytesIO()
-    drawings.save(file, "PNG" if drawings.mode == "1" else "JPEG")
+    picture.save(file, "PNG" if picture.mode == "1" else "JPEG")
     data = signing.signed(made.jpeg(), ingredient=made.jpeg(), thumbnail=file.getvalue() + extra)
     return without_thumbnails(credentials(data)[-1])[1]
 
