@@ -403,7 +403,7 @@ def test_shares_are_read_and_checked() -> None:
 def test_splitting_by_group_writes_splits(small: Path, tmp_path: Path) -> None:
     shares = {"train": 0.5, "test": 0.5}
     for to in LAYOUTS:
-        sida.data.export(small, tmp_path / to, to, split_by_group=True, shares=shares)
+        sida.data.export(small, tmp_path / to, to, shares=shares)
         groups = [
             {s.group for s in sida.data.open(tmp_path / to, split)} for split in ("train", "test")
         ]
