@@ -33,7 +33,7 @@ def pair(
     ],
     file: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE]", help="Where --json writes; left out, or -: prints."),
+        typer.Argument(metavar="FILE", help="Where --json writes; left out, or -: prints."),
     ] = None,
     *,
     out: Annotated[

@@ -27,7 +27,7 @@ ROUNDING = 0.05
 BANDS = ((0.8, 1.6), (1.6, 3.2))
 """Standard deviations of the Gaussians between which detail lies, in pixels."""
 
-MOST_LOSS, MOST_TONE, MOST_STRENGTHS = 1.05, 0.85, (0.15, 0.05)
+MOST_LOSS, MOST_TONE, MOST_STRENGTHS = 1.05, 0.85, (0.15, 0.04)
 """Limits of recoding, as measured in docs/pairs.md."""
 LEAST_LEFT = 0.02
 """Share of the picture outside regions below which it counts as altered as a whole."""
