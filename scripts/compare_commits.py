@@ -5,9 +5,9 @@
 
 Checks out both commits into temporary work trees and runs with each, in the environment of this
 Python: `sida detect --json`, `inspect`, `evaluate`, `data check --json`, `data export` to each
-format, the service's schema and the names of all options. Measured times and the commits' own
-folders are masked. Exit status: 0 nothing differs, 1 something does (the lines that differ are
-printed), 2 a command failed where the other commit's did not.
+format, the service's schema without its sentences, and the names of all options. Measured times
+and the commits' own folders are masked. Exit status: 0 nothing differs, 1 something does (the
+lines that differ are printed), 2 a command failed where the other commit's did not.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile, zip_longest
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 VERBS = (
@@ -171,7 +172,19 @@ def export(checkout: Checkout) -> str:
 
 def schema(checkout: Checkout) -> str:
     with service(checkout) as address, urllib.request.urlopen(f"{address}/openapi.json") as answer:
-        return json.dumps(json.load(answer), indent=1)
+        return json.dumps(without_prose(json.load(answer)), indent=1)
+
+
+def without_prose(node: Any) -> Any:
+    """A schema without its sentences for people, which may be written better."""
+    if isinstance(node, dict):
+        prose = ("description", "summary")
+        return {
+            key: without_prose(value)
+            for key, value in node.items()
+            if not (key in prose and isinstance(value, str))
+        }
+    return [without_prose(value) for value in node] if isinstance(node, list) else node
 
 
 def options(checkout: Checkout) -> str:
@@ -236,7 +249,7 @@ def service(checkout: Checkout) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while process.poll() is None and time.monotonic() < deadline:
             try:
                 urllib.request.urlopen(f"{address}/openapi.json").close()

@@ -205,9 +205,19 @@ def holds_any(annotation: ast.expr) -> bool:
         isinstance(node, ast.Subscript)
         and isinstance(node.value, ast.Name)
         and node.value.id in CONTAINERS
-        and any(isinstance(part, ast.Name) and part.id == "Any" for part in ast.walk(node.slice))
+        and any(isinstance(part, ast.Name) and part.id == "Any" for part in plain_nodes(node.slice))
         for node in ast.walk(annotation)
     )
+
+
+def plain_nodes(node: ast.expr) -> Iterator[ast.AST]:
+    """All nodes but those in NDArray[...], whose Any is a dtype."""
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "NDArray":
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            yield from plain_nodes(child)
 
 
 def import_circles(trees: dict[Path, ast.Module]) -> list[str]:

@@ -76,6 +76,7 @@ NOT_RUN = {
     "--set average=0.98 --set warmup_steps=30": "takes an hour",
     "python benchmarks/forging.py --photographs FOLDER": "needs photographs, and takes a minute",
     "python benchmarks/kill_scale.py --pictures 1536 --seed 1": "takes minutes",
+    "python benchmarks/pairs.py PHOTOGRAPHS --autoencoders DIR": "takes many minutes",
     "python benchmarks/parity.py": "needs the recordings, and takes a minute",
     "python benchmarks/loading_memory.py": "writes a gigabyte, and takes minutes",
     "python benchmarks/kill_training.py": "takes minutes",

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ORDER = (
     "errors | formats < files | settings < run_folder < image < html | options | verdict "
-    "< data | explanation | provenance < evidence | forge | model < inference < detector "
+    "< data | explanation | provenance < evidence | forge | model | pairs < inference < detector "
     "< benchmark | evaluation < train < report < serve < scale < cli"
 )
 WITHOUT_TORCH = {
@@ -23,6 +23,7 @@ WITHOUT_TORCH = {
     "verdict",
     "data",
     "evidence",
+    "pairs",
     "explanation",
     "provenance",
     "report",

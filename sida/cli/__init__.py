@@ -18,6 +18,7 @@ from sida.cli import (
     forge,
     inspect,
     models,
+    pairs,
     report,
     serve,
     train,
@@ -58,7 +59,7 @@ def sida_(
 
 
 for verb in (
-    *(detect, chat, inspect, report, serve),
+    *(detect, chat, inspect, report, pairs, serve),
     *(data, forge, train, evaluate, models, convert, benchmark),
 ):
     verb.register(app)

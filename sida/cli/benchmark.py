@@ -9,7 +9,7 @@ import typer
 from sida.assets import DEFAULT_MODEL
 from sida.cli.errors import notify
 from sida.cli.loading import load, require_one_model
-from sida.cli.options import BatchSize, Device, Dtype, ModelName, Quantize, RandomWeights
+from sida.cli.options import BatchSizeOption, Device, Dtype, ModelName, Quantize, RandomWeights
 from sida.cli.progress import progress_bar
 
 __all__ = ["register"]
@@ -41,7 +41,7 @@ def benchmark(
     device: Device = "auto",
     dtype: Dtype = "auto",
     quantize: Quantize = None,
-    batch_size: BatchSize = None,
+    batch_size: BatchSizeOption = None,
     seconds: Annotated[
         float,
         typer.Option(

@@ -16,15 +16,15 @@ from sida.cli.errors import REACHED, notify
 from sida.cli.loading import certificates, load, require_one_model
 from sida.cli.options import (
     Address,
-    BatchSize,
+    BatchSizeOption,
     Device,
     Dtype,
-    Engine,
     Fresh,
     FromList,
     ModelName,
     Quantize,
     RandomWeights,
+    RayEngine,
     Recursive,
     Trust,
     Workers,
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from sida.verdict import Failure, Verdict
 
 __all__ = ["STDIN", "inputs_of", "register"]
-
-MaskFor = Literal["tampered", "all", "none"]
 
 STDIN = Input(path=Path("stdin"), name="-", relative=PurePosixPath("stdin"))
 """The picture on standard input; its mask is called `stdin_mask.png`."""
@@ -83,7 +81,8 @@ def detect(
         typer.Option(metavar="DIR", help="Write drawings of the evidence for each verdict."),
     ] = None,
     mask_for: Annotated[
-        MaskFor, typer.Option(help="Pictures that get a mask, by their verdict.")
+        Literal["tampered", "all", "none"],
+        typer.Option(help="Pictures that get a mask, by their verdict."),
     ] = "tampered",
     explain: Annotated[
         bool, typer.Option("--explain", help="Let the model explain its verdict.")
@@ -98,7 +97,7 @@ def detect(
     device: Device = "auto",
     dtype: Dtype = "auto",
     quantize: Quantize = None,
-    batch_size: BatchSize = None,
+    batch_size: BatchSizeOption = None,
     recursive: Recursive = True,
     from_list: FromList = None,
     fail_on: Annotated[
@@ -108,7 +107,7 @@ def detect(
         ),
     ] = None,
     random_weights: RandomWeights = None,
-    engine: Engine = None,
+    engine: RayEngine = None,
     address: Address = None,
     out: Annotated[
         str | None,

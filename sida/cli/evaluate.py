@@ -10,12 +10,12 @@ from sida.cli.errors import REACHED, messages, notify
 from sida.cli.loading import load
 from sida.cli.options import (
     Address,
-    BatchSize,
+    BatchSizeOption,
     Device,
     Dtype,
-    Engine,
     Fresh,
     ModelName,
+    RayEngine,
     Resume,
     Workers,
 )
@@ -110,8 +110,8 @@ def evaluate(
     resume: Resume = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    batch_size: BatchSize = None,
-    engine: Engine = None,
+    batch_size: BatchSizeOption = None,
+    engine: RayEngine = None,
     address: Address = None,
     workers: Workers = None,
 ) -> None:

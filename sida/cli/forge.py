@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sida.cli.errors import messages, notify
-from sida.cli.options import Address, Engine, Fresh
+from sida.cli.options import Address, Fresh, RayEngine
 from sida.cli.progress import progress_bars
 from sida.cli.ray_engine import reject
 from sida.cli.silence import error_stream
@@ -41,7 +41,7 @@ def forge(
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the set.")],
     fresh: Fresh = False,
-    engine: Engine = None,
+    engine: RayEngine = None,
     address: Address = None,
 ) -> None:
     """Make a labelled set from photographs: real, full_synthetic and tampered pictures.

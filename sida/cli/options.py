@@ -7,16 +7,16 @@ import typer
 
 __all__ = [
     "Address",
-    "BatchSize",
+    "BatchSizeOption",
     "Device",
     "Dtype",
     "DtypeName",
-    "Engine",
     "Fresh",
     "FromList",
     "ModelName",
     "Quantize",
     "RandomWeights",
+    "RayEngine",
     "Recursive",
     "Resume",
     "Trust",
@@ -43,7 +43,7 @@ Dtype = Annotated[
 Quantize = Annotated[
     str | None, typer.Option(metavar="KIND", help="Quantize the language model: int8, int4 or fp8.")
 ]
-BatchSize = Annotated[
+BatchSizeOption = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Pictures per forward pass (default: chosen to fit)."),
 ]
@@ -57,7 +57,9 @@ Trust = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="PEM certificates of the credential issuers that you trust."),
 ]
-Engine = Annotated[Literal["ray"] | None, typer.Option(help="Run on Ray, on one machine or many.")]
+RayEngine = Annotated[
+    Literal["ray"] | None, typer.Option(help="Run on Ray, on one machine or many.")
+]
 Address = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="The Ray cluster; auto finds the one on this machine."),

@@ -10,7 +10,7 @@ from sida.cli.errors import notify, sentence
 from sida.cli.provenance import provenance_text
 from sida.cli.result_file import (
     ResultFile,
-    Settings,
+    RunSettings,
     holds_something_else,
     lacks_space,
     result_file,
@@ -44,7 +44,7 @@ class Outputs:
         masks: Path | None = None,
         overlays: Path | None = None,
         evidence: Path | None = None,
-        settings: Settings | None = None,
+        settings: RunSettings | None = None,
         fresh: bool = False,
     ) -> None:
         self.json, self._fresh = json, fresh

@@ -10,7 +10,7 @@ import typer
 from sida.assets import DEFAULT_MODEL
 from sida.cli.errors import REACHED, notify
 from sida.cli.loading import certificates, load
-from sida.cli.options import BatchSize, Device, Dtype, FromList, ModelName, Recursive, Trust
+from sida.cli.options import BatchSizeOption, Device, Dtype, FromList, ModelName, Recursive, Trust
 from sida.cli.progress import progress_bar
 from sida.errors import InputError
 from sida.files import Input, find_pictures
@@ -60,7 +60,7 @@ def report(
     ] = 100,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    batch_size: BatchSize = None,
+    batch_size: BatchSizeOption = None,
     recursive: Recursive = True,
     from_list: FromList = None,
 ) -> None:

@@ -15,9 +15,9 @@ from sida.errors import ConfigError, SidaError
 from sida.files import write_text
 from sida.run_folder import difference
 
-__all__ = ["ResultFile", "Settings", "holds_something_else", "lacks_space", "result_file"]
+__all__ = ["ResultFile", "RunSettings", "holds_something_else", "lacks_space", "result_file"]
 
-Settings = Mapping[str, object]
+RunSettings = Mapping[str, object]
 """Options that results depend on, by their names."""
 
 SCHEMAS = ("sida.verdict/1", "sida.failure/1")
@@ -36,7 +36,7 @@ class ResultFile:
         count: lines that are in the file.
     """
 
-    def __init__(self, path: Path, settings: Settings, fresh: bool = False) -> None:
+    def __init__(self, path: Path, settings: RunSettings, fresh: bool = False) -> None:
         self._path, self._target = path, Path(os.path.realpath(path))
         self._note = self._target.with_name(f"{self._target.name}{SUFFIX}")
         self._settings = dict(settings)
@@ -103,7 +103,7 @@ class ResultFile:
             self._note.unlink(missing_ok=True)
 
     def _earlier_settings(self) -> dict[str, object] | None:
-        """Settings of the run that was broken off; None where the file is of none.
+        """RunSettings of the run that was broken off; None where the file is of none.
 
         Raises ConfigError where they are others.
         """
@@ -122,7 +122,7 @@ class ResultFile:
         self._require_same(self._settings, earlier_settings)
         return earlier_settings
 
-    def _require_same(self, settings: Settings, earlier_settings: Settings) -> None:
+    def _require_same(self, settings: RunSettings, earlier_settings: RunSettings) -> None:
         if changes := difference(settings, earlier_settings):
             raise ConfigError(
                 f"{str(self._path)!r} holds an unfinished run of other options: {changes}. Give "
@@ -144,7 +144,7 @@ class ResultFile:
 
 
 @contextlib.contextmanager
-def result_file(path: Path, settings: Settings, fresh: bool = False) -> Iterator[ResultFile]:
+def result_file(path: Path, settings: RunSettings, fresh: bool = False) -> Iterator[ResultFile]:
     """The file for a run's lines, which keeps what it holds where the block breaks off.
 
     With `fresh`, lines of an unfinished run are replaced.

@@ -8,7 +8,7 @@ import typer
 from sida.cli.loading import load, require_one_model
 from sida.cli.options import (
     Address,
-    BatchSize,
+    BatchSizeOption,
     Device,
     Dtype,
     ModelName,
@@ -38,7 +38,7 @@ def serve(
     device: Device = "auto",
     dtype: Dtype = "auto",
     quantize: Quantize = None,
-    batch_size: BatchSize = None,
+    batch_size: BatchSizeOption = None,
     max_wait: Annotated[
         float | None,
         typer.Option(

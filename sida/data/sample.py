@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,10 @@ _TURNED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+CellValue = bool | int | float | str
+"""A cell of a further column of a table."""
 
 
 @runtime_checkable
@@ -78,7 +82,7 @@ class Sample:
     group: str | None = None
     name: str = ""
     tau: float | None = None
-    more: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    more: Mapping[str, CellValue] = field(default_factory=dict, repr=False)
     report: Report = field(default_factory=Report, repr=False)
 
     def read(self) -> Picture:

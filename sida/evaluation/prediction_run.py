@@ -44,7 +44,6 @@ __all__ = [
     "BlockMapper",
     "Perturb",
     "PredictedSample",
-    "Progress",
     "Shard",
     "map_levels",
     "predict",
@@ -71,7 +70,7 @@ Mask = NDArray[np.bool_]
 Perturb = Callable[[Pixels, Mask | None, int], tuple[Pixels, Mask | None]]
 """Takes pixels (height, width, 3), the mask (height, width) and a seed; gives others."""
 
-Progress = Callable[[int, int | None], None]
+
 Line = Prediction | FailedPrediction
 SampleBlock = tuple[int, Sequence[Sample]]
 """A block's number and its samples."""
@@ -123,7 +122,7 @@ def predict(
     *,
     shard: Shard = Shard(),
     perturb: Perturb | None = None,
-    on_progress: Progress = lambda count, total: None,
+    on_progress: Callable[[int, int | None], None] = lambda count, total: None,
     mapper: BlockMapper = map,
 ) -> Path:
     """Predict samples; returns `out/predictions.jsonl`, which is there completely or not at all.

@@ -100,7 +100,7 @@ def measure(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[Cue, ..
         return ()
     left, top, right, bottom = _with_surroundings(box, int(np.count_nonzero(mask)), mask.shape)
     window = np.s_[top:bottom, left:right]
-    sample = _Sample(pixels[window], mask[window])
+    sample = _RegionSample(pixels[window], mask[window])
     return tuple(
         Cue(name, round(values[0], 3), round(values[1], 3), CUES[name].unit)
         for name, of in _MEASURES.items()
@@ -129,7 +129,7 @@ def _with_surroundings(box: Box, inside: int, size: tuple[int, int]) -> Box:
     return grown(low + 2)  # two more: the pixels at the region's border are not used
 
 
-class _Sample:
+class _RegionSample:
     """Pixels on a grid over the window, with their eight neighbours, parted by the mask.
 
     Attributes:
@@ -197,30 +197,32 @@ def _luma(rgb: NDArray[Any]) -> Values:
 InsideOutside = tuple[float, float]
 
 
-def _of_parts(sample: _Sample, value: Callable[[NDArray[np.intp]], float]) -> InsideOutside | None:
+def _of_parts(
+    sample: _RegionSample, value: Callable[[NDArray[np.intp]], float]
+) -> InsideOutside | None:
     parts = sample.parts()
     return None if parts is None else (value(parts[0]), value(parts[1]))
 
 
-def _brightness(sample: _Sample) -> InsideOutside | None:
+def _brightness(sample: _RegionSample) -> InsideOutside | None:
     """Mean luma."""
     luma = sample.luma[0, 0]
     return _of_parts(sample, lambda part: float(luma[part].mean()))
 
 
-def _colour(sample: _Sample) -> InsideOutside | None:
+def _colour(sample: _RegionSample) -> InsideOutside | None:
     """Warmth: mean red minus mean blue."""
     colours = sample.colours
     return _of_parts(sample, lambda part: float((colours[part, 0] - colours[part, 2]).mean()))
 
 
-def _shadows(sample: _Sample) -> InsideOutside | None:
+def _shadows(sample: _RegionSample) -> InsideOutside | None:
     """How dark the dark tones are: the 5th percentile of luma."""
     luma = sample.luma[0, 0]
     return _of_parts(sample, lambda part: float(np.percentile(luma[part], 5)))
 
 
-def _noise(sample: _Sample) -> InsideOutside | None:
+def _noise(sample: _RegionSample) -> InsideOutside | None:
     """Standard deviation of noise, from the median of a high-pass residual.
 
     The kernel is that of J. Immerkær, "Fast noise variance estimation" (1996): it cancels planes,
@@ -234,7 +236,7 @@ def _noise(sample: _Sample) -> InsideOutside | None:
     return _of_parts(sample, lambda part: 1.4826 * float(np.median(np.abs(residual[part]))))
 
 
-def _sharpness(sample: _Sample) -> InsideOutside | None:
+def _sharpness(sample: _RegionSample) -> InsideOutside | None:
     """Second differences over first differences: falls with blur and enlargement."""
     luma = sample.luma
     first = np.abs(luma[0, 1] - luma[0, -1]) + np.abs(luma[1, 0] - luma[-1, 0])
@@ -243,7 +245,7 @@ def _sharpness(sample: _Sample) -> InsideOutside | None:
     return _of_parts(sample, lambda part: float(second[part].mean() / (first[part].mean() + 1)))
 
 
-def _edges(sample: _Sample) -> InsideOutside | None:
+def _edges(sample: _RegionSample) -> InsideOutside | None:
     """Mean step of luma across the region's border ("inside") and in its surroundings."""
     steps, usual = [], []
     for dy, dx in ((0, 1), (1, 0)):
@@ -255,7 +257,7 @@ def _edges(sample: _Sample) -> InsideOutside | None:
     return float(at_border.mean()), float(outside.mean())
 
 
-def _compression(sample: _Sample) -> InsideOutside | None:
+def _compression(sample: _RegionSample) -> InsideOutside | None:
     """How much larger steps across borders of 8 x 8 blocks are than others, in percent.
 
     The grid is the one that shows most in the whole window: a crop need not begin with a block.
@@ -283,7 +285,7 @@ def _means_by_phase(step: Values, positions: NDArray[np.intp]) -> NDArray[np.flo
     return np.bincount(positions % 8, weights=step, minlength=8) / np.maximum(counts, 1)
 
 
-_MEASURES: Mapping[str, Callable[[_Sample], InsideOutside | None]] = {
+_MEASURES: Mapping[str, Callable[[_RegionSample], InsideOutside | None]] = {
     "brightness": _brightness,
     "colour": _colour,
     "edges": _edges,

@@ -191,7 +191,7 @@ def _train_missing(job: Job, progress: Progress) -> None:
     count = min(len(missing), process_count(config.workers))
     trained = in_order_or_not(partial(_train_one, job), missing, count)
     for done, name in enumerate(trained, 1):
-        logger.info("trained the autoencoder %s", name)
+        logger.info("Trained the autoencoder %s.", name)
         progress("autoencoders", done, len(missing))
 
 

@@ -1,6 +1,7 @@
 """Self-contained HTML: sections of tables, plots and pictures in one file without any request."""
 
 from sida.html.elements import (
+    BeforeAfter,
     FactList,
     Gallery,
     Heading,
@@ -19,6 +20,7 @@ from sida.html.thumbnails import data_uri, thumbnail
 
 __all__ = [
     "Bars",
+    "BeforeAfter",
     "FactList",
     "Gallery",
     "Heading",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 __all__ = [
+    "BeforeAfter",
     "Element",
     "FactList",
     "Gallery",
@@ -126,3 +127,16 @@ class Overview(Element):
     template: ClassVar[str] = "overview"
     headings: Sequence[str]
     rows: Sequence[OverviewRow]
+
+
+@dataclass(frozen=True)
+class BeforeAfter(Element):
+    """Two pictures of one size (data URIs) over each other, to slide and to blink between.
+
+    `marked` is the second one with something drawn into it, to be shown on demand.
+    """
+
+    template: ClassVar[str] = "before_after"
+    before: str
+    after: str
+    marked: str = ""

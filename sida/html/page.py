@@ -8,13 +8,13 @@ page.write("check.html")
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
 from sida.files import write_whole
-from sida.html.elements import Element, Overview, TableCell
+from sida.html.elements import BeforeAfter, Element, Overview, TableCell
 
 __all__ = ["Page", "Section"]
 
@@ -42,8 +42,9 @@ class Section:
 class Page:
     """An HTML document. It needs no network and no font, and follows dark mode.
 
-    No script runs in it but the one that sorts an `Overview`: the policy in its head names that by
-    its digest, and nothing that was put into the page can be another.
+    No script runs in it but those of its elements, which sort an `Overview` or slide a
+    `BeforeAfter`: the policy in its head names them by their digest, and nothing that was put into
+    the page can be another.
     """
 
     def __init__(self, title: str, subtitle: str = "", footer: str = "") -> None:
@@ -67,8 +68,8 @@ class Page:
             file.writelines(self._chunks())
 
     def _chunks(self) -> Iterator[str]:
-        elements = (element for section in self.sections for element in section.elements)
-        script = _script() if any(isinstance(element, Overview) for element in elements) else ""
+        types = {type(element) for section in self.sections for element in section.elements}
+        script = "".join(_script(file) for owner, file in _SCRIPTS.items() if owner in types)
         # The policy in the head allows this one script by its digest.
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         template = _environment().get_template("page.html")
@@ -92,9 +93,12 @@ def _environment() -> Any:
     return environment
 
 
+_SCRIPTS: Mapping[type[Element], str] = {Overview: "sort.js", BeforeAfter: "before_after.js"}
+
+
 @cache
-def _script() -> str:
-    return "\n" + Path(__file__).with_name("templates").joinpath("sort.js").read_text("utf-8")
+def _script(file: str) -> str:
+    return "\n" + Path(__file__).with_name("templates").joinpath(file).read_text("utf-8")
 
 
 # Controls, halves of characters, and the marks that turn the direction of reading.

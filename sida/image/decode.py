@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,19 @@ from PIL import Image, ImageFile
 from sida.errors import MissingExtra, PictureError, optional_package
 from sida.formats import FORMATS, alternatives
 from sida.image import tiff
-from sida.image.jpeg import END_IS_MISSING, complete_variants, jpeg_coding, scan_count
+from sida.image.jpeg import END_IS_MISSING, JpegCoding, complete_variants, jpeg_coding, scan_count
 from sida.image.png import TEXTS_LEFT_OUT, without_broken_parts, without_texts
 from sida.image.signatures import looks_like, raw_name
 
-__all__ = ["Decoded", "decode", "decode_pillow", "read_image", "require_size", "upright"]
+__all__ = [
+    "Decoded",
+    "PictureMetadata",
+    "decode",
+    "decode_pillow",
+    "read_image",
+    "require_size",
+    "upright",
+]
 
 READABLE = alternatives([format.title for format in FORMATS if format.is_common])
 PICTURES = frozenset({
@@ -57,13 +65,23 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _filters = threading.Lock()
 
 
+class PictureMetadata(TypedDict, total=False):
+    """Raw metadata of a file; keys are missing where it has none. It never changes a verdict."""
+
+    exif: bytes
+    icc: bytes
+    jpeg: JpegCoding
+    info: Mapping[str, str | bytes | float | tuple[object, ...]]
+    """Pillow's further fields, texts among them."""
+
+
 @dataclass(frozen=True)
 class Decoded:
     """Upright 8-bit pixels, (height, width, 3) or (height, width), and what the file says."""
 
     pixels: NDArray[np.uint8]
     format: str | None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: PictureMetadata = field(default_factory=PictureMetadata)
     warnings: tuple[str, ...] = ()
 
 
@@ -362,11 +380,14 @@ def _scaled(values: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     return levels, (f"{value_type} values were read as {low:g} (black) to {white:g} (white)",)
 
 
-def _metadata(image: Image.Image) -> dict[str, Any]:
+def _metadata(image: Image.Image) -> PictureMetadata:
     """Raw metadata of the file; nothing of it ever reaches the verdict."""
     info = dict(image.info)
-    metadata = {"exif": info.pop("exif", None), "icc": info.pop("icc_profile", None)}
-    metadata = {name: value for name, value in metadata.items() if value}
+    metadata = PictureMetadata()
+    if exif := info.pop("exif", None):
+        metadata["exif"] = exif
+    if icc := info.pop("icc_profile", None):
+        metadata["icc"] = icc
     if (coding := jpeg_coding(image)) is not None:
         metadata["jpeg"] = coding
     plain = (str, bytes, int, float, tuple)

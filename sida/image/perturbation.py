@@ -48,7 +48,7 @@ class Step:
     """Step of a perturbation: a name of `STEPS`, and all parameters that decide its outcome."""
 
     name: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, float | str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         arguments = ", ".join(f"{key}={value}" for key, value in self.parameters.items())
@@ -254,7 +254,7 @@ def platform_chain(name: str, seed: int) -> tuple[Step, ...]:
     quality = int(rng.integers(platform.quality[0], platform.quality[1] + 1))
     if platform.format == "WEBP":
         return (*steps, Step("webp", {"quality": quality}))
-    coding = {"quality": quality, "subsampling": platform.subsampling}
+    coding: dict[str, float | str] = {"quality": quality, "subsampling": platform.subsampling}
     return (*steps, Step("jpeg", coding))
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from PIL import Image
 
 from sida.errors import PictureError
 from sida.files import Input
-from sida.image.decode import Decoded, decode, decode_pillow, require_size
+from sida.image.decode import Decoded, PictureMetadata, decode, decode_pillow, require_size
 
 __all__ = [
     "MAX_PIXELS",
@@ -48,7 +47,7 @@ class Picture:
     format: str | None = None
     name: str | None = None
     sha256: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: PictureMetadata = field(default_factory=PictureMetadata)
     warnings: tuple[str, ...] = ()
 
     @property

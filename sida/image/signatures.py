@@ -1,7 +1,6 @@
 """Signatures of files that cannot be opened: a name for what they seem to be."""
 
 from collections.abc import Mapping
-from typing import Any
 
 __all__ = ["looks_like", "raw_name"]
 
@@ -60,7 +59,7 @@ def looks_like(data: bytes) -> str:
     return "text" if b"\0" not in start and printable == len(start) else "data of another kind"
 
 
-def raw_name(data: bytes, tags: Mapping[int, Any]) -> str | None:
+def raw_name(data: bytes, tags: Mapping[int, object]) -> str | None:
     """The form of camera raw that a TIFF is, by its first bytes and tags; None for other TIFFs."""
     if data[8:10] == b"CR":
         return "CR2"

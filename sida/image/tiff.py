@@ -27,7 +27,7 @@ _NATIVE = {
 """Orders of bytes in a file, and the machine's own, which libtiff hands over."""
 
 
-def first_tags(data: bytes) -> Mapping[int, Any]:
+def first_tags(data: bytes) -> Mapping[int, object]:
     """Tags of a TIFF's first picture, which may be none that Pillow opens; {} where broken."""
     stream = io.BytesIO(data)
     try:

@@ -22,7 +22,7 @@ from sida.run_folder import RunFolder
 from sida.scale.listing import find
 from sida.scale.plan import PlannedShard, Selection, planned_shards, select, write_plan
 from sida.scale.pool import UNLIMITED, WorkerPool
-from sida.scale.rows import FAILED, Row, count_labels, read_rows
+from sida.scale.rows import FAILED, VerdictRow, count_labels, read_rows
 from sida.scale.shard import (
     RETRIED,
     VERDICTS,
@@ -167,7 +167,7 @@ class _Job:
     weights: Weights
     options: DetectOptions
 
-    def __call__(self, task: tuple[PlannedShard, bool]) -> list[Row]:
+    def __call__(self, task: tuple[PlannedShard, bool]) -> list[VerdictRow]:
         """Do a shard, or its failures again; gives the columns of a summary."""
         shard, again = task
         detector = worker_detector(self.weights)
@@ -181,14 +181,14 @@ class _Job:
         return [{column: row.get(column) for column in SUMMARY} for row in rows]
 
 
-class _Tally:
+class _DetectionTally:
     """Pictures by label, and the first failures."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.failures: list[Failure] = []
 
-    def add(self, rows: Iterable[Row]) -> None:
+    def add(self, rows: Iterable[VerdictRow]) -> None:
         """Count the rows of a shard."""
         rows = list(rows)
         self.counts.update(count_labels(rows))
@@ -205,10 +205,10 @@ def _detect_missing(
     shards: list[PlannedShard],
     pictures: int,
     on_progress: Callable[[int, int], None],
-) -> _Tally:
+) -> _DetectionTally:
     """Do the shards that have no file yet, and failures whose pictures can be read by now."""
     present = job.store.names(VERDICTS)
-    tally, tasks = _Tally(), []
+    tally, tasks = _DetectionTally(), []
     for shard in shards:
         name = verdicts_file(shard.number)
         if name.rsplit("/", 1)[-1] not in present:

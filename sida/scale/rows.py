@@ -12,15 +12,15 @@ from typing import Any
 from sida.scale.store import Store
 from sida.verdict import LABELS, Failure, Verdict
 
-__all__ = ["FAILED", "Row", "count_labels", "encode", "read_rows", "row_of"]
+__all__ = ["FAILED", "VerdictRow", "count_labels", "encode", "read_rows", "row_of"]
 
-Row = dict[str, Any]
+VerdictRow = dict[str, Any]
 
 FAILED = "failed"
 """Counted in the place of a label for a picture without a verdict."""
 
 
-def row_of(result: Verdict | Failure) -> Row:
+def row_of(result: Verdict | Failure) -> VerdictRow:
     """The contract's fields, whose order the schema gives."""
     row = result.model_dump(mode="json")
     if row.get("provenance") is not None:  # values of any kind: parquet wants one for a column
@@ -28,7 +28,7 @@ def row_of(result: Verdict | Failure) -> Row:
     return row
 
 
-def encode(rows: Sequence[Row]) -> bytes:
+def encode(rows: Sequence[VerdictRow]) -> bytes:
     """A parquet file of some rows."""
     import pyarrow
     import pyarrow.parquet
@@ -38,17 +38,17 @@ def encode(rows: Sequence[Row]) -> bytes:
     return file.getvalue()
 
 
-def count_labels(rows: Iterable[Row]) -> Counter[str]:
+def count_labels(rows: Iterable[VerdictRow]) -> Counter[str]:
     """How many rows have each label, or `FAILED`."""
     return Counter(row.get("label") or FAILED for row in rows)
 
 
-def read_rows(store: Store, name: str, columns: Sequence[str] | None = None) -> list[Row]:
+def read_rows(store: Store, name: str, columns: Sequence[str] | None = None) -> list[VerdictRow]:
     """Rows of a file, or some columns of them."""
     import pyarrow.parquet
 
     with store.open(name) as stream:
-        rows: list[Row] = pyarrow.parquet.read_table(
+        rows: list[VerdictRow] = pyarrow.parquet.read_table(
             stream, columns=None if columns is None else list(columns)
         ).to_pylist()
     return rows

@@ -23,7 +23,7 @@ from sida.options import DetectOptions, Request
 from sida.scale.fetch import fetch
 from sida.scale.listing import Item
 from sida.scale.plan import PlannedShard, read_shard
-from sida.scale.rows import Row, encode, read_rows, row_of
+from sida.scale.rows import VerdictRow, encode, read_rows, row_of
 from sida.scale.store import Store
 from sida.verdict import Failure, Verdict
 
@@ -57,7 +57,7 @@ def _stem(number: int) -> str:
 
 def detect_shard(
     detector: Detector, store: Store, shard: PlannedShard, options: DetectOptions
-) -> list[Row]:
+) -> list[VerdictRow]:
     """Detect in the pictures of a shard and write verdicts and masks; returns its rows."""
     work = _work(detector, store, shard, options)
     attempts = _Attempts.read(store, shard.number)
@@ -73,7 +73,7 @@ def detect_shard(
 
 def retry_failures(
     detector: Detector, store: Store, shard: PlannedShard, options: DetectOptions
-) -> list[Row]:
+) -> list[VerdictRow]:
     """Try the failed pictures of a shard again, and write its verdicts anew."""
     name = verdicts_file(shard.number)
     rows = read_rows(store, name)
@@ -116,7 +116,7 @@ def _work(
     return _ShardWork(detector, store, options, items, [mask.as_posix() for mask in masks])
 
 
-def _alone(work: "_ShardWork", attempts: "_Attempts", index: int) -> list[Row]:
+def _alone(work: "_ShardWork", attempts: "_Attempts", index: int) -> list[VerdictRow]:
     if attempts.alone.get(index, 0) >= DEATHS:
         message = (
             f"workers that had it alone were killed {DEATHS} times, most likely for lack of "
@@ -141,9 +141,9 @@ class _ShardWork:
     items: Sequence[Item]
     masks: Sequence[str]
 
-    def detect(self, indices: Sequence[int]) -> list[Row]:
+    def detect(self, indices: Sequence[int]) -> list[VerdictRow]:
         """The rows of some pictures, in their order; their masks are written."""
-        rows: dict[int, Row] = {}
+        rows: dict[int, VerdictRow] = {}
         # Pictures that cannot be fetched never reach the detector: its results are matched to
         # the others in the order in which it asked for them.
         requested: deque[int] = deque()
@@ -164,7 +164,7 @@ class _ShardWork:
             rows[index] = self._row(index, result)
         return [rows[index] for index in indices]
 
-    def _row(self, index: int, result: Verdict | Failure) -> Row:
+    def _row(self, index: int, result: Verdict | Failure) -> VerdictRow:
         if isinstance(result, Verdict) and result.mask is not None:
             self.store.write(self.masks[index], png_bytes(result.mask))
             result = result.with_mask_file(self.masks[index])

@@ -60,6 +60,6 @@ def routes(service: Service) -> APIRouter:
             )
             service.keys.charge(owner, 1)
             answer = await service.answer(upload, parameters, http)
-        return JSONResponse(answer, STATUS.get(answer.get("error", ""), 200))
+        return JSONResponse(answer, STATUS.get(str(answer.get("error")), 200))
 
     return router

@@ -6,10 +6,11 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import JsonValue
 
 from sida.serve.detect import PROBLEMS, body
 from sida.serve.errors import HttpError
@@ -44,7 +45,7 @@ class BatchJob:
         return len(self.results) == self.total
 
     @property
-    def progress(self) -> dict[str, Any]:
+    def progress(self) -> dict[str, JsonValue]:
         return {
             "id": self.id,
             "state": "done" if self.is_done else "working",
@@ -58,7 +59,7 @@ class BatchJob:
         head = json.dumps(self.progress)[:-1].encode()
         return head + b', "results": [' + b", ".join(self.results) + b"]}"
 
-    async def add(self, answer: dict[str, Any]) -> None:
+    async def add(self, answer: dict[str, JsonValue]) -> None:
         """Append an answer, and wake those who follow the events."""
         text = json.dumps(answer).encode()
         if self.bytes + len(text) > MAX_FINISHED_BYTES:
@@ -127,7 +128,7 @@ class BatchJobs:
         self, job: BatchJob, uploads: deque[Upload], parameters: DetectParameters
     ) -> None:
         """Two micro-batches at a time, in order, so that single pictures come between."""
-        in_progress: deque[asyncio.Task[dict[str, Any]]] = deque()
+        in_progress: deque[asyncio.Task[dict[str, JsonValue]]] = deque()
         while uploads or in_progress:
             while uploads and len(in_progress) < 2 * self._service.batch_size:
                 # Popped, so that the file's bytes are freed once its picture is decoded.
@@ -146,7 +147,7 @@ class BatchJobs:
             del self._jobs[job.id]
 
 
-async def _answer_or_problem(task: "asyncio.Task[dict[str, Any]]") -> dict[str, Any]:
+async def _answer_or_problem(task: "asyncio.Task[dict[str, JsonValue]]") -> dict[str, JsonValue]:
     try:
         return await task
     except Exception as error:

@@ -7,10 +7,11 @@ import math
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from fastapi import Request as Http
+from pydantic import JsonValue
 
 from sida.errors import SidaError
 from sida.files import write_bytes
@@ -122,10 +123,10 @@ class Service:
 
     async def answer(
         self, upload: Upload, parameters: DetectParameters, http: Http | None = None
-    ) -> dict[str, Any]:
+    ) -> dict[str, JsonValue]:
         """A verdict with its drawings, or a failure, as JSON holds them; see `detect`."""
         result = await self.detect(upload, parameters, http)
-        answer = result.model_dump(mode="json")
+        answer: dict[str, JsonValue] = result.model_dump(mode="json")
         if isinstance(result, Verdict) and (
             parameters.masks or parameters.overlays or parameters.evidence
         ):

@@ -79,7 +79,7 @@ def data(elsewhere: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch) ->
         sida.scale.detection, "WorkerPool", lambda *_, **__: contextlib.nullcontext()
     )
     monkeypatch.setattr(
-        sida.scale.detection, "_detect_missing", lambda *_: sida.scale.detection._Tally()
+        sida.scale.detection, "_detect_missing", lambda *_: sida.scale.detection._DetectionTally()
     )
 
 

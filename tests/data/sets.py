@@ -46,26 +46,26 @@ def write_set(
     given). Picture n of every class is of group n."""
     rows = ["image,label,mask,source,group"]
     for number, label in enumerate(LABELS):
-        said = {}
+        text = {}
         for n in range(count):
             rng = np.random.default_rng([number, n])
             format = (formats or {}).get(label) or ("PNG" if rng.random() < 0.2 else "JPEG")
             name = f"{label[0]}{n:03}.{'jpg' if format == 'JPEG' else 'png'}"
             options = {"quality": int(rng.integers(*qualities))} if format == "JPEG" else {}
-            place = folder / label / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(encoded(photo(1000 * number + n), format, **options))
+            path = folder / label / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encoded(photo(1000 * number + n), format, **options))
             mask = ""
             if label == "tampered":
-                mask = f"masks/{place.stem}_mask.png"
+                mask = f"masks/{path.stem}_mask.png"
                 (folder / "masks").mkdir(exist_ok=True)
                 (folder / mask).write_bytes(encoded(box_mask(), "PNG"))
-            said[name] = f"Picture {n}, “{label}”,\nin two lines."
+            text[name] = f"Picture {n}, “{label}”,\nin two lines."
             group = f"g{n}" if groups else ""
             rows.append(f"{label}/{name},{label},{mask},camera {n % 3},{group}")
         if texts:
             (folder / "description").mkdir(exist_ok=True)
             file = folder / "description" / f"{label}_GT.json"
-            file.write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
+            file.write_text(json.dumps(text, ensure_ascii=False), encoding="utf-8")
     (folder / "manifest.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return folder

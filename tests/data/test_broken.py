@@ -16,8 +16,8 @@ PIXELS = photo(0, 24, 16)
 
 
 def _truncated(split: Path) -> None:
-    whole = encoded(photo(1, 64, 64), "JPEG", quality=90)
-    (split / "real" / "broken.jpg").write_bytes(whole[: len(whole) // 2])
+    complete = encoded(photo(1, 64, 64), "JPEG", quality=90)
+    (split / "real" / "broken.jpg").write_bytes(complete[: len(complete) // 2])
 
 
 def _zero_bytes(split: Path) -> None:
@@ -95,8 +95,8 @@ def test_every_broken_row_is_named_and_every_good_one_used(
     data = sida.data.open(split if layout == "folder" else as_parquet(split, tmp_path))
     read = {labelled.sample.name: labelled for labelled in sida.data.read(data)}
     assert sum(Path(name).stem.isdigit() for name in read) == 3 * GOOD
-    named = {problem.name: problem.code for problem in data.report}
-    assert named == {row(name, layout): kind for _, name, kind, _ in KINDS}
+    names = {problem.name: problem.code for problem in data.report}
+    assert names == {row(name, layout): format for _, name, format, _ in KINDS}
     for _, name, _, used in KINDS:
         assert (row(name, layout) in read) == used
     assert read["real/rotated.jpg"].picture.pixels.shape == (48, 32, 3)
@@ -120,12 +120,12 @@ def as_parquet(split: Path, folder: Path) -> Path:
     for number, label in enumerate(("real", "full_synthetic", "tampered")):
         for file in sorted((split / label).iterdir()):
             mask = split / "masks" / f"{file.stem}_mask.png"
-            held = {"bytes": mask.read_bytes(), "path": None} if mask.exists() else None
+            cell = {"bytes": mask.read_bytes(), "path": None} if mask.exists() else None
             rows.append(
                 {
                     "img_id": file.stem,
                     "image": {"bytes": file.read_bytes(), "path": file.name},
-                    "mask": held if label == "tampered" else None,
+                    "mask": cell if label == "tampered" else None,
                     "label": 5 if file.stem == "mislabelled" else number,
                 }
             )
@@ -135,8 +135,8 @@ def as_parquet(split: Path, folder: Path) -> Path:
 
 def test_plain_pictures_are_not_mentioned(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
-    for kind in ("jpeg", "jpeg progressive", "png", "webp", "png grey", "bmp", "avif"):
-        (tmp_path / "real" / f"{kind}.{kind.split()[0]}").write_bytes(file_bytes(kind))
+    for format in ("jpeg", "jpeg progressive", "png", "webp", "png grey", "bmp", "avif"):
+        (tmp_path / "real" / f"{format}.{format.split()[0]}").write_bytes(file_bytes(format))
     data = sida.data.open(tmp_path)
     assert len(list(sida.data.read(data))) == 7
     assert len(data.report) == 0

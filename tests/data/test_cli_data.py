@@ -32,9 +32,9 @@ def small(tmp_path: Path) -> Path:
 
 
 def test_check_prints_counts_and_sentences(small: Path, tmp_path: Path) -> None:
-    done = sida_data("check", small, "--json", tmp_path / "c.json", "--html", tmp_path / "c.html")
-    assert done.exit_code == 0
-    assert done.stdout.splitlines()[0].split() == [
+    result = sida_data("check", small, "--json", tmp_path / "c.json", "--html", tmp_path / "c.html")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0].split() == [
         "Split",
         "Real",
         "Full",
@@ -42,46 +42,46 @@ def test_check_prints_counts_and_sentences(small: Path, tmp_path: Path) -> None:
         "Tampered",
         "All",
     ]
-    assert done.stdout.splitlines()[1].split() == ["all", "8", "8", "8", "24"]
-    assert "by chance in 33.3%" in done.stdout
-    found = json.loads((tmp_path / "c.json").read_text())
-    assert {"accuracy", "chance", "features"} <= set(found["leakage_probe"])
+    assert result.stdout.splitlines()[1].split() == ["all", "8", "8", "8", "24"]
+    assert "by chance in 33.3%" in result.stdout
+    report = json.loads((tmp_path / "c.json").read_text())
+    assert {"accuracy", "chance", "features"} <= set(report["leakage_probe"])
     assert (tmp_path / "c.html").read_text().startswith("<!doctype html>")
 
 
 def test_json_alone_on_standard_output(small: Path) -> None:
-    done = sida_data("stats", small, "--json", "-")
-    assert done.exit_code == 0
-    assert json.loads(done.stdout)["splits"]["all"]["real"] == 8
+    result = sida_data("stats", small, "--json", "-")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["splits"]["all"]["real"] == 8
 
 
 def test_a_broken_row_is_printed_and_is_status_1(small: Path) -> None:
     (small / "real" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     for verb in ("check", "stats"):
-        done = sida_data(verb, small)
-        assert done.exit_code == 1
-        assert "'real/broken.jpg' " in done.stderr
-        assert "1 x picture that cannot be read; not used." in done.stdout
+        result = sida_data(verb, small)
+        assert result.exit_code == 1
+        assert "'real/broken.jpg' " in result.stderr
+        assert "1 x picture that cannot be read; not used." in result.stdout
 
 
 def test_many_problems_are_cut_short(small: Path) -> None:
     for number in range(30):
         (small / "real" / f"x{number}.jpg").write_bytes(b"")
-    done = sida_data("stats", small)
-    assert done.stderr.splitlines()[-1].startswith("… and 10 more")
+    result = sida_data("stats", small)
+    assert result.stderr.splitlines()[-1].startswith("… and 10 more")
 
 
 def test_export_writes_and_says_so(small: Path, tmp_path: Path) -> None:
-    done = sida_data("export", small, "--to", "parquet", "--out", tmp_path / "out")
-    assert done.exit_code == 0
-    assert f"Wrote 24 pictures to {tmp_path / 'out'}." in done.stderr
+    result = sida_data("export", small, "--to", "parquet", "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert f"Wrote 24 pictures to {tmp_path / 'out'}." in result.stderr
     assert len(sida.data.open(tmp_path / "out")) == 24
     again = sida_data("export", small, "--to", "folder", "--out", tmp_path / "out")
     assert again.exit_code == 2
     assert "holds another run" in again.stderr
     options = ["--equalise", "--split-by-group", "--shares", "train=0.75,test=0.25", "--seed", 1]
-    more = sida_data("export", small, "--to", "folder", "--out", tmp_path / "more", *options)
-    assert more.exit_code == 0
+    extra = sida_data("export", small, "--to", "folder", "--out", tmp_path / "more", *options)
+    assert extra.exit_code == 0
     assert sida.data.splits_of(tmp_path / "more") == ["test", "train"]
     (small / "tampered" / "z.png").write_bytes(encoded(photo(5), "PNG"))
     left = sida_data("export", small, "--to", "manifest", "--out", tmp_path / "left")
@@ -89,10 +89,10 @@ def test_export_writes_and_says_so(small: Path, tmp_path: Path) -> None:
     assert "tampered/z.png: it has no mask" in left.stderr
 
 
-def broken(folder: Path, what: str) -> list[Any]:
+def broken(folder: Path, case: str) -> list[Any]:
     """The words of a command that cannot be done, by what is wrong."""
     write_set(folder / "set", 2)
-    match what:
+    match case:
         case "nowhere":
             return ["check", folder / "nowhere"]
         case "empty":
@@ -140,23 +140,23 @@ def broken(folder: Path, what: str) -> list[Any]:
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(tmp_path: Path, what: str, sentence: str) -> None:
-    done = sida_data(*broken(tmp_path, what))
-    assert done.exit_code == 2
-    assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("Error: ")
-    assert sentence in done.stderr
+    result = sida_data(*broken(tmp_path, what))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("Error: ")
+    assert sentence in result.stderr
 
 
 def test_download_without_a_network_is_one_sentence(tmp_path: Path) -> None:
-    done = sida_data("download", "--out", tmp_path / "sid")
-    assert done.exit_code == 2
-    assert "the set 'saberzl/SID_Set' cannot be downloaded" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    result = sida_data("download", "--out", tmp_path / "sid")
+    assert result.exit_code == 2
+    assert "the set 'saberzl/SID_Set' cannot be downloaded" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("verb", ["check", "stats", "export", "download"])
 def test_help_has_an_example(verb: str) -> None:
-    done = sida_data(verb, "--help")
-    assert done.exit_code == 0
-    assert f"sida data {verb} " in done.stdout
+    result = sida_data(verb, "--help")
+    assert result.exit_code == 0
+    assert f"sida data {verb} " in result.stdout

@@ -17,24 +17,24 @@ from sida.verdict import LABELS
 from tests.data.sets import box_mask, encoded, photo, write_set
 
 
-def traits(number: int, label: str, **others: object) -> Traits:
-    given = {
+def traits(number: int, label: str, **changes: object) -> Traits:
+    options = {
         "name": f"{label}/{number}", "split": None, "label": label, "source": None,
         "group": str(number), "format": "JPEG", "width": 256, "height": 192, "bytes": 20000,
         "quality": 90, "coding": "4:2:0", "has_exif": False, "has_icc": False, "mask_area": None,
         "sha256": f"{label}{number}", "fingerprint": None,
     }  # fmt: skip
-    return Traits(**{**given, **others})  # type: ignore[arg-type]
+    return Traits(**{**options, **changes})  # type: ignore[arg-type]
 
 
 def containers(count: int, leaky: bool, seed: int = 0) -> list[Traits]:
     """A set whose formats, sizes and qualities are drawn alike, or real = JPEG, others = PNG."""
     rng = np.random.default_rng(seed)
-    made = []
+    samples = []
     for label in LABELS:
         for number in range(count):
             is_jpeg = label == "real" if leaky else rng.random() < 0.8
-            made.append(
+            samples.append(
                 traits(
                     number,
                     label,
@@ -46,34 +46,34 @@ def containers(count: int, leaky: bool, seed: int = 0) -> list[Traits]:
                     bytes=int(rng.integers(10_000, 40_000)),
                 )
             )
-    return made
+    return samples
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_alike_containers_are_near_chance(seed: int) -> None:
-    found = probe(containers(400, leaky=False, seed=seed))
-    assert found.accuracy == pytest.approx(1 / 3, abs=0.03)
-    assert found.real_vs_not == pytest.approx(1 / 2, abs=0.03)
-    assert not found.leaks
-    assert found.sentences()[0].endswith("it gives nothing away.")
+    leakage = probe(containers(400, leaky=False, seed=seed))
+    assert leakage.accuracy == pytest.approx(1 / 3, abs=0.03)
+    assert leakage.real_vs_not == pytest.approx(1 / 2, abs=0.03)
+    assert not leakage.leaks
+    assert leakage.sentences()[0].endswith("it gives nothing away.")
 
 
 @pytest.mark.parametrize("count", [60, 400])
 def test_one_format_a_class_is_found_and_said(count: int) -> None:
-    found = probe(containers(count, leaky=True))
-    assert found.accuracy == pytest.approx(2 / 3, abs=0.016)
-    assert found.real_vs_not is not None
-    assert found.real_vs_not >= 0.95
-    assert found.leaks
-    assert found.features["format"] == pytest.approx(2 / 3, abs=0.016)
-    assert found.features["size"] == pytest.approx(1 / 3, abs=0.08)
-    said = " ".join(found.sentences())
-    assert "gives the class away" in said
-    assert "real is 100% JPEG, full_synthetic is 100% PNG" in said
-    assert "--equalise" in said
-    stored = found.as_json()
+    leakage = probe(containers(count, leaky=True))
+    assert leakage.accuracy == pytest.approx(2 / 3, abs=0.016)
+    assert leakage.real_vs_not is not None
+    assert leakage.real_vs_not >= 0.95
+    assert leakage.leaks
+    assert leakage.features["format"] == pytest.approx(2 / 3, abs=0.016)
+    assert leakage.features["size"] == pytest.approx(1 / 3, abs=0.08)
+    text = " ".join(leakage.sentences())
+    assert "gives the class away" in text
+    assert "real is 100% JPEG, full_synthetic is 100% PNG" in text
+    assert "--equalise" in text
+    stored = leakage.as_json()
     assert {"accuracy", "chance", "features", "real_vs_not", "bytes_per_pixel"} <= set(stored)
-    assert stored["meaning"] == said
+    assert stored["meaning"] == text
 
 
 def test_sizes_and_qualities_are_found() -> None:
@@ -83,9 +83,9 @@ def test_sizes_and_qualities_are_found() -> None:
         for label in LABELS
         for n in range(100)
     ]
-    found = probe(sizes)
-    assert found.accuracy == pytest.approx(2 / 3, abs=0.02)
-    assert max(found.features, key=lambda name: found.features[name]) == "size"
+    leakage = probe(sizes)
+    assert leakage.accuracy == pytest.approx(2 / 3, abs=0.02)
+    assert max(leakage.features, key=lambda name: leakage.features[name]) == "size"
     lowered = [traits(n, c, quality=75 if c == "real" else 90) for c in LABELS for n in range(100)]
     assert probe(lowered).features["quality"] == pytest.approx(2 / 3, abs=0.02)
 
@@ -93,13 +93,15 @@ def test_sizes_and_qualities_are_found() -> None:
 def test_originals_are_held_back_together() -> None:
     """Each original has a size of its own; only who has seen it can tell the class from it."""
     rng = np.random.default_rng(0)
-    made = []
+    samples = []
     for number in range(40):
         label = LABELS[number % 3]
         width = int(rng.integers(100, 2000))
-        made += [traits(number, label, width=width, name=f"{number}/{n}") for n in range(20)]
-    grouped = probe(made)
-    alone = probe([traits(n, one.label, width=one.width, group=None) for n, one in enumerate(made)])
+        samples += [traits(number, label, width=width, name=f"{number}/{n}") for n in range(20)]
+    grouped = probe(samples)
+    alone = probe(
+        [traits(n, item.label, width=item.width, group=None) for n, item in enumerate(samples)]
+    )
     assert grouped.accuracy is not None
     assert alone.accuracy is not None
     assert alone.accuracy > 0.8
@@ -108,20 +110,20 @@ def test_originals_are_held_back_together() -> None:
 
 
 def test_too_few_pictures_are_not_measured() -> None:
-    found = probe([traits(n, "real") for n in range(50)])
-    assert found.accuracy is None
-    assert not found.leaks
-    assert set(found.as_json()) == {"not_measured", "meaning"}
-    assert "needs pictures of two classes" in found.sentences()[0]
+    leakage = probe([traits(n, "real") for n in range(50)])
+    assert leakage.accuracy is None
+    assert not leakage.leaks
+    assert set(leakage.as_json()) == {"not_measured", "meaning"}
+    assert "needs pictures of two classes" in leakage.sentences()[0]
     assert probe([]).accuracy is None
 
 
 def test_the_probe_looks_at_one_split() -> None:
     here = [traits(n, label, split="train") for label in LABELS for n in range(30)]
-    there = [traits(n, "real", split="test", format="PNG") for n in range(30)]
-    found = probe(here + there)
-    assert found.split == "train"
-    assert found.accuracy == pytest.approx(1 / 3)
+    other_split = [traits(n, "real", split="test", format="PNG") for n in range(30)]
+    leakage = probe(here + other_split)
+    assert leakage.split == "train"
+    assert leakage.accuracy == pytest.approx(1 / 3)
 
 
 def test_looks_survive_compression_and_resizing() -> None:
@@ -151,16 +153,16 @@ def test_near_pairs_are_all_pairs_within_the_distance() -> None:
 
 
 def test_twins_are_sets_of_what_belongs_together() -> None:
-    made = [
+    samples = [
         traits(0, "real", sha256="a", fingerprint=0),
         traits(1, "tampered", sha256="a", fingerprint=0),
         traits(2, "real", sha256="b", fingerprint=1, group="0"),
         traits(3, "real", sha256="c", fingerprint=2**40 - 1),
     ]
-    exact, alike = find_twins(made)
-    assert [one.name for one in exact.members] == ["real/0", "tampered/1"]
+    exact, alike = find_twins(samples)
+    assert [item.name for item in exact.members] == ["real/0", "tampered/1"]
     assert (exact.exact, exact.labels, exact.one_group) == (True, {"real", "tampered"}, False)
-    assert [one.name for one in alike.members] == ["real/0", "real/2"]
+    assert [item.name for item in alike.members] == ["real/0", "real/2"]
     assert alike.one_group
 
 
@@ -180,30 +182,32 @@ def splits(tmp_path: Path) -> Path:
 
 
 def test_check_of_several_splits(splits: Path) -> None:
-    done: list[int] = []
-    findings = sida.data.check(splits, progress=lambda n, total: done.append(n))
-    assert done == list(range(1, len(findings.traits) + 1))
-    found = json.loads(json.dumps(findings.as_json()))
-    assert found["schema"] == "sida.data_check/1"
-    assert found["splits"]["train"] == {"real": 9, "full_synthetic": 8, "tampered": 8}
-    assert found["problems"]["counts"]["unreadable"] == 1
-    assert found["problems"]["rows"][0]["name"] == "test/full_synthetic/cut.jpg"
-    assert found["duplicates"]["exact"]["across_splits"] >= 1
-    assert found["duplicates"]["exact"]["across_classes"] == 1
-    assert found["mask_area"]["count"] == 11
-    assert found["mask_area"]["median"] == pytest.approx((box_mask() > 0).mean())
-    said = " ".join(findings.sentences())
-    assert "are in two classes at once" in said
-    assert "The same file in different splits" in said
+    result: list[int] = []
+    findings = sida.data.check(splits, progress=lambda n, total: result.append(n))
+    assert result == list(range(1, len(findings.traits) + 1))
+    report = json.loads(json.dumps(findings.as_json()))
+    assert report["schema"] == "sida.data_check/1"
+    assert report["splits"]["train"] == {"real": 9, "full_synthetic": 8, "tampered": 8}
+    assert report["problems"]["counts"]["unreadable"] == 1
+    assert report["problems"]["rows"][0]["name"] == "test/full_synthetic/cut.jpg"
+    assert report["duplicates"]["exact"]["across_splits"] >= 1
+    assert report["duplicates"]["exact"]["across_classes"] == 1
+    assert report["mask_area"]["count"] == 11
+    assert report["mask_area"]["median"] == pytest.approx((box_mask() > 0).mean())
+    text = " ".join(findings.sentences())
+    assert "are in two classes at once" in text
+    assert "The same file in different splits" in text
 
 
 def test_stats_leave_out_what_was_not_asked_for(splits: Path) -> None:
-    found = sida.data.stats(splits, "train").as_json()
-    assert "duplicates" not in found
-    assert "leakage_probe" not in found
-    assert found["formats"]["real"]["JPEG"] + found["formats"]["real"].get("PNG", 0) == 9
-    assert 75 <= found["jpeg_quality"]["real"]["min"] <= found["jpeg_quality"]["real"]["max"] <= 95
-    assert found["sizes"]["real"]["most_frequent"] == {"96x80": 9}
+    result = sida.data.stats(splits, "train").as_json()
+    assert "duplicates" not in result
+    assert "leakage_probe" not in result
+    assert result["formats"]["real"]["JPEG"] + result["formats"]["real"].get("PNG", 0) == 9
+    assert (
+        75 <= result["jpeg_quality"]["real"]["min"] <= result["jpeg_quality"]["real"]["max"] <= 95
+    )
+    assert result["sizes"]["real"]["most_frequent"] == {"96x80": 9}
 
 
 def test_originals_in_two_splits_are_named(tmp_path: Path) -> None:
@@ -232,9 +236,9 @@ def test_the_page_shows_everything(splits: Path) -> None:
 
 
 def test_the_page_of_a_tiny_set(tmp_path: Path) -> None:
-    place = tmp_path / "real" / "one.png"
-    place.parent.mkdir()
-    place.write_bytes(encoded(photo(1), "PNG"))
+    path = tmp_path / "real" / "one.png"
+    path.parent.mkdir()
+    path.write_bytes(encoded(photo(1), "PNG"))
     findings = sida.data.check(tmp_path)
     assert findings.probe is not None
     assert "was not made" in data_page(findings).html()

@@ -23,7 +23,7 @@ LAYOUTS = ("folder", "parquet", "manifest")
 
 def content(path: Path, split: str | None = None) -> list[tuple[Any, ...]]:
     """Everything that a set says, to the byte, in no order."""
-    found = sida.data.open(path, split)
+    data = sida.data.open(path, split)
     rows = [
         (
             Path(s.name).name,
@@ -34,9 +34,9 @@ def content(path: Path, split: str | None = None) -> list[tuple[Any, ...]]:
             s.source,
             s.group,
         )
-        for s in found
+        for s in data
     ]
-    assert len(found.report) == 0
+    assert len(data.report) == 0
     return sorted(rows, key=repr)
 
 
@@ -89,8 +89,8 @@ def with_further_columns(folder: Path) -> Path:
 
 def more(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """The further cells of each picture."""
-    found = sida.data.open(path, further=True)
-    return sorted((Path(s.name).name, {**s.more, "group": s.group}) for s in found)
+    data = sida.data.open(path, further=True)
+    return sorted((Path(s.name).name, {**s.more, "group": s.group}) for s in data)
 
 
 @pytest.mark.parametrize("to", LAYOUTS)
@@ -111,8 +111,8 @@ def test_further_columns_are_typed_for_the_datasets_library(small: Path, tmp_pat
     datasets = pytest.importorskip("datasets")
     sida.data.export(with_further_columns(small), tmp_path / "out", "parquet")
     loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
-    kinds = {name: loaded["train"].features[name].dtype for name in FURTHER}
-    assert kinds == {
+    counts = {name: loaded["train"].features[name].dtype for name in FURTHER}
+    assert counts == {
         "donor_group": "string", "camera": "string", "exposure": "float64", "iso": "int64",
         "flash": "bool", "tags": "string",
     }  # fmt: skip
@@ -156,10 +156,10 @@ def test_broken_rows_are_left_out_and_masks_repaired(small: Path, tmp_path: Path
     (small / "real" / "r001.jpg").write_bytes(b"")
     (small / "masks" / "t001_mask.png").write_bytes(encoded(box_mask(48, 40), "PNG"))
     (small / "masks" / "t002_mask.png").write_bytes(encoded(box_mask() // 255, "PNG"))
-    done = sida.data.export(small, tmp_path / "out")
-    kinds = Counter(problem.code for problem in done.problems)
-    assert kinds == {"unreadable": 1, "mask_size": 1, "mask_levels": 1}
-    assert done.counts == {"all": {"real": 5, "full_synthetic": 6, "tampered": 6}}
+    exported = sida.data.export(small, tmp_path / "out")
+    counts = Counter(problem.code for problem in exported.problems)
+    assert counts == {"unreadable": 1, "mask_size": 1, "mask_levels": 1}
+    assert exported.counts == {"all": {"real": 5, "full_synthetic": 6, "tampered": 6}}
     again = sida.data.open(tmp_path / "out")
     masks = [labelled.mask for labelled in sida.data.read(again)][-6:]
     assert [mask.shape for mask in masks if mask is not None] == 6 * [(80, 96)]
@@ -174,13 +174,13 @@ def test_pictures_with_one_stem_do_not_share_a_mask(tmp_path: Path) -> None:
             ("tampered", encoded(photo(1), "PNG")),
             ("masks", encoded(box_mask(), "PNG")),
         ):
-            place = source / below / (name if below == "tampered" else f"{name}_mask.png")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
+            path = source / below / (name if below == "tampered" else f"{name}_mask.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
     sida.data.export(source, tmp_path / "out")
-    found = sida.data.open(tmp_path / "out")
-    assert [s.name for s in found] == ["tampered/a.jpg", "tampered/a~2.png"]
-    assert [Path(str(s.mask)).name for s in found] == ["a_mask.png", "a~2_mask.png"]
+    opened = sida.data.open(tmp_path / "out")
+    assert [s.name for s in opened] == ["tampered/a.jpg", "tampered/a~2.png"]
+    assert [Path(str(s.mask)).name for s in opened] == ["a_mask.png", "a~2_mask.png"]
 
 
 class Stopped(Exception):
@@ -197,31 +197,33 @@ def test_an_interrupted_export_goes_on(
     small = write_set(tmp_path / "small")
     (small / "real" / "r004.jpg").unlink(missing_ok=True)
     (small / "real" / "r004.jpg").write_bytes(b"broken")
-    whole = sida.data.export(small, tmp_path / "whole", to, equalise=equalise)
+    complete = sida.data.export(small, tmp_path / "whole", to, equalise=equalise)
     reached: list[int] = []
 
-    def stop(done: int, total: int | None) -> None:
-        reached.append(done)
-        if done == 11:
+    def stop(count: int, total: int | None) -> None:
+        reached.append(count)
+        if count == 11:
             raise Stopped
 
     with pytest.raises(Stopped):
         sida.data.export(small, tmp_path / "out", to, equalise=equalise, progress=stop)
     assert not (tmp_path / "out").exists()
-    begun = len(reached)
+    count_before = len(reached)
     again = sida.data.export(
         small, tmp_path / "out", to, equalise=equalise, progress=lambda d, t: reached.append(d)
     )
-    assert len(reached) - begun < 18
+    assert len(reached) - count_before < 18
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
-    assert [(p.code, p.name) for p in again.problems] == [(p.code, p.name) for p in whole.problems]
-    assert again.counts == whole.counts
+    assert [(p.code, p.name) for p in again.problems] == [
+        (p.code, p.name) for p in complete.problems
+    ]
+    assert again.counts == complete.counts
     assert not list(tmp_path.glob(".*"))
 
 
 def test_another_job_does_not_go_on_with_the_rest(small: Path, tmp_path: Path) -> None:
-    def stop(done: int, total: int | None) -> None:
-        if done == 11:
+    def stop(count: int, total: int | None) -> None:
+        if count == 11:
             raise Stopped
 
     with pytest.raises(Stopped):
@@ -286,9 +288,9 @@ def test_equalising_makes_the_containers_alike(tmp_path: Path) -> None:
         assert 0.5 < json["formats"][label]["JPEG"] / 40 < 1
         assert json["sizes"][label]["width"]["max"] <= 80
         assert json["sizes"][label]["width"]["min"] >= 56
-    for one in findings.traits:
-        assert one.width % 16 == one.height % 16 == 0
-        assert one.label != "tampered" or one.mask_area
+    for item in findings.traits:
+        assert item.width % 16 == item.height % 16 == 0
+        assert item.label != "tampered" or item.mask_area
     assert [s.description for s in sida.data.open(tmp_path / "out")[:1]] == [
         "Picture 0, “real”,\nin two lines."
     ]
@@ -300,11 +302,11 @@ def test_equalising_leaves_out_what_it_cannot_cut(tmp_path: Path) -> None:
     (source / "real" / "r003.jpg").unlink(missing_ok=True)
     (source / "real" / "r003.jpg").write_bytes(encoded(photo(3, 70, 70), "JPEG"))
     (source / "masks" / "t003_mask.png").unlink()
-    done = sida.data.export(source, tmp_path / "out", equalise=True)
-    kinds = Counter(problem.code for problem in done.problems)
-    assert kinds["too_small"] == 1
-    assert kinds["not_placed"] == 1
-    assert done.counts["all"] == {"real": 29, "full_synthetic": 30, "tampered": 29}
+    exported = sida.data.export(source, tmp_path / "out", equalise=True)
+    counts = Counter(problem.code for problem in exported.problems)
+    assert counts["too_small"] == 1
+    assert counts["not_placed"] == 1
+    assert exported.counts["all"] == {"real": 29, "full_synthetic": 30, "tampered": 29}
 
 
 def test_the_common_side() -> None:
@@ -327,19 +329,19 @@ def samples(groups: list[tuple[int, str]]) -> list[Sample]:
     st.integers(0, 3),
 )
 def test_no_original_is_on_two_sides(groups: list[tuple[int, str]], seed: int) -> None:
-    made = samples(groups)
+    picture_samples = samples(groups)
     try:
-        chosen = assign_splits(made, seed=seed)
+        split_names = assign_splits(picture_samples, seed=seed)
     except DataError:  # most are of one group
-        assert max(Counter(group for group, _ in groups).values()) > len(made) / 2
+        assert max(Counter(group for group, _ in groups).values()) > len(picture_samples) / 2
         return
-    assert chosen == assign_splits(made, seed=seed)
-    assert set(chosen) <= set(SHARES)
+    assert split_names == assign_splits(picture_samples, seed=seed)
+    assert set(split_names) <= set(SHARES)
     sides: dict[str, set[str]] = {}
-    for sample, split in zip(made, chosen, strict=True):
+    for sample, split in zip(picture_samples, split_names, strict=True):
         if sample.group is not None:
             sides.setdefault(sample.group, set()).add(split)
-    assert all(len(found) == 1 for found in sides.values())
+    assert all(len(result) == 1 for result in sides.values())
 
 
 @given(
@@ -347,25 +349,25 @@ def test_no_original_is_on_two_sides(groups: list[tuple[int, str]], seed: int) -
     st.integers(0, 3),
 )
 def test_splices_stay_with_both_originals(pairs: list[tuple[int, int]], seed: int) -> None:
-    made = [
+    samples = [
         Sample(
             b"",
             "tampered",
-            group=None if own < 0 else str(own),
+            group=None if group < 0 else str(group),
             more={} if donor < 0 else {"donor_group": str(donor)},
             name=str(number),
         )
-        for number, (own, donor) in enumerate(pairs)
+        for number, (group, donor) in enumerate(pairs)
     ]
     try:
-        chosen = assign_splits(made, {"a": 0.5, "b": 0.5}, seed)
+        split_names = assign_splits(samples, {"a": 0.5, "b": 0.5}, seed)
     except DataError:  # most hang together
         return
-    shown: dict[int, set[str]] = {}
-    for (own, donor), split in zip(pairs, chosen, strict=True):
-        for original in {own, donor} - {-1}:
-            shown.setdefault(original, set()).add(split)
-    assert all(len(found) == 1 for found in shown.values())
+    originals: dict[int, set[str]] = {}
+    for (group, donor), split in zip(pairs, split_names, strict=True):
+        for original in {group, donor} - {-1}:
+            originals.setdefault(original, set()).add(split)
+    assert all(len(result) == 1 for result in originals.values())
 
 
 def test_originals_that_all_hang_together_are_one_sentence() -> None:
@@ -381,12 +383,12 @@ def test_originals_that_all_hang_together_are_one_sentence() -> None:
 
 def test_splits_have_their_shares_of_every_class() -> None:
     labels = ["real"] * 500 + ["full_synthetic"] * 200 + ["tampered"] * 300
-    made = samples([(n % 170, label) for n, label in enumerate(labels)])
-    chosen = assign_splits(made, {"train": 0.7, "test": 0.3})
+    picture_samples = samples([(n % 170, label) for n, label in enumerate(labels)])
+    split_names = assign_splits(picture_samples, {"train": 0.7, "test": 0.3})
     for label, count in (("real", 500), ("full_synthetic", 200), ("tampered", 300)):
-        own = [c for c, s in zip(chosen, made, strict=True) if s.label == label]
-        assert own.count("train") / count == pytest.approx(0.7, abs=0.03)
-    assert assign_splits(made, {"train": 0.7, "test": 0.3}, seed=1) != chosen
+        group = [c for c, s in zip(split_names, picture_samples, strict=True) if s.label == label]
+        assert group.count("train") / count == pytest.approx(0.7, abs=0.03)
+    assert assign_splits(picture_samples, {"train": 0.7, "test": 0.3}, seed=1) != split_names
 
 
 def test_shares_are_read_and_checked() -> None:
@@ -401,7 +403,7 @@ def test_shares_are_read_and_checked() -> None:
 def test_splitting_by_group_writes_splits(small: Path, tmp_path: Path) -> None:
     shares = {"train": 0.5, "test": 0.5}
     for to in LAYOUTS:
-        sida.data.export(small, tmp_path / to, to, split_by_group=True, shares=shares)
+        sida.data.export(small, tmp_path / to, to, shares=shares)
         groups = [
             {s.group for s in sida.data.open(tmp_path / to, split)} for split in ("train", "test")
         ]

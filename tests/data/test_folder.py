@@ -30,16 +30,16 @@ def split(tmp_path: Path) -> Path:
 
 
 def test_reads_every_class_with_its_mask(split: Path) -> None:
-    found = sida.data.open(split)
-    assert [s.name for s in found] == ["real/a.jpg", "full_synthetic/b.PNG", "tampered/c.png"]
-    assert [s.label for s in found] == ["real", "full_synthetic", "tampered"]
-    assert found.counts() == {"real": 1, "full_synthetic": 1, "tampered": 1}
-    assert [s.mask is not None for s in found] == [False, False, True]
-    labelled = found[2].load()
+    data = sida.data.open(split)
+    assert [s.name for s in data] == ["real/a.jpg", "full_synthetic/b.PNG", "tampered/c.png"]
+    assert [s.label for s in data] == ["real", "full_synthetic", "tampered"]
+    assert data.counts() == {"real": 1, "full_synthetic": 1, "tampered": 1}
+    assert [s.mask is not None for s in data] == [False, False, True]
+    labelled = data[2].load()
     assert labelled.picture.pixels.shape == (16, 24, 3)
     assert labelled.mask is not None
     assert labelled.mask.shape == (16, 24)
-    assert len(found.report) == 0
+    assert len(data.report) == 0
 
 
 @pytest.mark.parametrize("mask", ["c_mask.PNG", "c_mask.bmp", "c.png_mask.png"])
@@ -51,26 +51,26 @@ def test_masks_may_have_any_suffix_or_the_whole_file_name(split: Path, mask: str
 
 def test_missing_mask_is_reported_and_the_picture_kept(split: Path) -> None:
     (split / "masks" / "c_mask.png").unlink()
-    found = sida.data.open(split)
-    assert found[2].mask is None
-    assert found.report.counts() == {"missing_mask": 1}
-    assert "tampered/c.png" in found.report.lines()[0]
+    data = sida.data.open(split)
+    assert data[2].mask is None
+    assert data.report.counts() == {"missing_mask": 1}
+    assert "tampered/c.png" in data.report.lines()[0]
 
 
 def test_mask_of_another_size_is_resized_nearest_and_counted(split: Path) -> None:
     mask = np.zeros((4, 6), np.uint8)
     mask[1, 2] = 255
     Image.fromarray(mask).save(split / "masks" / "c_mask.png")
-    found = sida.data.open(split)
-    levels = found[2].read_mask()
+    data = sida.data.open(split)
+    levels = data[2].read_mask()
     assert levels is not None
     assert levels.shape == (16, 24)
     assert set(np.unique(levels)) == {0, 255}
     assert levels[4:8, 8:12].all()
     assert levels.sum() == 255 * 16
-    assert found.report.counts() == {"mask_size": 1}
-    found[2].load()
-    assert len(found.report) == 1  # once for a row, however often it is read
+    assert data.report.counts() == {"mask_size": 1}
+    data[2].load()
+    assert len(data.report) == 1  # once for a row, however often it is read
 
 
 def test_mask_from_before_the_exif_rotation_is_turned(split: Path) -> None:
@@ -81,31 +81,31 @@ def test_mask_from_before_the_exif_rotation_is_turned(split: Path) -> None:
     mask = np.zeros((16, 24), np.uint8)
     mask[:4, :] = 255  # the top, which comes to the right
     Image.fromarray(mask).save(split / "masks" / "c_mask.png")
-    found = sida.data.open(split)
-    for levels in (found[2].read_mask(), found[2].load().mask):
+    data = sida.data.open(split)
+    for levels in (data[2].read_mask(), data[2].load().mask):
         assert levels is not None
         assert levels.shape == (24, 16)
         assert levels[:, -4:].all()
         assert not levels[:, :-4].any()
-    assert found.report.counts() == {"mask_turned": 1}
+    assert data.report.counts() == {"mask_turned": 1}
 
 
 def test_mask_of_zeros_and_ones_is_spread(split: Path) -> None:
     Image.fromarray(np.eye(16, 24, dtype=np.uint8)).save(split / "masks" / "c_mask.png")
-    found = sida.data.open(split)
-    levels = found[2].read_mask()
+    data = sida.data.open(split)
+    levels = data[2].read_mask()
     assert levels is not None
     assert levels.max() == 255
-    assert found.report.counts() == {"mask_levels": 1}
+    assert data.report.counts() == {"mask_levels": 1}
 
 
 def test_empty_and_unreadable_masks_are_reported(split: Path) -> None:
     save(split / "masks" / "c_mask.png", level=0, mode="L")
     save(split / "tampered" / "d.png")
     (split / "masks" / "d_mask.png").write_bytes(b"\x89PNG\r\n")
-    found = sida.data.open(split)
-    assert [sample.load().mask is None for sample in found[2:]] == [False, True]
-    assert found.report.counts() == {"empty_mask": 1, "unreadable_mask": 1}
+    data = sida.data.open(split)
+    assert [sample.load().mask is None for sample in data[2:]] == [False, True]
+    assert data.report.counts() == {"empty_mask": 1, "unreadable_mask": 1}
 
 
 def test_two_files_for_one_mask_are_refused(split: Path) -> None:
@@ -121,8 +121,8 @@ def test_two_pictures_for_one_mask_are_refused_unless_told_apart(split: Path) ->
     for name in ("c.jpg", "c.png"):
         save(split / "masks" / f"{name}_mask.png", level=255, mode="L")
     (split / "masks" / "c_mask.png").unlink()
-    found = sida.data.open(split)
-    assert [s.mask and Path(str(s.mask)).name for s in found[2:]] == [
+    data = sida.data.open(split)
+    assert [s.mask and Path(str(s.mask)).name for s in data[2:]] == [
         "c.jpg_mask.png",
         "c.png_mask.png",
     ]
@@ -131,8 +131,8 @@ def test_two_pictures_for_one_mask_are_refused_unless_told_apart(split: Path) ->
 def test_spare_masks_are_named(split: Path) -> None:
     save(split / "masks" / "a_mask.png", mode="L")
     save(split / "masks" / "zzz_mask.png", mode="L")
-    found = sida.data.open(split)
-    assert found.report.counts() == {"unused_mask": 1, "orphan_mask": 1}
+    data = sida.data.open(split)
+    assert data.report.counts() == {"unused_mask": 1, "orphan_mask": 1}
 
 
 def test_descriptions_are_joined_by_file_name(split: Path) -> None:
@@ -140,9 +140,9 @@ def test_descriptions_are_joined_by_file_name(split: Path) -> None:
     folder.mkdir()
     (folder / "tampered_GT.json").write_text(json.dumps({"c.png": "A hand.", "x.png": "Lost."}))
     (folder / "real_GT.json").write_text("[1]")
-    found = sida.data.open(split)
-    assert [s.description for s in found] == [None, None, "A hand."]
-    assert found.report.counts() == {"orphan_description": 1, "unreadable_description": 1}
+    data = sida.data.open(split)
+    assert [s.description for s in data] == [None, None, "A hand."]
+    assert data.report.counts() == {"orphan_description": 1, "unreadable_description": 1}
 
 
 def test_manifest_inside_gives_source_and_group(split: Path) -> None:
@@ -150,9 +150,9 @@ def test_manifest_inside_gives_source_and_group(split: Path) -> None:
         "image,label,mask,source,group\nreal/a.jpg,real,,camera,g1\ntampered/c.png,2,,,g2\n"
         "real/gone.jpg,real,,,\n"
     )
-    found = sida.data.open(split)
-    assert [(s.source, s.group) for s in found] == [("camera", "g1"), (None, None), (None, "g2")]
-    assert found.report.counts() == {"orphan_row": 1}
+    data = sida.data.open(split)
+    assert [(s.source, s.group) for s in data] == [("camera", "g1"), (None, None), (None, "g2")]
+    assert data.report.counts() == {"orphan_row": 1}
 
 
 def test_rows_whose_label_is_wrong_are_left_out_and_named(split: Path) -> None:
@@ -160,9 +160,9 @@ def test_rows_whose_label_is_wrong_are_left_out_and_named(split: Path) -> None:
     rows = ["image,label", "real/a.jpg,7", "tampered/c.png,real"]
     rows += [f"full_synthetic/{name},Full Synthetic" for name in many]
     (split / "manifest.csv").write_text("\n".join(rows))
-    found = sida.data.open(split)
-    assert found.counts() == {"real": 0, "full_synthetic": 31, "tampered": 0}
-    assert found.report.counts() == {"unknown_label": 1, "label_conflict": 1}
+    data = sida.data.open(split)
+    assert data.counts() == {"real": 0, "full_synthetic": 31, "tampered": 0}
+    assert data.report.counts() == {"unknown_label": 1, "label_conflict": 1}
 
 
 def test_labels_outside_the_classes_are_refused_where_they_are_no_slips(split: Path) -> None:
@@ -194,8 +194,8 @@ def test_what_is_no_set_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_the_pictures_at_hand(shared: Path) -> None:
-    found = sida.data.open(shared / "data" / "train")
-    assert found.counts() == {"real": 621, "full_synthetic": 378, "tampered": 276}
-    assert len(found.report) == 0
-    assert all(s.source and s.group for s in found)
-    assert all(s.mask is not None for s in found if s.label == "tampered")
+    data = sida.data.open(shared / "data" / "train")
+    assert data.counts() == {"real": 621, "full_synthetic": 378, "tampered": 276}
+    assert len(data.report) == 0
+    assert all(s.source and s.group for s in data)
+    assert all(s.mask is not None for s in data if s.label == "tampered")

@@ -55,10 +55,10 @@ def test_names_are_unlike_each_other(wanted: list[str]) -> None:
 def test_the_room_needs_the_core_alone() -> None:
     heavy = ("torch", "transformers", "pyarrow", "pandas", "sklearn", "datasets", "imagehash")
     script = f"import sys, sida.data; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"
 
 
 def test_labels_come_in_the_order_of_the_contract() -> None:

@@ -89,16 +89,16 @@ MASKED: dict[str, tuple[Callable[[Path], None], str | None]] = {
 def test_tree_of_pictures_and_masks(layout: str, tmp_path: Path) -> None:
     make, group = MASKED[layout]
     make(tmp_path)
-    found = sida.data.open(tmp_path)
-    assert found.layout == layout
+    data = sida.data.open(tmp_path)
+    assert data.layout == layout
     assert sida.data.splits_of(tmp_path) == []
-    assert [sample.label for sample in found] == ["real", "tampered"]
-    assert [sample.group for sample in found] == [group, group]
-    assert found[0].mask is None
-    levels = found[1].read_mask()
+    assert [sample.label for sample in data] == ["real", "tampered"]
+    assert [sample.group for sample in data] == [group, group]
+    assert data[0].mask is None
+    levels = data[1].read_mask()
     assert levels is not None
     assert ((levels >= 128) == (BOX > 0)).mean() > 0.97  # Columbia's are JPEG
-    assert found.report.lines() == []
+    assert data.report.lines() == []
 
 
 @pytest.mark.parametrize("layout", MASKED)
@@ -126,9 +126,9 @@ def test_missing_and_spare_masks_are_named(tmp_path: Path) -> None:
     casia(tmp_path)
     folder = tmp_path / "CASIA 2 Groundtruth"
     next(folder.iterdir()).rename(folder / "Tp_other_gt.png")
-    found = sida.data.open(tmp_path)
-    assert found.report.counts() == {"missing_mask": 1, "orphan_mask": 1}
-    assert found[1].read_mask() is None
+    data = sida.data.open(tmp_path)
+    assert data.report.counts() == {"missing_mask": 1, "orphan_mask": 1}
+    assert data[1].read_mask() is None
 
 
 def test_casia_of_the_first_version(tmp_path: Path) -> None:
@@ -144,26 +144,26 @@ def test_casia_without_its_masks_is_still_casia(tmp_path: Path) -> None:
     casia(tmp_path)
     for file in (tmp_path / "CASIA 2 Groundtruth").iterdir():
         file.unlink()
-    found = sida.data.open(tmp_path)
-    assert (found.layout, found.report.counts()) == ("CASIA", {"missing_mask": 1})
+    data = sida.data.open(tmp_path)
+    assert (data.layout, data.report.counts()) == ("CASIA", {"missing_mask": 1})
 
 
 def test_a_mask_of_another_size_is_resized_and_named(tmp_path: Path) -> None:
     coverage(tmp_path)
     mask(tmp_path, "mask/1forged.tif", box_mask(12, 8))
-    found = sida.data.open(tmp_path)
-    levels = found[1].read_mask()
+    data = sida.data.open(tmp_path)
+    levels = data[1].read_mask()
     assert levels is not None
     assert levels.shape == (16, 24)
-    assert found.report.counts() == {"mask_size": 1}
+    assert data.report.counts() == {"mask_size": 1}
 
 
 def test_a_file_that_coverage_does_not_have_is_left_out_and_named(tmp_path: Path) -> None:
     coverage(tmp_path)
     picture(tmp_path, "image/cover.tif")
-    found = sida.data.open(tmp_path)
-    assert [sample.name for sample in found] == ["image/1.tif", "image/1t.tif"]
-    assert found.report.counts() == {"unknown_label": 1}
+    data = sida.data.open(tmp_path)
+    assert [sample.name for sample in data] == ["image/1.tif", "image/1t.tif"]
+    assert data.report.counts() == {"unknown_label": 1}
 
 
 def test_two_forgeries_with_one_mask_are_an_error(tmp_path: Path) -> None:
@@ -183,9 +183,9 @@ def test_a_mask_that_is_no_red_and_green_picture_counts_as_none(
         Image.fromarray(BOX).save(file)
     else:
         file.write_bytes(broken)
-    found = sida.data.open(tmp_path)
-    assert found[1].read_mask() is None
-    assert found.report.counts() == {"unreadable_mask": 1}
+    data = sida.data.open(tmp_path)
+    assert data[1].read_mask() is None
+    assert data.report.counts() == {"unreadable_mask": 1}
 
 
 def test_nist_needs_its_table(tmp_path: Path) -> None:
@@ -209,9 +209,9 @@ def test_nist_names_rows_and_probes_that_do_not_fit(tmp_path: Path) -> None:
     with (tmp_path / REFERENCE).open("a") as stream:
         stream.write("m|probe/gone.jpg||N|\nm|probe/NC2016_0001.jpg||?|\n")
         stream.write("m|probe/NC2016_0001.jpg|mask/gone.png|Y|\n")
-    found = sida.data.open(tmp_path)
-    assert len(found) == 3
-    assert found.report.counts() == {
+    data = sida.data.open(tmp_path)
+    assert len(data) == 3
+    assert data.report.counts() == {
         "unknown_label": 2, "repeated_name": 2, "unreadable": 1, "missing_mask": 1,
     }  # fmt: skip
 
@@ -229,8 +229,8 @@ def facts(samples: sida.data.Dataset) -> list[tuple[str, str, object]]:
 def test_genimage_has_splits_and_generators(tmp_path: Path) -> None:
     genimage(tmp_path)
     assert sida.data.splits_of(tmp_path) == ["train", "val"]
-    found = sida.data.open(tmp_path, "val")
-    assert facts(found) == [
+    data = sida.data.open(tmp_path, "val")
+    assert facts(data) == [
         ("ADM/val/nature/n01_1.JPEG", "real", None),
         ("ADM/val/ai/1.png", "full_synthetic", "ADM"),
         ("glide/val/nature/n01_1.JPEG", "real", None),
@@ -252,8 +252,8 @@ def test_genimage_by_generator_or_split(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("below", ["", "ADM", "ADM/imagenet_ai_0508_adm"])
 def test_genimage_as_its_archives_unpack(below: str, tmp_path: Path) -> None:
-    place = "ADM/imagenet_ai_0508_adm/val"
-    picture(tmp_path, f"{place}/ai/1.png", f"{place}/nature/n01_1.JPEG")
+    path = "ADM/imagenet_ai_0508_adm/val"
+    picture(tmp_path, f"{path}/ai/1.png", f"{path}/nature/n01_1.JPEG")
     generator = "adm" if below else "ADM"
     assert facts(sida.data.open(tmp_path / below, "val"))[1][2] == generator
 
@@ -282,28 +282,28 @@ def test_fakes_of_unknown_kind_have_to_be_named(tmp_path: Path) -> None:
     picture(tmp_path, "real/a.png", "fake/b.png")
     with pytest.raises(DataError, match="--labels real,full_synthetic or --labels real,tampered"):
         sida.data.open(tmp_path)
-    for kind in ("tampered", "full_synthetic"):
-        found = sida.data.open(tmp_path, labels=f"real,{kind}")
-        assert [sample.label for sample in found] == ["real", kind]
+    for format in ("tampered", "full_synthetic"):
+        data = sida.data.open(tmp_path, labels=f"real,{format}")
+        assert [sample.label for sample in data] == ["real", format]
     with pytest.raises(DataError, match="what its fakes are"):
         sida.data.open(tmp_path, labels="tampered,real")
 
 
 def test_what_unclear_fakes_are_says_nothing_of_clear_ones(tmp_path: Path) -> None:
     picture(tmp_path, "0_real/a.png", "1_fake/b.png")
-    found = sida.data.open(tmp_path, labels="real,tampered")
-    assert [sample.label for sample in found] == ["real", "full_synthetic"]
+    data = sida.data.open(tmp_path, labels="real,tampered")
+    assert [sample.label for sample in data] == ["real", "full_synthetic"]
 
 
 def test_synthbuster_with_real_pictures_beside(tmp_path: Path) -> None:
     picture(tmp_path, "dalle2/r000da54ft.png", "firefly/r000da54ft.png", "real/r000da54ft.jpg")
-    found = sida.data.open(tmp_path)
-    assert facts(found) == [
+    data = sida.data.open(tmp_path)
+    assert facts(data) == [
         ("real/r000da54ft.jpg", "real", None),
         ("dalle2/r000da54ft.png", "full_synthetic", "dalle2"),
         ("firefly/r000da54ft.png", "full_synthetic", "firefly"),
     ]
-    assert {sample.group for sample in found} == {"r000da54ft"}
+    assert {sample.group for sample in data} == {"r000da54ft"}
     picture(tmp_path, "flux/r000da54ft.png")
     with pytest.raises(DataError, match="has the folder 'flux'"):
         sida.data.open(tmp_path)
@@ -318,9 +318,9 @@ def test_synthbuster_beside_raise(real: str, tmp_path: Path) -> None:
 def test_dmimagedetection_has_one_folder_an_origin(tmp_path: Path) -> None:
     picture(tmp_path, "biggan_256/1.png", "latent-diffusion_noise2image_FFHQ/1.png")
     picture(tmp_path, "dalle_2/1.png", "real_coco_valid/1.png", "real_ucid/1.png")
-    found = sida.data.open(tmp_path)
-    assert found.layout == "DMimageDetection"
-    assert facts(found)[1:] == [
+    data = sida.data.open(tmp_path)
+    assert data.layout == "DMimageDetection"
+    assert facts(data)[1:] == [
         ("real_ucid/1.png", "real", None),
         ("biggan_256/1.png", "full_synthetic", "biggan_256"),
         ("dalle_2/1.png", "full_synthetic", "dalle_2"),
@@ -329,7 +329,7 @@ def test_dmimagedetection_has_one_folder_an_origin(tmp_path: Path) -> None:
             "latent-diffusion_noise2image_FFHQ",
         ),
     ]  # fmt: skip
-    assert {sample.group for sample in found} == {None}
+    assert {sample.group for sample in data} == {None}
 
 
 def test_synthbuster_alone_has_no_real_pictures(tmp_path: Path) -> None:
@@ -341,9 +341,9 @@ def test_synthbuster_alone_has_no_real_pictures(tmp_path: Path) -> None:
 def test_what_is_ours_stays_ours(tmp_path: Path, ours: str) -> None:
     picture(tmp_path, "real/a.png", "fake/a.png", f"{ours}/b.png")
     mask(tmp_path, "mask/a.png")
-    found = sida.data.open(tmp_path)
-    assert found.layout == "folder"
-    assert [sample.label for sample in found] == ["real", ours]
+    data = sida.data.open(tmp_path)
+    assert data.layout == "folder"
+    assert [sample.label for sample in data] == ["real", ours]
 
 
 def test_real_pictures_alone_stay_a_split_of_ours(tmp_path: Path) -> None:

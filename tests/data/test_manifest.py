@@ -52,17 +52,17 @@ def test_tables_of_three_kinds_say_the_same(pictures: Path, suffix: str) -> None
         pq.write_table(pa.Table.from_pylist([dict(zip(head, r, strict=True)) for r in body]), file)
     else:
         file.write_text(as_csv(ROWS) if suffix == "csv" else as_json_lines(ROWS))
-    found = sida.data.open(file)
-    assert found.layout == "manifest"
-    assert [(s.name, s.label) for s in found] == [
+    data = sida.data.open(file)
+    assert data.layout == "manifest"
+    assert [(s.name, s.label) for s in data] == [
         ("p/a.png", "real"),
         ("p/b.png", "full_synthetic"),
         ("p/c.png", "tampered"),
     ]
-    assert [s.description for s in found] == [None, "Two, with a comma.", None]
-    assert [(s.source, s.group) for s in found] == [("camera", "1"), (None, None), (None, "1")]
-    assert found[2].load().mask is not None
-    assert len(found.report) == 0
+    assert [s.description for s in data] == [None, "Two, with a comma.", None]
+    assert [(s.source, s.group) for s in data] == [("camera", "1"), (None, None), (None, "1")]
+    assert data[2].load().mask is not None
+    assert len(data.report) == 0
 
 
 def test_folder_with_a_manifest_is_opened_by_it(pictures: Path) -> None:
@@ -74,16 +74,16 @@ def test_folder_with_a_manifest_is_opened_by_it(pictures: Path) -> None:
 
 
 def test_rows_that_lead_nowhere_are_lines(pictures: Path) -> None:
-    more = [
+    extra = [
         ("p/gone.png", "real", "", "", "", ""),
         ("p/a.png", "tampered", "p/gone.png", "", "", ""),
         ("p/b.png", "real", "p/m.png", "", "", ""),
         ("", "real", "", "", "", ""),
     ]
-    (pictures / "my.csv").write_text(as_csv([*ROWS, *more]))
-    found = sida.data.open(pictures / "my.csv")
-    assert [s.name for s in found] == ["p/a.png", "p/b.png", "p/c.png", "p/a.png~2", "p/b.png~2"]
-    assert found.report.counts() == {
+    (pictures / "my.csv").write_text(as_csv([*ROWS, *extra]))
+    data = sida.data.open(pictures / "my.csv")
+    assert [s.name for s in data] == ["p/a.png", "p/b.png", "p/c.png", "p/a.png~2", "p/b.png~2"]
+    assert data.report.counts() == {
         "unreadable": 2, "repeated_name": 2, "missing_mask": 1, "unused_mask": 1,
     }  # fmt: skip
 
@@ -142,28 +142,28 @@ def pixar(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("tau", "rows"), [(0.01, 8), (0.05, 8), (0.1, 4), (0.2, 0)])
 def test_pixar_maps_are_cut_at_tau(pixar: Path, tau: float, rows: int) -> None:
-    found = sida.data.open(pixar, tau=tau)
-    mask = found[1].read_mask()
+    data = sida.data.open(pixar, tau=tau)
+    mask = data[1].read_mask()
     assert mask is not None
     assert set(np.unique(mask)) <= {0, 255}
     assert mask.any(axis=1).sum() == rows
-    assert ("empty_mask" in found.report.counts()) == (rows == 0)
+    assert ("empty_mask" in data.report.counts()) == (rows == 0)
 
 
 def test_pixar_texts_groups_and_published_masks(pixar: Path) -> None:
-    found = sida.data.open(pixar.parent)
-    assert (found.layout, found.split) == ("pixar", "validation")
-    assert [s.name for s in found] == [
+    data = sida.data.open(pixar.parent)
+    assert (data.layout, data.split) == ("pixar", "validation")
+    assert [s.name for s in data] == [
         "real/original_one.png",
         "tampered/one.png",
         "tampered/two.png",
     ]
-    assert [s.group for s in found] == ["77", "77", None]
-    assert found[1].description == "A dog was added."
-    mask = found[2].read_mask()
+    assert [s.group for s in data] == ["77", "77", None]
+    assert data[1].description == "A dog was added."
+    mask = data[2].read_mask()
     assert mask is not None
     assert mask.all()
-    assert found.report.counts() == {}
+    assert data.report.counts() == {}
     with pytest.raises(ConfigError, match="tau is 5"):
         sida.data.open(pixar, tau=5)
 
@@ -172,13 +172,13 @@ def test_descriptions_are_joined_from_elsewhere(pictures: Path, tmp_path: Path) 
     (pictures / "my.csv").write_text(as_csv(ROWS))
     texts = tmp_path / "tampered_GT.json"
     texts.write_text(json.dumps({"c.jpg": "An object.", "z.jpg": "Lost."}))
-    found = sida.data.open(pictures / "my.csv", descriptions=texts)
-    assert [s.description for s in found] == [None, "Two, with a comma.", "An object."]
-    assert found.report.counts() == {"orphan_description": 1}
+    data = sida.data.open(pictures / "my.csv", descriptions=texts)
+    assert [s.description for s in data] == [None, "Two, with a comma.", "An object."]
+    assert data.report.counts() == {"orphan_description": 1}
     other = tmp_path / "other.csv"
     other.write_text(as_csv([ROWS[0], ("p/a.png", "real", "", "Grain everywhere.", "", "")]))
-    found = sida.data.open(pictures / "my.csv", descriptions=other)
-    assert found[0].description == "Grain everywhere."
+    data = sida.data.open(pictures / "my.csv", descriptions=other)
+    assert data[0].description == "Grain everywhere."
     (tmp_path / "none.json").write_text("{}")
     with pytest.raises(DataError, match="holds no description"):
         sida.data.open(pictures / "my.csv", descriptions=tmp_path / "none.json")

@@ -61,9 +61,9 @@ def test_every_reader_sees_what_is_marked(form: str, tmp_path: Path) -> None:
     crop = crop_sample(data[0], 200, 0.0, np.random.default_rng(0))
     assert crop.mask is not None
     assert (crop.mask >= 128).sum() == MARKED.sum()
-    kept = _prediction(folder, "masks/a_mask.png").truth_mask()
-    assert kept is not None
-    assert np.array_equal(kept, MARKED)
+    stored = _prediction(folder, "masks/a_mask.png").truth_mask()
+    assert stored is not None
+    assert np.array_equal(stored, MARKED)
 
 
 def _prediction(folder: Path, mask: str) -> Prediction:
@@ -106,9 +106,9 @@ def test_the_doctor_gives_an_example_of_what_is_lost(tmp_path: Path) -> None:
 def test_an_empty_mask_is_empty_for_all(tmp_path: Path) -> None:
     folder = _set(tmp_path / "set", Image.fromarray(np.zeros((80, 96), np.uint8)))
     assert sida.data.stats(folder).problem_counts == {"empty_mask": 1}
-    kept = _prediction(folder, "masks/a_mask.png").truth_mask()
-    assert kept is not None
-    assert not kept.any()
+    stored = _prediction(folder, "masks/a_mask.png").truth_mask()
+    assert stored is not None
+    assert not stored.any()
 
 
 def test_an_export_writes_unusual_masks_plainly(tmp_path: Path) -> None:

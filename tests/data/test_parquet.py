@@ -41,34 +41,36 @@ def rows(count: int = 9) -> list[dict[str, Any]]:
 
 def write(path: Path, table: list[dict[str, Any]], group: int = 4, **metadata: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = pa.Table.from_pylist(table)
-    made = made.replace_schema_metadata({k: v.encode() for k, v in metadata.items()} or None)
-    pq.write_table(made, path, row_group_size=group)
+    table_made = pa.Table.from_pylist(table)
+    table_made = table_made.replace_schema_metadata(
+        {k: v.encode() for k, v in metadata.items()} or None
+    )
+    pq.write_table(table_made, path, row_group_size=group)
     return path
 
 
 def test_rows_become_samples(tmp_path: Path) -> None:
-    found = sida.data.open(write(tmp_path / "a.parquet", rows()))
-    assert found.layout == "parquet"
-    assert found.counts() == {"real": 3, "full_synthetic": 3, "tampered": 3}
-    assert [s.name for s in found[:3]] == [
+    data = sida.data.open(write(tmp_path / "a.parquet", rows()))
+    assert data.layout == "parquet"
+    assert data.counts() == {"real": 3, "full_synthetic": 3, "tampered": 3}
+    assert [s.name for s in data[:3]] == [
         "real/p0.png",
         "full_synthetic/p1.png",
         "tampered/p2.png",
     ]
-    levels = [int(labelled.picture.pixels[0, 0, 0]) for labelled in sida.data.read(found)]
+    levels = [int(labelled.picture.pixels[0, 0, 0]) for labelled in sida.data.read(data)]
     assert levels == list(range(9))
-    assert [labelled.mask is not None for labelled in sida.data.read(found)] == 3 * [0, 0, 1]
-    assert len(found.report) == 0
+    assert [labelled.mask is not None for labelled in sida.data.read(data)] == 3 * [0, 0, 1]
+    assert len(data.report) == 0
 
 
 def test_rows_can_be_read_in_any_order_and_elsewhere(tmp_path: Path) -> None:
-    found = sida.data.open(write(tmp_path / "a.parquet", rows(40), group=16))
+    data = sida.data.open(write(tmp_path / "a.parquet", rows(40), group=16))
     order = np.random.default_rng(0).permutation(40)
     for number in [*order, 39, 0, 17]:
-        sample = pickle.loads(pickle.dumps(found[int(number)]))
+        sample = pickle.loads(pickle.dumps(data[int(number)]))
         assert sample.read().pixels[0, 0, 0] == number
-        assert found[int(number)].read().pixels[0, 0, 0] == number
+        assert data[int(number)].read().pixels[0, 0, 0] == number
 
 
 def test_plain_bytes_and_paths_beside_the_file_are_read(tmp_path: Path) -> None:
@@ -82,20 +84,20 @@ def test_plain_bytes_and_paths_beside_the_file_are_read(tmp_path: Path) -> None:
 
 def test_classes_are_mapped_by_name_or_as_told(tmp_path: Path) -> None:
     features = '{"info": {"features": {"label": {"names": ["real", "tampered", "synthetic"]}}}}'
-    named = sida.data.open(write(tmp_path / "a.parquet", rows(), huggingface=features))
-    assert [s.label for s in named[:3]] == ["real", "tampered", "full_synthetic"]
+    data = sida.data.open(write(tmp_path / "a.parquet", rows(), huggingface=features))
+    assert [s.label for s in data[:3]] == ["real", "tampered", "full_synthetic"]
     plain = write(tmp_path / "b.parquet", rows())
-    told = sida.data.open(plain, labels="real,tampered,full_synthetic")
-    assert [s.label for s in told[:3]] == ["real", "tampered", "full_synthetic"]
-    told = sida.data.open(plain, labels=("tampered", "full_synthetic", "real"))
-    assert [s.label for s in told[:3]] == ["tampered", "full_synthetic", "real"]
+    opened = sida.data.open(plain, labels="real,tampered,full_synthetic")
+    assert [s.label for s in opened[:3]] == ["real", "tampered", "full_synthetic"]
+    opened = sida.data.open(plain, labels=("tampered", "full_synthetic", "real"))
+    assert [s.label for s in opened[:3]] == ["tampered", "full_synthetic", "real"]
 
 
 def test_other_labels_are_an_error_or_a_line(tmp_path: Path) -> None:
     table = rows(60)
     table[7]["label"] = 9
-    found = sida.data.open(write(tmp_path / "a.parquet", table))
-    assert (len(found), found.report.counts()) == (59, {"unknown_label": 1})
+    data = sida.data.open(write(tmp_path / "a.parquet", table))
+    assert (len(data), data.report.counts()) == (59, {"unknown_label": 1})
     for row in table[:10]:
         row["label"] = 3
     with pytest.raises(DataError, match=r"in 10 of 60 rows \(3\): expected real"):
@@ -110,15 +112,15 @@ def test_broken_rows_are_named(tmp_path: Path) -> None:
     table[2]["mask"] = None
     table[5]["mask"] = {"bytes": encoded(255, (12, 8)), "path": None}
     table[6]["img_id"], table[6]["image"]["path"] = "p3", None
-    found = sida.data.open(write(tmp_path / "a.parquet", table))
-    good = [labelled.sample.name for labelled in sida.data.read(found)]
+    data = sida.data.open(write(tmp_path / "a.parquet", table))
+    good = [labelled.sample.name for labelled in sida.data.read(data)]
     assert good == [
-        s.name for s in found if s.name not in ("real/p0.png", "full_synthetic/p1", "real/p3")
+        s.name for s in data if s.name not in ("real/p0.png", "full_synthetic/p1", "real/p3")
     ]
-    assert found.report.counts() == {
+    assert data.report.counts() == {
         "unreadable": 3, "missing_mask": 1, "repeated_name": 1, "mask_size": 1,
     }  # fmt: skip
-    assert found[6].name == "real/p3~2"
+    assert data[6].name == "real/p3~2"
 
 
 def test_splits_are_told_from_file_names(tmp_path: Path) -> None:
@@ -176,17 +178,17 @@ def test_streams_plain_bytes_and_names_what_is_broken(tmp_path: Path) -> None:
 
 def test_streaming_holds_a_few_rows_of_a_row_group(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
-    place = tmp_path / "set" / "train.parquet"
-    place.parent.mkdir()
+    path = tmp_path / "set" / "train.parquet"
+    path.parent.mkdir()
     table = pa.table({"image": [os.urandom(400_000) for _ in range(100)], "label": [0] * 100})
-    pq.write_table(table, place, write_batch_size=1)  # one row group of 40 MB, a page a row
+    pq.write_table(table, path, write_batch_size=1)  # one row group of 40 MB, a page a row
     del table
     stream = open_hub(str(tmp_path / "set"), cache_dir=str(tmp_path / "cache"))
-    before, held = pa.total_allocated_bytes(), []
+    before, cell = pa.total_allocated_bytes(), []
     for _ in stream:
-        held.append(pa.total_allocated_bytes() - before)
-    assert len(held) == 100
-    assert max(held) < 20e6
+        cell.append(pa.total_allocated_bytes() - before)
+    assert len(cell) == 100
+    assert max(cell) < 20e6
 
 
 def test_a_set_of_other_files_is_one_sentence(tmp_path: Path) -> None:
@@ -218,12 +220,12 @@ def test_stream_with_other_labels_ends_with_a_sentence(tmp_path: Path) -> None:
     stream = open_hub(str(tmp_path / "set"), cache_dir=str(tmp_path / "cache"))
     with pytest.raises(DataError, match="none of the classes in 3 of 9 rows"):
         list(stream)
-    told = open_hub(
+    data = open_hub(
         str(tmp_path / "set"),
         names=("real", "real", "full_synthetic", "tampered"),
         cache_dir=str(tmp_path / "cache"),
     )
-    assert [s.label for s in told[:3]] == ["real", "full_synthetic", "tampered"]
+    assert [s.label for s in data[:3]] == ["real", "full_synthetic", "tampered"]
 
 
 def test_hub_names_are_told_from_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,6 +275,6 @@ def test_downloads_what_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyP
         download("saberzl/SID_Set", tmp_path / "other")
 
 
-def _full(folder: object, size: int, what: str) -> None:
+def _full(folder: object, size: int, case: str) -> None:
     assert size == 30
-    raise DownloadError(f"{what} needs {size}")
+    raise DownloadError(f"{case} needs {size}")

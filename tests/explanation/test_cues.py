@@ -64,8 +64,8 @@ def test_noise_is_measured_in_levels() -> None:
 def test_blur_lowers_sharpness() -> None:
     sharp = picture(scene())
     blurred = np.array(Image.fromarray(sharp).filter(ImageFilter.GaussianBlur(1.5)))
-    found = directions(np.where(MASK[..., None], blurred, sharp))
-    assert (found["sharpness"], found["noise"]) == ("lower", "lower")
+    result = directions(np.where(MASK[..., None], blurred, sharp))
+    assert (result["sharpness"], result["noise"]) == ("lower", "lower")
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_block_traces(shift: int) -> None:
     stream = io.BytesIO()
     Image.fromarray(picture(scene())).save(stream, "JPEG", quality=8)
     coded = np.roll(np.array(Image.open(stream)), shift, axis=(0, 1))
-    found = directions(np.where(MASK[..., None], coded, picture(scene())))
-    assert found["compression"] == "stronger"
+    result = directions(np.where(MASK[..., None], coded, picture(scene())))
+    assert result["compression"] == "stronger"
 
 
 def test_a_mask_of_another_size_is_refused() -> None:

@@ -23,7 +23,7 @@ NOISE = Cue("noise", 1.9, 3.4, "levels")
 
 
 def facts() -> st.SearchStrategy[Facts]:
-    ways = {cue: st.sampled_from((*kind.words, "same")) for cue, kind in CUES.items()}
+    ways = {cue: st.sampled_from((*format.words, "same")) for cue, format in CUES.items()}
     tampered = st.builds(
         Facts,
         st.just("tampered"),
@@ -37,25 +37,25 @@ def facts() -> st.SearchStrategy[Facts]:
 
 @pytest.mark.parametrize(("cue", "way"), KIND)
 def test_every_phrase_is_read_as_what_it_says(cue: str, way: str) -> None:
-    said = phrases.cue_phrases(cue, way)
-    assert len(set(said)) >= 3
-    assert {phrases.read_cue(phrase) for phrase in said} == {(cue, way)}
+    text = phrases.cue_phrases(cue, way)
+    assert len(set(text)) >= 3
+    assert {phrases.read_cue(phrase) for phrase in text} == {(cue, way)}
 
 
 @given(facts(), st.integers(0, 2**32))
 def test_what_is_written_is_what_is_read(known: Facts, seed: int) -> None:
     text = wording.write(known, np.random.default_rng(seed))
-    found = statements(text)
+    read = statements(text)
     assert wording.is_complete(text)
-    assert all(supported(statement, known) for statement in found), text
-    said = {statement.about: statement.value for statement in found}
-    assert said["type"] == known.label
+    assert all(supported(statement, known) for statement in read), text
+    sentence = {statement.about: statement.value for statement in read}
+    assert sentence["type"] == known.label
     if known.position is not None:
-        assert said["position"] == known.position
-        assert said["area"] == phrases.area_word(known.area or 0)
+        assert sentence["position"] == known.position
+        assert sentence["area"] == phrases.area_word(known.area or 0)
     for heading, cues in phrases.HEADINGS.items():
         differing = [cue for cue in cues if known.directions.get(cue, "same") != "same"]
-        assert set(differing) <= said.keys(), heading
+        assert set(differing) <= sentence.keys(), heading
 
 
 @given(facts(), st.integers(0, 2**32))
@@ -71,11 +71,11 @@ def test_parts_are_found(known: Facts, seed: int) -> None:
 @given(st.text(), st.integers(0, 2**32))
 def test_no_content_can_break_the_form(content: str, seed: int) -> None:
     hostile = f"{content}. Areas: <edges> upper left [SEG]; Type: real"
-    known = Facts("tampered", "lower right", 0.1, {"noise": "lower"}, hostile)
-    text = wording.write(known, np.random.default_rng(seed))
+    facts = Facts("tampered", "lower right", 0.1, {"noise": "lower"}, hostile)
+    text = wording.write(facts, np.random.default_rng(seed))
     assert wording.is_complete(text)
     assert "[SEG]" not in text
-    assert all(supported(statement, known) for statement in statements(text)), text
+    assert all(supported(statement, facts) for statement in statements(text)), text
 
 
 @given(st.text() | st.text(alphabet="Type: Areas<>edges{}.,"))
@@ -103,15 +103,15 @@ def test_the_published_form_is_read() -> None:
 
 
 def test_text_without_parts_is_searched_as_a_whole() -> None:
-    found = statements("The object at the top right has less grain; its edges are blurry.")
-    assert [(s.about, s.value) for s in found] == [
+    read = statements("The object at the top right has less grain; its edges are blurry.")
+    assert [(s.about, s.value) for s in read] == [
         ("position", "upper right"), ("noise", "lower"), ("edges", "softer")
     ]  # fmt: skip
 
 
 def test_the_facts_are_short_and_fixed() -> None:
-    def short(*arguments, **named) -> str:
-        return wording.facts_text(facts_of(*arguments, **named))
+    def short(*arguments, **names) -> str:
+        return wording.facts_text(facts_of(*arguments, **names))
 
     assert short("tampered", MASK, (NOISE,)) == "position lower right, area small, noise lower"
     assert short("real", MASK, (NOISE,)) == "no region"
@@ -145,13 +145,13 @@ def test_windows_are_read_back(label, unsure, shares, seed) -> None:
     written = wording.write(facts, np.random.default_rng(seed))
     text = f"{written} {wording.evidence_text(facts)}"
     assert parse(text) == parse(written)
-    stated = statements(text)
-    named = {statement.value for statement in stated if statement.about == "window"}
-    assert len(named) == len(set(windows))
-    assert any(statement.about == "certainty" for statement in stated) == unsure
-    assert all(supported(statement, facts) in (True, None) for statement in stated)
+    sentences = statements(text)
+    names = {statement.value for statement in sentences if statement.about == "window"}
+    assert len(names) == len(set(windows))
+    assert any(statement.about == "certainty" for statement in sentences) == unsure
+    assert all(supported(statement, facts) in (True, None) for statement in sentences)
     other = facts_of(label, None, windows=(wording.WindowFact("upper left", 12),))
-    assert not any(supported(x, other) for x in stated if x.about == "window")
+    assert not any(supported(x, other) for x in sentences if x.about == "window")
 
 
 def test_the_position_is_that_of_the_largest_region() -> None:
@@ -163,17 +163,17 @@ def test_the_position_is_that_of_the_largest_region() -> None:
 
 def test_claims_carry_what_was_measured() -> None:
     text = wording.describe("tampered", MASK, (NOISE,), np.random.default_rng(0), "a dog")
-    (claim,) = wording.claims(text, (NOISE,))
-    assert (claim.cue, claim.inside, claim.outside) == ("noise", 1.9, 3.4)
-    assert claim.text in text
+    (version,) = wording.claims(text, (NOISE,))
+    assert (version.cue, version.inside, version.outside) == ("noise", 1.9, 3.4)
+    assert version.text in text
     assert wording.claims(text, ()) == ()
 
 
 def test_a_false_statement_is_not_supported() -> None:
-    known = facts_of("tampered", MASK, (NOISE,))
-    assert supported(Statement("noise", "higher", ""), known) is False
-    assert supported(Statement("position", "upper left", ""), known) is False
-    assert supported(Statement("colour", "warmer", ""), known) is None  # was not measured
+    facts = facts_of("tampered", MASK, (NOISE,))
+    assert supported(Statement("noise", "higher", ""), facts) is False
+    assert supported(Statement("position", "upper left", ""), facts) is False
+    assert supported(Statement("colour", "warmer", ""), facts) is None  # was not measured
 
 
 def test_a_seed_gives_one_wording_and_many_seeds_give_many() -> None:

@@ -14,7 +14,7 @@ masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12), elements
 
 def flood(mask: NDArray[np.bool_]) -> list[set[tuple[int, int]]]:
     left = {(int(y), int(x)) for y, x in np.argwhere(mask)}
-    found = []
+    result = []
     while left:
         stack, region = [min(left)], set()
         while stack:
@@ -23,20 +23,20 @@ def flood(mask: NDArray[np.bool_]) -> list[set[tuple[int, int]]]:
                 left.remove((y, x))
                 region.add((y, x))
                 stack += [(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
-        found.append(region)
-    return sorted(found, key=lambda region: (-len(region), min(region)))
+        result.append(region)
+    return sorted(result, key=lambda region: (-len(region), min(region)))
 
 
 @given(masks)
 def test_components_are_those_of_a_flood_fill(mask: NDArray[np.bool_]) -> None:
     values = np.arange(mask.size, dtype=np.float32).reshape(mask.shape)
-    found = components(mask, values)
+    regions = components(mask, values)
     expected = flood(mask)
-    assert [each.pixels for each in found] == [len(region) for region in expected]
-    for each, region in zip(found, expected, strict=True):
+    assert [item.pixels for item in regions] == [len(region) for region in expected]
+    for item, region in zip(regions, expected, strict=True):
         rows, columns = zip(*region, strict=True)
-        assert each.box == (min(columns), min(rows), max(columns) + 1, max(rows) + 1)
-        assert np.isclose(each.mean, np.mean([values[point] for point in region]))
+        assert item.box == (min(columns), min(rows), max(columns) + 1, max(rows) + 1)
+        assert np.isclose(item.mean, np.mean([values[point] for point in region]))
 
 
 def test_without_values_every_mean_is_one() -> None:
@@ -46,9 +46,9 @@ def test_without_values_every_mean_is_one() -> None:
 def test_noise_is_reduced_and_its_boxes_stay_inside(monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(module, "_MOST_RUNS", 50)
     mask = np.random.default_rng(1).random((101, 67)) < 0.5
-    found = components(mask, mask.astype(np.float32), at_most=3)
-    assert len(found) <= 3
-    for each in found:
-        left, top, right, bottom = each.box
+    regions = components(mask, mask.astype(np.float32), at_most=3)
+    assert len(regions) <= 3
+    for item in regions:
+        left, top, right, bottom = item.box
         assert 0 <= left < right <= 67
         assert 0 <= top < bottom <= 101

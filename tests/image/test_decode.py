@@ -67,8 +67,8 @@ def test_truncation_is_seen_where_a_program_told_pillow_to_overlook_it(
 )
 def test_changed_bytes_are_refused_or_read(kind: str, changes: list[tuple[float, int]]) -> None:
     data = bytearray(file_bytes(kind))
-    for place, value in changes:
-        data[int(len(data) * place)] = value
+    for path, value in changes:
+        data[int(len(data) * path)] = value
     read(bytes(data))
 
 
@@ -155,17 +155,17 @@ def test_the_preview_of_a_camera_raw_is_not_taken_for_the_picture() -> None:
 
 def test_importing_and_reading_leave_pillow_as_it_was() -> None:
     before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, "HEIF" in Image.OPEN)
-    for kind in KINDS:
-        read(file_bytes(kind))
+    for format in KINDS:
+        read(file_bytes(format))
     assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, "HEIF" in Image.OPEN) == before
 
 
 def test_a_broken_later_page_does_not_spoil_the_first() -> None:
     data = file_bytes("tiff pages")
     results = [read(data[:end]) for end in range(len(data) // 3, len(data), 97)]
-    whole = [pixels for pixels in results if pixels is not None]
-    assert len(whole) > 3
-    assert all(np.array_equal(a, b) for a, b in pairwise([photo(), *whole]))
+    complete = [pixels for pixels in results if pixels is not None]
+    assert len(complete) > 3
+    assert all(np.array_equal(a, b) for a, b in pairwise([photo(), *complete]))
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "jpeg progressive", "jpeg grey", "jpeg cmyk"])

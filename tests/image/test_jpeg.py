@@ -21,22 +21,22 @@ from tests.pictures import KINDS, encoded, file_bytes, photo
 
 def coding(data: bytes) -> JpegCoding:
     with Image.open(io.BytesIO(data)) as image:
-        found = jpeg_coding(image)
-    assert found is not None
-    return found
+        result = jpeg_coding(image)
+    assert result is not None
+    return result
 
 
 @pytest.mark.parametrize("quality", range(1, 101))
 def test_qualities_of_libjpeg_are_found_exactly(quality: int) -> None:
-    found = coding(encoded(photo(8, 8), "JPEG", quality=quality))
-    assert (found.quality, found.exact) == (quality, True)
-    assert np.array_equal(found.tables, quality_tables(quality))
+    result = coding(encoded(photo(8, 8), "JPEG", quality=quality))
+    assert (result.quality, result.exact) == (quality, True)
+    assert np.array_equal(result.tables, quality_tables(quality))
 
 
 def test_a_grey_jpeg_has_one_table() -> None:
-    found = coding(encoded(photo()[..., 0], "JPEG", quality=83))
-    assert (len(found.tables), found.quality, found.exact) == (1, 83, True)
-    assert found.subsampling is None
+    result = coding(encoded(photo()[..., 0], "JPEG", quality=83))
+    assert (len(result.tables), result.quality, result.exact) == (1, 83, True)
+    assert result.subsampling is None
 
 
 def test_a_table_by_hand() -> None:
@@ -55,9 +55,9 @@ def test_a_table_by_hand() -> None:
 def test_near_tables_get_the_nearest_quality(quality: int, place: int) -> None:
     tables = [table.tolist() for table in quality_tables(quality)]
     tables[0][place] += 1
-    found, exact = estimate_quality(tables)
+    result, exact = estimate_quality(tables)
     assert not exact
-    assert abs(found - quality) <= 1
+    assert abs(result - quality) <= 1
 
 
 @settings(deadline=None, max_examples=40)
@@ -84,9 +84,9 @@ def test_progressive() -> None:
 
 
 def test_other_files_have_no_coding() -> None:
-    for kind in KINDS:
+    for format in KINDS:
         with Image.open(io.BytesIO(file_bytes("png"))) as image:
-            assert jpeg_coding(image) is None, kind
+            assert jpeg_coding(image) is None, format
 
 
 def test_scans_are_counted_outside_of_thumbnails_and_what_follows() -> None:
@@ -101,13 +101,13 @@ def test_scans_are_counted_outside_of_thumbnails_and_what_follows() -> None:
 def test_the_coded_data_are_looked_through_only_where_further_scans_would_be_decoded() -> None:
     plain = file_bytes("jpeg")
     frame, scan = plain.index(b"\xff\xc0"), plain.index(b"\xff\xda")
-    more = plain[:-2] + plain[scan:-2] * 9 + plain[-2:]
-    assert scan_count(more) == 1  # one scan of all components: decoders end there
-    assert scan_count(plain[:frame] + b"\xff\xd0" + more[frame:]) == 1  # a marker without length
-    one_of_three = bytearray(more)
+    extra = plain[:-2] + plain[scan:-2] * 9 + plain[-2:]
+    assert scan_count(extra) == 1  # one scan of all components: decoders end there
+    assert scan_count(plain[:frame] + b"\xff\xd0" + extra[frame:]) == 1  # a marker without length
+    one_of_three = bytearray(extra)
     one_of_three[scan + 4] = 1
     assert scan_count(bytes(one_of_three)) == 10
-    progressive = bytearray(more)
+    progressive = bytearray(extra)
     progressive[frame + 1] = 0xC2
     assert scan_count(bytes(progressive)) == 10
 

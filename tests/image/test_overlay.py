@@ -23,23 +23,23 @@ def block(height: int = 64, width: int = 80) -> np.ndarray:
 def test_the_region_is_reddened_and_outlined_and_the_rest_untouched() -> None:
     pixels, mask = photo(64, 80), block()
     before = pixels.copy()
-    drawn = overlay(pixels, mask)
+    drawings = overlay(pixels, mask)
     assert np.array_equal(pixels, before)
-    assert (drawn[16, 20:60] == 255).all()  # the light line, inside
-    assert (drawn[15, 20:60] == 20).all()  # the dark one, outside
+    assert (drawings[16, 20:60] == 255).all()  # the light line, inside
+    assert (drawings[15, 20:60] == 20).all()  # the dark one, outside
     expected = np.round(pixels[30, 40] * 0.55 + np.array([230, 25, 35]) * 0.45)
-    assert np.abs(drawn[30, 40] - expected).max() <= 1
+    assert np.abs(drawings[30, 40] - expected).max() <= 1
     outside = np.ones_like(mask)
     outside[15:41, 19:61] = False
-    assert np.array_equal(drawn[outside], pixels[outside])
+    assert np.array_equal(drawings[outside], pixels[outside])
 
 
 def test_bool_levels_and_probabilities_draw_the_same() -> None:
     pixels, mask = photo(64, 80), block()
-    drawn = overlay(pixels, mask)
-    assert np.array_equal(overlay(pixels, mask.astype(np.uint8) * 255), drawn)
-    assert np.array_equal(overlay(pixels, np.where(mask, 0.5, 0.49)), drawn)
-    assert np.array_equal(overlay(pixels, np.where(mask, 0.3, 0.2), threshold=0.3), drawn)
+    drawings = overlay(pixels, mask)
+    assert np.array_equal(overlay(pixels, mask.astype(np.uint8) * 255), drawings)
+    assert np.array_equal(overlay(pixels, np.where(mask, 0.5, 0.49)), drawings)
+    assert np.array_equal(overlay(pixels, np.where(mask, 0.3, 0.2), threshold=0.3), drawings)
 
 
 def test_an_empty_mask_changes_nothing_and_a_full_one_has_no_line() -> None:
@@ -78,9 +78,9 @@ def test_the_heat_map_grows_lighter() -> None:
     assert (np.diff(lightness) > -0.5).all()
     assert lightness[-1] - lightness[0] > 200
     pixels = np.full((2, 256, 3), 128, np.uint8)
-    drawn = heat_map(pixels, np.tile(np.linspace(0, 1, 256), (2, 1)))
-    assert drawn.shape == pixels.shape
-    assert (np.diff(drawn[0].astype(int) @ np.array([299, 587, 114])) > -2000).all()
+    drawings = heat_map(pixels, np.tile(np.linspace(0, 1, 256), (2, 1)))
+    assert drawings.shape == pixels.shape
+    assert (np.diff(drawings[0].astype(int) @ np.array([299, 587, 114])) > -2000).all()
 
 
 def test_odd_probabilities_are_held_to_the_range() -> None:

@@ -73,16 +73,16 @@ def test_what_was_given_stays_as_it_was() -> None:
 
 @pytest.mark.parametrize("scale", [0.5, 0.75])
 def test_resizing_moves_the_mask_with_the_picture(scale: float) -> None:
-    marked = np.where(square()[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
-    pixels, mask = perturb(f"resize_{scale}", marked, square(), seed=0)
+    altered = np.where(square()[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
+    pixels, mask = perturb(f"resize_{scale}", altered, square(), seed=0)
     assert pixels.shape[:2] == (HEIGHT * scale, WIDTH * scale)
     assert mask is not None
     assert ((pixels[..., 0] > 127) == mask).mean() > 0.98  # ties
 
 
 def test_a_crop_keeps_what_lay_together_together() -> None:
-    marked = np.where(square()[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
-    pixels, mask = perturb("crop_0.5", marked, square(), seed=5)
+    altered = np.where(square()[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
+    pixels, mask = perturb("crop_0.5", altered, square(), seed=5)
     assert pixels.shape[:2] == (HEIGHT // 2, WIDTH // 2)
     assert np.array_equal(pixels[..., 0] > 127, mask)  # type: ignore[arg-type]
 

@@ -13,8 +13,8 @@ PNG = file_bytes("png")
 TEXT, TIME = png_chunk(b"tEXt", b"Title\0a"), png_chunk(b"tIME", bytes(7))
 
 
-def with_chunks(*more: bytes) -> bytes:
-    return PNG[:33] + b"".join(more) + PNG[33:]
+def with_chunks(*extra: bytes) -> bytes:
+    return PNG[:33] + b"".join(extra) + PNG[33:]
 
 
 def broken(chunk: bytes) -> bytes:
@@ -22,9 +22,15 @@ def broken(chunk: bytes) -> bytes:
 
 
 def test_a_whole_file_comes_back_as_it_is() -> None:
-    whole = with_chunks(TEXT, TIME)
-    assert without_broken_parts(whole) == (whole, ())
-    assert [chunk.type for chunk in chunks(whole)] == [b"IHDR", b"tEXt", b"tIME", b"IDAT", b"IEND"]
+    complete = with_chunks(TEXT, TIME)
+    assert without_broken_parts(complete) == (complete, ())
+    assert [chunk.type for chunk in chunks(complete)] == [
+        b"IHDR",
+        b"tEXt",
+        b"tIME",
+        b"IDAT",
+        b"IEND",
+    ]
     for data in (file_bytes("jpeg"), b"", b"words"):
         assert without_broken_parts(data) == (data, ())
         assert without_texts(data) == data
@@ -50,9 +56,9 @@ def test_what_is_broken_is_left_out_and_named(
 
 
 def test_many_names_are_not_all_listed() -> None:
-    more = [broken(png_chunk(f"a{letter}Aa".encode(), b"")) for letter in "abcdefgh"]
-    (said,) = without_broken_parts(with_chunks(*more))[1]
-    assert said.startswith("the checksum of aaAa, abAa, acAa, adAa, aeAa, … is wrong")
+    extra = [broken(png_chunk(f"a{letter}Aa".encode(), b"")) for letter in "abcdefgh"]
+    (text,) = without_broken_parts(with_chunks(*extra))[1]
+    assert text.startswith("the checksum of aaAa, abAa, acAa, adAa, aeAa, … is wrong")
 
 
 @given(st.binary(max_size=300))

@@ -52,18 +52,18 @@ def test_no_memory_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("held", [1, 3, 8])
 def test_sources_are_drawn_no_further_than_asked(held: int) -> None:
-    drawn = 0
+    drawings = 0
 
     def sources() -> Iterator[bytes]:
-        nonlocal drawn
+        nonlocal drawings
         while True:
-            drawn += 1
+            drawings += 1
             yield file_bytes("png")
 
     pictures = prefetch_pictures(sources(), workers=2, buffer_size=held)
     for handed_out in range(1, 20):
         next(pictures)
-        assert drawn == handed_out + held
+        assert drawings == handed_out + held
     pictures.close()
 
 

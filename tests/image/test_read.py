@@ -92,8 +92,8 @@ def test_further_frames_are_mentioned(kind: str, said: str) -> None:
 
 
 def test_one_frame_is_not_mentioned() -> None:
-    for kind in ("gif", "webp", "tiff", "jpeg", "png"):
-        assert read_picture(file_bytes(kind)).warnings == ()
+    for format in ("gif", "webp", "tiff", "jpeg", "png"):
+        assert read_picture(file_bytes(format)).warnings == ()
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])

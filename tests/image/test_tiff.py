@@ -51,11 +51,11 @@ def ramp(channels: int, dtype: str) -> np.ndarray:
     """(HEIGHT, WIDTH, channels): slopes, that stand for 0 to white, and a block."""
     across = np.tile(np.linspace(0, 1, WIDTH), (HEIGHT, 1))
     down = np.tile(np.linspace(0, 1, HEIGHT)[:, None], (1, WIDTH))
-    whole = np.stack([across, down, 1 - across, 0.2 + 0.8 * down], axis=2)[..., :channels]
-    whole[2:5, 3:9, :3] = 0.9
+    complete = np.stack([across, down, 1 - across, 0.2 + 0.8 * down], axis=2)[..., :channels]
+    complete[2:5, 3:9, :3] = 0.9
     if dtype[0] == "f":
-        return whole.astype(dtype)
-    return np.round(whole * np.iinfo(dtype).max).astype(dtype)
+        return complete.astype(dtype)
+    return np.round(complete * np.iinfo(dtype).max).astype(dtype)
 
 
 def by_opencv(data: bytes) -> np.ndarray | None:

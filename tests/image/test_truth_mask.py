@@ -207,14 +207,14 @@ def test_two_values_of_any_form_mark_the_higher(data: st.DataObject) -> None:
     low, high = sorted(
         data.draw(st.lists(st.integers(0, top), min_size=2, max_size=2, unique=True))
     )
-    marked = np.array(data.draw(st.lists(st.booleans(), min_size=12, max_size=12))).reshape(3, 4)
-    marked[0, 0], marked[-1, -1] = True, False
-    image = Image.fromarray(np.where(marked, high, low).astype(dtype))
+    altered = np.array(data.draw(st.lists(st.booleans(), min_size=12, max_size=12))).reshape(3, 4)
+    altered[0, 0], altered[-1, -1] = True, False
+    image = Image.fromarray(np.where(altered, high, low).astype(dtype))
     if dtype == np.uint8 and data.draw(st.booleans()):
         image.putalpha(data.draw(st.sampled_from([0, 255])))
     stream = io.BytesIO()
     image.save(stream, data.draw(st.sampled_from(["PNG", "TIFF"])))
-    assert np.array_equal(read_truth_mask(stream.getvalue()).levels, marked * np.uint8(255))
+    assert np.array_equal(read_truth_mask(stream.getvalue()).levels, altered * np.uint8(255))
 
 
 @settings(deadline=None, max_examples=150)
@@ -242,8 +242,8 @@ def test_a_mask_that_is_broken_anywhere_is_read_or_refused(
     form: str, changes: dict[float, int]
 ) -> None:
     data = bytearray({**PLAIN, **UNUSUAL}[form]())
-    for place, value in changes.items():
-        data[int(place * len(data))] = value
+    for path, value in changes.items():
+        data[int(path * len(data))] = value
     with contextlib.suppress(PictureError):
         mask = read_truth_mask(bytes(data))
         assert set(np.unique(mask.levels)) <= {0, 255}

@@ -73,13 +73,13 @@ def jpeg(**options: Any) -> bytes:
     return saved("JPEG", **QUALITY["JPEG"], **options)
 
 
-def png(*texts: tuple[str, str], kind: str = "tEXt") -> bytes:
+def png(*texts: tuple[str, str], format: str = "tEXt") -> bytes:
     info = PngInfo()
     for keyword, text in texts:
-        if kind == "iTXt":
+        if format == "iTXt":
             info.add_itxt(keyword, text, zip=True)
         else:
-            info.add_text(keyword, text, zip=kind == "zTXt")
+            info.add_text(keyword, text, zip=format == "zTXt")
     return saved("PNG", pnginfo=info)
 
 
@@ -90,12 +90,12 @@ def webp(**options: Any) -> bytes:
 def exif(
     tags: Mapping[int, Any], inner: Mapping[int, Any] | None = None, gps: Mapping | None = None
 ) -> Image.Exif:
-    made = Image.Exif()
-    made.update(tags)
-    made.get_ifd(0x8769).update(inner or {})
+    exif = Image.Exif()
+    exif.update(tags)
+    exif.get_ifd(0x8769).update(inner or {})
     if gps:
-        made.get_ifd(0x8825).update(gps)
-    return made
+        exif.get_ifd(0x8825).update(gps)
+    return exif
 
 
 CANON = {0x010F: "Canon", 0x0110: "Canon EOS R6", 0x0132: "2025:06:02 10:00:00"}
@@ -103,8 +103,8 @@ TAKEN = {0x9003: "2025:06:01 12:00:00", 0xA434: "RF35mm F1.8", 0xA431: "01234567
 PLACE = {1: "N", 2: (48.0, 51.0, 29.6), 3: "E", 4: (2.0, 17.0, 40.2)}
 
 
-def camera(**more: Any) -> Image.Exif:
-    return exif({**CANON, 0x013B: "A. Person"}, {**TAKEN, **more.pop("inner", {})}, **more)
+def camera(**extra: Any) -> Image.Exif:
+    return exif({**CANON, 0x013B: "A. Person"}, {**TAKEN, **extra.pop("inner", {})}, **extra)
 
 
 def comment(text: str) -> dict[int, bytes]:
@@ -154,8 +154,8 @@ def gif(packet: bytes, is_in_blocks: bool = False) -> bytes:
     at = 13 + 3 * 2 ** ((data[10] & 7) + 1)
     trailer = b"\1" + bytes(range(255, -1, -1)) + b"\0"
     if is_in_blocks:
-        pieces = [packet[start : start + 255] for start in range(0, len(packet), 255)]
-        packet, trailer = b"".join(bytes([len(piece)]) + piece for piece in pieces), b"\0"
+        parts = [packet[start : start + 255] for start in range(0, len(packet), 255)]
+        packet, trailer = b"".join(bytes([len(part)]) + part for part in parts), b"\0"
     return data[:at] + b"\x21\xff\x0bXMP DataXMP" + packet + trailer + data[at:]
 
 
@@ -166,10 +166,10 @@ def profile(name: str, content: bytes) -> tuple[str, str]:
     return f"Raw profile type {name}", f"\n{name}\n{len(content):8}\n{lines}\n"
 
 
-def with_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
+def with_chunk(data: bytes, format: bytes, body: bytes) -> bytes:
     """A PNG with one more chunk after its header."""
-    check = struct.pack(">I", zlib.crc32(kind + body))
-    return data[:33] + struct.pack(">I", len(body)) + kind + body + check + data[33:]
+    check = struct.pack(">I", zlib.crc32(format + body))
+    return data[:33] + struct.pack(">I", len(body)) + format + body + check + data[33:]
 
 
 def with_segment(data: bytes, marker: int, body: bytes) -> bytes:
@@ -254,8 +254,8 @@ GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMe
 CAPTURED = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
 
 
-def created(kind: str, agent: str | None = None) -> list[dict[str, Any]]:
-    action = {"action": "c2pa.created", "digitalSourceType": kind}
+def created(source_type: str, agent: str | None = None) -> list[dict[str, Any]]:
+    action = {"action": "c2pa.created", "digitalSourceType": source_type}
     return [{**action, "softwareAgent": agent} if agent else action]
 
 
@@ -278,8 +278,8 @@ def dall_e() -> bytes:
 
 def resized_by_a_service() -> bytes:
     actions = created(GENERATED, "DALL·E")
-    made = signing.signed(jpeg(), actions=actions, generator="OpenAI-API 1.0")
-    return signing.signed(jpeg(), ingredient=made, relationship="parentOf")
+    signed_file = signing.signed(jpeg(), actions=actions, generator="OpenAI-API 1.0")
+    return signing.signed(jpeg(), ingredient=signed_file, relationship="parentOf")
 
 
 def firefly() -> bytes:
@@ -293,15 +293,15 @@ def composed() -> bytes:
 
 def cyclic() -> bytes:
     """The ingredient's manifest is made to be the picture's own: the reader goes round."""
-    made = composed()
-    labels = list(dict.fromkeys(_labels(made)))
+    signed_file = composed()
+    labels = list(dict.fromkeys(_labels(signed_file)))
     assert len(labels) == 2
-    return made.replace(labels[0], labels[1])
+    return signed_file.replace(labels[0], labels[1])
 
 
 def _labels(data: bytes) -> list[bytes]:
-    pieces = data.split(b"urn:c2pa:")[1:]
-    return [b"urn:c2pa:" + piece[:36] for piece in pieces]
+    parts = data.split(b"urn:c2pa:")[1:]
+    return [b"urn:c2pa:" + part[:36] for part in parts]
 
 
 def deep_boxes(depth: int = 6_000) -> bytes:
@@ -477,8 +477,10 @@ CASES: tuple[Case, ...] = (
         options=TRUST,
     ),
     Case("web UI, PNG", lambda: png(("parameters", WEB_UI)), WEB_UI_TOLD),
-    Case("web UI, PNG, compressed", lambda: png(("parameters", WEB_UI), kind="zTXt"), WEB_UI_TOLD),
-    Case("web UI, PNG, Unicode", lambda: png(("parameters", WEB_UI), kind="iTXt"), WEB_UI_TOLD),
+    Case(
+        "web UI, PNG, compressed", lambda: png(("parameters", WEB_UI), format="zTXt"), WEB_UI_TOLD
+    ),
+    Case("web UI, PNG, Unicode", lambda: png(("parameters", WEB_UI), format="iTXt"), WEB_UI_TOLD),
     Case("web UI, JPEG", lambda: jpeg(exif=exif({}, comment(WEB_UI))), WEB_UI_TOLD),
     Case("web UI, WebP", lambda: webp(exif=exif({}, comment(WEB_UI))), WEB_UI_TOLD),
     Case(
@@ -547,7 +549,7 @@ CASES: tuple[Case, ...] = (
                     f"{json.dumps(DRAW_THINGS)}</rdf:li></rdf:Alt></exif:UserComment>",
                 ).decode(),
             ),
-            kind="iTXt",
+            format="iTXt",
         ),
         (
             ("generator", "Draw Things", UNSIGNED),
@@ -908,12 +910,12 @@ def table() -> str:
     """The cases as a table of the documents."""
     lines = ["| file | what is told | state |", "|---|---|---|"]
     for case in CASES:
-        told = ", ".join(dict.fromkeys(name.replace("_", " ") for name, _, _ in case.told))
+        statements = ", ".join(dict.fromkeys(name.replace("_", " ") for name, _, _ in case.told))
         states = "; ".join(dict.fromkeys(state for _, _, state in case.told))
         untold = ", ".join(name.replace("_", " ") for name in case.untold)
-        told += f" (not: {untold})" if untold else ""
-        said = "; ".join(f"**{part}**" for part in case.contradictions)
-        cells = (case.name, " ".join(filter(None, (told or "—" * (not said), said))), states)
+        statements += f" (not: {untold})" if untold else ""
+        text = "; ".join(f"**{part}**" for part in case.contradictions)
+        cells = (case.name, " ".join(filter(None, (statements or "—" * (not text), text))), states)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -119,18 +119,18 @@ def _signed(
             builder.add_resource("thumbnail", io.BytesIO(thumbnail))
             about["thumbnail"] = {"format": "image/jpeg", "identifier": "thumbnail"}
         builder.add_ingredient(json.dumps(about), "image/jpeg", io.BytesIO(ingredient))
-    how = c2pa.C2paSignerInfo(b"es256", by.chain.encode(), key, None)
+    options = c2pa.C2paSignerInfo(b"es256", by.chain.encode(), key, None)
     target = io.BytesIO()
-    made = builder.sign(c2pa.Signer.from_info(how), media, io.BytesIO(data), target)
-    return target.getvalue(), bytes(made)
+    table = builder.sign(c2pa.Signer.from_info(options), media, io.BytesIO(data), target)
+    return target.getvalue(), bytes(table)
 
 
 @cache
 def signed_and_expired(data: Picture) -> Picture:
     """Signed by a certificate that does not hold any more when this comes back."""
-    made = signed(data, by=_issued("An old signer", root(), seconds=SHORT))
+    signed_file = signed(data, by=_issued("An old signer", root(), seconds=SHORT))
     time.sleep(SHORT + 1)
-    return made
+    return signed_file
 
 
 def _issued(name: str, issuer: Signer | None, days: int = 0, seconds: int = 0) -> Signer:

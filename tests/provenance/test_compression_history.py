@@ -37,10 +37,10 @@ def found(data: bytes) -> History:
 
 @pytest.mark.parametrize(("first", "second"), [(55, 80), (70, 92), (85, 95)])
 def test_an_earlier_quality_is_told(first: int, second: int) -> None:
-    past = found(jpeg(decoded(jpeg(scene(), quality=first)), quality=second))
-    assert past.quality is not None
-    assert abs(past.quality - first) <= 1
-    assert past.offset == (0, 0)
+    earlier = found(jpeg(decoded(jpeg(scene(), quality=first)), quality=second))
+    assert earlier.quality is not None
+    assert abs(earlier.quality - first) <= 1
+    assert earlier.offset == (0, 0)
 
 
 @pytest.mark.parametrize("quality", [60, 80, 95])
@@ -87,8 +87,8 @@ def test_coefficients_are_those_of_the_standard() -> None:
 
 
 def coding(**options: object) -> JpegCoding:
-    made: JpegCoding = read_picture(jpeg(scene(), **options)).metadata["jpeg"]
-    return made
+    coding: JpegCoding = read_picture(jpeg(scene(), **options)).metadata["jpeg"]
+    return coding
 
 
 def test_tables_are_told_by_their_family() -> None:
@@ -99,5 +99,5 @@ def test_tables_are_told_by_their_family() -> None:
     assert table_family(coding(qtables=[luma[0], chroma[1]])) == (
         "libjpeg, quality 90 of luma and 70 of chroma"
     )
-    own = [[min(255, step + 7) for step in table] for table in luma]
-    assert table_family(coding(qtables=own)) == "a camera's or a program's own"
+    group = [[min(255, step + 7) for step in table] for table in luma]
+    assert table_family(coding(qtables=group)) == "a camera's or a program's own"

@@ -38,12 +38,12 @@ def told(data: bytes, trust: str | None = "") -> list[Declared]:
     return credentials(data, signing.trusted() if trust == "" else trust)
 
 
-def values(found: list[Declared], name: str) -> list[tuple[Any, str, str]]:
-    return [(each.value, each.source, each.state) for each in found if each.name == name]
+def values(result: list[Declared], name: str) -> list[tuple[Any, str, str]]:
+    return [(item.value, item.source, item.state) for item in result if item.name == name]
 
 
-def only_ingredient(found: list[Declared]) -> dict[str, Any]:
-    (ingredient,) = next(each.value for each in found if each.name == "ingredients")
+def only_ingredient(result: list[Declared]) -> dict[str, Any]:
+    (ingredient,) = next(item.value for item in result if item.name == "ingredients")
     return ingredient
 
 
@@ -54,34 +54,34 @@ def only_ingredient(found: list[Declared]) -> dict[str, Any]:
 def test_what_an_ingredient_declares_is_told_first(
     relationship: str, relation: str, claim: int
 ) -> None:
-    found = told(edited(generated(claim=claim), relationship, claim=claim))
+    result = told(edited(generated(claim=claim), relationship, claim=claim))
     source = f'C2PA, {relation} "the original"'
-    first = found[0]
+    first = result[0]
     assert (first.name, first.source, first.state) == ("origin", source, VALID)
     assert "declared as generated: trainedAlgorithmicMedia with GPT-4o" in str(first.value)
     assert relation in str(first.value)
-    assert values(found, "digital_source_type")[-1] == ("trainedAlgorithmicMedia", source, VALID)
-    assert values(found, "generator") == [("ChatGPT", source, VALID)]
-    assert values(found, "claim_generator") == [
+    assert values(result, "digital_source_type")[-1] == ("trainedAlgorithmicMedia", source, VALID)
+    assert values(result, "generator") == [("ChatGPT", source, VALID)]
+    assert values(result, "claim_generator") == [
         ("test 1.0", "C2PA", VALID), ("ChatGPT 1", source, VALID),
     ]  # fmt: skip
 
 
 def test_manifests_are_told_outermost_first_however_deep() -> None:
     data = edited(edited(edited(generated(), "componentOf"), generator="third 3"))
-    found = told(data)
-    assert [value for value, _, _ in values(found, "claim_generator")] == [
+    result = told(data)
+    assert [value for value, _, _ in values(result, "claim_generator")] == [
         "test 1.0", "third 3", "test 1.0", "ChatGPT 1",
     ]  # fmt: skip
     way = 'C2PA, component of a parent of a parent "the original"'
-    assert values(found, "generator") == [("ChatGPT", way, VALID)]
-    assert found[0].name == "origin"
-    assert "4 manifests" in str(values(found, "content_credentials")[0][0])
+    assert values(result, "generator") == [("ChatGPT", way, VALID)]
+    assert result[0].name == "origin"
+    assert "4 manifests" in str(values(result, "content_credentials")[0][0])
 
 
 def test_the_signature_and_the_origin_are_two_statements() -> None:
-    found = told(edited(generated()))
-    ((summary, _, state),) = values(found, "content_credentials")
+    result = told(edited(generated()))
+    ((summary, _, state),) = values(result, "content_credentials")
     assert state == VALID
     assert "the last signature holds, and its issuer is on the list of --trust" in summary
     assert "generated" not in summary
@@ -111,37 +111,37 @@ def test_the_signature_and_the_origin_are_two_statements() -> None:
 def test_each_ingredient_has_its_own_state(
     make: Callable[[], bytes], state: str, codes: list[str]
 ) -> None:
-    found = told(make())
-    ingredient = only_ingredient(found)
+    result = told(make())
+    ingredient = only_ingredient(result)
     assert ingredient["state"] == state
     assert ingredient["trusted_by"] == ("the list of --trust" if state == VALID else None)
     for code in codes:
-        assert any(code in one for one in ingredient["codes"]), ingredient
+        assert any(code in item for item in ingredient["codes"]), ingredient
     assert codes or not ingredient["codes"]
 
 
 def test_the_state_of_an_ingredient_is_not_that_of_the_picture() -> None:
     """Its issuer is not trusted any more, which is nothing that was altered here."""
     data = edited(generated(by=signing.stranger()), trust=signing.trusted_by_strangers())
-    found = told(data)
-    assert values(found, "content_credentials")[0][2] == VALID
+    result = told(data)
+    assert values(result, "content_credentials")[0][2] == VALID
     assert inspect(data, trust=signing.trusted()).contradictions == ()
 
 
 @pytest.mark.parametrize("trust", [None, signing.trusted_by_strangers()])
 def test_without_a_list_no_ingredient_is_trusted(trust: str | None) -> None:
     """Whatever the signer recorded: the list is that of the one who asks."""
-    found = told(edited(generated(), trust=signing.trusted()), trust)
-    assert only_ingredient(found)["state"] == UNTRUSTED
-    assert {each.state for each in found} == {UNTRUSTED}
-    assert {each.trusted_by for each in found} == {None}
+    result = told(edited(generated(), trust=signing.trusted()), trust)
+    assert only_ingredient(result)["state"] == UNTRUSTED
+    assert {item.state for item in result} == {UNTRUSTED}
+    assert {item.trusted_by for item in result} == {None}
 
 
 def test_who_has_checked_an_ingredients_pixels_is_told() -> None:
     """They are not in the file: a stranger can name any signed picture as the parent of his own."""
-    found = told(edited(generated(), by=signing.stranger()))
-    assert only_ingredient(found)["checked_by"] == "A stranger"
-    assert values(found, "content_credentials")[0][2] == UNTRUSTED
+    result = told(edited(generated(), by=signing.stranger()))
+    assert only_ingredient(result)["checked_by"] == "A stranger"
+    assert values(result, "content_credentials")[0][2] == UNTRUSTED
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def test_a_source_type_is_read_in_each_assertion_and_spelling(
     assert manifest.source_types[0].startswith("trainedAlgorithmic")
 
 
-def store_of(*assertions: object, **more: object) -> dict[str, Any]:
-    return {"active_manifest": "a", "manifests": {"a": {"assertions": list(assertions), **more}}}
+def store_of(*assertions: object, **extra: object) -> dict[str, Any]:
+    return {"active_manifest": "a", "manifests": {"a": {"assertions": list(assertions), **extra}}}
 
 
 @pytest.mark.parametrize(
@@ -197,8 +197,8 @@ def test_the_program_that_generated_is_told(
 
 
 def test_a_generated_part_is_told_as_a_part() -> None:
-    found = told(signing.signed(jpeg(), actions=created(PARTLY, "Adobe Firefly")))
-    assert found[0].value == (
+    result = told(signing.signed(jpeg(), actions=created(PARTLY, "Adobe Firefly")))
+    assert result[0].value == (
         "This picture is declared as generated in part: compositeWithTrainedAlgorithmicMedia with "
         "Adobe Firefly."
     )
@@ -209,21 +209,21 @@ def test_parameters_of_actions_are_told_within_bounds() -> None:
     for _ in range(40):
         deep = {"in": deep, "x": "y" * 5000}
     acted = [{"action": "c2pa.resized", "parameters": {"width": 640, "deep": deep}}]
-    found = told(signing.signed(jpeg(), actions=acted))
-    ((actions, _, _),) = values(found, "actions")
+    result = told(signing.signed(jpeg(), actions=acted))
+    ((actions, _, _),) = values(result, "actions")
     assert actions[0]["parameters"]["width"] == 640
     assert len(str(actions)) < 10_000
 
 
 def test_a_manifest_that_nothing_refers_to_is_told_and_not_believed() -> None:
-    made = told(generated())
+    statements = told(generated())
     assertion = {"label": "c2pa.actions", "data": {"actions": created(GENERATED)}}
     store = store_of()
     store["manifests"]["b"] = {"assertions": [assertion]}
     first, leftover = chain(store, has_list=True)
     assert (first.label, leftover.state) == ("a", "signed, not checked")
     assert leftover.is_generated
-    assert made[0].name == "origin"
+    assert statements[0].name == "origin"
 
 
 @pytest.mark.parametrize(
@@ -261,41 +261,41 @@ def test_a_camera_whose_earlier_state_was_generated_does(
     relationship: str, contradicts: bool
 ) -> None:
     data = edited(generated(), relationship, data=jpeg(exif=camera()))
-    found = inspect(data, trust=signing.trusted()).contradictions
+    provenance = inspect(data, trust=signing.trusted()).contradictions
     assert (
-        any("an earlier state of it was trainedAlgorithmic" in said for said in found)
+        any("an earlier state of it was trainedAlgorithmic" in text for text in provenance)
         == contradicts
     )
 
 
 def test_an_altered_ingredient_is_not_called_an_altered_file() -> None:
-    (said,) = inspect(edited(altered()), trust=signing.trusted()).contradictions
-    assert said.startswith("A picture that this one was made of was altered")
+    (text,) = inspect(edited(altered()), trust=signing.trusted()).contradictions
+    assert text.startswith("A picture that this one was made of was altered")
 
 
 @pytest.fixture
 def beside(tmp_path: Path) -> tuple[Path, Path]:
     """A picture, and its credentials in a file beside it."""
-    data, made = signing.with_sidecar(jpeg(), actions=created(GENERATED, "GPT-4o"))
+    data, sidecar = signing.with_sidecar(jpeg(), actions=created(GENERATED, "GPT-4o"))
     (tmp_path / "photo.jpg").write_bytes(data)
-    (tmp_path / "photo.c2pa").write_bytes(made)
+    (tmp_path / "photo.c2pa").write_bytes(sidecar)
     return tmp_path / "photo.jpg", tmp_path / "photo.c2pa"
 
 
-def state_of(found: Provenance) -> tuple[str, str, str]:
+def state_of(result: Provenance) -> tuple[str, str, str]:
     return next(
-        (each.source, each.state, str(each.value))
-        for each in found.declared
-        if each.name == "content_credentials"
+        (item.source, item.state, str(item.value))
+        for item in result.declared
+        if item.name == "content_credentials"
     )
 
 
 def test_credentials_beside_the_picture_are_read(beside: tuple[Path, Path]) -> None:
     picture, sidecar = beside
-    found = inspect(picture, trust=signing.trusted())
-    assert state_of(found)[:2] == ("C2PA sidecar", VALID)
-    assert "in photo.c2pa" in state_of(found)[2]
-    assert "generator" in {each.name for each in found.declared}
+    provenance = inspect(picture, trust=signing.trusted())
+    assert state_of(provenance)[:2] == ("C2PA sidecar", VALID)
+    assert "in photo.c2pa" in state_of(provenance)[2]
+    assert "generator" in {item.name for item in provenance.declared}
     sidecar.rename(picture.with_name("photo.jpg.c2pa"))
     assert state_of(inspect(str(picture), trust=signing.trusted()))[1] == VALID
     assert not inspect(picture.read_bytes()).declared
@@ -304,21 +304,21 @@ def test_credentials_beside_the_picture_are_read(beside: tuple[Path, Path]) -> N
 def test_credentials_of_another_picture_accuse_nobody(beside: tuple[Path, Path]) -> None:
     picture, _ = beside
     (picture.parent / "photo.png").write_bytes(png())
-    found = inspect(picture.parent / "photo.png", trust=signing.trusted())
-    (said,) = found.contradictions
-    assert "are of another picture, or it was altered" in said
+    provenance = inspect(picture.parent / "photo.png", trust=signing.trusted())
+    (text,) = provenance.contradictions
+    assert "are of another picture, or it was altered" in text
 
 
 def test_the_files_own_credentials_come_first(beside: tuple[Path, Path]) -> None:
     picture, sidecar = beside
-    own = picture.parent / "own.jpg"
-    own.write_bytes(signing.signed(jpeg()))
-    sidecar.rename(own.with_suffix(".c2pa"))
-    found = inspect(own, trust=signing.trusted())
-    assert state_of(found)[:2] == ("C2PA", VALID)
-    assert any("own.c2pa was not read" in str(each.value) for each in found.declared)
-    asked = inspect(own, trust=signing.trusted(), sidecar=own.with_suffix(".c2pa"))
-    assert state_of(asked)[0] == "C2PA sidecar"
+    group = picture.parent / "own.jpg"
+    group.write_bytes(signing.signed(jpeg()))
+    sidecar.rename(group.with_suffix(".c2pa"))
+    provenance = inspect(group, trust=signing.trusted())
+    assert state_of(provenance)[:2] == ("C2PA", VALID)
+    assert any("own.c2pa was not read" in str(item.value) for item in provenance.declared)
+    answer = inspect(group, trust=signing.trusted(), sidecar=group.with_suffix(".c2pa"))
+    assert state_of(answer)[0] == "C2PA sidecar"
 
 
 @pytest.mark.parametrize("change", ["cut", "empty", "text", "large", "folder", "pipe", "gone"])
@@ -336,21 +336,21 @@ def test_a_broken_sidecar_is_one_line(
         {"folder": sidecar.mkdir, "pipe": lambda: os.mkfifo(sidecar), "gone": lambda: None}[
             change
         ]()
-    found: list[Provenance] = []
-    asked = threading.Thread(
-        target=lambda: found.append(inspect(picture, sidecar=sidecar)), daemon=True
+    result: list[Provenance] = []
+    answer = threading.Thread(
+        target=lambda: result.append(inspect(picture, sidecar=sidecar)), daemon=True
     )
-    asked.start()
-    asked.join(60)
-    (told,) = found[0].declared
-    assert told.state == "not read"
-    assert "photo.c2pa" in str(told.value)
+    answer.start()
+    answer.join(60)
+    (statements,) = result[0].declared
+    assert statements.state == "not read"
+    assert "photo.c2pa" in str(statements.value)
     if change in ("folder", "pipe", "gone"):
         assert not inspect(picture).declared
 
 
 def test_each_statement_says_by_whose_list(beside: tuple[Path, Path]) -> None:
-    found = inspect(edited(generated()), trust=signing.trusted()).declared
-    assert {each.trusted_by for each in found} == {"the list of --trust"}
-    lists = itertools.chain(found, inspect(jpeg(exif=camera())).declared)
-    assert {each.trusted_by for each in lists if each.state != VALID} == {None}
+    provenance = inspect(edited(generated()), trust=signing.trusted()).declared
+    assert {item.trusted_by for item in provenance} == {"the list of --trust"}
+    lists = itertools.chain(provenance, inspect(jpeg(exif=camera())).declared)
+    assert {item.trusted_by for item in lists if item.state != VALID} == {None}

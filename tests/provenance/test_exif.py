@@ -48,10 +48,10 @@ def test_a_size_of_0_contradicts_nothing(size: tuple[int, int]) -> None:
     [{}, {1: "N", 3: "E"}, {1: "N", 2: (1.0,)}, {2: (IFDRational(0, 0),) * 3}],
 )
 def test_what_is_no_place_costs_nothing_else(place: dict[int, object]) -> None:
-    found = read_exif(made.exif({0x010F: "Canon"}, gps=place).tobytes())
-    assert found.problem is None
-    assert found.fields["camera_make"] == "Canon"
-    assert "latitude" not in found.fields
+    result = read_exif(made.exif({0x010F: "Canon"}, gps=place).tobytes())
+    assert result.problem is None
+    assert result.fields["camera_make"] == "Canon"
+    assert "latitude" not in result.fields
 
 
 def test_texts_may_be_utf8() -> None:

@@ -17,7 +17,7 @@ from tests.provenance import made_files as made
 
 def told(exif: Image.Exif) -> list[tuple[str, object]]:
     data = made.webp(exif=exif)
-    return [(each.name, each.value) for each in declarations(data, read_picture(data))]
+    return [(item.name, item.value) for item in declarations(data, read_picture(data))]
 
 
 SOFTWARE = {
@@ -179,9 +179,9 @@ def test_comfy_in_any_place_and_case(texts: dict[str, str]) -> None:
 @pytest.mark.parametrize("tag", [0x010E, 0x010F, 0x0110, 0x0131, 0x013B])
 @pytest.mark.parametrize("key", ["prompt", "Prompt", "PROMPT", " Prompt "])
 def test_comfy_behind_its_key_in_any_field_of_exif(tag: int, key: str) -> None:
-    found = dict(told(made.exif({tag: f"{key}:{GRAPH}"})))
-    assert (found["generator"], found["prompt"]) == ("ComfyUI", "an old lighthouse")
-    assert not {"camera_make", "camera_model", "software", "description"} & found.keys()
+    result = dict(told(made.exif({tag: f"{key}:{GRAPH}"})))
+    assert (result["generator"], result["prompt"]) == ("ComfyUI", "an old lighthouse")
+    assert not {"camera_make", "camera_model", "software", "description"} & result.keys()
 
 
 @pytest.mark.parametrize("text", ['{"nodes": []}', '{"nodes": [1], "edges": []}', "{}", "[1]", "{"])
@@ -214,8 +214,8 @@ def test_other_graphs_are_none_of_comfy(text: str) -> None:
     ],
 )  # fmt: skip
 def test_forms_of_generators(texts: dict[str, str], name: str, prompt: str, model: str) -> None:
-    found = [each for each in generator_settings(texts) if each.generator == name]
-    assert [(each.prompt, each.model) for each in found] == [(prompt, model)]
+    result = [item for item in generator_settings(texts) if item.generator == name]
+    assert [(item.prompt, item.model) for item in result] == [(prompt, model)]
 
 
 @pytest.mark.parametrize(

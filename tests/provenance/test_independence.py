@@ -30,9 +30,9 @@ def detector() -> Iterator[Detector]:
 
 
 def judged(detector: Detector, data: bytes, provenance: bool = False) -> Verdict:
-    (found,) = detector.run([Request(data, masks="all", explain=True, provenance=provenance)])
-    assert isinstance(found, Verdict), found
-    return found
+    (result,) = detector.run([Request(data, masks="all", explain=True, provenance=provenance)])
+    assert isinstance(result, Verdict), result
+    return result
 
 
 def same(first: Verdict, second: Verdict) -> bool:

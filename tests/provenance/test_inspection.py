@@ -16,15 +16,19 @@ def test_a_made_file_is_told_as_it_was_made(case: Case) -> None:
     options = dict(case.options)
     if "trust" in options:
         options["trust"] = signing.trusted()
-    found = inspect(case.make(), **options)
-    told = [(each.name, str(each.value), each.state) for each in found.declared]
+    provenance = inspect(case.make(), **options)
+    statements = [(item.name, str(item.value), item.state) for item in provenance.declared]
     for name, part, state in case.told:
-        assert any(n == name and part in v and s == state for n, v, s in told), (name, part, told)
-    assert not {name for name, _, _ in told} & set(case.untold)
-    assert len(found.contradictions) == len(case.contradictions), found.contradictions
-    for said, part in zip(found.contradictions, case.contradictions, strict=True):
-        assert part in said
-    assert not (case.nothing and told)
+        assert any(n == name and part in v and s == state for n, v, s in statements), (
+            name,
+            part,
+            statements,
+        )
+    assert not {name for name, _, _ in statements} & set(case.untold)
+    assert len(provenance.contradictions) == len(case.contradictions), provenance.contradictions
+    for text, part in zip(provenance.contradictions, case.contradictions, strict=True):
+        assert part in text
+    assert not (case.nothing and statements)
 
 
 def test_the_table_of_the_documents_is_this_one() -> None:

@@ -28,10 +28,10 @@ def test_fields_have_their_names() -> None:
 
 def test_a_credit_names_a_generator_and_people_are_left_out() -> None:
     data = made.with_segment(made.jpeg(), 0xED, b"Photoshop 3.0\0" + RESOURCES)
-    found = told(data)
-    assert found["generator"] == "Google AI"
-    assert found["description"] == "a café"
-    assert "creator" not in found
+    result = told(data)
+    assert result["generator"] == "Google AI"
+    assert result["description"] == "a café"
+    assert "creator" not in result
     assert told(data, personal=True)["creator"] == "A. Person"
 
 

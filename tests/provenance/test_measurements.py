@@ -52,15 +52,15 @@ def test_a_copy_of_the_forge_is_found(seed: int) -> None:
     pixels = textured(seed=seed)
     mask = np.zeros(pixels.shape[:2], bool)
     mask[40:150, 60:190] = True
-    made = copy_move(pixels, Region(mask, "shape"), np.random.default_rng(seed))
+    copied = copy_move(pixels, Region(mask, "shape"), np.random.default_rng(seed))
     stream = io.BytesIO()
-    Image.fromarray(made.pixels).save(stream, "JPEG", quality=85)
-    found = copied_regions(read_picture(stream.getvalue()).pixels)
-    assert found
-    told = found[0].first | found[0].second
-    assert iou(told, mask | made.mask) > 0.5
-    assert found[0].mirrored == made.parameters["mirrored"]
-    assert min(abs(found[0].angle - sign * made.parameters["angle"]) for sign in (1, -1)) < 2
+    Image.fromarray(copied.pixels).save(stream, "JPEG", quality=85)
+    result = copied_regions(read_picture(stream.getvalue()).pixels)
+    assert result
+    detected = result[0].first | result[0].second
+    assert iou(detected, mask | copied.mask) > 0.5
+    assert result[0].mirrored == copied.parameters["mirrored"]
+    assert min(abs(result[0].angle - sign * copied.parameters["angle"]) for sign in (1, -1)) < 2
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -141,26 +141,26 @@ def test_maps_show_where_noise_and_blur_are() -> None:
 
 def test_a_map_in_strips_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = textured(500, 90)
-    whole = in_strips(noise_map, pixels)
+    complete = in_strips(noise_map, pixels)
     monkeypatch.setattr("sida.provenance.measured.maps.STRIP", 64)
-    assert np.array_equal(in_strips(noise_map, pixels), whole)
-    assert unevenness(whole) is not None
-    assert unevenness(whole[:1, :3]) is None
+    assert np.array_equal(in_strips(noise_map, pixels), complete)
+    assert unevenness(complete) is not None
+    assert unevenness(complete[:1, :3]) is None
 
 
 def test_each_measure_says_what_it_means_and_what_not() -> None:
-    drawn: dict[str, Pixels] = {}
-    found = measurements(None, Picture(textured()), None, drawn.__setitem__)
-    names = [each.name for each in found]
+    drawings: dict[str, Pixels] = {}
+    result = measurements(None, Picture(textured()), None, drawings.__setitem__)
+    names = [item.name for item in result]
     assert set(names) < set(MEASURES)
     assert [name for name in MEASURES if name in names] == names
-    assert all(each.meaning and each.limits and each.source for each in found)
-    assert set(drawn) == set(MAPS)
-    assert {picture.shape for picture in drawn.values()} == {(360, 480, 3)}
+    assert all(item.meaning and item.limits and item.source for item in result)
+    assert set(drawings) == set(MAPS)
+    assert {picture.shape for picture in drawings.values()} == {(360, 480, 3)}
 
 
 @pytest.mark.parametrize("size", [(1, 1), (15, 40), (17, 16)])
 def test_any_size_can_be_measured(size: tuple[int, int]) -> None:
-    drawn: dict[str, Pixels] = {}
-    measurements(None, Picture(textured()[: size[0], : size[1]]), None, drawn.__setitem__)
-    assert all(picture.shape == (*size, 3) for picture in drawn.values())
+    drawings: dict[str, Pixels] = {}
+    measurements(None, Picture(textured()[: size[0], : size[1]]), None, drawings.__setitem__)
+    assert all(picture.shape == (*size, 3) for picture in drawings.values())

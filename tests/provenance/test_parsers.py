@@ -30,8 +30,8 @@ from tests.provenance import signing
 
 
 def test_texts_of_each_kind_are_read() -> None:
-    for kind in ("tEXt", "zTXt", "iTXt"):
-        (text,) = png_texts(made.png(("Title", "näher"), kind=kind))
+    for format in ("tEXt", "zTXt", "iTXt"):
+        (text,) = png_texts(made.png(("Title", "näher"), format=format))
         assert (text.keyword, text.text, text.problem) == ("Title", "näher", None)
     assert list(png_texts(made.jpeg())) == []
 
@@ -39,18 +39,18 @@ def test_texts_of_each_kind_are_read() -> None:
 def test_a_text_that_inflates_beyond_the_limit_costs_little_memory_and_itself_alone() -> None:
     data = made.bomb()
     tracemalloc.start()
-    found = {text.keyword: text for text in png_texts(data)}
+    result = {text.keyword: text for text in png_texts(data)}
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 6 * MAX_TEXT
-    assert "longer than" in str(found["Comment"].problem)
-    assert found["parameters"].text == made.WEB_UI
+    assert "longer than" in str(result["Comment"].problem)
+    assert result["parameters"].text == made.WEB_UI
 
 
 def test_all_texts_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sida.provenance.declared.png_texts.MAX_ALL", 25)
-    found = list(png_texts(made.png(("a", "x" * 20), ("b", "y" * 20))))
-    assert [text.problem is None for text in found] == [True, False]
+    result = list(png_texts(made.png(("a", "x" * 20), ("b", "y" * 20))))
+    assert [text.problem is None for text in result] == [True, False]
 
 
 def test_a_broken_compressed_text_is_a_sentence() -> None:
@@ -99,9 +99,9 @@ def test_xmp_that_is_not_read_says_why(packet: bytes, said: str) -> None:
 
 def test_settings_are_shown_and_not_carried_out() -> None:
     text = "__import__('os').system('false'); {{ 7 * 7 }} %s\nSteps: 1, Model: $(touch here)"
-    (found,) = generator_settings({"parameters": text})
-    assert found.prompt == "__import__('os').system('false'); {{ 7 * 7 }} %s"
-    assert found.model == "$(touch here)"
+    (result,) = generator_settings({"parameters": text})
+    assert result.prompt == "__import__('os').system('false'); {{ 7 * 7 }} %s"
+    assert result.model == "$(touch here)"
 
 
 @pytest.mark.parametrize("text", ["", "Adobe Photoshop 26.0", "GIMP", "darktable", "Firewire"])
@@ -115,32 +115,32 @@ def test_a_hostile_reader_of_credentials_ends_itself_alone(
     reader = tmp_path / "reader.py"
     monkeypatch.setattr(credentials_module, "_READER", reader)
     monkeypatch.setattr(credentials_module, "SECONDS", 0.5)
-    for code, said in (
+    for code, text in (
         ("import time; time.sleep(60)", "took longer than"),
         ("import os; os.abort()", "made their reader fail"),
         ("import sys; sys.exit(3)", "made their reader fail"),
     ):
         reader.write_text(code)
-        (found,) = credentials(made.signed())
-        assert said in str(found.value)
-        assert found.state == "not read"
+        (result,) = credentials(made.signed())
+        assert text in str(result.value)
+        assert result.state == "not read"
 
 
 def test_the_reader_limits_its_memory_and_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials_module, "LENGTH", 100)
-    (found,) = credentials(made.signed())
-    assert "hold more than 100 bytes" in str(found.value)
+    (result,) = credentials(made.signed())
+    assert "hold more than 100 bytes" in str(result.value)
     if sys.platform == "linux":
         monkeypatch.setattr(credentials_module, "MEMORY", 1 << 20)
-        (found,) = credentials(made.signed())
-        assert "made their reader fail" in str(found.value)
+        (result,) = credentials(made.signed())
+        assert "made their reader fail" in str(result.value)
 
 
-def thumbnails(drawn: Image.Image, more: bytes = b"") -> list[tuple[str, str]]:
+def thumbnails(picture: Image.Image, extra: bytes = b"") -> list[tuple[str, str]]:
     """What comes of an ingredient's thumbnail, with more bytes behind it."""
     file = io.BytesIO()
-    drawn.save(file, "PNG" if drawn.mode == "1" else "JPEG")
-    data = signing.signed(made.jpeg(), ingredient=made.jpeg(), thumbnail=file.getvalue() + more)
+    picture.save(file, "PNG" if picture.mode == "1" else "JPEG")
+    data = signing.signed(made.jpeg(), ingredient=made.jpeg(), thumbnail=file.getvalue() + extra)
     return without_thumbnails(credentials(data)[-1])[1]
 
 
@@ -161,9 +161,9 @@ def test_a_thumbnail_of_many_pixels_is_left_out() -> None:
 
 def test_only_pictures_in_the_text_itself_are_shown() -> None:
     rows = [{"title": "a", "thumbnail": "https://example.org/a.jpg"}, "b"]
-    told = Declared(name="ingredients", value=rows, source="C2PA", state="signed, valid")
-    assert without_thumbnails(told) == ([{"title": "a", "thumbnail": None}, "b"], [])
-    other = told.model_copy(update={"name": "settings"})
+    statements = Declared(name="ingredients", value=rows, source="C2PA", state="signed, valid")
+    assert without_thumbnails(statements) == ([{"title": "a", "thumbnail": None}, "b"], [])
+    other = statements.model_copy(update={"name": "settings"})
     assert without_thumbnails(other) == (rows, [])
 
 
@@ -174,10 +174,12 @@ def test_statements_of_any_shape_are_a_sentence(
     assertion = {"label": "c2pa.actions", "data": {"actions": actions}}
     manifest = {"assertions": [assertion], "claim_generator": "a program"}
     store = {"active_manifest": "a", "manifests": {"a": manifest}}
-    monkeypatch.setattr(credentials_module, "_read_in_process", lambda *_: {"store": store, "thumbnails": {}})
-    told = {each.name: (each.value, each.state) for each in credentials(made.signed())}
-    assert told["actions"] == ("Some actions have a form that is not known here.", "not read")
-    assert told["claim_generator"] == ("a program", "signed, issuer not trusted")
+    monkeypatch.setattr(
+        credentials_module, "_read_in_process", lambda *_: {"store": store, "thumbnails": {}}
+    )
+    statements = {item.name: (item.value, item.state) for item in credentials(made.signed())}
+    assert statements["actions"] == ("Some actions have a form that is not known here.", "not read")
+    assert statements["claim_generator"] == ("a program", "signed, issuer not trusted")
 
 
 @pytest.mark.parametrize(
@@ -186,10 +188,12 @@ def test_statements_of_any_shape_are_a_sentence(
 def test_credentials_without_a_manifest_are_a_sentence(
     store: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials_module, "_read_in_process", lambda *_: {"store": store, "thumbnails": {}})
-    (found,) = credentials(made.signed())
-    assert "have a form that is not known here" in str(found.value)
-    assert found.state == "not read"
+    monkeypatch.setattr(
+        credentials_module, "_read_in_process", lambda *_: {"store": store, "thumbnails": {}}
+    )
+    (result,) = credentials(made.signed())
+    assert "have a form that is not known here" in str(result.value)
+    assert result.state == "not read"
 
 
 def test_a_file_without_credentials_starts_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,9 +213,9 @@ def test_a_missing_package_is_one_sentence(module: str, monkeypatch: pytest.Monk
 def test_arrays_and_pillow_images_declare_nothing() -> None:
     data = made.jpeg(exif=made.camera())
     with Image.open(io.BytesIO(data)) as image:
-        found = inspect(image)
-    assert found.declared == ()
-    assert found.measured
+        provenance = inspect(image)
+    assert provenance.declared == ()
+    assert provenance.measured
 
 
 def test_nothing_of_the_library_is_left_behind() -> None:
@@ -225,10 +229,10 @@ def test_nothing_of_the_library_is_left_behind() -> None:
 @given(st.data())
 def test_a_file_that_is_broken_anywhere_is_told_or_refused(data: st.DataObject) -> None:
     case = data.draw(st.sampled_from([made.jpeg(exif=made.camera()), made.png(*made.NOVEL)]))
-    places = st.dictionaries(st.integers(0, len(case) - 1), st.integers(0, 255), max_size=9)
+    paths = st.dictionaries(st.integers(0, len(case) - 1), st.integers(0, 255), max_size=9)
     broken = bytearray(case)
-    for place, value in data.draw(places).items():
-        broken[place] = value
+    for path, value in data.draw(paths).items():
+        broken[path] = value
     with contextlib.suppress(PictureError):
         inspect(bytes(broken)).model_dump_json()
 
@@ -259,5 +263,5 @@ def test_credentials_of_any_shape_are_told_or_a_sentence(
     with pytest.MonkeyPatch.context() as patch:
         answer = {"store": store, "thumbnails": {}}
         patch.setattr(credentials_module, "_read_in_process", lambda *_: answer)
-        for told in credentials(b"jumb c2pa"):
-            told.model_dump_json()
+        for statements in credentials(b"jumb c2pa"):
+            statements.model_dump_json()

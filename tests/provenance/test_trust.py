@@ -41,7 +41,7 @@ def test_certificates_are_read_in_each_form(form: str, tmp_path: Path) -> None:
     file.write_bytes(forms()[form])
     trust = read_trust(file)
     assert trust.isascii()
-    (state,) = {each.state for each in credentials(signed(), trust)}
+    (state,) = {item.state for item in credentials(signed(), trust)}
     assert state == "signed, valid"
 
 

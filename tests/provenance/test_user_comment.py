@@ -59,9 +59,9 @@ def test_jis_without_its_escapes() -> None:
 def test_jis_that_is_none_is_a_sentence() -> None:
     assert decode_comment(b"JIS\0\0\0\0\0\xff\xfe\xfd\x80") is None
     exif = made.exif({0x010F: "Canon"}, {0x9286: b"JIS\0\0\0\0\0\xff\xfe\xfd\x80"})
-    found = read_exif(exif.tobytes())
-    assert found.problem == "has a comment in an encoding that is not known; it was not read"
-    assert found.fields["camera_make"] == "Canon"
+    result = read_exif(exif.tobytes())
+    assert result.problem == "has a comment in an encoding that is not known; it was not read"
+    assert result.fields["camera_make"] == "Canon"
 
 
 @pytest.mark.parametrize("endian", ["<", ">"])

@@ -90,7 +90,7 @@ def test_very_long_values_are_cut_and_quick() -> None:
 
 
 def told(data: bytes) -> list[tuple[str, object]]:
-    return [(each.name, each.value) for each in declarations(data, read_picture(data))]
+    return [(item.name, item.value) for item in declarations(data, read_picture(data))]
 
 
 PACKET = made.xmp(*SPELLINGS["resource"])
@@ -108,11 +108,11 @@ def test_an_extension_of_more_than_64_kilobytes() -> None:
 
 
 def test_an_extension_that_lacks_a_part_or_all_is_a_line() -> None:
-    whole = made.extended(PACKET, 200)
-    part = whole.replace(b"xmp/extension/", b"xmp/something/", 1)
+    complete = made.extended(PACKET, 200)
+    part = complete.replace(b"xmp/extension/", b"xmp/something/", 1)
     ((name, value),) = told(part)
     assert (name, value) == ("XMP", "XMP has an extension that is not whole; it was not read.")
-    none = whole.replace(b"xmp/extension/", b"xmp/something/")
+    none = complete.replace(b"xmp/extension/", b"xmp/something/")
     assert told(none) == [("XMP", "XMP names an extension that is not in the file.")]
 
 
@@ -138,28 +138,28 @@ def test_a_gif_whose_packet_never_ends_is_read_as_far_as_it_goes() -> None:
 def test_profiles_of_imagemagick(name: str) -> None:
     head = b"http://ns.adobe.com/xap/1.0/\0" if name == "APP1" else b""
     assert told(made.png(made.profile(name, head + PACKET))) == [TOLD]
-    assert told(made.png(made.profile(name, head + PACKET), kind="zTXt")) == [TOLD]
+    assert told(made.png(made.profile(name, head + PACKET), format="zTXt")) == [TOLD]
 
 
 @pytest.mark.parametrize("name", ["exif", "APP1"])
 def test_exif_of_imagemagick(name: str) -> None:
     block = b"Exif\0\0" + made.exif(made.CANON).tobytes()[6:]
-    found = told(made.png(made.profile(name, block)))
-    assert ("camera_model", "Canon EOS R6") in found
-    assert not any("profile" in name for name, _ in found)
+    result = told(made.png(made.profile(name, block)))
+    assert ("camera_model", "Canon EOS R6") in result
+    assert not any("profile" in name for name, _ in result)
 
 
 @pytest.mark.parametrize("text", ["", "exif", "\nexif\n 12\nzz", "\nexif\n" + "9" * 5000 + "\n00"])
 def test_a_profile_that_is_none_is_a_line(text: str) -> None:
-    found = told(made.png(("Raw profile type exif", text)))
-    assert all(name in ("PNG text", "EXIF") for name, _ in found)
+    result = told(made.png(("Raw profile type exif", text)))
+    assert all(name in ("PNG text", "EXIF") for name, _ in result)
     assert exif_profile([PngText("Raw profile type exif", text)]) in (None, b"")
 
 
 def test_several_packets_are_all_read() -> None:
     data = made.jpeg(xmp=PACKET)
-    more = b"http://ns.adobe.com/xap/1.0/\0" + made.xmp('xmp:CreatorTool="tool"')
-    assert sorted(told(made.with_segment(data, 0xE1, more))) == [("creator_tool", "tool"), TOLD]
+    extra = b"http://ns.adobe.com/xap/1.0/\0" + made.xmp('xmp:CreatorTool="tool"')
+    assert sorted(told(made.with_segment(data, 0xE1, extra))) == [("creator_tool", "tool"), TOLD]
 
 
 def test_tiff_and_webp() -> None:
@@ -178,8 +178,8 @@ WHOLE = [
 @given(st.sampled_from(WHOLE), CHANGES)
 def test_no_bytes_break_the_finders(whole: bytes, changes: dict[int, int]) -> None:
     broken = bytearray(whole)
-    for place, value in changes.items():
-        broken[place] = value
+    for path, value in changes.items():
+        broken[path] = value
     texts = list(png_texts(bytes(broken)))
     exif_profile(texts)
     list(iptc_blocks(bytes(broken), texts, {}))

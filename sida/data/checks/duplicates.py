@@ -112,7 +112,7 @@ def _joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     return [members for members in groups.values() if len(members) > 1]
 
 
-def summary(twins: Sequence[Twins]) -> Mapping[str, Any]:
+def summary(twins: Sequence[Twins]) -> Mapping[str, object]:
     """Counts for the JSON: sets, pictures in them, and how many sets cross a border."""
 
     def count(exact: bool) -> dict[str, int]:

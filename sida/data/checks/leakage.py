@@ -23,7 +23,7 @@ __all__ = ["NEAR", "Probe", "probe"]
 
 NEAR = 0.03  # this close to chance counts as nothing found
 FOLDS, REPEATS = 5, 3
-Matrix = NDArray[np.float64]
+FeatureMatrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Probe:
         ]
         return f" ({', '.join(shares)})"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The part `leakage_probe` of the doctor's JSON; what was not measured is left out."""
         report = {name: value for name, value in asdict(self).items() if value is not None}
         if self.not_measured is None:
@@ -165,7 +165,7 @@ def _groups(traits: Sequence[Traits]) -> NDArray[np.int64]:
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
-def _features(traits: Sequence[Traits]) -> dict[str, Matrix]:
+def _features(traits: Sequence[Traits]) -> dict[str, FeatureMatrix]:
     quality = np.array([[picture.quality or 0] for picture in traits], float)
     return {
         "format": _one_hot([picture.format for picture in traits]),
@@ -176,11 +176,11 @@ def _features(traits: Sequence[Traits]) -> dict[str, Matrix]:
     }
 
 
-def _bytes_per_pixel(traits: Sequence[Traits]) -> Matrix:
+def _bytes_per_pixel(traits: Sequence[Traits]) -> FeatureMatrix:
     return np.array([[picture.bytes / (picture.width * picture.height)] for picture in traits])
 
 
-def _one_hot(values: Sequence[str | None], limit: int = 50) -> Matrix:
+def _one_hot(values: Sequence[str | None], limit: int = 50) -> FeatureMatrix:
     """A column for each of the most frequent values."""
     categories = [value for value, _ in Counter(values).most_common(limit)]
     return np.array([[value == category for category in categories] for value in values], float)
@@ -222,11 +222,11 @@ class _Measure:
             for fold in range(FOLDS)
         ]
 
-    def accuracy(self, features: Matrix) -> float:
+    def accuracy(self, features: FeatureMatrix) -> float:
         """Balanced accuracy: the mean of the recalls."""
         return float(np.mean(list(self.recalls(features).values())))
 
-    def recalls(self, features: Matrix) -> dict[int, float]:
+    def recalls(self, features: FeatureMatrix) -> dict[int, float]:
         """The share of each class that is told right, over all folds and repeats."""
         with optional_package("scikit-learn", "data", "The leakage probe"):
             from sklearn.tree import DecisionTreeClassifier

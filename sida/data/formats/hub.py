@@ -73,7 +73,7 @@ class Streamed(Dataset):
 
     def __init__(
         self,
-        rows: Iterable[Mapping[str, Any]],
+        rows: Iterable[Mapping[str, object]],
         name: str,
         split: str,
         names: Sequence[str] | None,

@@ -128,7 +128,7 @@ class RowSamples:
 
     def __call__(
         self,
-        row: Mapping[str, Any],
+        row: Mapping[str, object],
         image: "ParquetCell | bytes",
         mask: "ParquetCell | bytes | None",
         file_names: Sequence[str] | None = None,
@@ -136,7 +136,7 @@ class RowSamples:
         """Sample of a row, or None. `file_names` are the file's own names for 0, 1, 2."""
         label = label_of(row["label"], self.names or file_names or LABELS)
         self.tally.add(row["label"], label)
-        base = PurePosixPath(row.get("image_path") or str(row.get("img_id") or "")).name
+        base = PurePosixPath(str(row.get("image_path") or row.get("img_id") or "")).name
         base = base or f"row {self.tally.rows - 1}"
         name = self._unique(f"{label or row['label']}/{base}", self.report)
         if label is None:
@@ -204,7 +204,7 @@ class ParquetShard:
         with self._opened() as file:
             return file.schema_arrow
 
-    def texts(self, further: bool = False) -> Iterator[dict[str, Any]]:
+    def texts(self, further: bool = False) -> Iterator[dict[str, object]]:
         """Every row without its pictures, with `image_path` and `has_mask`.
 
         `further` adds the numbers and texts of further columns.
@@ -316,7 +316,7 @@ def _require_columns(path: Path, names: Sequence[str]) -> None:
         )
 
 
-def _text_rows(batch: Any) -> Iterator[dict[str, Any]]:
+def _text_rows(batch: Any) -> Iterator[dict[str, object]]:
     names = batch.schema.names
     texts = [name for name in names if name not in ("image", "mask")]
     columns = {name: batch.column(name).to_pylist() for name in texts}

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sida.data.sample import CellValue
 from sida.errors import DataError, optional_package
 
 __all__ = ["COLUMNS", "TABLES", "find_manifest", "further_cells", "read_table", "require_pyarrow"]
@@ -27,7 +28,9 @@ def find_manifest(folder: Path) -> Path | None:
     return files[0] if files else None
 
 
-def read_table(file: Path, columns: tuple[str, ...] | None = None) -> Iterator[Mapping[str, Any]]:
+def read_table(
+    file: Path, columns: tuple[str, ...] | None = None
+) -> Iterator[Mapping[str, object]]:
     """The rows of a table; empty cells are None. `columns` are those wanted of a parquet file.
 
     Raises:
@@ -47,7 +50,9 @@ def read_table(file: Path, columns: tuple[str, ...] | None = None) -> Iterator[M
         ) from error
 
 
-def further_cells(row: Mapping[str, Any], known: Collection[str] = COLUMNS) -> dict[str, Any]:
+def further_cells(
+    row: Mapping[str, object], known: Collection[str] = COLUMNS
+) -> dict[str, CellValue]:
     """The cells of columns that are not `known` and not empty: numbers, texts, all else as JSON."""
     return {
         key: value if isinstance(value, bool | int | float | str) else _json(value)
@@ -67,13 +72,13 @@ def require_pyarrow() -> Any:
     return pyarrow.parquet
 
 
-def _csv(file: Path, columns: object) -> Iterator[Mapping[str, Any]]:
+def _csv(file: Path, columns: object) -> Iterator[Mapping[str, object]]:
     with file.open(encoding="utf-8-sig", newline="") as stream:
         for row in csv.DictReader(stream):
             yield {key: value for key, value in row.items() if key is not None}
 
 
-def _json_lines(file: Path, columns: object) -> Iterator[Mapping[str, Any]]:
+def _json_lines(file: Path, columns: object) -> Iterator[Mapping[str, object]]:
     with file.open(encoding="utf-8-sig") as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
@@ -84,7 +89,7 @@ def _json_lines(file: Path, columns: object) -> Iterator[Mapping[str, Any]]:
             yield row
 
 
-def _parquet(file: Path, columns: tuple[str, ...] | None) -> Iterator[Mapping[str, Any]]:
+def _parquet(file: Path, columns: tuple[str, ...] | None) -> Iterator[Mapping[str, object]]:
     parquet = require_pyarrow()
     with parquet.ParquetFile(file) as table:
         names = set(table.schema_arrow.names)

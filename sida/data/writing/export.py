@@ -22,7 +22,7 @@ from sida.data.sample import Labelled, Sample, stored_bytes
 from sida.data.writing.equalise import Rule, common_side
 from sida.data.writing.journal import Entry, Journal
 from sida.data.writing.parquet_writer import ParquetWriter
-from sida.data.writing.splitting import SHARES, assign_splits
+from sida.data.writing.splitting import assign_splits
 from sida.data.writing.writers import (
     ColumnTypes,
     ExportItem,
@@ -55,6 +55,7 @@ OPTIONS = {
     "tau": "--tau",
     "equalise": "--equalise",
     "split_by_group": "--split-by-group",
+    "shares": "--shares",
     "seed": "--seed",
     "samples": "pictures, labels or splits of DATA",
     "columns": "columns of DATA",
@@ -99,8 +100,7 @@ def export(
     descriptions: str | Path | None = None,
     tau: float = TAU,
     equalise: bool = False,
-    split_by_group: bool = False,
-    shares: Mapping[str, float] = SHARES,
+    shares: Mapping[str, float] | None = None,
     seed: int = 0,
     fresh: bool = False,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
@@ -118,10 +118,9 @@ def export(
         out: a folder that is not there, or empty, or that of the same export.
         to: the layout.
         equalise: cut and encode every picture by one rule (see `sida.data.writing.equalise`).
-        split_by_group: draw the splits anew, so that no original is on two sides, nor one whose
-            parts were spliced into another (`donor_group`).
-        shares: of those splits.
-        seed: of both.
+        shares: splits to draw anew with their shares, such as `SHARES`, so that no original is in
+            two of them, nor one whose parts were spliced into another (`donor_group`).
+        seed: of both draws.
         fresh: remove what an earlier export left in `out`, and begin anew.
         progress: called with the number of samples done, and of all.
 
@@ -132,16 +131,14 @@ def export(
     """
     # Absolute now: what is written must not move where the program changes its folder.
     target = Path(os.path.abspath(out))
-    finished = RunFolder(
-        LocalFolder(target, out), RECORD, "source", _made_paths, OPTIONS.__getitem__
-    )
+    finished = RunFolder(LocalFolder(target, out), RECORD, "source", _made_paths, _option)
     finished.check({})  # other things in it are refused before the source is read
     names: list[str | None] = [split] if split is not None else [*splits_of(source)]
     sets = [
         open(source, name, labels=labels, descriptions=descriptions, tau=tau, further=True)
         for name in names or [None]
     ]
-    jobs, total = _jobs(sets, split_by_group, shares, seed, needs_all=equalise or split_by_group)
+    jobs, total = _jobs(sets, shares, seed, needs_all=equalise or shares is not None)
     rule = Rule(_common_side(sets), seed) if equalise else None
     extra_columns = _extra_columns(jobs)
     identity = {
@@ -152,16 +149,15 @@ def export(
         "descriptions": descriptions and _digest_of(os.path.realpath(descriptions)),
         "tau": tau,
         "equalise": equalise,
-        "split_by_group": split_by_group,
+        "split_by_group": shares is not None,
+        "shares": shares and dict(shares),
         # A seed that decides nothing must not make another export of it.
-        "seed": seed if equalise or split_by_group else None,
+        "seed": seed if equalise or shares is not None else None,
         "samples": _digest(jobs),
         "columns": list(extra_columns),
     }
     part = target.with_name(f".{target.name}.part")
-    unfinished = RunFolder(
-        LocalFolder(part, out), RECORD, "source", lambda _: ["[!.]*"], OPTIONS.__getitem__
-    )
+    unfinished = RunFolder(LocalFolder(part, out), RECORD, "source", lambda _: ["[!.]*"], _option)
     with locked(part, out):
         if (record := finished.claim(identity, fresh=fresh)) is not None:
             problems = [Problem(**problem) for problem in record["problems"]]
@@ -209,6 +205,10 @@ def _made_paths(record: RunRecord) -> list[str]:
     return [glob.escape(name) for name in record["files"]]
 
 
+def _option(key: str) -> str:
+    return OPTIONS[key.partition(".")[0]]
+
+
 def _digest_of(text: str) -> str:
     """A path by its digest: a set is handed on, and nobody else's paths with it."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
@@ -221,8 +221,7 @@ def _problem_counts(sets: Sequence[Dataset]) -> str:
 
 def _jobs(
     sets: Sequence[Dataset],
-    split_by_group: bool,
-    shares: Mapping[str, float],
+    shares: Mapping[str, float] | None,
     seed: int,
     needs_all: bool,
 ) -> tuple[Sequence[_ExportJob] | Iterator[_ExportJob], int | None]:
@@ -234,7 +233,7 @@ def _jobs(
                 "download it first (sida data download)"
             )
         return (_ExportJob(sample, data.split) for data in sets for sample in data), None
-    if not split_by_group:
+    if shares is None:
         jobs = [_ExportJob(sample, data.split) for data in sets for sample in data]
         return jobs, len(jobs)
     samples = [sample for data in sets for sample in data]

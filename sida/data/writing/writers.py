@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from sida.data.sample import CellValue
 from sida.files import write_text
 from sida.verdict import LABELS
 
@@ -41,7 +42,7 @@ class ExportItem:
     description: str | None = None
     source: str | None = None
     group: str | None = None
-    more: Mapping[str, Any] = field(default_factory=dict)
+    more: Mapping[str, CellValue] = field(default_factory=dict)
 
 
 class SetWriter(Protocol):

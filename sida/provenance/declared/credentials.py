@@ -89,6 +89,7 @@ def _read_in_process(data: bytes, trust: str | None, sidecar: bytes) -> dict[str
     limits = [MEMORY + 2 * len(data), SECONDS, LENGTH]
     request = json.dumps({"trust": trust, "limits": limits, "sidecar": len(sidecar)})
     try:
+        # A native parser of untrusted bytes: in a process of its own it may crash or never end.
         process = subprocess.run(
             [sys.executable, "-P", str(_READER)],
             input=b"".join((request.encode(), b"\n", sidecar, data)),

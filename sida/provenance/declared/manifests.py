@@ -8,7 +8,6 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from sida.provenance.declared.source_types import GENERATED, PARTLY, source_types
 
@@ -34,7 +33,7 @@ class Ingredient:
         is_read: whether its manifest, where it has one, is there and could be read then.
     """
 
-    content: Mapping[str, Any]
+    content: Mapping[str, object]
     label: str | None
     codes: tuple[str, ...]
     is_read: bool
@@ -65,7 +64,7 @@ class Manifest:
     """
 
     label: str
-    content: Mapping[str, Any]
+    content: Mapping[str, object]
     ingredients: tuple[Ingredient, ...]
     codes: tuple[str, ...] | None
     relations: tuple[str, ...] = ()
@@ -76,7 +75,7 @@ class Manifest:
         return "signed, not checked" if self.codes is None else state_of(self.codes)
 
     @property
-    def actions(self) -> list[Mapping[str, Any]]:
+    def actions(self) -> list[Mapping[str, object]]:
         """Actions of all its assertions, of both versions, with their programs filled in."""
         return list(_actions(self.content))
 
@@ -127,7 +126,7 @@ class Manifest:
         return list(dict.fromkeys(filter(None, agents))) or self.tools
 
 
-def chain(store: Mapping[str, Any], has_list: bool) -> list[Manifest]:
+def chain(store: Mapping[str, object], has_list: bool) -> list[Manifest]:
     """Every manifest once, outermost first; those that nothing refers to stand last.
 
     Raises ValueError where the file's own is not there.
@@ -178,7 +177,7 @@ def state_of(codes: tuple[str, ...]) -> str:
     return "signed, issuer not trusted" if codes else VALID
 
 
-def _active_codes(store: Mapping[str, Any], label: str, has_list: bool) -> tuple[str, ...]:
+def _active_codes(store: Mapping[str, object], label: str, has_list: bool) -> tuple[str, ...]:
     """Failures of the last manifest.
 
     What fails of an ingredient is the ingredient's, but for what was changed since it was signed
@@ -196,7 +195,7 @@ def _active_codes(store: Mapping[str, Any], label: str, has_list: bool) -> tuple
     return tuple(dict.fromkeys(codes))
 
 
-def _changes(store: Mapping[str, Any]) -> dict[str, tuple[list[str], list[str]]]:
+def _changes(store: Mapping[str, object]) -> dict[str, tuple[list[str], list[str]]]:
     """Validation results by manifest where they differ from the recorded: successes, failures."""
     changes: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for delta in entries(fields(store.get("validation_results")).get("ingredientDeltas")):
@@ -208,8 +207,8 @@ def _changes(store: Mapping[str, Any]) -> dict[str, tuple[list[str], list[str]]]
 
 
 def _ingredient(
-    content: Mapping[str, Any],
-    contents: Mapping[str, Any],
+    content: Mapping[str, object],
+    contents: Mapping[str, object],
     changes: Mapping[str, tuple[list[str], list[str]]],
     has_list: bool,
 ) -> Ingredient:
@@ -233,17 +232,17 @@ def _ingredient(
     return Ingredient(content, label, tuple(dict.fromkeys(codes)), label in contents)
 
 
-def _label(entry: Mapping[str, Any]) -> str:
+def _label(entry: Mapping[str, object]) -> str:
     """The manifest that a code is about."""
     match = re.search(r"/c2pa/([^/]+)", str(entry.get("url") or ""))
     return match[1] if match else ""
 
 
-def _code(entry: Mapping[str, Any]) -> str:
+def _code(entry: Mapping[str, object]) -> str:
     return str(entry.get("code"))
 
 
-def _actions(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _actions(content: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
     for data in _action_data(content):
         agents = data.get("softwareAgents")
         for action in entries(data.get("actions")):
@@ -253,7 +252,7 @@ def _actions(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield action
 
 
-def _action_data(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _action_data(content: Mapping[str, object]) -> list[Mapping[str, object]]:
     return [
         fields(assertion.get("data"))
         for assertion in entries(content.get("assertions"))
@@ -272,12 +271,12 @@ def program(tool: object) -> str:
     return str(tool)[:1000]
 
 
-def fields(value: object) -> Mapping[str, Any]:
+def fields(value: object) -> Mapping[str, object]:
     """The value where it is an object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
-def entries(value: object) -> list[Mapping[str, Any]]:
+def entries(value: object) -> list[Mapping[str, object]]:
     """The objects of a list; [] where it is none."""
     return (
         [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []

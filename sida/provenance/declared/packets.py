@@ -6,7 +6,7 @@ an application's extension. PNG: hexadecimal profiles in texts, as ImageMagick w
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from sida.image.jpeg import segments
 from sida.provenance.declared.iptc import photoshop_iptc
@@ -35,7 +35,9 @@ class Packet(NamedTuple):
     problem: str | None = None
 
 
-def xmp_packets(data: bytes, texts: Sequence[PngText], info: Mapping[str, Any]) -> Iterator[Packet]:
+def xmp_packets(
+    data: bytes, texts: Sequence[PngText], info: Mapping[str, object]
+) -> Iterator[Packet]:
     """Every XMP packet of a file, each once: what Pillow read, then what it does not look for."""
     packets: list[Packet] = []
     packet = info.get("xmp")
@@ -144,7 +146,9 @@ def exif_profile(texts: Sequence[PngText]) -> bytes | None:
     return None
 
 
-def iptc_blocks(data: bytes, texts: Sequence[PngText], tags: Mapping[int, Any]) -> Iterator[bytes]:
+def iptc_blocks(
+    data: bytes, texts: Sequence[PngText], tags: Mapping[int, object]
+) -> Iterator[bytes]:
     """IPTC-IIM blocks of a JPEG, a PNG, or a TIFF, whose `tags` these are."""
     resources = b"".join(
         body[len(_PHOTOSHOP_HEAD) :]

@@ -18,7 +18,7 @@ from sida.image.arrays import Mask
 
 __all__ = ["Copy", "copied_regions"]
 
-Planes = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 
 SIDE = 1200
 """Longer side, in pixels, at which larger pictures are looked at."""
@@ -64,18 +64,18 @@ class Copy:
 class _Points(NamedTuple):
     """Places (points, 2) as x and y, sizes, angles in radians, unit descriptors (points, 128)."""
 
-    positions: Planes
-    sizes: Planes
-    angles: Planes
-    descriptors: Planes
+    positions: Float32Array
+    sizes: Float32Array
+    angles: Float32Array
+    descriptors: Float32Array
 
 
 class _Matches(NamedTuple):
     """Pairs of points, and the move (matches, 2, 3) that each of them stands for."""
 
-    sources: Planes
-    targets: Planes
-    moves: Planes
+    sources: Float32Array
+    targets: Float32Array
+    moves: Float32Array
 
 
 def copied_regions(pixels: NDArray[np.uint8]) -> list[Copy]:
@@ -103,10 +103,10 @@ def copied_regions(pixels: NDArray[np.uint8]) -> list[Copy]:
             covered |= both
             masks = [_enlarged(region_mask, (width, height)) for region_mask in (region, moved)]
             copies.append(Copy(masks[0], masks[1], *_described(move, mirrored), mirrored))
-    return sorted(copies, key=lambda region_mask: -int(region_mask.first.sum()))
+    return sorted(copies, key=lambda copy: -int(copy.first.sum()))
 
 
-def _described(move: Planes, mirrored: bool) -> tuple[float, float]:
+def _described(move: Float32Array, mirrored: bool) -> tuple[float, float]:
     """Angle in degrees, after mirroring from left to right if so, and scale."""
     sense = -1 if mirrored else 1
     turned = np.degrees(np.arctan2(sense * move[1, 0], sense * move[0, 0]))
@@ -114,12 +114,13 @@ def _described(move: Planes, mirrored: bool) -> tuple[float, float]:
     return round(float(turned), 1) + 0.0, round(float(scale), 3)  # never -0.0
 
 
-def _moves(pixels: NDArray[np.uint8]) -> Iterator[tuple[Planes, bool]]:
+def _moves(pixels: NDArray[np.uint8]) -> Iterator[tuple[Float32Array, bool]]:
     """Moves (2, 3) of the plane that several points agree on, those with most points first."""
     points = _points(pixels)
     if points is None:
         return
     apart = APART * max(pixels.shape[:2])
+    # Descriptors do not survive mirroring, so mirrored copies are looked for by themselves.
     for mirrored in (False, True):
         matches = _matches(points, mirrored, apart)
         for _ in range(MOVES):
@@ -128,6 +129,7 @@ def _moves(pixels: NDArray[np.uint8]) -> Iterator[tuple[Planes, bool]]:
             move, used = _best_move(matches, mirrored)
             if move is not None:
                 yield move, mirrored
+            # Points of a move that was tried are taken away, whether it held or not: this ends.
             matches = _Matches(*(part[~used] for part in matches))
 
 
@@ -148,7 +150,7 @@ def _points(pixels: NDArray[np.uint8]) -> _Points | None:
     )
 
 
-def _mirrored(descriptors: Planes) -> Planes:
+def _mirrored(descriptors: Float32Array) -> Float32Array:
     """Descriptors of the mirror image: rows of cells and senses of turning change places."""
     cells = descriptors.reshape(-1, 4, 4, 8)[:, ::-1]
     turned = np.roll(cells[..., ::-1], 1, axis=-1)
@@ -186,13 +188,13 @@ def _matches(points: _Points, mirrored: bool, apart: float) -> _Matches:
     return _Matches(positions[sane], to[sane], moves[sane])
 
 
-def _squares(first: Planes, second: Planes) -> Planes:
+def _squares(first: Float32Array, second: Float32Array) -> Float32Array:
     """(first, second): squared distances of points."""
     lengths = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)
     return np.asarray(lengths - 2 * first @ second.T, np.float32)
 
 
-def _best_move(matches: _Matches, mirrored: bool) -> tuple[Planes | None, Mask]:
+def _best_move(matches: _Matches, mirrored: bool) -> tuple[Float32Array | None, Mask]:
     """The move that most matches agree with, fitted to them, if it holds; and which they are.
 
     A single point's move is sure only near it, so the first count is a rough one.
@@ -200,7 +202,7 @@ def _best_move(matches: _Matches, mirrored: bool) -> tuple[Planes | None, Mask]:
     few = np.random.default_rng(0).permutation(len(matches.sources))[:1500]
     votes = [_agreeing(matches, matches.moves[index], ROUGH).sum() for index in few]
     inliers = _agreeing(matches, matches.moves[few[int(np.argmax(votes))]], ROUGH)
-    move: Planes | None = None
+    move: Float32Array | None = None
     for _ in range(2):
         if len(np.unique(matches.sources[inliers].round(), axis=0)) < LEAST_POINTS:
             return None, inliers
@@ -212,14 +214,14 @@ def _best_move(matches: _Matches, mirrored: bool) -> tuple[Planes | None, Mask]:
     return move if close else None, inliers
 
 
-def _agreeing(matches: _Matches, move: Planes, within: float) -> Mask:
+def _agreeing(matches: _Matches, move: Float32Array, within: float) -> Mask:
     """Matches that a move takes to their targets, to so many pixels."""
     reached = matches.sources @ move[:, :2].T + move[:, 2]
     agreeing: Mask = ((reached - matches.targets) ** 2).sum(axis=1) < within**2
     return agreeing
 
 
-def _fitted(sources: Planes, targets: Planes, mirrored: bool) -> Planes | None:
+def _fitted(sources: Float32Array, targets: Float32Array, mirrored: bool) -> Float32Array | None:
     """The turn, scale and shift, after mirroring if so, that most of the pairs agree on."""
     import cv2
 
@@ -239,9 +241,9 @@ class _Scene(NamedTuple):
     in all (`spread`), and in the direction in which it varies least when shifted (`self_distance`).
     """
 
-    pixels: Planes
-    spread: Planes
-    self_distance: Planes
+    pixels: Float32Array
+    spread: Float32Array
+    self_distance: Float32Array
 
 
 def _scene(pixels: NDArray[np.uint8]) -> _Scene:
@@ -256,7 +258,7 @@ def _scene(pixels: NDArray[np.uint8]) -> _Scene:
     return _Scene(soft, spread, self_distance)
 
 
-def _alike(scene: _Scene, move: Planes) -> list[Mask]:
+def _alike(scene: _Scene, move: Float32Array) -> list[Mask]:
     """(height, width): parts where the picture is the same at the place that the move leads to."""
     import cv2
 
@@ -274,7 +276,7 @@ def _alike(scene: _Scene, move: Planes) -> list[Mask]:
     return _grown(same, sure)
 
 
-def _distance(first: Planes, second: Planes) -> Planes:
+def _distance(first: Float32Array, second: Float32Array) -> Float32Array:
     """Mean squared difference around each pixel."""
     import cv2
 
@@ -308,7 +310,7 @@ def _filled(region: Mask) -> Mask:
     return np.asarray(filled, bool)
 
 
-def _warped(mask: Mask, move: Planes) -> Mask:
+def _warped(mask: Mask, move: Float32Array) -> Mask:
     import cv2
 
     height, width = mask.shape

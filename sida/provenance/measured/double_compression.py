@@ -56,6 +56,7 @@ def previous_quality(
     coefficient_values = coefficients(luma, left, top)
     if len(coefficient_values) < LEAST_BLOCKS:
         return None
+    # Blocks across the earlier grid show how coefficients spread that it never quantized.
     other = np.concatenate([
         coefficients(luma, (left + dx) % 8, (top + dy) % 8, 3_000)
         for dx in (3, 4, 5) for dy in (3, 4, 5)
@@ -64,6 +65,7 @@ def previous_quality(
     tables = np.stack([quality_tables(quality)[0].reshape(8, 8) for quality in QUALITIES])
     for row, column in _POSITIONS:
         later = 1 if steps is None else int(steps.reshape(8, 8)[row, column])
+        # In units of the later step, which is all that the later compression left of them.
         values = np.rint(coefficient_values[:, row, column] / later).astype(int)
         values = values[np.abs(values) * later <= REACH]
         if np.count_nonzero(values) < LEAST_VALUES:

@@ -60,6 +60,7 @@ def _strongest(votes: NDArray[np.float64], excludes_zero: bool) -> Grid:
     best = int(plain[1:].argmax()) + 1 if excludes_zero else int(plain.argmax())
     top, left = divmod(best, 8)
     background = np.delete(plain, [0, best] if excludes_zero else [best])
+    # Medians, for neighbours of the true offset get votes of their own.
     middle = float(np.median(background))
     spread = 1.4826 * float(np.median(np.abs(background - middle))) + 1e-6
     return Grid(-left % 8, -top % 8, (float(plain[best]) - middle) / spread)
