@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 
 __all__ = ["Detector", "Request", "Sida", "SidaConfig", "SidaProcessor", "Verdict", "__version__"]
 
-_HOME = {
+_MODULES = {
     "Detector": "sida.detector",
     "Request": "sida.detector",
     "Sida": "sida.model",
@@ -30,11 +30,11 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(
             f"module 'sida' has no attribute {name!r}; it has {', '.join(__all__)}"
         )
-    value = getattr(import_module(_HOME[name]), name)
+    value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

@@ -47,9 +47,9 @@ from sida.inference.quantize import check as check_quantization
 from sida.inference.quantize import quantize as quantize_model
 from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
 from sida.model.clip_windows import ClipWindows
+from sida.model.image_processors import ClipWindowsImageProcessor
 from sida.model.presets import PRESETS
 from sida.model.processor import PreparedImage
-from sida.model.views import ClipWindowsViews
 from sida.options import BatchSize, DetectOptions, MaskFor, ModelOptions, Request
 from sida.provenance.inspection import inspect
 from sida.verdict import (
@@ -582,12 +582,12 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Lo
     else:
         loaded = load_random(options.random_weights, device=target, dtype=dtype)
     if options.fast:
-        cropping = loaded.processor.views
-        if not isinstance(cropping, ClipWindowsViews):
+        processor = loaded.processor.image_processor
+        if not isinstance(processor, ClipWindowsImageProcessor):
             raise ConfigError(
                 f"{options.model} has no windows that could be fewer: leave out fast."
             )
-        cropping.most = 1
+        processor.max_windows = 1
     if options.quantize is not None:
         quantize_model(loaded.model, options.quantize, device)
     return loaded

@@ -37,6 +37,7 @@ __all__ = [
     "Evidence",
     "Explanation",
     "Failure",
+    "Fraction",
     "Inconsistencies",
     "Inspection",
     "Label",

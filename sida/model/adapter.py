@@ -24,12 +24,12 @@ __all__ = ["Adapter", "apply_adapter", "read_adapter", "save_adapter", "split_na
 
 KEY = "sida.adapter/1"
 """Of the one entry of the file's metadata, which is JSON: a `Header`."""
-SHOWN = 12
-"""Digits of a digest that tell weights apart for a person."""
+DIGITS = 12
+"""Of a digest, as many as tell weights apart for a person."""
 
 
 class Header(BaseModel):
-    """What the file says of its tensors."""
+    """Metadata of the file: base and rows of its tensors, and the calibration."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,9 +61,11 @@ class Adapter:
     def digest(self) -> str:
         """SHA-256 of base and tensors, as hex: of the weights of the adapted model."""
         digest = hashlib.sha256(self.base_digest.encode())
+        # By name, as a file of safetensors has an order of its own.
         for name, tensor in sorted(self.tensors.items()):
-            told = [name, str(tensor.dtype), list(tensor.shape), list(self.rows.get(name, ()))]
-            digest.update(json.dumps(told).encode())
+            entry = [name, str(tensor.dtype), list(tensor.shape), list(self.rows.get(name, ()))]
+            digest.update(json.dumps(entry).encode())
+            # As bytes: NumPy has no bfloat16.
             plain = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
             digest.update(plain.numpy().data)
         return digest.hexdigest()
@@ -93,19 +95,19 @@ def read_adapter(path: str | Path) -> Adapter:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            told = (file.metadata() or {}).get(KEY)
+            header_json = (file.metadata() or {}).get(KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} cannot be read as an adapter ({error}): it may be cut short; copy it again."
         ) from error
-    if told is None:
+    if header_json is None:
         raise CheckpointError(
             f"{path} is no adapter: expected a file that `sida train finetune heads_only=true` "
             "wrote; a model is named by its folder."
         )
     try:
-        header = Header.model_validate_json(told)
+        header = Header.model_validate_json(header_json)
     except ValidationError as error:
         first = error.errors()[0]
         raise CheckpointError(
@@ -113,6 +115,7 @@ def read_adapter(path: str | Path) -> Adapter:
             f"header ({first['msg']}); copy it again."
         ) from error
     read = Adapter(header.base, header.base_digest, tensors, header.rows, header.calibration)
+    # A file put together of two runs must not calibrate one by the other.
     if header.calibration.digest == read.digest:
         return read
     return Adapter(header.base, header.base_digest, tensors, header.rows)
@@ -120,7 +123,7 @@ def read_adapter(path: str | Path) -> Adapter:
 
 @torch.no_grad()
 def apply_adapter(model: Sida, path: str | Path, base_digest: str) -> Adapter:
-    """Put an adapter's tensors in their places; each takes the number type that was there.
+    """Put an adapter's tensors in their places; each takes the dtype that was there.
 
     Args:
         base_digest: of the model's weights (`digest_of`).
@@ -132,37 +135,38 @@ def apply_adapter(model: Sida, path: str | Path, base_digest: str) -> Adapter:
     if adapter.base_digest != base_digest:
         raise CheckpointError(
             f"{path} is an adapter of {adapter.base} with the weights "
-            f"{adapter.base_digest[:SHOWN]}, not of these ({base_digest[:SHOWN]}): load it with "
+            f"{adapter.base_digest[:DIGITS]}, not of these ({base_digest[:DIGITS]}): load it with "
             "its own base, or train it anew on this one."
         )
-    places = {name: _place(model, path, adapter, name) for name in adapter.tensors}
+    # All are checked before the first is written: a refused adapter leaves the model as it was.
+    parameters = {name: _parameter(model, path, adapter, name) for name in adapter.tensors}
     for name, tensor in adapter.tensors.items():
         rows = adapter.rows.get(name)
-        value = tensor.to(places[name])
+        value = tensor.to(parameters[name])
         if rows is None:
-            places[name].copy_(value)
+            parameters[name].copy_(value)
         else:
-            places[name][list(rows)] = value
+            parameters[name][list(rows)] = value
     return adapter
 
 
-def _place(model: Sida, path: str | Path, adapter: Adapter, name: str) -> torch.nn.Parameter:
+def _parameter(model: Sida, path: str | Path, adapter: Adapter, name: str) -> torch.nn.Parameter:
     """The parameter that a tensor of an adapter is for, once it is known to fit."""
     parameters: dict[str, torch.nn.Parameter] = dict(model.named_parameters(remove_duplicate=False))
-    place = parameters.get(name)
+    parameter = parameters.get(name)
     tensor, rows = adapter.tensors[name], adapter.rows.get(name)
-    if place is None or not tensor.is_floating_point():
-        found = "which the model has no place for" if place is None else f"of {tensor.dtype}"
-        raise CheckpointError(f"{path} holds {name}, {found}: it is broken; copy it again.")
-    expected = tuple(place.shape) if rows is None else (len(rows), *place.shape[1:])
-    outside = [row for row in rows or () if not 0 <= row < place.shape[0]]
+    if parameter is None or not tensor.is_floating_point():
+        problem = "which the model has no place for" if parameter is None else f"of {tensor.dtype}"
+        raise CheckpointError(f"{path} holds {name}, {problem}: it is broken; copy it again.")
+    expected = tuple(parameter.shape) if rows is None else (len(rows), *parameter.shape[1:])
+    outside = [row for row in rows or () if not 0 <= row < parameter.shape[0]]
     if tuple(tensor.shape) != expected or outside:
         raise CheckpointError(
             f"{name} in {path} is {tuple(tensor.shape)}"
             f"{f' for the rows {rows}' if rows else ''}, expected {expected} of "
-            f"{tuple(place.shape)}: it is broken; copy it again."
+            f"{tuple(parameter.shape)}: it is broken; copy it again."
         )
-    return place
+    return parameter
 
 
 def split_name(name: str) -> tuple[str, Path | None]:
@@ -173,8 +177,8 @@ def split_name(name: str) -> tuple[str, Path | None]:
     """
     if Path(name).exists():
         return name, None
-    places = [place for place, sign in enumerate(name) if sign == "+" and place]
-    cuts = [(name[:place], Path(name[place + 1 :])) for place in places]
+    positions = [position for position, sign in enumerate(name) if sign == "+" and position]
+    cuts = [(name[:position], Path(name[position + 1 :])) for position in positions]
     for base, path in cuts:
         if path.is_file():
             return base, path

@@ -1,18 +1,17 @@
-"""What turns class logits into probabilities that can be relied on; lies beside the weights."""
+"""From class logits to probabilities that can be relied on; the file lies beside the weights."""
 
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sida.errors import CheckpointError
 from sida.files import write_text
+from sida.verdict import Fraction
 
 __all__ = ["Calibration"]
 
 FILE = "calibration.json"
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Calibration(BaseModel):
@@ -37,11 +36,12 @@ class Calibration(BaseModel):
 
     @property
     def fitted(self) -> bool:
-        """Whether this was fitted on data, or is only the network's own softmax."""
+        """True where this was fitted on data, and is not only the network's own softmax."""
         return self.digest is not None
 
     def probabilities(self, class_logits: np.ndarray) -> np.ndarray:
         """Logits (…, 3) -> probabilities (…, 3) float64 that sum to 1."""
+        # In float64: a verdict's probabilities must sum to 1 within 1e-6.
         scaled = np.asarray(class_logits, np.float64) * self.scale + self.bias
         powers = np.exp(scaled - scaled.max(-1, keepdims=True))
         return np.asarray(powers / powers.sum(-1, keepdims=True))
@@ -49,6 +49,7 @@ class Calibration(BaseModel):
     def pixels(self, mask_logits: np.ndarray) -> np.ndarray:
         """Mask logits (…) -> probabilities (…) float32; a pixel above 0.5 counts as altered."""
         shifted = mask_logits - np.log(self.mask_threshold / (1 - self.mask_threshold))
+        # Within 60, as exp overflows float32 beyond 88; such a pixel is decided anyhow.
         return np.asarray(1 / (1 + np.exp(-shifted.clip(-60, 60))), np.float32)
 
     def inconclusive(self, probabilities: np.ndarray) -> bool:
@@ -71,10 +72,10 @@ class Calibration(BaseModel):
         if not path.is_file():
             return cls()
         try:
-            found = cls.model_validate_json(path.read_bytes())
+            stored = cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise CheckpointError(
                 f"{path} is not a calibration ({error.errors()[0]['msg']}): delete it, and "
                 "probabilities are given as they come from the network."
             ) from error
-        return found if found.digest == digest else cls()
+        return stored if stored.digest == digest else cls()

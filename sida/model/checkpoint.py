@@ -36,9 +36,9 @@ __all__ = ["Loaded", "digest_of", "fill", "find", "load", "load_base", "load_ran
 log = logging.getLogger(__name__)
 
 CONTRADICTIONS = (StrictDataclassError, LookupError, RuntimeError, ValueError, ZeroDivisionError)
-"""What transformers and torch raise for sizes of which no network can be made."""
+"""Raised by transformers and torch for sizes of which no network can be made."""
 NEW_IN_SIDA = ("class_head.", "fusion.")
-"""What LISA's weights lack; a base for training gets these anew."""
+"""Lacking in LISA's weights; a base for training gets these anew."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Loaded:
 def load(
     name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Loaded:
-    """Load a model that judges pictures.
+    """Load a model for detection.
 
     Args:
         name: one of `sida models`, a folder of ours or in the published layout, or a hub name;
@@ -72,6 +72,7 @@ def load(
     fields = _fields(folder)
     refuse_lisa(name, folder)
     model, processor = _open(folder, fields, device, dtype)
+    # Of the files, before an adapter: it names its base by this.
     digest = digest_of(folder)
     label = folder.resolve().name if Path(name).is_dir() else name
     calibration = Calibration.load(folder, digest)
@@ -140,10 +141,12 @@ def find(name: str) -> Path:
             raise DownloadError(
                 f"The folder {name!r} does not exist, and as a name on the hub: {error}"
             ) from error
-    known = ", ".join([*EMBEDDED, *HUB_NAMES])
-    what = "that folder does not exist; expected" if "/" in name or "\\" in name else "expected"
+    names = ", ".join([*EMBEDDED, *HUB_NAMES])
+    expectation = (
+        "that folder does not exist; expected" if "/" in name or "\\" in name else "expected"
+    )
     raise CheckpointError(
-        f"There is no model {name!r}: {what} one of {known}, a folder, or a hub name like "
+        f"There is no model {name!r}: {expectation} one of {names}, a folder, or a hub name like "
         "saberzl/SIDA-7B."
     )
 
@@ -151,12 +154,12 @@ def find(name: str) -> Path:
 def _open(
     folder: Path, fields: dict[str, Any], device: torch.device | str, dtype: torch.dtype | None
 ) -> tuple[Sida, SidaProcessor]:
-    kinds = _architectures(fields)
-    if any(kind in ARCHITECTURES for kind in kinds):
+    architectures = _architectures(fields)
+    if any(architecture in ARCHITECTURES for architecture in architectures):
         return _open_published(folder, fields, device, dtype)
-    if Sida.__name__ not in kinds:
+    if Sida.__name__ not in architectures:
         raise CheckpointError(
-            f"{folder} holds {' and '.join(kinds) or 'an unnamed architecture'}, expected "
+            f"{folder} holds {' and '.join(architectures) or 'an unnamed architecture'}, expected "
             f"{Sida.__name__} or {ARCHITECTURES[0]} in config.json."
         )
     shards = Shards(folder)
@@ -185,12 +188,13 @@ def _open_published(
     _check_tokenizer(folder, tokenizer, config.language.vocab_size, exactly=True, lisa=lisa)
     log.info("%s: %s", folder, renamed.summary())
     fill(model, shards.tensors(), renamed.names, device, dtype, folder)
+    # Published folders do not hold CLIP: it comes from a folder of its own.
     clip = Shards(tower)
-    seen = from_tower(clip.shapes(), dict(model.named_parameters()))
-    log.info("%s: %s", tower, seen.summary())
-    fill(model, clip.tensors(), seen.names, device, dtype, tower)
+    renamed_tower = from_tower(clip.shapes(), dict(model.named_parameters()))
+    log.info("%s: %s", tower, renamed_tower.summary())
+    fill(model, clip.tensors(), renamed_tower.names, device, dtype, tower)
     _ready(model, device, folder, NEW_IN_SIDA if lisa else (), to_published(model.state_dict()))
-    if lisa:
+    if lisa:  # once the embedding holds its weights, as a row is added to them
         tokenizer = tokenizer.with_token("[CLS]")
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     return model, SidaProcessor(model.config, tokenizer)
@@ -205,8 +209,8 @@ def _check_tokenizer(
             f"{folder} has {rows} embedding rows and a tokenizer of {len(tokenizer)}: "
             "added_tokens.json is not that of these weights."
         )
-    wanted = [marker for marker in MARKERS if marker not in ("[END]", *(["[CLS]"] * lisa))]
-    missing = [marker for marker in wanted if marker not in tokenizer.added]
+    required = [marker for marker in MARKERS if marker not in ("[END]", *(["[CLS]"] * lisa))]
+    missing = [marker for marker in required if marker not in tokenizer.added]
     if missing:
         raise CheckpointError(
             f"The tokenizer of {folder} lacks {', '.join(missing)}: added_tokens.json is not that "
@@ -219,15 +223,15 @@ def _vision_tower(folder: Path, fields: dict[str, Any]) -> tuple[Path, str]:
 
     Two keys name it; one that is a folder, absolute or relative to the checkpoint's, goes first.
     """
-    named = [str(fields[key]) for key in ("mm_vision_tower", "vision_tower") if fields.get(key)]
-    for name in named:
+    names = [str(fields[key]) for key in ("mm_vision_tower", "vision_tower") if fields.get(key)]
+    for name in names:
         if (folder / name).is_dir():
-            found = (folder / name).resolve()
-            return found, str(found)
-    for name in filter(is_hub_name, named):
+            path = (folder / name).resolve()
+            return path, str(path)
+    for name in filter(is_hub_name, names):
         return fetch(name), name
     raise CheckpointError(
-        f"{folder} names {repr(named[0]) if named else 'nothing'} as its vision tower, which is "
+        f"{folder} names {repr(names[0]) if names else 'nothing'} as its vision tower, which is "
         "neither a folder nor a hub name: set mm_vision_tower in its config.json to the folder of "
         "the CLIP model."
     )
@@ -246,7 +250,7 @@ def _fields(folder: Path) -> dict[str, Any]:
 
 
 def _sizes(fields: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without what says nothing of sizes: number types are those of the tensors."""
+    """A configuration without what says nothing of sizes: dtypes are those of the tensors."""
     return {
         name: _sizes(value) if isinstance(value, dict) else value
         for name, value in fields.items()
@@ -255,13 +259,13 @@ def _sizes(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _architectures(fields: dict[str, Any]) -> list[str]:
-    named = fields.get("architectures") or []
-    return [str(name) for name in named] if isinstance(named, list) else [str(named)]
+    names = fields.get("architectures") or []
+    return [str(name) for name in names] if isinstance(names, list) else [str(names)]
 
 
 @contextmanager
 def _described(folder: Path) -> Iterator[None]:
-    """What libraries raise for sizes that contradict each other, as one sentence."""
+    """Turn errors of libraries about sizes that contradict each other into one sentence."""
     try:
         yield
     except CONTRADICTIONS as error:
@@ -274,6 +278,7 @@ def _described(folder: Path) -> Iterator[None]:
 
 def _build(config: SidaConfig, dtype: torch.dtype | None) -> Sida:
     """The network without memory."""
+    # On "meta" nothing is allocated or drawn; `fill` puts the tensors of the file in their places.
     with _default_dtype(dtype or torch.float32), torch.device("meta"):
         return Sida(config)
 
@@ -308,27 +313,29 @@ def fill(
     for name, tensor in tensors:
         if name not in names:
             continue
-        place = names[name]
-        if place not in expected:
+        target = names[name]
+        if target not in expected:
             raise CheckpointError(
                 f"{folder} holds the tensor {name}, which its configuration has no place for: "
                 "weights and config.json do not belong together."
             )
-        if tensor.shape != expected[place].shape:
+        if tensor.shape != expected[target].shape:
             raise CheckpointError(
                 f"{name} in {folder} is {tuple(tensor.shape)}, expected "
-                f"{tuple(expected[place].shape)}: weights and config.json do not belong together."
+                f"{tuple(expected[target].shape)}: weights and config.json do not belong together."
             )
         if not tensor.is_floating_point():
             raise CheckpointError(
                 f"{name} in {folder} holds {str(tensor.dtype).removeprefix('torch.')}, expected "
                 "floating point: quantised weights cannot be read."
             )
+        # A copy, since the tensor may be mapped from its file and would keep that open.
         value = tensor.to(device, dtype or tensor.dtype, copy=True)
-        if isinstance(expected[place], nn.Parameter):
+        if isinstance(expected[target], nn.Parameter):
             value = nn.Parameter(value)
+        # `initialize_weights` at the end would draw it anew otherwise.
         value._is_hf_initialized = True  # type: ignore[attr-defined]
-        owner, _, leaf = place.rpartition(".")
+        owner, _, leaf = target.rpartition(".")
         setattr(model.get_submodule(owner), leaf, value)
 
 
@@ -337,7 +344,7 @@ def _ready(
     device: torch.device | str,
     folder: Path,
     fresh: tuple[str, ...] = (),
-    told: Mapping[str, str] = MappingProxyType({}),
+    folder_names: Mapping[str, str] = MappingProxyType({}),
 ) -> Sida:
     """Tie what is tied, make what no file holds, and see that nothing is missing.
 
@@ -345,15 +352,17 @@ def _ready(
         fresh: how the names begin that need not be in the folder.
         told: our name -> that of the folder.
     """
+    # First, or the tied head would count as missing.
     model.tie_weights()
-    held = model.state_dict(keep_vars=True)
-    missing = [name for name, t in held.items() if t.is_meta and not name.startswith(fresh)]
+    state = model.state_dict(keep_vars=True)
+    missing = [name for name, t in state.items() if t.is_meta and not name.startswith(fresh)]
     if missing:
-        more = f" and {len(missing) - 1} more tensors" if len(missing) > 1 else ""
+        suffix = f" and {len(missing) - 1} more tensors" if len(missing) > 1 else ""
         raise CheckpointError(
-            f"{folder} lacks {told.get(missing[0], missing[0])}{more}: it is not complete; copy or "
-            "download it again."
+            f"{folder} lacks {folder_names.get(missing[0], missing[0])}{suffix}: it is not "
+            "complete; copy or download it again."
         )
+    # Still without memory are the heads made anew, and buffers that no file holds (rotary tables).
     for module in model.modules():
         for table in (module._parameters, module._buffers):
             for leaf, tensor in table.items():

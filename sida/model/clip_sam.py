@@ -22,7 +22,7 @@ class ClipSam(nn.Module):
     """CLIP ViT-L/14 with a linear projector for the class, SAM's image encoder for masks."""
 
     cached = ("vision", "mask")
-    """What a cache of features may keep of a picture (`sida.train.cache`)."""
+    """Features of a picture that a cache may keep (`sida.train.cache`)."""
 
     def __init__(self, config: SidaConfig) -> None:
         super().__init__()
@@ -50,8 +50,8 @@ class ClipSam(nn.Module):
 
     def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, None]:
         """Image tokens (pictures, image_tokens, language width); there is one window a picture."""
-        given = inputs.features
-        features = self.features(inputs.vision.pixels) if given is None else given.vision
+        cached = inputs.features
+        features = self.features(inputs.vision.pixels) if cached is None else cached.vision
         tokens: torch.Tensor = self.projector(features)
         return tokens, None
 
@@ -85,6 +85,7 @@ class SamDecoder(nn.Module):
         if not len(embedding):
             side = 4 * embedding.shape[-1]
             return embedding.new_zeros(0, side, side)
+        # Without points, boxes and mask SAM takes a learned "no mask" embedding.
         _, dense = self.prompt_encoder(None, None, None, None)
         positions = self._positions(embedding)
         masks, _ = self.mask_decoder(
@@ -98,6 +99,8 @@ class SamDecoder(nn.Module):
         return logits
 
     def _positions(self, embedding: torch.Tensor) -> torch.Tensor:
+        # Centres of cells in 0-1, as SAM itself has them; transformers' own method sits in a class
+        # that is not used here.
         height, width = embedding.shape[-2:]
         y = (torch.arange(height, device=embedding.device) + 0.5) / height
         x = (torch.arange(width, device=embedding.device) + 0.5) / width

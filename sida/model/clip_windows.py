@@ -16,6 +16,7 @@ from torch import nn
 from transformers import CLIPVisionModel
 
 from sida.model.config import ClipWindowsConfig, SidaConfig
+from sida.model.image_processors import CLIP_MEAN, CLIP_STD
 from sida.model.inputs import Inputs, Windows
 from sida.model.local_maps import (
     LocalFeatures,
@@ -25,20 +26,19 @@ from sida.model.local_maps import (
     uniform_evidence,
 )
 from sida.model.low_rank import add_low_rank, without_additions
-from sida.model.views import CLIP_MEAN, CLIP_STD
 
-__all__ = ["SYNTHETIC", "TAMPERED", "ClipWindows", "ClipWindowsState", "Evidence", "points"]
+__all__ = ["SYNTHETIC", "TAMPERED", "ClipWindows", "ClipWindowsState", "LogitShifts", "points"]
 
 POINTS = 2
 """Vectors that are read of a layer: the class token, and the mean patch."""
 BATCH = 16
-"""Views that a CPU encodes at once; more gain nothing and take memory."""
+"""Windows that a CPU encodes at once; more gain nothing and take memory."""
 SYNTHETIC, TAMPERED = 1, 2
 """Numbers of the classes, in the order of `LABELS`."""
 
 
 class ClipWindowsState(NamedTuple):
-    """What the evidence of single windows, and masks, are made of.
+    """Features that masks, and the evidence of single windows, are made of.
 
     Attributes:
         vectors: (pictures, feature_count).
@@ -51,7 +51,7 @@ class ClipWindowsState(NamedTuple):
     logits: torch.Tensor
 
 
-class Evidence(NamedTuple):
+class LogitShifts(NamedTuple):
     """How far parts of a picture move its class logits.
 
     Attributes:
@@ -67,7 +67,7 @@ class ClipWindows(nn.Module):
     """The image encoder of `small`: frozen CLIP, with low-rank additions where it reads windows."""
 
     cached = ("vision",)
-    """What a cache of features may keep of a picture (`sida.train.cache`)."""
+    """Features of a picture that a cache may keep (`sida.train.cache`)."""
 
     def __init__(self, config: SidaConfig) -> None:
         super().__init__()
@@ -78,6 +78,7 @@ class ClipWindows(nn.Module):
         self.clip.post_layernorm = nn.Identity()  # of a layer that is not there
         for layer in self.clip.encoder.layers[vision.first_adapted : max(self.patch_layers)]:
             add_low_rank(layer, vision.rank)
+        # The additions as well; training frees those that it trains.
         self.clip.requires_grad_(False)
         self.local = LocalMaps(vision, config.mask.output_channels)
         dim, width = vision.hidden_size, config.language.hidden_size
@@ -101,21 +102,22 @@ class ClipWindows(nn.Module):
         return slice(0, self.whole_count + LocalMaps.evidence_count // 2)
 
     def hidden_states(self, pixels: torch.Tensor, layers: tuple[int, ...]) -> list[torch.Tensor]:
-        """States (views, 1 + patches, dim) behind the numbered layers, class token first.
+        """States (images, 1 + patches, dim) behind the numbered layers, class token first.
 
         Args:
-            pixels: (views, 3, side, side); a side that is not CLIP's own has the positions
+            pixels: (images, 3, side, side); a side that is not CLIP's own has the positions
                 interpolated.
         """
         size = BATCH if pixels.device.type == "cpu" else max(1, len(pixels))
+        # Without a graph where CLIP is frozen: it would hold the states of every layer.
         adapted = any(p.requires_grad for p in self.clip.parameters())
         with torch.set_grad_enabled(adapted and torch.is_grad_enabled()):
             parts = [self._hidden_states(part, layers) for part in pixels.split(size)]
         return [torch.cat(states) for states in zip(*parts, strict=True)]
 
     def _hidden_states(self, pixels: torch.Tensor, layers: tuple[int, ...]) -> list[torch.Tensor]:
-        own = pixels.shape[-1] == self.clip.config.image_size
-        x = self.clip.embeddings(pixels.to(self.clip.dtype), interpolate_pos_encoding=not own)
+        resized = pixels.shape[-1] != self.clip.config.image_size
+        x = self.clip.embeddings(pixels.to(self.clip.dtype), interpolate_pos_encoding=resized)
         x = self.clip.pre_layrnorm(x)
         states = {}
         for number, layer in enumerate(self.clip.encoder.layers[: max(layers)], 1):
@@ -139,6 +141,7 @@ class ClipWindows(nn.Module):
     def vision_features(self, inputs: Inputs, number: int) -> torch.Tensor:
         """The vector (feature_count,) of one picture of a batch, made by itself."""
         assert inputs.mask is not None
+        # By itself, so that a cached vector does not depend on its batch.
         alone = Inputs(_of_picture(inputs.vision, number), _of_picture(inputs.mask, number))
         return self.features(alone)[0][0]
 
@@ -148,9 +151,9 @@ class ClipWindows(nn.Module):
         A vector holds the points of the whole picture, and the pooled local evidence.
         """
         assert inputs.mask is not None
-        whole = points(self._whole_states(inputs.vision.pixels))
+        picture_features = points(self._whole_states(inputs.vision.pixels))
         local = self.local_maps(inputs.mask)
-        return torch.cat([whole, pooled_evidence(local, inputs.mask.owner)], 1), local
+        return torch.cat([picture_features, pooled_evidence(local, inputs.mask.owner)], 1), local
 
     def standardized(self, vectors: torch.Tensor) -> torch.Tensor:
         """Vectors (…, feature_count) on the scales of training, within 5 deviations."""
@@ -169,14 +172,16 @@ class ClipWindows(nn.Module):
     def project(self, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Image tokens (pictures, image_tokens, width) of vectors, and their evidence logits."""
         scaled = self.dropout(self.standardized(vectors))
-        whole, located = scaled.split([self.whole_count, LocalMaps.evidence_count], 1)
-        parts = whole.unflatten(1, (self.points, -1)).unbind(1)
+        picture_features, located = scaled.split([self.whole_count, LocalMaps.evidence_count], 1)
+        parts = picture_features.unflatten(1, (self.points, -1)).unbind(1)
         tokens = [layer(part) for layer, part in zip(self.projectors, parts, strict=True)]
         logits = self.evidence(scaled)
         tokens += [self.located(located), self.weighed(logits)]
         return torch.stack(tokens, 1), logits
 
-    def evidence_of(self, owner: torch.Tensor, state: ClipWindowsState, picture: int) -> Evidence:
+    def evidence_of(
+        self, owner: torch.Tensor, state: ClipWindowsState, picture: int
+    ) -> LogitShifts:
         """The evidence of one picture of a batch.
 
         Args:
@@ -188,15 +193,17 @@ class ClipWindows(nn.Module):
         altered = squares(local)
         generated = local.generated.view_as(altered)
         single = pooled_evidence(local, torch.arange(len(altered), device=altered.device))
-        return Evidence(
+        return LogitShifts(
             windows=self._with_local(vector, single) - logits,
             patches=self._with_local(vector, uniform_evidence(generated, altered)) - logits,
         )
 
     def _with_local(self, vector: torch.Tensor, local: torch.Tensor) -> torch.Tensor:
         """Evidence logits (…, 3) of a picture, were its local evidence (…, evidence_count)."""
-        whole = vector[: self.whole_count].expand(*local.shape[:-1], -1)
-        logits: torch.Tensor = self.evidence(self.standardized(torch.cat([whole, local], -1)))
+        picture_features = vector[: self.whole_count].expand(*local.shape[:-1], -1)
+        logits: torch.Tensor = self.evidence(
+            self.standardized(torch.cat([picture_features, local], -1))
+        )
         return logits
 
     def embed(self, inputs: Inputs, windows: torch.Tensor, state: ClipWindowsState) -> torch.Tensor:
@@ -209,24 +216,26 @@ class ClipWindows(nn.Module):
             return inputs.mask.pixels.new_zeros(0, width, 4, 4)
         # Of features that were kept there are no maps. Windows of a picture come together, as
         # each is compared with all of them.
-        chosen = Windows(*(tensor[windows] for tensor in inputs.mask))
-        owner = chosen.owner.unique(return_inverse=True)[1]
-        return self.local_maps(chosen._replace(owner=owner)).embedding
+        subset = Windows(*(tensor[windows] for tensor in inputs.mask))
+        owner = subset.owner.unique(return_inverse=True)[1]
+        return self.local_maps(subset._replace(owner=owner)).embedding
 
 
 def _of_picture(windows: Windows, number: int) -> Windows:
     """The windows of one picture, which is number 0 of them."""
-    own = windows.owner == number
-    return Windows(windows.pixels[own], windows.valid[own], windows.owner[own] - number)
+    selected = windows.owner == number
+    return Windows(
+        windows.pixels[selected], windows.valid[selected], windows.owner[selected] - number
+    )
 
 
 def points(states: list[torch.Tensor]) -> torch.Tensor:
-    """Class token and mean patch of each layer, of unit length: (views, layers * 2 * dim)."""
+    """Class token and mean patch of each layer, of unit length: (images, layers * 2 * dim)."""
     vectors = [x for state in states for x in (state[:, 0].float(), state[:, 1:].float().mean(1))]
     return torch.cat([F.normalize(x, dim=-1) for x in vectors], 1)
 
 
 def to_unit(pixels: torch.Tensor) -> torch.Tensor:
-    """Pixels (views, 3, h, w) as CLIP takes them, in -1..1."""
+    """Pixels (images, 3, h, w), normalised as for CLIP, in -1..1."""
     mean, deviation = (torch.from_numpy(2 * x)[:, None, None] for x in (CLIP_MEAN, CLIP_STD))
     return pixels * deviation.to(pixels) + (mean - 1).to(pixels)

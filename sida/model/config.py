@@ -177,12 +177,12 @@ class ClipWindowsConfig(PreTrainedConfig):
         return NativeVisionConfig(stem=self.stem, widths=self.widths, depths=self.depths)
 
 
-KINDS = (
+FAMILIES = (
     (CLIPVisionConfig, LlamaConfig, MaskConfig),
     (ClipWindowsConfig, LlamaConfig, NativeMaskConfig),
     (NativeVisionConfig, LlamaConfig, NativeMaskConfig),
 )
-"""What may stand together as `vision`, `language` and `mask`."""
+"""Classes that may stand together as `vision`, `language` and `mask`."""
 FUSION_HEADS = 8
 """Of the attention that fuses class and mask prompt."""
 
@@ -230,9 +230,9 @@ class SidaConfig(PreTrainedConfig):
         self.language = _sub_config(self.language, LlamaConfig.model_type)
         self.mask = _sub_config(self.mask, MaskConfig.model_type)
         parts = (self.vision, self.language, self.mask)
-        if not any(all(map(isinstance, parts, kinds)) for kinds in KINDS):
-            found = ", ".join(part.model_type for part in parts)
-            raise ValueError(f"{found} do not go together")
+        if not any(all(map(isinstance, parts, family)) for family in FAMILIES):
+            names = ", ".join(part.model_type for part in parts)
+            raise ValueError(f"{names} do not go together")
         if self.out_dim <= 0 or self.out_dim % FUSION_HEADS:
             raise ValueError(f"out_dim {self.out_dim} is no multiple of {FUSION_HEADS} heads")
         self.language.tie_word_embeddings = self.tie_word_embeddings

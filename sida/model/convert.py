@@ -10,6 +10,7 @@ from sida.errors import CheckpointError, ConfigError
 from sida.files import require_new, require_space, write_folder
 from sida.model.calibration import Calibration
 from sida.model.checkpoint import fill, find, load_base, refuse_lisa
+from sida.model.deepspeed import is_deepspeed_folder, read_deepspeed
 from sida.model.keys import from_published
 from sida.model.processor import SidaProcessor
 from sida.model.published import write_published
@@ -17,7 +18,6 @@ from sida.model.saving import save_model
 from sida.model.sida import Sida
 from sida.model.tokenizer import Tokenizer
 from sida.model.weights import digest_of
-from sida.model.zero import is_zero, read_zero
 
 __all__ = ["convert"]
 
@@ -53,26 +53,26 @@ def convert(
     require_space(out, size, f"{src} in {'our' if to == 'ours' else 'the published'} layout")
     with write_folder(out) as unfinished:
         WRITERS[to](unfinished, model, processor)
-        if to == "ours" and not is_zero(src):
+        if to == "ours" and not is_deepspeed_folder(src):
             _keep_calibration(find(src), unfinished)
     return Path(out)
 
 
 def _keep_calibration(source: Path, written: Path) -> None:
-    """Another number type hardly changes what a model says, so its calibration still holds."""
-    found = Calibration.load(source, digest_of(source))
-    if found.fitted:
-        found.model_copy(update={"digest": digest_of(written)}).save(written)
+    """Another dtype hardly changes what a model says, so its calibration still holds."""
+    calibration = Calibration.load(source, digest_of(source))
+    if calibration.fitted:
+        calibration.model_copy(update={"digest": digest_of(written)}).save(written)
 
 
 def _source(src: str, dtype: torch.dtype | None, base: str | None) -> tuple[Sida, SidaProcessor]:
-    if is_zero(src):
+    if is_deepspeed_folder(src):
         if base is None:
             raise ConfigError(
                 f"{src} holds a checkpoint of DeepSpeed, which has neither sizes nor tokenizer: "
                 "name with --base the weights that training began with."
             )
-        return _from_zero(Path(src), base, dtype)
+        return _from_deepspeed(Path(src), base, dtype)
     if base is not None:
         raise ConfigError(
             f"--base is for checkpoints of DeepSpeed, and {src} is none: leave it out."
@@ -81,16 +81,18 @@ def _source(src: str, dtype: torch.dtype | None, base: str | None) -> tuple[Sida
     return load_base(src, dtype=dtype)
 
 
-def _from_zero(folder: Path, base: str, dtype: torch.dtype | None) -> tuple[Sida, SidaProcessor]:
-    """What the published training made of a base; what it did not save is the base's."""
-    tensors = read_zero(folder)
+def _from_deepspeed(
+    folder: Path, base: str, dtype: torch.dtype | None
+) -> tuple[Sida, SidaProcessor]:
+    """A base as the published training left it; what that did not save is the base's."""
+    tensors = read_deepspeed(folder)
     renamed = from_published(tensors)
     if not any(name.startswith("class_head.") for name in renamed.names.values()):
         raise CheckpointError(
             f"{folder} has no class head, so it is of LISA's training: expected SIDA's."
         )
     log.info("%s: %s", folder, renamed.summary())
-    dtype = dtype or min((t.dtype for t in tensors.values()), key=lambda each: each.itemsize)
+    dtype = dtype or min((t.dtype for t in tensors.values()), key=lambda dtype: dtype.itemsize)
     model, processor = load_base(base, dtype=dtype)
     rows = len(tensors["model.embed_tokens.weight"])
     tokenizer = _grown(processor.tokenizer, rows)

@@ -14,10 +14,14 @@ from transformers.models.sam.modeling_sam import SamPositionalEmbedding
 from sida.model.clip_sam import ClipSam, SamDecoder
 from sida.model.clip_windows import ClipWindows
 from sida.model.config import ClipWindowsConfig, NativeVisionConfig, SidaConfig
+from sida.model.image_processors import (
+    ClipSamImageProcessor,
+    ClipWindowsImageProcessor,
+    NativeImageProcessor,
+)
 from sida.model.local_maps import LocalDecoder
 from sida.model.native import ChannelNorm, Conv, Native, NativeDecoder, Pool
 from sida.model.statistics import Statistics
-from sida.model.views import ClipSamViews, ClipWindowsViews, NativeViews
 
 __all__ = ["Decoder", "Encoder", "Parts", "build", "initialize", "parts"]
 
@@ -26,26 +30,28 @@ Decoder = SamDecoder | NativeDecoder | LocalDecoder
 
 
 class Parts(NamedTuple):
-    """The classes that a configuration asks for; `views` cuts pictures into windows."""
+    """The classes that a configuration asks for; `image_processor` cuts pictures into windows."""
 
     encoder: type[ClipSam] | type[ClipWindows] | type[Native]
     decoder: type[SamDecoder] | type[NativeDecoder] | type[LocalDecoder]
-    views: type[ClipSamViews] | type[ClipWindowsViews] | type[NativeViews]
+    image_processor: (
+        type[ClipSamImageProcessor] | type[ClipWindowsImageProcessor] | type[NativeImageProcessor]
+    )
 
 
 def parts(config: SidaConfig) -> Parts:
     """Which classes make and read the windows of this configuration."""
     if config.vision.model_type == NativeVisionConfig.model_type:
-        return Parts(Native, NativeDecoder, NativeViews)
+        return Parts(Native, NativeDecoder, NativeImageProcessor)
     if config.vision.model_type == ClipWindowsConfig.model_type:
-        return Parts(ClipWindows, LocalDecoder, ClipWindowsViews)
-    return Parts(ClipSam, SamDecoder, ClipSamViews)
+        return Parts(ClipWindows, LocalDecoder, ClipWindowsImageProcessor)
+    return Parts(ClipSam, SamDecoder, ClipSamImageProcessor)
 
 
 def build(config: SidaConfig) -> tuple[Encoder, Decoder]:
     """Encoder and mask decoder of a configuration."""
-    chosen = parts(config)
-    return chosen.encoder(config), chosen.decoder(config)
+    classes = parts(config)
+    return classes.encoder(config), classes.decoder(config)
 
 
 def initialize(module: nn.Module) -> None:

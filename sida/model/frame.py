@@ -17,7 +17,7 @@ __all__ = ["Frame", "Window"]
 
 @dataclass(frozen=True)
 class Window:
-    """One view of a picture.
+    """A rectangle of a picture, as the network sees it.
 
     Attributes:
         box: left, top, right, bottom in the original, right and bottom exclusive.
@@ -64,6 +64,7 @@ class Frame:
         parts = [
             self._to_box(row, window) for row, window in zip(logits, self.windows, strict=True)
         ]
+        # One window over all of it is given as it is: blending would round.
         if len(parts) == 1 and self.windows[0].box == (0, 0, self.width, self.height):
             return parts[0]
         total = torch.zeros(self.height, self.width, device=logits.device)
@@ -73,10 +74,12 @@ class Frame:
             weight = _tent(*window.box_size, device=logits.device)
             total[top:bottom, left:right] += part * weight
             weights[top:bottom, left:right] += weight
+        # Where no window lies, 0 / tiny stays 0.
         return total / weights.clamp_min(torch.finfo(weights.dtype).tiny)
 
     @staticmethod
     def _to_box(logits: torch.Tensor, window: Window) -> torch.Tensor:
+        # Cropped between the two resizes, or the padding would bleed into the edge.
         content = to_canvas(logits[None], window.canvas)[:, : window.size[0], : window.size[1]]
         return _resize(content, window.box_size)[0]
 
@@ -131,6 +134,7 @@ def _tent(height: int, width: int, device: torch.device) -> torch.Tensor:
     """Weights (height, width) that fall off towards the edges, never reaching zero."""
     rows = torch.minimum(torch.arange(1, height + 1), torch.arange(height, 0, -1))
     columns = torch.minimum(torch.arange(1, width + 1), torch.arange(width, 0, -1))
+    # Level from 32 pixels on: windows are blended near their edges alone.
     rows = rows.clamp_max(32).to(device, torch.float32)
     columns = columns.clamp_max(32).to(device, torch.float32)
     return rows[:, None] * columns[None, :]

@@ -31,7 +31,7 @@ _FAILURES = (OSError, _HTTPError, XetDownloadError, RuntimeError)
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether this looks like `owner/name`."""
+    """True for a name that looks like `owner/name`."""
     return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) is not None
 
 
@@ -83,7 +83,7 @@ def revision(folder: Path) -> str | None:
 
 
 def _is_complete(folder: Path) -> bool:
-    """Whether all that is needed of a folder has arrived; an interrupted one looks the same."""
+    """True where all that is needed of a folder has arrived; an interrupted one looks the same."""
     try:
         fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         weight_files(folder)
@@ -96,16 +96,16 @@ def _is_complete(folder: Path) -> bool:
 
 def _download(name: str) -> Path:
     log.info("%s is not complete in the cache; asking the hub", name)
-    wanted = _wanted(name)
+    files = _required_files(name)
     cache = Path(constants.HF_HUB_CACHE)
     blobs = cache / f"models--{name.replace('/', '--')}" / "blobs"
-    require_space(cache, sum(_bytes_to_come(blobs, file) for file in wanted), name)
+    require_space(cache, sum(_bytes_to_come(blobs, file) for file in files), name)
     return Path(
-        huggingface_hub.snapshot_download(name, allow_patterns=[f.rfilename for f in wanted])
+        huggingface_hub.snapshot_download(name, allow_patterns=[f.rfilename for f in files])
     )
 
 
-def _wanted(name: str) -> list[Any]:
+def _required_files(name: str) -> list[Any]:
     """Configuration, tokenizer and weights as the hub lists them; safetensors where there are."""
     info = huggingface_hub.HfApi().model_info(name, files_metadata=True)
     files = [file for file in info.siblings or () if "/" not in file.rfilename]

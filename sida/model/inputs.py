@@ -1,4 +1,4 @@
-"""What the network is fed: windows of pictures, each with the picture that owns it."""
+"""Input of the network: windows of pictures, each with the picture that owns it."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ class Windows(NamedTuple):
 
 
 class Features(NamedTuple):
-    """What frozen encoders made of pictures before.
+    """Features of pictures, computed before by frozen encoders.
 
     Attributes:
         vision: (pictures, ...) as the encoder's `vision_features` gives them.

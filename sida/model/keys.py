@@ -15,6 +15,7 @@ __all__ = ["Renamed", "from_published", "from_tower", "has_published_form", "to_
 _SAM = "model.visual_model"
 _MLP = ((0, "proj_in"), (1, "layers.0"), (2, "proj_out"))
 
+# The first rule that fits counts, in both directions: exact names stand before `**`.
 RULES: tuple[tuple[str, str], ...] = (
     ("lm_head.weight", "lm_head.weight"),
     ("model.embed_tokens.weight", "language.embed_tokens.weight"),
@@ -104,10 +105,10 @@ class Renamed(NamedTuple):
         def highest(name: str) -> str:
             return next((part for part in _parts(name) if part not in needed), name)
 
-        gone = _grouped(self.dropped, highest)
-        told = [names[0] if len(names) == 1 else f"{part}.*" for part, names in gone.items()]
-        alike = _grouped(told, lambda name: re.sub(r"\.\d+(?=\.)", ".*", name))
-        which = [names[0] if len(names) == 1 else each for each, names in alike.items()]
+        dropped = _grouped(self.dropped, highest)
+        entries = [names[0] if len(names) == 1 else f"{part}.*" for part, names in dropped.items()]
+        alike = _grouped(entries, lambda name: re.sub(r"\.\d+(?=\.)", ".*", name))
+        which = [names[0] if len(names) == 1 else pattern for pattern, names in alike.items()]
         total = len(self.dropped) + len(self.names)
         count = f"{len(self.dropped)} of {total} tensors left out"
         return f"{count}: {', '.join(which)}" if which else count
@@ -131,16 +132,16 @@ def from_published(names: Iterable[str]) -> Renamed:
     Raises:
         CheckpointError: a name that no rule knows.
     """
-    found, dropped, unknown = {}, [], []
+    renamed, dropped, unknown = {}, [], []
     for name in names:
         if DROPPED.fullmatch(name):
             dropped.append(name)
         elif (ours := _rename(name, _FORWARD)) is None:
             unknown.append(name)
         else:
-            found[name] = ours
+            renamed[name] = ours
     _refuse(unknown)
-    return Renamed(found, dropped)
+    return Renamed(renamed, dropped)
 
 
 def to_published(names: Iterable[str]) -> dict[str, str]:
@@ -155,7 +156,7 @@ def to_published(names: Iterable[str]) -> dict[str, str]:
 
 
 def has_published_form(names: Iterable[str]) -> bool:
-    """Whether each of our names has a published one."""
+    """True where each of our names has a published one."""
     return None not in _back(names).values()
 
 
@@ -168,22 +169,23 @@ def from_tower(names: Iterable[str], ours: Container[str]) -> Renamed:
 
     The rest is what is never read: the last layer, the text model, the projections.
     """
-    places = {name: TOWER + name.removeprefix("vision_model.") for name in names}
-    kept = {name: place for name, place in places.items() if place in ours}
-    return Renamed(kept, [name for name in places if name not in kept])
+    targets = {name: TOWER + name.removeprefix("vision_model.") for name in names}
+    renamed = {name: target for name, target in targets.items() if target in ours}
+    return Renamed(renamed, [name for name in targets if name not in renamed])
 
 
 def _refuse(unknown: list[str]) -> None:
     if unknown:
-        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        suffix = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         raise CheckpointError(
-            f"Found the tensor {unknown[0]}{more}, which this model has no place for: expected "
+            f"Found the tensor {unknown[0]}{suffix}, which this model has no place for: expected "
             "weights of SIDA or LISA, unchanged in structure."
         )
 
 
 def _compile(rule: tuple[str, str]) -> tuple[re.Pattern[str], str]:
     source, target = rule
+    # Escaped first: `re.escape` makes `\*` of a star, which the replacements look for.
     pattern = re.escape(source).replace(r"\*\*", "(.+)").replace(r"\*", r"([^.]+)")
     groups = iter(range(1, 10))
     return re.compile(pattern), re.sub(r"\*\*|\*", lambda _: rf"\g<{next(groups)}>", target)
@@ -195,6 +197,6 @@ _BACK = [_compile((ours, published)) for published, ours in RULES]
 
 def _rename(name: str, rules: list[tuple[re.Pattern[str], str]]) -> str | None:
     for pattern, target in rules:
-        if found := pattern.fullmatch(name):
-            return found.expand(target)
+        if match := pattern.fullmatch(name):
+            return match.expand(target)
     return None

@@ -1,4 +1,4 @@
-"""What every patch of a picture says of itself: altered, or generated.
+"""Maps of a picture's patches: how altered and how generated each looks.
 
 An alteration is a difference inside one picture. So patches of the image encoder, which know what
 is depicted, and convolutions on colour and residuals, which know how pixels were made, are both
@@ -91,6 +91,7 @@ class LocalMaps(nn.Module):
         x = self.widen(x + F.gelu(self.refine(x)))
         size = (height // STRIDE, width // STRIDE)
         x = F.interpolate(x.float(), size, mode="bilinear", align_corners=False).to(x.dtype)
+        # Windows cover the picture and hold nothing else: there is no padding.
         valid = torch.tensor([(height, width)] * len(pixels), device=pixels.device)
         native = self.native.compared(Windows(pixels, valid, owner)).features
         x = F.gelu(self.join(torch.cat([x, native.to(x.dtype)], 1)))
@@ -114,6 +115,7 @@ def pooled_evidence(features: LocalFeatures, owner: torch.Tensor) -> torch.Tenso
     """
     maps = features.generated.float(), squares(features).flatten(1)
     rows = []
+    # One by one, since pictures have different numbers of windows.
     for picture in range(int(owner[-1]) + 1):
         for values in maps:
             ordered = values[owner == picture].flatten().sort(descending=True).values

@@ -11,7 +11,7 @@ from torch import nn
 from sida.model.config import NativeVisionConfig, SidaConfig
 from sida.model.inputs import Inputs, Windows
 from sida.model.residuals import Residuals, valid_mask
-from sida.model.statistics import Statistics, pieces
+from sida.model.statistics import Statistics, chunk_size
 
 __all__ = [
     "ChannelNorm",
@@ -28,14 +28,14 @@ MEASURED_TOKENS = 2
 
 
 class NativeState(NamedTuple):
-    """What the mask needs of every window: features compared with their picture's, at stride 4."""
+    """Features for masks: those of every window, compared with their picture's, at stride 4."""
 
     compared: torch.Tensor
     valid: torch.Tensor
 
 
 class Conv(nn.Conv2d):
-    """A convolution of the native parts, begun by He's rule for the ReLU behind it."""
+    """A convolution of the native parts, initialized by He's rule for the ReLU behind it."""
 
 
 class Compared(NamedTuple):
@@ -89,19 +89,24 @@ class NativeMaps(nn.Module):
     def compared(self, windows: Windows) -> Compared:
         """Features of all windows of some pictures, compared over each picture."""
         pixels, valid, owner = windows
-        some = pieces(pixels)
+        # A few windows at once, so that their maps stay in the cache of a CPU; those of a picture
+        # meet in the comparison alone.
+        chunk = chunk_size(pixels)
         parts = [
             self._features(*part)
-            for part in zip(pixels.split(some), valid.split(some), strict=True)
+            for part in zip(pixels.split(chunk), valid.split(chunk), strict=True)
         ]
-        last, found, count, mean, squares = (torch.cat(each) for each in zip(*parts, strict=True))
+        last, joined, count, mean, squares = (
+            torch.cat(tensors) for tensors in zip(*parts, strict=True)
+        )
         with torch.autocast(pixels.device.type, enabled=False):  # differences of large numbers
             weight, bias = self._comparison(*_over_pictures(count, mean, squares, owner))
-            every = (found, valid, weight[owner], bias[owner])
-            seen = [
-                self._compared(*part) for part in zip(*(x.split(some) for x in every), strict=True)
+            arguments = (joined, valid, weight[owner], bias[owner])
+            outputs = [
+                self._compared(*part)
+                for part in zip(*(x.split(chunk) for x in arguments), strict=True)
             ]
-        features, maps = (torch.cat(each) for each in zip(*seen, strict=True))
+        features, maps = (torch.cat(tensors) for tensors in zip(*outputs, strict=True))
         return Compared(features, last, maps)
 
     def embedding(self, features: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
@@ -109,7 +114,7 @@ class NativeMaps(nn.Module):
         return _extend(self.smooth(features), valid, 4)
 
     def _features(self, pixels: torch.Tensor, valid: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Of some windows (windows, 3, height, width).
+        """Features of some windows (windows, 3, height, width), each by itself.
 
         Returns:
             Features at stride 16; those of all strides merged at stride 4, with the levels of noise
@@ -121,33 +126,35 @@ class NativeMaps(nn.Module):
         x = torch.cat([pixels * inside, residuals], dim=1)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         x = self.enter(x * valid_mask(valid, x.shape[-2:], 2))
-        kept = []
+        features = []
         for level, stage in enumerate(self.stages):
             inside = valid_mask(valid, x.shape[-2:], 2 ** (level + 2)).to(x.dtype)
             for block in stage.children():
                 x = block(x, inside)
             x = x * inside
-            kept.append(x)
+            features.append(x)
             if level < len(self.downs):
                 x = self.downs[level](x)
         merged = self.laterals[-1](x)
-        for lateral, feature in zip(self.laterals[-2::-1], kept[-2::-1], strict=True):
+        for lateral, feature in zip(self.laterals[-2::-1], features[-2::-1], strict=True):
             merged = F.interpolate(merged, feature.shape[-2:], mode="nearest") + lateral(feature)
-        found = torch.cat([merged, noise], dim=1)
-        inside = valid_mask(valid, found.shape[-2:], 4).float()
+        joined = torch.cat([merged, noise], dim=1)
+        inside = valid_mask(valid, joined.shape[-2:], 4).float()
         count = inside.sum((2, 3))
-        mean = (found.float() * inside).sum((2, 3)) / count
-        squares = ((found.float() - mean[..., None, None]).square() * inside).sum((2, 3))
-        return x, found, count, mean, squares
+        # Squares about the window's mean: without it, small deviations would be lost in the
+        # difference of two large sums.
+        mean = (joined.float() * inside).sum((2, 3)) / count
+        squares = ((joined.float() - mean[..., None, None]).square() * inside).sum((2, 3))
+        return x, joined, count, mean, squares
 
     def _comparison(
         self, mean: torch.Tensor, deviation: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weight (pictures, channels, found) and bias (pictures, channels) of `compare`.
+        """Weight (pictures, channels, channels + 8) and bias (pictures, channels) of `compare`.
 
         An altered region shows by what sets it apart: beside each feature stands how far it, and
         each level of noise, is from its mean over the whole picture, in standard deviations.
-        Both are linear in what was found, so they are weighed in one product.
+        Both are linear in the features, so they are weighed in one product.
         """
         kernel = self.compare.weight[:, :, 0, 0].float()
         raw, apart = kernel.tensor_split([mean.shape[1] - Residuals.levels], 1)
@@ -158,14 +165,22 @@ class NativeMaps(nn.Module):
         return F.pad(raw, (0, Residuals.levels)) + scaled, bias
 
     def _compared(
-        self, found: torch.Tensor, valid: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
+        self, joined: torch.Tensor, valid: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of some windows (windows, found, h, w): features compared with those of their picture
-        (windows, channels, h, w), and the noise with these at a fourth of the length."""
-        product = torch.baddbmm(bias[..., None], weight, found.flatten(2).float())
-        compared = F.gelu(product).to(found.dtype).unflatten(2, found.shape[-2:])
-        compared = compared * valid_mask(valid, found.shape[-2:], 4)
-        noise = found[:, -Residuals.levels :]
+        """Features of some windows, compared with those of their picture.
+
+        Args:
+            joined: (windows, channels + 8, h, w), features and levels of noise.
+            valid: (windows, 2) height and width of the content.
+            weight, bias: of each window's picture (`_comparison`).
+
+        Returns:
+            (windows, channels, h, w), and levels and features averaged to a fourth of the length.
+        """
+        product = torch.baddbmm(bias[..., None], weight, joined.flatten(2).float())
+        compared = F.gelu(product).to(joined.dtype).unflatten(2, joined.shape[-2:])
+        compared = compared * valid_mask(valid, joined.shape[-2:], 4)
+        noise = joined[:, -Residuals.levels :]
         return compared, F.avg_pool2d(torch.cat([noise, compared], dim=1), 4)
 
 
@@ -221,6 +236,7 @@ def _over_pictures(
     counts = summed(count)
     means = summed(count * mean) / counts
     squares = summed(squares + count * (mean - means[owner]).square())
+    # A picture of one colour deviates by 0, and features are divided by this.
     return means, (squares / counts + 1e-4).sqrt()
 
 
@@ -238,8 +254,8 @@ class Block(nn.Module):
         scaled = x * (self.norm.scale(x) * inside)
         # The norm's weight goes into the kernel, which is smaller than what it is laid over.
         kernel = self.spatial.weight * self.norm.weight[:, None, None]
-        found = F.conv2d(scaled, kernel, self.spatial.bias, padding=1)
-        change: torch.Tensor = self.mix(F.relu(found, inplace=True))
+        mixed = F.conv2d(scaled, kernel, self.spatial.bias, padding=1)
+        change: torch.Tensor = self.mix(F.relu(mixed, inplace=True))
         return x + change
 
 
@@ -288,6 +304,7 @@ class Pool(nn.Module):
         values = normed.flatten(2).transpose(1, 2).float()
         share = inside / inside.sum(2, keepdim=True)
         mean = (share @ values)[:, 0]
+        # Rounding can take the difference below 0.
         deviation = ((share @ values.square())[:, 0] - mean.square()).clamp_min(1e-6).sqrt()
         statistics = [
             layer(value.to(x.dtype))
@@ -308,6 +325,8 @@ def _weighted_by_owner(
         owner: (windows,) the picture of each window.
     """
     pictures = int(owner[-1]) + 1
+    # A softmax for each picture, less its highest score against overflow, as torch does; a constant
+    # for the gradient, which it would not change.
     scores = scores.float()
     index = owner[:, None, None].expand_as(scores)
     highest = scores.new_full((pictures, *scores.shape[1:]), -torch.inf)

@@ -12,9 +12,9 @@ from transformers import AutoConfig
 from sida.model.config import SidaConfig
 from sida.model.encoders import parts
 from sida.model.frame import Frame
+from sida.model.image_processors import PreparedWindow
 from sida.model.inputs import Inputs, Windows
 from sida.model.tokenizer import Tokenizer
-from sida.model.views import View
 
 __all__ = ["HasPixels", "PreparedImage", "SidaProcessor"]
 
@@ -36,8 +36,8 @@ class PreparedImage(NamedTuple):
     """
 
     pixels: np.ndarray
-    vision: list[View]
-    mask: list[View] | None
+    vision: list[PreparedWindow]
+    mask: list[PreparedWindow] | None
 
 
 class SidaProcessor:
@@ -51,7 +51,7 @@ class SidaProcessor:
     def __init__(self, config: SidaConfig, tokenizer: Tokenizer) -> None:
         self.config = config
         self.tokenizer = tokenizer
-        self.views = parts(config).views(config)
+        self.image_processor = parts(config).image_processor(config)
 
     def __call__(
         self, pictures: Sequence[HasPixels | np.ndarray], masks: bool = True
@@ -64,41 +64,46 @@ class SidaProcessor:
                 are given in any case.
         """
         prepared = [self.preprocess(picture) for picture in pictures]
-        vision, windows = _collate([each.vision for each in prepared])
-        masks = masks or self.views.always_masks
+        vision, windows = _collate([image.vision for image in prepared])
+        masks = masks or self.image_processor.always_masks
         inputs = Inputs(vision, self.mask_windows(prepared) if masks else None)
         frames = []
-        for each, own in zip(prepared, windows, strict=True):
-            height, width = each.pixels.shape[:2]
-            mask_windows = self.views.mask_window(height, width)
-            frames.append(
-                Frame(height, width, tuple(own if mask_windows is None else mask_windows))
-            )
+        for image, vision_windows in zip(prepared, windows, strict=True):
+            height, width = image.pixels.shape[:2]
+            mask_windows = self.image_processor.mask_window(height, width)
+            if mask_windows is None:
+                mask_windows = vision_windows
+            frames.append(Frame(height, width, tuple(mask_windows)))
+        # Masks come on the canvas of the batch, which may be larger than a picture's own.
         if inputs.mask is not None:
             canvas = (inputs.mask.pixels.shape[-2], inputs.mask.pixels.shape[-1])
             frames = [frame.on_canvas(canvas) for frame in frames]
         return inputs, frames
 
     def preprocess(self, picture: HasPixels | np.ndarray, masks: bool = False) -> PreparedImage:
-        """Cut a picture into windows, as a thread can do while others are judged."""
+        """Cut a picture into windows, as a thread can do while others are in the network."""
         if isinstance(picture, PreparedImage):
             return picture
         pixels = picture if isinstance(picture, np.ndarray) else picture.pixels
-        masks = masks or self.views.always_masks
+        masks = masks or self.image_processor.always_masks
         return PreparedImage(
-            pixels, self.views.vision(pixels), self.views.mask(pixels) if masks else None
+            pixels,
+            self.image_processor.vision(pixels),
+            self.image_processor.mask(pixels) if masks else None,
         )
 
     def mask_windows(self, pictures: Sequence[HasPixels | np.ndarray]) -> Windows | None:
         """Pixels for masks alone; None where masks are made from the pixels of `vision`."""
-        views = [self._mask_views(picture) for picture in pictures]
-        kept = [view for view in views if view is not None]
-        return _collate(kept)[0] if kept else None
+        windows = [self._mask_windows(picture) for picture in pictures]
+        mask_windows = [row for row in windows if row is not None]
+        return _collate(mask_windows)[0] if mask_windows else None
 
-    def _mask_views(self, picture: HasPixels | np.ndarray) -> list[View] | None:
+    def _mask_windows(self, picture: HasPixels | np.ndarray) -> list[PreparedWindow] | None:
         if isinstance(picture, PreparedImage) and picture.mask is not None:
             return picture.mask
-        return self.views.mask(picture if isinstance(picture, np.ndarray) else picture.pixels)
+        return self.image_processor.mask(
+            picture if isinstance(picture, np.ndarray) else picture.pixels
+        )
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
         """Write what `from_pretrained` reads; the configuration of a model there is left alone."""
@@ -112,18 +117,19 @@ class SidaProcessor:
         return cls(AutoConfig.from_pretrained(folder), Tokenizer.load(Path(folder)))
 
 
-def _collate(pictures: Sequence[Sequence[View]]) -> tuple[Windows, list[list[Any]]]:
+def _collate(pictures: Sequence[Sequence[PreparedWindow]]) -> tuple[Windows, list[list[Any]]]:
     """Pad the windows of several pictures to one canvas; the windows say which."""
-    views = [view for picture in pictures for view in picture]
-    height = max(view.window.canvas[0] for view in views)
-    width = max(view.window.canvas[1] for view in views)
-    pixels = torch.zeros(len(views), 3, height, width)
-    for row, view in zip(pixels, views, strict=True):
-        row[:, : view.pixels.shape[1], : view.pixels.shape[2]] = torch.from_numpy(view.pixels)
-    valid = torch.tensor([view.window.size for view in views])
+    prepared = [window for picture in pictures for window in picture]
+    height = max(window.canvas[0] for window, _ in prepared)
+    width = max(window.canvas[1] for window, _ in prepared)
+    pixels = torch.zeros(len(prepared), 3, height, width)
+    for row, (_, content) in zip(pixels, prepared, strict=True):
+        row[:, : content.shape[1], : content.shape[2]] = torch.from_numpy(content)
+    valid = torch.tensor([window.size for window, _ in prepared])
+    # Ascending, which every sum over the windows of a picture relies on.
     owner = torch.tensor([i for i, picture in enumerate(pictures) for _ in picture])
     windows = [
-        [dataclasses.replace(view.window, canvas=(height, width)) for view in picture]
+        [dataclasses.replace(window, canvas=(height, width)) for window, _ in picture]
         for picture in pictures
     ]
     return Windows(pixels, valid, owner), windows

@@ -50,7 +50,7 @@ QUESTIONS = {
     "readme_detection": f"{_README}. ",
     "readme_description": f"{_README} and explain why. ",
 }
-_SAID = {"real": "real", "full_synthetic": "full synthetic", "tampered": "tampered"}
+_CLASS_NAMES = {"real": "real", "full_synthetic": "full synthetic", "tampered": "tampered"}
 CHAT_REPLIES = {
     "real": "[CLS] This image is classified as real. It shows no signs of tampering or synthesis.",
     "full_synthetic": "[CLS] This image is classified as full synthetic. "
@@ -62,7 +62,7 @@ CHAT_REPLIES = {
 
 @dataclass(frozen=True)
 class Template:
-    """What stands around a question, what ends its answer, and what comes before a later one."""
+    """Texts around a question, at the end of its answer, and before a later question."""
 
     before: str
     after: str
@@ -133,32 +133,32 @@ class EncodedConversation:
 
     @property
     def answer_ids(self) -> tuple[int, ...]:
-        """What comes after the prompt."""
+        """Ids after the prompt."""
         return self.input_ids[self.class_position + 1 :]
 
     def embedded(self, image_tokens: int) -> Embedded:
         """Labels and positions where so many vectors stand in the place of the image id."""
-        image, more = self.input_ids.index(IMAGE_TOKEN), image_tokens - 1
+        image, shift = self.input_ids.index(IMAGE_TOKEN), image_tokens - 1
         labels = (*self.labels[:image], *[IGNORED] * image_tokens, *self.labels[image + 1 :])
-        mask = -1 if self.mask_position is None else self.mask_position + more
-        return Embedded(labels, self.class_position + more, mask)
+        mask = -1 if self.mask_position is None else self.mask_position + shift
+        return Embedded(labels, self.class_position + shift, mask)
 
 
 def encode(tokenizer: Tokenizer, text: str) -> list[int]:
     """Ids of a prompt's text: chunks between `<image>` encoded apart, `<s>` only at the start."""
     ids: list[int] = []
-    for place, chunk in enumerate(text.split("<image>")):
-        if place:
+    for number, chunk in enumerate(text.split("<image>")):
+        if number:
             ids.append(IMAGE_TOKEN)
-        ids += tokenizer.encode(chunk, bos=place == 0)
+        ids += tokenizer.encode(chunk, bos=number == 0)
     return ids
 
 
 def build_prompt(tokenizer: Tokenizer, question: str, template: str = "llava_v1") -> Prompt:
     """The prompt of a question about one picture; an `<image>` typed in it is taken out."""
     ids = encode(tokenizer, TEMPLATES[template].prompt(question.replace("<image>", "")))
-    place = ids.index(IMAGE_TOKEN)
-    return Prompt(tuple(ids[:place]), tuple(ids[place + 1 :]))
+    image = ids.index(IMAGE_TOKEN)
+    return Prompt(tuple(ids[:image]), tuple(ids[image + 1 :]))
 
 
 def later_question(
@@ -178,14 +178,14 @@ def fixed_question(tokenizer: Tokenizer, template: str = "llava_v1") -> Prompt:
 
 def stem(tokenizer: Tokenizer, label: str) -> tuple[int, ...]:
     """Ids of `[CLS] The image is …`; a tampered one's last is where the mask prompt is read."""
-    return tuple(tokenizer.encode(_said(label), bos=False))
+    return tuple(tokenizer.encode(_stem_text(label), bos=False))
 
 
-def _said(label: str) -> str:
-    return f"[CLS] The image is {_SAID[label]}"
+def _stem_text(label: str) -> str:
+    return f"[CLS] The image is {_CLASS_NAMES[label]}"
 
 
-def _given(facts: str) -> str:
+def _facts_text(facts: str) -> str:
     """Measured facts, as they are given to a model that writes after them."""
     return f"<im_start>{facts}<im_end>"
 
@@ -220,9 +220,13 @@ def conversation(
     if label is None:
         ids = (*start, *stem(tokenizer, "tampered"))
         return EncodedConversation(ids, (IGNORED,) * len(ids), class_position, len(ids) - 1)
-    begun = stem(tokenizer, label)
+    stem_ids = stem(tokenizer, label)
     masked = label == "tampered"
-    parts = [_said(label), "[SEG]" if masked else "", "" if facts is None else _given(facts)]
+    parts = [
+        _stem_text(label),
+        "[SEG]" if masked else "",
+        "" if facts is None else _facts_text(facts),
+    ]
     if text is not None:
         parts += [text, "" if tokenizer.end_id is None else "[END]"]
     # Encoded as one, since the blank before `</s>` is a token only where no marker stands there.
@@ -230,14 +234,14 @@ def conversation(
     answer = tokenizer.encode(reply, bos=False)
     learned = list(answer) if text else [IGNORED] * len(answer)
     if facts is not None:
-        given = len(begun) + masked
-        count = len(tokenizer.encode(_given(facts), bos=False))
-        learned[given : given + count] = [IGNORED] * count
+        facts_start = len(stem_ids) + masked
+        count = len(tokenizer.encode(_facts_text(facts), bos=False))
+        learned[facts_start : facts_start + count] = [IGNORED] * count
     return EncodedConversation(
         input_ids=(*start, *answer),
         labels=(*[IGNORED] * len(start), *learned),
         class_position=class_position,
-        mask_position=class_position + len(begun) if masked else None,
+        mask_position=class_position + len(stem_ids) if masked else None,
     )
 
 
@@ -245,6 +249,7 @@ def neutral(question: str, keep: Container[str] = ()) -> str:
     """A user's text without markers and special tokens, which could move what is read. Ours."""
     tokens = [token for token in (*MARKERS, *SPECIAL, "<image>") if token not in keep]
     unsafe = re.compile("|".join(map(re.escape, tokens)))
+    # Repeated, since taking a marker out can put another together: `[S[SEG]EG]`.
     while unsafe.search(question):
         question = unsafe.sub("", question)
     return question
@@ -258,6 +263,7 @@ def clean_reply(text: str) -> str:
     segments = list(re.finditer(r"<([^>]+)>([^<]+)", text))
     if not segments:
         return text
-    distinct = {(found[1], found[2].strip()): found[0] for found in reversed(segments)}
-    kept = [found[0] for found in segments if distinct.pop((found[1], found[2].strip()), None)]
-    return text[: segments[0].start()] + "".join(kept)
+    # Backwards, so that of equal ones the first remains in the table.
+    distinct = {(match[1], match[2].strip()): match[0] for match in reversed(segments)}
+    tags = [match[0] for match in segments if distinct.pop((match[1], match[2].strip()), None)]
+    return text[: segments[0].start()] + "".join(tags)

@@ -69,8 +69,8 @@ _LEFTOVERS = {
 """Keys of every published `config.json` that nothing here depends on."""
 _TOKEN = {"lstrip": False, "normalized": True, "rstrip": False, "single_word": False}
 _SPECIAL: dict[str, Any] = {
-    f"{kind}_token": {"content": content, **_TOKEN}
-    for kind, content in (("bos", "<s>"), ("eos", "</s>"), ("unk", "<unk>"))
+    f"{role}_token": {"content": content, **_TOKEN}
+    for role, content in (("bos", "<s>"), ("eos", "</s>"), ("unk", "<unk>"))
 }
 _TOKENIZER: dict[str, Any] = {
     **{name: {"__type": "AddedToken", **token} for name, token in _SPECIAL.items()},
@@ -133,10 +133,12 @@ def _clip(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sam(shapes: Shapes) -> MaskConfig:
+    # No file names SAM's sizes: each is read off the shape of a tensor.
     encoder, decoder = f"{_SAM}.image_encoder", f"{_SAM}.mask_decoder"
     _, grid, _, hidden = shapes[f"{encoder}.pos_embed"]
     patch = shapes[f"{encoder}.patch_embed.proj.weight"][-1]
     layers = _count(shapes, f"{encoder}.blocks.")
+    # Relative positions over the whole grid are 2 * grid - 1 long, over windows 2 * side - 1.
     spans = [shapes[f"{encoder}.blocks.{i}.attn.rel_pos_h"] for i in range(layers)]
     everywhere = [i for i, (length, _) in enumerate(spans) if length == 2 * grid - 1]
     windowed = [(length + 1) // 2 for length, _ in spans if length != 2 * grid - 1]
@@ -181,6 +183,7 @@ def write_published(
             "This model is not of the published structure, so it has no published form: "
             "only models with CLIP, SAM and the published fusion have one."
         )
+    # That of the language model; a vision tower may be of a wider type.
     dtype = tensors["lm_head.weight"].dtype
     table = {published: tensors[ours] for ours, published in to_published(tensors).items()}
     _write_shards(folder, table | _rotary(config, dtype))
@@ -199,6 +202,7 @@ def _rotary(config: SidaConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     language = config.language
     dim = language.hidden_size // language.num_attention_heads
     theta = language.rope_parameters["rope_theta"]
+    # In float32 and then rounded, as the published folders hold it.
     table = 1.0 / (theta ** (torch.arange(0, dim, 2).float() / dim))
     return {
         f"model.layers.{i}.self_attn.rotary_emb.inv_freq": table.to(dtype)

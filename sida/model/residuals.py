@@ -1,4 +1,4 @@
-"""What the native encoder sees beside colour: residuals, how strong they are, and JPEG's grid."""
+"""Inputs of the native encoder beside colour: residuals, how strong they are, and JPEG's grid."""
 
 import torch
 import torch.nn.functional as F
@@ -62,14 +62,16 @@ def grid(luma: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         (windows, height / 4, width / 4) grey levels, means over 36 pixels around each position.
     """
     rows, columns = _sides(valid, luma.shape[1:], margin=2)
+    # A border of blocks stands out from the steps beside it; a gradient in the scene does not.
     steps = F.pad(luma.diff(dim=2).abs().clamp_max(2 * STEP), (1, 1))
     excess = steps[..., 1:] - 0.5 * (steps[..., :-1] + F.pad(steps[..., 2:], (0, 1)))
     excess = excess.clamp(-STEP, STEP) * (rows[:, :, None] * columns[:, None, :])
     phases = excess.unflatten(2, (-1, 8))
+    # The grid of a window is the phase that is strongest over all of it.
     main = phases.sum((1, 2)).argmax(1)
-    chosen = phases.gather(3, main[:, None, None, None].expand(*phases.shape[:3], 1))[..., 0]
-    others = (phases.sum(3) - chosen) / 7
-    cells = _cells(chosen - others, 4, 1).repeat_interleave(2, dim=2)
+    main_steps = phases.gather(3, main[:, None, None, None].expand(*phases.shape[:3], 1))[..., 0]
+    other_steps = (phases.sum(3) - main_steps) / 7
+    cells = _cells(main_steps - other_steps, 4, 1).repeat_interleave(2, dim=2)
     inside = _cells(rows, 4), _cells(columns, 8).repeat_interleave(2, dim=1)
     return _mean_around(cells, inside, 9)
 
@@ -102,14 +104,15 @@ def _mean_around(
     with torch.autocast(x.device.type, enabled=False):  # products would leave float16's range
         rows, columns = (share @ band for share, band in zip(inside, around, strict=True))
         sums = around[0] @ x @ around[1]
+    # Where nothing is inside the sum is 0 as well, and stays so.
     share = (rows[:, :, None] * columns[:, None, :]).clamp_min(0.01)
     return sums / share.reshape(len(x), *(1,) * (x.ndim - 3), *share.shape[1:])
 
 
 def _band(length: int, side: int, like: torch.Tensor) -> torch.Tensor:
     """(length, length); multiplied with it, each position becomes the mean over `side` of them."""
-    place = torch.arange(length, device=like.device)
-    return ((place - place[:, None]).abs() <= side // 2).to(like) / side
+    positions = torch.arange(length, device=like.device)
+    return ((positions - positions[:, None]).abs() <= side // 2).to(like) / side
 
 
 def valid_mask(
@@ -123,5 +126,5 @@ def valid_mask(
 
 def _within(limits: torch.Tensor, length: int, margin: int) -> torch.Tensor:
     """True (windows, length) from the margin up to each window's limit (windows, 1)."""
-    place = torch.arange(length, device=limits.device)
-    return (place >= margin) & (place < limits)
+    positions = torch.arange(length, device=limits.device)
+    return (positions >= margin) & (positions < limits)

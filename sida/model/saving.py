@@ -55,4 +55,5 @@ def save_model(model: Sida, folder: Path, state: Mapping[str, torch.Tensor] | No
 
 
 def _same(tensor: torch.Tensor, frozen: torch.Tensor) -> bool:
+    # In the model's dtype: CLIP rounded to bfloat16 is still that of the package.
     return torch.equal(tensor.cpu(), frozen.to(tensor.dtype))

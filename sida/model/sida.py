@@ -34,7 +34,7 @@ CACHE = (
 
 @dataclass
 class SidaOutput(ModelOutput):
-    """What one pass over pictures and their conversations gives.
+    """Result of a pass over pictures and their conversations.
 
     Attributes:
         class_logits: (pictures, 3), in the order of `sida.verdict.LABELS`.
@@ -53,7 +53,7 @@ class SidaOutput(ModelOutput):
     evidence_logits: torch.Tensor | None = None
 
 
-class Attention(nn.MultiheadAttention):
+class FusionAttention(nn.MultiheadAttention):
     """torch's attention and its weights, in calls of modules alone.
 
     torch reads the weights of the projection at the end from outside of it; there they are not,
@@ -62,10 +62,10 @@ class Attention(nn.MultiheadAttention):
 
     def forward(self, query: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         """(batch, rows, dim) attends to (batch, others, dim), which are keys and values."""
-        places, values = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         heads = [
             F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for x, weight, bias in zip((query, keys, keys), places, values, strict=True)
+            for x, weight, bias in zip((query, keys, keys), weights, biases, strict=True)
         ]
         attended = F.scaled_dot_product_attention(*heads)
         out: torch.Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
@@ -79,7 +79,7 @@ class Fusion(nn.Module):
         super().__init__()
         self.form = config.fusion
         self.class_query = nn.Linear(3, config.out_dim)
-        self.attention = Attention(config.out_dim, FUSION_HEADS, batch_first=True)
+        self.attention = FusionAttention(config.out_dim, FUSION_HEADS, batch_first=True)
 
     def forward(self, class_logits: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
         """(pictures, 3) and (pictures, rows, out_dim) -> (pictures, rows, out_dim).
@@ -191,12 +191,12 @@ class Sida(PreTrainedModel):
         Raises:
             ValueError: the image id is missing, or in different columns.
         """
-        places = (input_ids == IMAGE_TOKEN).nonzero()
-        if len(places) != len(input_ids) or places[:, 1].unique().numel() > 1:
+        image_positions = (input_ids == IMAGE_TOKEN).nonzero()
+        if len(image_positions) != len(input_ids) or image_positions[:, 1].unique().numel() > 1:
             raise ValueError("each row needs the image id exactly once, in the same column")
-        place = int(places[0, 1])
+        column = int(image_positions[0, 1])
         words = self.get_input_embeddings()
-        before, after = words(input_ids[:, :place]), words(input_ids[:, place + 1 :])
+        before, after = words(input_ids[:, :column]), words(input_ids[:, column + 1 :])
         return torch.cat([before, image_tokens.to(before), after], dim=1)
 
     def prefill(
@@ -261,7 +261,7 @@ class Sida(PreTrainedModel):
         mask_positions: torch.Tensor,
         text: bool = False,
     ) -> SidaOutput:
-        """One teacher-forced pass over a batch of any mixture of classes.
+        """Teacher-forced pass over a batch of any mixture of classes.
 
         Args:
             inputs: windows of all pictures.
@@ -274,10 +274,12 @@ class Sida(PreTrainedModel):
         """
         tokens, state = self.image_tokens(inputs)
         embeds = self.embed(input_ids, tokens)
+        # Image tokens are never padding, which is on the right: ones go in front.
         grown = embeds.shape[1] - attention_mask.shape[1]
         attended = torch.cat([attention_mask.new_ones(len(tokens), grown), attention_mask], dim=1)
         hidden = self.prefill(embeds, attended)
         class_logits = self.classify(_at(hidden, class_positions))
+        # Rows without a mask read position 0 here; none of their windows is decoded.
         prompts = self.mask_prompts(class_logits, _at(hidden, mask_positions.clamp_min(0))[:, None])
         owner = (inputs.vision if inputs.mask is None else inputs.mask).owner
         windows = (mask_positions.to(owner.device)[owner] >= 0).nonzero()[:, 0]
@@ -293,7 +295,10 @@ class Sida(PreTrainedModel):
 
 
 def _at(hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """One hidden state a row (rows, dim); under a device map positions may come from elsewhere."""
+    """Hidden state of each row at its position (rows, dim).
+
+    Under a device map positions may come from another device.
+    """
     rows = torch.arange(len(hidden), device=hidden.device)
     return hidden[rows, positions.to(hidden.device)]
 

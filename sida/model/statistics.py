@@ -1,4 +1,4 @@
-"""What can be measured of noise and spectrum in a window, as numbers that a network can weigh.
+"""Measurements of noise and spectrum in a window, as numbers that a network can weigh.
 
 A camera, a decoder of latent codes and an editor leave other noise: how strong it is at which
 frequency, how it goes together between neighbours and between colours, and whether it repeats
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["LUMA", "Statistics", "measure", "pieces", "second_differences"]
+__all__ = ["LUMA", "Statistics", "chunk_size", "measure", "second_differences"]
 
 SMALLEST = 24
 """Pixels a side that the measurements need; smaller windows are extended by their border."""
@@ -25,7 +25,7 @@ PAIRS = ((0, 1), (1, 2), (0, 2))
 """Of colours."""
 CHROMA_FREQUENCIES = 20
 LUMA = torch.tensor([0.299, 0.587, 0.114])
-PIECE = 2**18
+CHUNK_PIXELS = 2**18
 """Pixels that a CPU works on at once, so that what it makes of them stays in its cache."""
 
 
@@ -36,19 +36,21 @@ def second_differences(plane: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor,
     profits from most. As sums of shifted planes they take a third of the time of convolutions.
     """
     down = _second_difference(plane.transpose(-1, -2)).transpose(-1, -2)
+    # [-1 2 -1; 2 -4 2; -1 2 -1] / 2, of which one factor is there already.
     both = -0.5 * _second_difference(down)
     return _second_difference(plane[..., 1:-1, :]), down[..., 1:-1], both
 
 
 def _second_difference(plane: torch.Tensor) -> torch.Tensor:
+    # In place on the sum, which is nobody else's: one plane less in memory.
     return (plane[..., :-2] + plane[..., 2:]).sub_(plane[..., 1:-1], alpha=2)
 
 
-def pieces(pixels: torch.Tensor) -> int:
-    """How many of some windows (windows, 3, height, width) are worked on at once."""
+def chunk_size(pixels: torch.Tensor) -> int:
+    """Number of windows (windows, 3, height, width) that are worked on at once."""
     if pixels.device.type != "cpu":
         return max(1, len(pixels))
-    return max(1, PIECE // (pixels.shape[-2] * pixels.shape[-1]))
+    return max(1, CHUNK_PIXELS // (pixels.shape[-2] * pixels.shape[-1]))
 
 
 def _cosines() -> torch.Tensor:
@@ -73,15 +75,15 @@ def measure(pixels: torch.Tensor) -> torch.Tensor:
     """
     luma = torch.einsum("c,nchw->nhw", LUMA.to(pixels.device), pixels)[:, None]
     blue, red = pixels[:, 2:] - luma, pixels[:, :1] - luma
-    found = [_noise(pixels)]
-    found += [
+    measurements = [_noise(pixels)]
+    measurements += [
         _periods(second_differences(torch.cat([luma, blue, red], dim=1))[2]).flatten(1),
         _spectrum(luma, 63, zeros=True),
         _spectrum(blue, CHROMA_FREQUENCIES),
         _spectrum(red, CHROMA_FREQUENCIES),
         _tones(luma, blue, red),
     ]
-    return torch.cat(found, dim=1)
+    return torch.cat(measurements, dim=1)
 
 
 def _noise(pixels: torch.Tensor) -> torch.Tensor:
@@ -98,7 +100,7 @@ def _noise(pixels: torch.Tensor) -> torch.Tensor:
         ]
         pairs.append(torch.stack(together, dim=1))
     return torch.cat(
-        [torch.stack(found, dim=2).flatten(1) for found in (energies, pairs, spiky)], 1
+        [torch.stack(terms, dim=2).flatten(1) for terms in (energies, pairs, spiky)], 1
     )
 
 
@@ -111,20 +113,20 @@ def _periods(residual: torch.Tensor) -> torch.Tensor:
     height, width = residual.shape[-2:]
     squares = residual.square()
     energy = squares.mean((2, 3)) + 1e-3
-    found = []
+    measurements = []
     for down, right in LAGS:
-        here = residual[..., : height - down, max(0, -right) : width - max(0, right)]
-        there = residual[..., down:, max(0, right) : width + min(0, right)]
-        found.append((here * there).mean((2, 3)) / energy)
+        base = residual[..., : height - down, max(0, -right) : width - max(0, right)]
+        shifted = residual[..., down:, max(0, right) : width + min(0, right)]
+        measurements.append((base * shifted).mean((2, 3)) / energy)
     even = squares[..., : height // 2 * 2, : width // 2 * 2]
     phases = even.unflatten(2, (-1, 2)).mean(2).unflatten(3, (-1, 2)).mean(3).flatten(2)
     levels = torch.log(phases + 0.05)
-    found += (levels - levels.mean(2, keepdim=True)).unbind(2)
-    found.append(levels.std(2))
+    measurements += (levels - levels.mean(2, keepdim=True)).unbind(2)
+    measurements.append(levels.std(2))
     for profile in (squares.mean(2), squares.mean(3)):
         grid = [profile[..., start::8].mean(2) for start in range(8)]
-        found.append(torch.log(torch.stack(grid, 2) + 0.05).std(2))
-    return torch.stack(found, dim=2)
+        measurements.append(torch.log(torch.stack(grid, 2) + 0.05).std(2))
+    return torch.stack(measurements, dim=2)
 
 
 def _spectrum(plane: torch.Tensor, frequencies: int, zeros: bool = False) -> torch.Tensor:
@@ -132,10 +134,10 @@ def _spectrum(plane: torch.Tensor, frequencies: int, zeros: bool = False) -> tor
     coefficients = F.conv2d(plane, COSINES.to(plane.device), stride=8).flatten(2).abs()
     levels = torch.log(coefficients.mean(2) + 0.05)
     levels = levels - levels[:, 1:].mean(1, keepdim=True)
-    found = [levels[:, 1 : 1 + frequencies]]
+    measurements = [levels[:, 1 : 1 + frequencies]]
     if zeros:
-        found.append(torch.log((coefficients < 0.5).float().mean(2) + 0.01)[:, 1:])
-    return torch.cat(found, dim=1)
+        measurements.append(torch.log((coefficients < 0.5).float().mean(2) + 0.01)[:, 1:])
+    return torch.cat(measurements, dim=1)
 
 
 def _tones(luma: torch.Tensor, blue: torch.Tensor, red: torch.Tensor) -> torch.Tensor:
@@ -186,17 +188,19 @@ class Statistics(nn.Module):
         """(windows, count), each of what is inside its window; float32 whatever the network is."""
         values = pixels.new_zeros(len(pixels), Statistics.count, dtype=torch.float32)
         with torch.autocast(pixels.device.type, enabled=False):
+            # Windows of one size go together and are cut to it: padding must not be measured.
             for size in valid.unique(dim=0).tolist():
                 alike = (valid == valid.new_tensor(size)).all(1).nonzero()[:, 0]
-                for chosen in alike.split(pieces(pixels)):
-                    inside = 127.5 * (pixels[chosen, :, : size[0], : size[1]].float() + 1)
+                for chunk in alike.split(chunk_size(pixels)):
+                    inside = 127.5 * (pixels[chunk, :, : size[0], : size[1]].float() + 1)
                     lacks = [max(0, SMALLEST - length) for length in size]
                     inside = F.pad(inside, (0, lacks[1], 0, lacks[0]), mode="replicate")
-                    values[chosen] = measure(inside)
+                    values[chunk] = measure(inside)
         return values
 
     @torch.no_grad()
     def fit(self, values: torch.Tensor) -> None:
         """Set the scales so that these measurements (windows, count) have mean 0, deviation 1."""
         self.get_buffer("mean").copy_(values.mean(0))
+        # What hardly varies in training must not be blown up where it does.
         self.get_buffer("deviation").copy_(values.std(0).clamp_min(1e-2))

@@ -38,12 +38,12 @@ class Tokenizer:
 
     def __init__(self, model: bytes, added: dict[str, int]) -> None:
         self.model, self.added = model, dict(sorted(added.items(), key=lambda item: item[1]))
-        self.pieces = sentencepiece.SentencePieceProcessor()
+        self.sentencepiece = sentencepiece.SentencePieceProcessor()
         try:
-            self.pieces.LoadFromSerializedProto(model)
+            self.sentencepiece.LoadFromSerializedProto(model)
         except RuntimeError as error:
             raise CheckpointError("tokenizer.model is not a sentencepiece model.") from error
-        size = self.pieces.GetPieceSize()
+        size = self.sentencepiece.GetPieceSize()
         if list(self.added.values()) != list(range(size, size + len(added))):
             raise CheckpointError(
                 f"added_tokens.json gives ids {list(self.added.values())}, expected "
@@ -76,7 +76,7 @@ class Tokenizer:
 
     def __len__(self) -> int:
         """Rows that the embedding needs."""
-        return self.pieces.GetPieceSize() + len(self.added)
+        return self.sentencepiece.GetPieceSize() + len(self.added)
 
     def with_token(self, token: str) -> "Tokenizer":
         """The same with one more token, after all others."""
@@ -106,15 +106,15 @@ class Tokenizer:
         """Ids of a text, with `<s>` first unless `bos` is False; `</s>` is never added."""
         ids = [self.bos_id] if bos else []
         parts = self._cut.split(text)
-        for place, part in enumerate(parts):
+        for number, part in enumerate(parts):
             if part in self.ids:
                 ids.append(self.ids[part])
                 continue
-            if place > 0 and parts[place - 1] in self.added:
+            if number > 0 and parts[number - 1] in self.added:
                 part = part.lstrip()
-            if place + 1 < len(parts) and parts[place + 1] in self.added:
+            if number + 1 < len(parts) and parts[number + 1] in self.added:
                 part = part.rstrip()
-            ids += self.pieces.EncodeAsIds(part) if part else []
+            ids += self.sentencepiece.EncodeAsIds(part) if part else []
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -142,7 +142,7 @@ class Tokenizer:
             if i >= len(SPECIAL):
                 run.append(i)
                 continue
-            text += (" " if run else "") + self.pieces.DecodeIds(run) + SPECIAL[i]
+            text += (" " if run else "") + self.sentencepiece.DecodeIds(run) + SPECIAL[i]
             run = []
-        last: str = self.pieces.DecodeIds(run)
+        last: str = self.sentencepiece.DecodeIds(run)
         return text + last

@@ -38,21 +38,22 @@ class Shards:
     @classmethod
     def of_files(cls, files: Sequence[Path]) -> "Shards":
         """The tensors of these files."""
+        # Past `__init__`, which would look for the index of a whole folder.
         shards = cls.__new__(cls)
         shards.files = list(files)
         return shards
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of every tensor; nothing but headers is read."""
-        found: dict[str, tuple[int, ...]] = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for path in self.files:
             if path.suffix == ".safetensors":
                 with _opened(path) as file:
                     names = _without_scales(file)
-                    found.update({name: tuple(file.get_slice(name).get_shape()) for name in names})
+                    shapes.update({name: tuple(file.get_slice(name).get_shape()) for name in names})
             else:
-                found.update({name: tuple(t.shape) for name, t in _read_bin(path).items()})
-        return found
+                shapes.update({name: tuple(t.shape) for name, t in _read_bin(path).items()})
+        return shapes
 
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Names and tensors, mapped from disk; one shard is open at a time."""
@@ -85,10 +86,10 @@ def weight_files(folder: Path) -> list[Path]:
             return _indexed(folder, index)
         if (folder / single).is_file():
             return [folder / single]
-    found = "shards but no index of them" if any(folder.glob("*-of-*")) else "no weights"
+    content = "shards but no index of them" if any(folder.glob("*-of-*")) else "no weights"
     raise CheckpointError(
-        f"{folder} holds {found}: expected {' or '.join(SINGLE)}, or shards with an index such as "
-        f"{SINGLE[0]}.index.json; copy or download the folder again."
+        f"{folder} holds {content}: expected {' or '.join(SINGLE)}, or shards with an index such "
+        f"as {SINGLE[0]}.index.json; copy or download the folder again."
     )
 
 
@@ -103,19 +104,21 @@ def digest_of(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in files:
         size = path.stat().st_size
+        # With names and sizes, or moving bytes from one shard to the next would not show.
         digest.update(f"{path.name} {size}\n".encode())
         with path.open("rb") as file:
             if total <= WHOLE_DIGEST:
                 for block in iter(lambda: file.read(2**20), b""):
                     digest.update(block)
             else:
-                for part in range(66):
+                for part in range(66):  # 0 is the head, 65 the tail
                     file.seek(max(0, size - 2**16) * part // 65)
                     digest.update(file.read(2**16))
     return digest.hexdigest()
 
 
 def _without_scales(file: Any) -> list[str]:
+    # A name that ends in `.scale` without a matrix of that name is a tensor like others.
     names = set(file.keys())
     return [name for name in sorted(names) if name.removesuffix(SCALE) not in names - {name}]
 
@@ -125,6 +128,7 @@ def _dequantized(file: Any, name: str) -> torch.Tensor:
     tensor: torch.Tensor = file.get_tensor(name)
     if tensor.dtype != torch.int8 or f"{name}{SCALE}" not in set(file.keys()):
         return tensor
+    # In float32, so that a smaller dtype of the model rounds the product once.
     scale: torch.Tensor = file.get_tensor(f"{name}{SCALE}")
     return tensor.float() * scale[:, None]
 
@@ -157,8 +161,9 @@ def _opened(path: Path) -> safe_open:
 
 def _read_bin(path: Path) -> dict[str, torch.Tensor]:
     head = _head(path)
+    # Only today's zip format can be mapped; `weights_only` refuses pickles that would run code.
     try:
-        found = torch.load(path, weights_only=True, mmap=head.startswith(ZIP), map_location="cpu")
+        table = torch.load(path, weights_only=True, mmap=head.startswith(ZIP), map_location="cpu")
     except pickle.UnpicklingError as error:
         if not head.startswith((ZIP, PICKLE)):
             raise _broken(path, error) from error
@@ -168,11 +173,11 @@ def _read_bin(path: Path) -> dict[str, torch.Tensor]:
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError) as error:
         raise _broken(path, error) from error
-    if not isinstance(found, dict) or not all(
-        isinstance(name, str) and isinstance(t, torch.Tensor) for name, t in found.items()
+    if not isinstance(table, dict) or not all(
+        isinstance(name, str) and isinstance(t, torch.Tensor) for name, t in table.items()
     ):
         raise CheckpointError(f"{path} is not a table of tensors by name, as weights are.")
-    return found
+    return table
 
 
 def _head(path: Path) -> bytes:

@@ -84,18 +84,18 @@ def run() -> Run:
         for size in [(90, 130), (20, 31), (64, 64), (1, 5)]
     ]
 
-    def forward(model: Sida, chosen: tuple[int, ...] = (0, 1, 2, 3), **options) -> SidaOutput:
+    def forward(model: Sida, indices: tuple[int, ...] = (0, 1, 2, 3), **options) -> SidaOutput:
         processor = SidaProcessor(model.config, None)  # type: ignore[arg-type]
-        inputs, _ = processor([pictures[i] for i in chosen])
-        ids = torch.tensor([[1, 7, 8, IMAGE_TOKEN, *range(10, 30)]] * len(chosen))
+        inputs, _ = processor([pictures[i] for i in indices])
+        ids = torch.tensor([[1, 7, 8, IMAGE_TOKEN, *range(10, 30)]] * len(indices))
         end = ids.shape[1] + model.image_token_count - 2
         return model(
             **{
                 "inputs": inputs.to(model.device, model.dtype),
                 "input_ids": ids,
                 "attention_mask": torch.ones_like(ids),
-                "class_positions": torch.full((len(chosen),), end - 8),
-                "mask_positions": torch.full((len(chosen),), end),
+                "class_positions": torch.full((len(indices),), end - 8),
+                "mask_positions": torch.full((len(indices),), end),
                 "text": True,
                 **options,
             }

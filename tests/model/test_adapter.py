@@ -93,15 +93,18 @@ def test_the_detector_judges_as_the_adapted_model(base, file, adapter, tmp_path)
 
 def test_only_the_named_rows_are_replaced(base, adapter, tmp_path):
     rows = torch.full((2, 128), 7.0)
-    place = {"lm_head.weight": (1, 3)}
-    some = Adapter("a+b", adapter.base_digest, {"lm_head.weight": rows}, place)
-    save_adapter(tmp_path / "rows.safetensors", some)
+    rows_of = {"lm_head.weight": (1, 3)}
+    adapter_of_rows = Adapter("a+b", adapter.base_digest, {"lm_head.weight": rows}, rows_of)
+    save_adapter(tmp_path / "rows.safetensors", adapter_of_rows)
     model = load(str(base)).model
     before = model.lm_head.weight.detach().clone()
     apply_adapter(model, tmp_path / "rows.safetensors", adapter.base_digest)
     changed = (model.lm_head.weight != before).any(1).nonzero()[:, 0].tolist()
     assert changed == [1, 3]
-    assert some.digest != Adapter("a+b", adapter.base_digest, {"lm_head.weight": rows}).digest
+    assert (
+        adapter_of_rows.digest
+        != Adapter("a+b", adapter.base_digest, {"lm_head.weight": rows}).digest
+    )
 
 
 def test_a_calibration_of_other_tensors_is_left_out(adapter, tmp_path):
@@ -113,10 +116,10 @@ def test_a_calibration_of_other_tensors_is_left_out(adapter, tmp_path):
 def test_an_adapter_of_another_base_is_refused_with_both_digests(base, file, adapter):
     with pytest.raises(CheckpointError) as refused:
         apply_adapter(load(str(base)).model, file, "f" * 64)
-    said = str(refused.value)
-    assert adapter.base_digest[:12] in said
-    assert "f" * 12 in said
-    assert said.count(". ") == 0
+    message = str(refused.value)
+    assert adapter.base_digest[:12] in message
+    assert "f" * 12 in message
+    assert message.count(". ") == 0
     with pytest.raises(CheckpointError, match=r"is an adapter of a\+b with the weights"):
         load(f"tiny+{file}")
 

@@ -16,10 +16,10 @@ THREE = st.tuples(*[st.floats(-20, 20)] * 3)
 
 @given(THREE, THREE, THREE)
 def test_probabilities_sum_to_one_and_follow_the_scaled_logits(logits, scale, bias):
-    found = Calibration(scale=scale, bias=bias).probabilities(np.array(logits))
-    assert found.sum() == pytest.approx(1)
+    probabilities = Calibration(scale=scale, bias=bias).probabilities(np.array(logits))
+    assert probabilities.sum() == pytest.approx(1)
     scaled = np.array(logits) * scale + bias
-    assert found[scaled.argmax()] == found.max()
+    assert probabilities[scaled.argmax()] == probabilities.max()
 
 
 def test_only_what_was_fitted_is_inconclusive():

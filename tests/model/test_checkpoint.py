@@ -54,8 +54,8 @@ def everything(folder: Path) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in Shards(folder).tensors()}
 
 
-class Runs:
-    """Code in a pickle."""
+class CodeInPickle:
+    """An object whose unpickling runs a command."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.system, ("false",)
@@ -81,11 +81,11 @@ BROKEN: dict[str, tuple[Break, str]] = {
         "run `git lfs pull`",
     ),
     "shard with code": (
-        lambda f: torch.save({"a": Runs()}, f / SHARDS[1]),
+        lambda f: torch.save({"a": CodeInPickle()}, f / SHARDS[1]),
         "could run code: it was not loaded",
     ),
     "old shard with code": (
-        lambda f: (f / SHARDS[1]).write_bytes(pickle.dumps(Runs(), 2)),
+        lambda f: (f / SHARDS[1]).write_bytes(pickle.dumps(CodeInPickle(), 2)),
         "could run code: it was not loaded",
     ),
     "shard with more than tensors": (
@@ -270,9 +270,9 @@ def test_either_key_may_point_to_a_folder(folder: Path, key: str) -> None:
     names = {"vision_tower": "openai/clip", "mm_vision_tower": "openai/clip"}
     edit(folder / "config.json", **{**names, key: "../clip"})
     tower = load_file(folder / "../clip/model.safetensors")
-    found = load(str(folder)).model.state_dict()
+    state = load(str(folder)).model.state_dict()
     name = "embeddings.patch_embedding.weight"
-    assert torch.equal(found[f"encoder.clip.{name}"], tower[f"vision_model.{name}"])
+    assert torch.equal(state[f"encoder.clip.{name}"], tower[f"vision_model.{name}"])
 
 
 def test_a_vision_tower_of_the_hub_is_asked_for(folder: Path) -> None:
@@ -296,9 +296,9 @@ def test_every_form_of_weights_is_read(folder: Path, form: str) -> None:
     if form == "safetensors":
         names = list(table)
         halves = {"model-00001-of-00002": names[:99], "model-00002-of-00002": names[99:]}
-        for file, held in halves.items():
-            save_file({n: table[n] for n in held}, folder / f"{file}.safetensors")
-        weight_map = {n: f"{f}.safetensors" for f, held in halves.items() for n in held}
+        for file, tensors in halves.items():
+            save_file({n: table[n] for n in tensors}, folder / f"{file}.safetensors")
+        weight_map = {n: f"{f}.safetensors" for f, tensors in halves.items() for n in tensors}
         index = folder / "model.safetensors.index.json"
         index.write_text(json.dumps({"weight_map": weight_map}))
     elif form == "safetensors, one file":
@@ -308,9 +308,9 @@ def test_every_form_of_weights_is_read(folder: Path, form: str) -> None:
     else:
         shard = torch.load(folder / SHARDS[0], weights_only=True)
         torch.save(shard, folder / SHARDS[0], _use_new_zipfile_serialization=False)
-    found = load(str(folder)).model.state_dict()
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    state = load(str(folder)).model.state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
 
 
 def test_a_description_folder_has_one_more_row(shared: Path, folder: Path) -> None:
@@ -337,8 +337,8 @@ def test_both_conversions_keep_every_bit(folder: Path, tmp_path: Path) -> None:
         assert torch.equal(second[name], tensor), name
     fields, written = (json.loads((f / "config.json").read_text()) for f in (folder, back))
     assert fields.keys() - written.keys() == {"_name_or_path"}
-    told = {"vision_tower", "mm_vision_tower", "_name_or_path"}
-    assert all(written[key] == value for key, value in fields.items() if key not in told)
+    rewritten = {"vision_tower", "mm_vision_tower", "_name_or_path"}
+    assert all(written[key] == value for key, value in fields.items() if key not in rewritten)
     for file in ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json"):
         assert json.loads((folder / file).read_text()) == json.loads((back / file).read_text())
     for converted in (ours, back):

@@ -1,4 +1,4 @@
-"""The encoder of `small`: what it reads of views, and that its evidence adds up."""
+"""The encoder of `small`: what it reads of windows, and that its evidence adds up."""
 
 import math
 from pathlib import Path
@@ -15,16 +15,16 @@ from sida.inference.engine import Engine
 from sida.model.checkpoint import load_base
 from sida.model.clip_windows import ClipWindows
 from sida.model.config import SidaConfig
+from sida.model.image_processors import ClipWindowsImageProcessor, covered_size
 from sida.model.local_maps import LocalFeatures, pooled_evidence, squares
 from sida.model.presets import small
 from sida.model.processor import SidaProcessor
 from sida.model.saving import FROZEN_FILE, frozen_tensors, load_frozen, save_model
 from sida.model.sida import Sida
 from sida.model.tokenizer import Tokenizer
-from sida.model.views import ClipWindowsViews, covered_size
 from sida.model.weights import Shards
 
-ONE = torch.zeros(1, dtype=torch.long)
+SINGLE_OWNER = torch.zeros(1, dtype=torch.long)
 """Owner of the windows of one picture of one window."""
 
 
@@ -73,7 +73,9 @@ def test_a_window_alone_has_the_logits_that_its_evidence_says(engine: Engine) ->
         _, state = encoder.tokens(inputs)
         evidence = encoder.evidence_of(inputs.mask.owner, state, 0)
         for window in range(3):
-            single = pooled_evidence(LocalFeatures(*(x[window : window + 1] for x in local)), ONE)
+            single = pooled_evidence(
+                LocalFeatures(*(x[window : window + 1] for x in local)), SINGLE_OWNER
+            )
             alone = torch.cat([vectors[:, : encoder.whole_count], single], 1)
             moved = encoder.project(alone)[1] - state.logits
             torch.testing.assert_close(moved[0], evidence.windows[window], atol=1e-4, rtol=1e-3)
@@ -126,11 +128,11 @@ def test_a_picture_is_judged_alike_alone_and_in_a_batch(engine: Engine) -> None:
     pictures = [noise(50, 90), noise(32, 32, 1), noise(7, 200, 2)]
     wants = ([lambda _: True] * 3, [False] * 3)
     together = engine.infer_each(pictures, *wants)
-    for picture, judged in zip(pictures, together, strict=True):
+    for picture, result in zip(pictures, together, strict=True):
         (alone,) = engine.infer_each([picture], *(want[:1] for want in wants))
-        np.testing.assert_allclose(alone.class_logits, judged.class_logits, atol=1e-5)
-        np.testing.assert_allclose(alone.mask_logits, judged.mask_logits, atol=1e-4)
-        assert judged.mask_logits.shape == picture.shape[:2]
+        np.testing.assert_allclose(alone.class_logits, result.class_logits, atol=1e-5)
+        np.testing.assert_allclose(alone.mask_logits, result.mask_logits, atol=1e-4)
+        assert result.mask_logits.shape == picture.shape[:2]
 
 
 def test_features_that_were_kept_give_the_same_tokens(engine: Engine) -> None:
@@ -139,42 +141,42 @@ def test_features_that_were_kept_give_the_same_tokens(engine: Engine) -> None:
     inputs, _ = engine.processor([noise(50, 90), noise(40, 40, 1)], masks=False)
     with torch.inference_mode():
         tokens, _ = encoder.tokens(inputs)
-        kept = torch.stack([encoder.vision_features(inputs, i) for i in range(2)])
-        again, _ = encoder.project(kept)
+        features = torch.stack([encoder.vision_features(inputs, i) for i in range(2)])
+        again, _ = encoder.project(features)
     torch.testing.assert_close(again, tokens, atol=1e-5, rtol=1e-4)
 
 
 @given(
     height=st.integers(1, 5000),
     width=st.integers(1, 5000),
-    most=st.integers(1, 9),
+    max_windows=st.integers(1, 9),
     side=st.integers(8, 64),
 )
 def test_a_picture_is_covered_by_at_most_so_many_squares(
-    height: int, width: int, most: int, side: int
+    height: int, width: int, max_windows: int, side: int
 ) -> None:
-    size = covered_size(height, width, side, most)
+    size = covered_size(height, width, side, max_windows)
     assert min(size) >= side
-    assert math.prod(-(-length // side) for length in size) <= most
+    assert math.prod(-(-length // side) for length in size) <= max_windows
     enlarged = any(new > old for new, old in zip(size, (height, width), strict=True))
     assert not enlarged or min(size) == side  # only to hold one square
     longest = max(height, width) / min(height, width)
-    if longest < min(most, 8) and not enlarged:
+    if longest < min(max_windows, 8) and not enlarged:
         assert size[0] / size[1] == pytest.approx(height / width, rel=1 / min(size))
 
 
 def test_windows_cover_the_picture_and_lie_in_it() -> None:
-    views = ClipWindowsViews(little_config())
+    processor = ClipWindowsImageProcessor(little_config())
     for height, width in ((64, 64), (100, 130), (10, 900), (700, 500)):
-        windows = views.mask_window(height, width)
-        assert [view.window for view in views.mask(noise(height, width))] == windows
-        seen = np.zeros((height, width), bool)
+        windows = processor.mask_window(height, width)
+        assert [window.window for window in processor.mask(noise(height, width))] == windows
+        covered = np.zeros((height, width), bool)
         for window in windows:
             left, top, right, bottom = window.box
             assert 0 <= left < right <= width
             assert 0 <= top < bottom <= height
-            seen[top:bottom, left:right] = True
-        assert seen.all()
+            covered[top:bottom, left:right] = True
+        assert covered.all()
         assert len(windows) <= 4
 
 

@@ -22,7 +22,7 @@ def tokenizer() -> Tokenizer:
 
 def test_markers_come_after_the_pieces_in_the_published_order(tokenizer):
     assert tokenizer.added == {marker: 1000 + i for i, marker in enumerate(MARKERS)}
-    assert [tokenizer.pieces.IdToPiece(i) for i in range(3)] == list(SPECIAL)
+    assert [tokenizer.sentencepiece.IdToPiece(i) for i in range(3)] == list(SPECIAL)
 
 
 def test_the_fixed_prompt_is_short(tokenizer):
@@ -38,7 +38,7 @@ def test_the_projects_sentences_take_a_piece_a_word(tokenizer):
         ids = tokenizer.encode(text, bos=False)
         assert tokenizer.decode(ids) == text
         assert len(ids) <= 2 * len(text.split())
-        assert not any(tokenizer.pieces.IsByte(i) for i in ids if i < 1000) or "\n" in text
+        assert not any(tokenizer.sentencepiece.IsByte(i) for i in ids if i < 1000) or "\n" in text
 
 
 @given(st.text(st.characters(codec="utf-8")).filter(lambda t: not any(m in t for m in CUT)))

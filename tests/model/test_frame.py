@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sida.model.frame import Frame, Window
+from sida.model.image_processors import ClipSamImageProcessor, NativeImageProcessor
 from sida.model.presets import sida_7b, tiny
-from sida.model.views import ClipSamViews, NativeViews
 
 
 def sam_frame(height: int, width: int) -> Frame:
-    return Frame(height, width, tuple(ClipSamViews(sida_7b()).mask_window(height, width)))
+    return Frame(height, width, tuple(ClipSamImageProcessor(sida_7b()).mask_window(height, width)))
 
 
 def native_frame(height: int, width: int) -> Frame:
-    views = NativeViews(tiny()).vision(np.zeros((height, width, 3), np.uint8))
-    return Frame(height, width, tuple(view.window for view in views))
+    windows = NativeImageProcessor(tiny()).vision(np.zeros((height, width, 3), np.uint8))
+    return Frame(height, width, tuple(window.window for window in windows))
 
 
 def test_one_window_is_restored_by_the_published_crop_and_resize():

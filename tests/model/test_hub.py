@@ -44,21 +44,21 @@ class FakeHub:
         ]
         return SimpleNamespace(siblings=siblings)
 
-    def snapshot_download(self, name: str, **how: Any) -> str:
+    def snapshot_download(self, name: str, **options: Any) -> str:
         snapshot = self.root / "snapshots/1"
-        if how.get("local_files_only"):
+        if options.get("local_files_only"):
             if not snapshot.is_dir():
                 raise huggingface_hub.errors.LocalEntryNotFoundError("nothing there")
             return str(snapshot)
-        self.downloads.append(set(how["allow_patterns"]))
-        for file in how["allow_patterns"]:
+        self.downloads.append(set(options["allow_patterns"]))
+        for file in options["allow_patterns"]:
             self.put(file)
         return str(snapshot)
 
     def put(self, file: str) -> None:
-        for place in (self.root / "snapshots/1" / file, self.root / "blobs" / f"tag-{file}"):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(self.files[file])
+        for path in (self.root / "snapshots/1" / file, self.root / "blobs" / f"tag-{file}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.files[file])
 
 
 @pytest.fixture
@@ -115,9 +115,9 @@ def test_room_is_made_sure_of_before_the_download(
     fetch(NAME)
 
 
-def refused(kind: type[Exception]) -> Exception:
+def refused(error_class: type[Exception]) -> Exception:
     response = SimpleNamespace(headers={}, request=None, status_code=404)
-    return kind("no", response=response)  # type: ignore[call-arg]
+    return error_class("no", response=response)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(

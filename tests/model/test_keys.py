@@ -45,11 +45,11 @@ def test_an_unknown_tensor_is_named():
 def test_only_what_is_read_of_a_vision_tower_is_kept(prefix):
     with torch.device("meta"):
         ours = dict(Sida(preset("sida-7b")).named_parameters())
-    kept, last = (f"{prefix}encoder.layers.{i}.mlp.fc1.bias" for i in (22, 23))
+    in_use, last = (f"{prefix}encoder.layers.{i}.mlp.fc1.bias" for i in (22, 23))
     ids = f"{prefix}embeddings.position_ids"
-    found = from_tower([kept, last, "text_model.final_layer_norm.bias", ids], ours)
-    assert found.names == {kept: "encoder.clip.encoder.layers.22.mlp.fc1.bias"}
-    assert found.dropped == [last, "text_model.final_layer_norm.bias", ids]
+    renamed = from_tower([in_use, last, "text_model.final_layer_norm.bias", ids], ours)
+    assert renamed.names == {in_use: "encoder.clip.encoder.layers.22.mlp.fc1.bias"}
+    assert renamed.dropped == [last, "text_model.final_layer_norm.bias", ids]
 
 
 def test_what_is_left_out_is_told_in_one_line():
@@ -60,8 +60,8 @@ def test_what_is_left_out_is_told_in_one_line():
     )
     assert from_published(layers).summary() == "0 of 32 tensors left out"
     tower = [f"layers.{i}.{leaf}" for i in (0, 1) for leaf in ("a", "b")]
-    found = from_tower([*tower, "text.a", "text.b", "scale"], {"encoder.clip.layers.0.a", "no"})
-    assert found.summary() == "6 of 7 tensors left out: layers.0.b, layers.1.*, text.*, scale"
+    renamed = from_tower([*tower, "text.a", "text.b", "scale"], {"encoder.clip.layers.0.a", "no"})
+    assert renamed.summary() == "6 of 7 tensors left out: layers.0.b, layers.1.*, text.*, scale"
 
 
 def test_which_tensors_have_a_published_form():

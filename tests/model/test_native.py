@@ -18,13 +18,13 @@ def test_features_stand_beside_their_distance_from_the_picture_in_deviations() -
     native = Native(tiny())
     pixels = torch.rand(4, 3, 64, 64) * 2 - 1
     with torch.inference_mode():
-        found = native._features(pixels, VALID)[1]
+        features = native._features(pixels, VALID)[1]
         state = native.tokens(Inputs(Windows(pixels, VALID, OWNER), None))[1]
         for window, picture in enumerate(OWNER.tolist()):
-            own = OWNER.eq(picture).nonzero()[:, 0].tolist()
-            content = torch.cat([inside(found[i], VALID[i]).flatten(1) for i in own], dim=1)
+            indices = OWNER.eq(picture).nonzero()[:, 0].tolist()
+            content = torch.cat([inside(features[i], VALID[i]).flatten(1) for i in indices], dim=1)
             mean, deviation = content.mean(1), (content.var(1, correction=0) + 1e-4).sqrt()
-            here = inside(found[window], VALID[window])
+            here = inside(features[window], VALID[window])
             apart = (here - mean[:, None, None]) / deviation[:, None, None]
             expected = F.gelu(native.compare(torch.cat([here[: -Residuals.levels], apart])))
             compared = inside(state.compared[window], VALID[window])
@@ -34,13 +34,13 @@ def test_features_stand_beside_their_distance_from_the_picture_in_deviations() -
 
 
 def inside(maps: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """What of (channels, h / 4, w / 4) has content."""
+    """The part of (channels, h / 4, w / 4) that has content."""
     height, width = ((valid + 3) // 4).tolist()
     return maps[:, :height, :width]
 
 
-@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
-def test_half_precision_stays_finite_and_near(kind: torch.dtype) -> None:
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_stays_finite_and_near(dtype: torch.dtype) -> None:
     """Black on white, whose squares leave float16, beside a flat part."""
     torch.manual_seed(0)
     native = Native(tiny())
@@ -49,7 +49,7 @@ def test_half_precision_stays_finite_and_near(kind: torch.dtype) -> None:
     inputs = Inputs(Windows(pixels, VALID, OWNER), None)
     with torch.inference_mode():
         exact = native.tokens(inputs)[1].compared
-        with torch.autocast("cpu", kind):
+        with torch.autocast("cpu", dtype):
             tokens, state = native.tokens(inputs)
     assert tokens.isfinite().all()
     assert (state.compared.float() - exact).square().mean().sqrt() < 0.1 * exact.std()

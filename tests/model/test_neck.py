@@ -25,9 +25,9 @@ def test_float16_is_rounded_once_at_the_end(necks):
     ours, plain = (neck.half() for neck in necks)
     hidden = torch.randn(2, 8, 8, 16).half()
     exact = copy.deepcopy(plain).float()(hidden.float())
-    found = ours(hidden)
-    assert found.dtype == torch.float16
-    assert torch.equal(found, exact.half())
+    embedding = ours(hidden)
+    assert embedding.dtype == torch.float16
+    assert torch.equal(embedding, exact.half())
     assert not torch.equal(plain(hidden), exact.half())
 
 

@@ -45,7 +45,7 @@ def recorded(shared: Path):
 
 @pytest.fixture(scope="module")
 def reproduced(shared: Path, loaded, recorded):
-    """What our model gives for every case, under the names of the recording."""
+    """Outputs of our model for every case, under the names of the recording."""
     folder = shared / "oracle/preprocess/pictures"
     return {
         name: reproduce(loaded, read_picture(folder / recorded[name]["picture"]), recorded[name])
@@ -134,18 +134,18 @@ def test_one_prefill_gives_what_three_answers_give(loaded, recorded, shared):
         ids = torch.tensor([[*question, *stem(processor.tokenizer, label)]])
         hidden = model.prefill(model.embed(ids, tokens), cache=DynamicCache())
         logits.append(model.classify(hidden[0, case["cls_read_positions"][0]]))
-    for found in logits:
-        torch.testing.assert_close(found, torch.tensor(case["class_logits"]), rtol=0, atol=1e-4)
+    for actual in logits:
+        torch.testing.assert_close(actual, torch.tensor(case["class_logits"]), rtol=0, atol=1e-4)
 
 
 def test_the_layers_of_the_first_case(loaded, recorded, reproduced, shared):
     expected = load_file(shared / "oracle/eval/case00_internals.safetensors")
     model = loaded.model
-    found = {}
+    outputs = {}
 
     def keep(name):
         def hook(_module, _inputs, output):
-            found[name] = (output[0] if isinstance(output, tuple) else output).detach()
+            outputs[name] = (output[0] if isinstance(output, tuple) else output).detach()
 
         return hook
 
@@ -163,8 +163,8 @@ def test_the_layers_of_the_first_case(loaded, recorded, reproduced, shared):
     reproduce(loaded, read_picture(shared / "oracle/preprocess/pictures" / case["picture"]), case)
     for hook in hooks:
         hook.remove()
-    assert len(found) == len(watched) == 11
-    for name, tensor in found.items():
+    assert len(outputs) == len(watched) == 11
+    for name, tensor in outputs.items():
         values = tensor[0, ::8, ::8] if name.endswith("stride8") else tensor[0]
         torch.testing.assert_close(values, expected[name], rtol=0, atol=1e-4, msg=name)
 

@@ -30,7 +30,7 @@ def test_what_is_no_file_of_sizes_is_one_sentence(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
     file = tmp_path / "sizes.json"
-    kept = {name: value for name, value in (SIZES | change).items() if value is not None}
-    file.write_text(json.dumps(kept))
+    sizes = {name: value for name, value in (SIZES | change).items() if value is not None}
+    file.write_text(json.dumps(sizes))
     with pytest.raises(ConfigError, match="is not a file of sizes"):
         from_sizes(file)

@@ -30,7 +30,9 @@ def cases(shared: Path):
 @pytest.fixture(scope="module")
 def tokenizers(shared: Path, cases) -> dict[str, Tokenizer]:
     model = (shared / "oracle/tokenizer/tokenizer.model").read_bytes()
-    return {kind: Tokenizer(model, added) for kind, added in cases["added_tokens"].items()}
+    return {
+        stage_name: Tokenizer(model, added) for stage_name, added in cases["added_tokens"].items()
+    }
 
 
 def test_every_recorded_text(cases, tokenizers):
@@ -48,25 +50,25 @@ def test_every_recorded_text(cases, tokenizers):
 def test_every_recorded_prompt(cases, tokenizers):
     assert len(cases["prompts"]) == 40
     for case in cases["prompts"]:
-        kind = "description" if case["kind"] == "train_description" else "detection"
-        assert prompts.encode(tokenizers[kind], case["prompt"]) == case["input_ids"]
+        stage_name = "description" if case["kind"] == "train_description" else "detection"
+        assert prompts.encode(tokenizers[stage_name], case["prompt"]) == case["input_ids"]
         if "user" in case:
             assert TEMPLATES[case["conv_type"]].prompt(case["user"]) == case["prompt"]
         else:
-            found = answered(tokenizers[kind], case["answer"], template=case["conv_type"])
-            assert list(found.input_ids) == case["input_ids"]
-            _, cls, seg = found.embedded(256)
+            encoded = answered(tokenizers[stage_name], case["answer"], template=case["conv_type"])
+            assert list(encoded.input_ids) == case["input_ids"]
+            _, cls, seg = encoded.embedded(256)
             assert [cls] == case["cls_read_position_embedded"]
             assert [seg] == (case["seg_read_position_embedded"] or [-1])
 
 
-def answered(tokenizer: Tokenizer, reply: str, **more) -> Conversation:
+def answered(tokenizer: Tokenizer, reply: str, **options) -> Conversation:
     """The conversation whose recorded answer is this."""
     pattern = (
         r"\[CLS\] The image is (real|full synthetic|tampered)(?: \[SEG\])? ?(.*?)(?: ?\[END\])?"
     )
     label, text = re.fullmatch(pattern, reply, re.DOTALL).groups()
-    return conversation(tokenizer, label.replace(" ", "_"), text=text, **more)
+    return conversation(tokenizer, label.replace(" ", "_"), text=text, **options)
 
 
 def test_every_recorded_reply(cases, tokenizers):
@@ -93,11 +95,11 @@ def test_every_recorded_batch(shared, tokenizers, stage):
         for file, ids, labels in rows:
             label = {"r": "real", "s": "full_synthetic", "t": "tampered"}[file[0]]
             text = table.get(file)
-            found = conversation(tokenizer, label, text=text or "")
-            most = 257 if stage == "stage1" else 769
-            padding = len(ids) - len(found.input_ids[:most])
-            assert [*found.input_ids[:most], *[0] * padding] == ids
-            assert [*found.labels[:most], *[IGNORED] * padding] == labels
+            encoded = conversation(tokenizer, label, text=text or "")
+            max_length = 257 if stage == "stage1" else 769
+            padding = len(ids) - len(encoded.input_ids[:max_length])
+            assert [*encoded.input_ids[:max_length], *[0] * padding] == ids
+            assert [*encoded.labels[:max_length], *[IGNORED] * padding] == labels
             checked += 1
     assert checked >= 8
 
@@ -111,64 +113,67 @@ def descriptions(shared: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("kind", ["detection", "description"])
+@pytest.mark.parametrize("stage_name", ["detection", "description"])
 @pytest.mark.parametrize("facts", [None, "", "area small"])
 @pytest.mark.parametrize("text", [None, "", "Type: tampered. Areas: left"])
 @pytest.mark.parametrize("label", LABELS)
-def test_a_conversation_is_the_question_and_its_answer(tokenizers, kind, label, facts, text):
-    tokenizer = tokenizers[kind]
-    found = conversation(tokenizer, label, facts, text)
+def test_a_conversation_is_the_question_and_its_answer(tokenizers, stage_name, label, facts, text):
+    tokenizer = tokenizers[stage_name]
+    encoded = conversation(tokenizer, label, facts, text)
     prompt = prompts.fixed_question(tokenizer)
     stem = prompts.stem(tokenizer, label)
     seg = [tokenizer.seg_id] * (label == "tampered")
-    given = [] if facts is None else tokenizer.encode(f"<im_start>{facts}<im_end>", bos=False)
-    end = [tokenizer.end_id] * (kind == "description")
+    facts_ids = [] if facts is None else tokenizer.encode(f"<im_start>{facts}<im_end>", bos=False)
+    end = [tokenizer.end_id] * (stage_name == "description")
     written = [] if text is None else [*tokenizer.encode(text, bos=False), *end, tokenizer.eos_id]
-    assert found.answer_ids == (*stem, *seg, *given, *written)
+    assert encoded.answer_ids == (*stem, *seg, *facts_ids, *written)
     question = (*prompt.before, IMAGE_TOKEN, *prompt.after)
-    assert found.input_ids == (*question, *found.answer_ids)
+    assert encoded.input_ids == (*question, *encoded.answer_ids)
     unlearned = (IGNORED,) * len(question)
     if text:
-        assert found.labels == (*unlearned, *stem, *seg, *[IGNORED] * len(given), *written)
+        assert encoded.labels == (*unlearned, *stem, *seg, *[IGNORED] * len(facts_ids), *written)
     else:
-        assert set(found.labels) == {IGNORED}
-        assert len(found.labels) == len(found.input_ids)
+        assert set(encoded.labels) == {IGNORED}
+        assert len(encoded.labels) == len(encoded.input_ids)
 
 
 def test_class_and_mask_are_read_before_their_markers(tokenizers):
     tokenizer = tokenizers["detection"]
-    found = conversation(tokenizer, "tampered", text="")
-    assert found.input_ids[found.class_position + 1] == tokenizer.cls_id
-    assert found.input_ids[found.mask_position + 1] == tokenizer.seg_id
-    assert found.mask_position - found.class_position == 7
+    encoded = conversation(tokenizer, "tampered", text="")
+    assert encoded.input_ids[encoded.class_position + 1] == tokenizer.cls_id
+    assert encoded.input_ids[encoded.mask_position + 1] == tokenizer.seg_id
+    assert encoded.mask_position - encoded.class_position == 7
     assert conversation(tokenizer, "real", text="").mask_position is None
-    labels, class_position, mask_position = found.embedded(256)
+    labels, class_position, mask_position = encoded.embedded(256)
     assert (class_position, mask_position) == (329, 336)
-    assert len(labels) == len(found.input_ids) + 255
+    assert len(labels) == len(encoded.input_ids) + 255
 
 
 def test_a_verdict_is_read_from_the_stem_of_a_tampered_picture(tokenizers):
     for tokenizer in tokenizers.values():
-        found, whole = conversation(tokenizer), conversation(tokenizer, "tampered", text="any")
-        assert found.input_ids == whole.input_ids[: len(found.input_ids)]
-        assert found.mask_position == whole.mask_position == len(found.input_ids) - 1
-        assert found.class_position == whole.class_position
-        assert set(found.labels) == {IGNORED}
+        encoded, conversation_ids = (
+            conversation(tokenizer),
+            conversation(tokenizer, "tampered", text="any"),
+        )
+        assert encoded.input_ids == conversation_ids.input_ids[: len(encoded.input_ids)]
+        assert encoded.mask_position == conversation_ids.mask_position == len(encoded.input_ids) - 1
+        assert encoded.class_position == conversation_ids.class_position
+        assert set(encoded.labels) == {IGNORED}
 
 
 def test_what_is_embedded_is_learned_where_it_was(tokenizers):
-    found = conversation(tokenizers["description"], "real", "area none", "Type: real")
-    labels = found.embedded(16).labels
-    learned = [i for i in found.labels if i != IGNORED]
+    encoded = conversation(tokenizers["description"], "real", "area none", "Type: real")
+    labels = encoded.embedded(16).labels
+    learned = [i for i in encoded.labels if i != IGNORED]
     assert [i for i in labels if i != IGNORED] == learned
-    assert labels[-len(learned) :] == found.labels[-len(learned) :]
-    image = found.input_ids.index(IMAGE_TOKEN)
+    assert labels[-len(learned) :] == encoded.labels[-len(learned) :]
+    image = encoded.input_ids.index(IMAGE_TOKEN)
     assert set(labels[: image + 16]) == {IGNORED}
 
 
 def test_the_question_is_that_of_the_stage_which_the_model_has_seen(tokenizers):
-    for kind, stage in (("detection", "stage1"), ("description", "stage2")):
-        tokenizer = tokenizers[kind]
+    for stage_name, stage in (("detection", "stage1"), ("description", "stage2")):
+        tokenizer = tokenizers[stage_name]
         expected = prompts.build_prompt(tokenizer, QUESTIONS[stage])
         assert prompts.fixed_question(tokenizer) == expected
 
@@ -195,9 +200,9 @@ def test_any_question_gives_one_place_for_the_picture(tokenizers, text):
 def test_a_later_question_is_the_template_again(tokenizers, template):
     """Encoded apart, since an answer's end stands before it."""
     tokenizer, around = tokenizers["detection"], TEMPLATES[template]
-    asked = prompts.later_question(tokenizer, "And <image>where?", template)
-    whole = tokenizer.encode(f"A.{around.end}{around.again}And where?{around.after}")
-    assert whole[-len(asked) :] == list(asked)
+    later_ids = prompts.later_question(tokenizer, "And <image>where?", template)
+    conversation_ids = tokenizer.encode(f"A.{around.end}{around.again}And where?{around.after}")
+    assert conversation_ids[-len(later_ids) :] == list(later_ids)
 
 
 def test_a_tokenizer_survives_saving(tokenizers, tmp_path):
@@ -214,8 +219,8 @@ def test_ids_without_a_token_have_no_text(tokenizers):
 
 
 def test_one_more_token_comes_last(tokenizers):
-    more = tokenizers["detection"].with_token("[END]")
-    assert (more.end_id, len(more)) == (32004, 32005)
+    extended = tokenizers["detection"].with_token("[END]")
+    assert (extended.end_id, len(extended)) == (32004, 32005)
     assert tokenizers["detection"].end_id is None
 
 

@@ -40,9 +40,9 @@ def test_the_grid_is_found_wherever_it_lies(offset: int) -> None:
 def test_a_pasted_part_with_another_grid_stands_out() -> None:
     picture = compressed(40)
     picture[48:112, 48:112] = compressed(40, 1)[52:116, 52:116]
-    found = maps_of(luma_of(picture))
-    inside = found[17:23, 17:23].mean()
-    outside = torch.cat([found[:, :6], found[:, -6:]], dim=1).mean()
+    maps = maps_of(luma_of(picture))
+    inside = maps[17:23, 17:23].mean()
+    outside = torch.cat([maps[:, :6], maps[:, -6:]], dim=1).mean()
     assert inside < 0.5 * outside
 
 

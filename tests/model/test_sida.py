@@ -7,15 +7,15 @@ from transformers import AutoConfig, AutoModel
 
 from sida.model import Sida
 from sida.model.prompt import IMAGE_TOKEN
-from sida.model.sida import Attention, Fusion
+from sida.model.sida import Fusion, FusionAttention
 
 FIELDS = ("class_logits", "mask_logits", "logits")
 
 
-def assert_same(found, expected, **tolerance):
+def assert_same(actual, expected, **tolerance):
     for field in FIELDS:
         torch.testing.assert_close(
-            getattr(found, field),
+            getattr(actual, field),
             getattr(expected, field),
             **tolerance,
             msg=field,
@@ -89,9 +89,9 @@ def test_half_precision_stays_close(model, run, dtype, tolerance, tmp_path):
     model.save_pretrained(tmp_path)
     half = Sida.from_pretrained(tmp_path, dtype=dtype).eval()
     assert half.dtype == dtype
-    found = run(half).class_logits
-    assert found.dtype == dtype
-    assert (found.float() - expected).abs().max() < tolerance
+    logits = run(half).class_logits
+    assert logits.dtype == dtype
+    assert (logits.float() - expected).abs().max() < tolerance
 
 
 @torch.inference_mode()
@@ -144,10 +144,10 @@ def test_parts_may_stay_on_disk_until_they_are_called(model, run, tmp_path, kept
     names = [f"language.{name}" for name, _ in model.language.named_children() if name != "layers"]
     names += [f"language.layers.{i}" for i in range(len(model.language.layers))]
     names += [name for name, _ in model.named_children() if name != "language"]
-    places = {name: "disk" if name in kept_on_disk else "cpu" for name in names}
-    assert list(places.values()).count("disk") == len(kept_on_disk)
+    device_map = {name: "disk" if name in kept_on_disk else "cpu" for name in names}
+    assert list(device_map.values()).count("disk") == len(kept_on_disk)
     mapped = Sida.from_pretrained(
-        tmp_path / "model", device_map=places, offload_folder=tmp_path / "offloaded"
+        tmp_path / "model", device_map=device_map, offload_folder=tmp_path / "offloaded"
     ).eval()
     assert any(parameter.is_meta for parameter in mapped.parameters())
     assert_same(run(mapped), run(model), rtol=0, atol=0)
@@ -157,7 +157,10 @@ def test_parts_may_stay_on_disk_until_they_are_called(model, run, tmp_path, kept
 @torch.inference_mode()
 def test_attention_is_that_of_torch(rows):
     torch.manual_seed(0)
-    ours, theirs = (kind(16, 8, batch_first=True) for kind in (Attention, nn.MultiheadAttention))
+    ours, theirs = (
+        module_class(16, 8, batch_first=True)
+        for module_class in (FusionAttention, nn.MultiheadAttention)
+    )
     for parameter in ours.parameters():
         parameter.data = torch.randn_like(parameter)
     theirs.load_state_dict(ours.state_dict())
@@ -166,10 +169,10 @@ def test_attention_is_that_of_torch(rows):
 
 
 def test_what_a_device_map_must_not_split_exists(model):
-    kinds = {type(module).__name__ for module in model.modules()}
-    assert kinds & set(model._no_split_modules) >= {"LlamaDecoderLayer", "Fusion"}
-    known = {"SamDecoder", "CLIPEncoderLayer", "SamVisionLayer"}, {"Native", "NativeDecoder"}
-    assert any(kinds >= names for names in known)
+    class_names = {type(module).__name__ for module in model.modules()}
+    assert class_names & set(model._no_split_modules) >= {"LlamaDecoderLayer", "Fusion"}
+    families = {"SamDecoder", "CLIPEncoderLayer", "SamVisionLayer"}, {"Native", "NativeDecoder"}
+    assert any(class_names >= names for names in families)
 
 
 def test_every_trained_part_gets_a_gradient(model, run):

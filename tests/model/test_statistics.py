@@ -20,9 +20,9 @@ def test_every_number_is_there_and_finite():
         torch.zeros(1, 3, 24, 24),
         torch.full((1, 3, 30, 99), 255.0),
     ):
-        found = measure(pixels)
-        assert found.shape == (len(pixels), Statistics.count)
-        assert found.isfinite().all()
+        measured = measure(pixels)
+        assert measured.shape == (len(pixels), Statistics.count)
+        assert measured.isfinite().all()
 
 
 def test_nearest_neighbour_upsampling_shows_as_a_grid_of_two():
@@ -75,5 +75,5 @@ def test_a_picture_is_the_mean_of_its_windows_on_fitted_scales():
 def test_half_precision_changes_the_input_alone(dtype):
     pixels = (torch.rand(2, 3, 32, 32) * 2 - 1).to(dtype)
     valid = torch.full((2, 2), 32)
-    whole = Statistics.measured(pixels.float(), valid)
-    assert Statistics.measured(pixels, valid).equal(whole)
+    batch = Statistics.measured(pixels.float(), valid)
+    assert Statistics.measured(pixels, valid).equal(batch)

@@ -35,7 +35,7 @@ class Low(nn.Linear):
         return super().forward(x) + 8 * self.lora_B["default"](self.lora_A["default"](x))
 
 
-class Named(nn.Module):
+class PublishedNames(nn.Module):
     """A few modules with the names of the published training."""
 
     def __init__(self) -> None:
@@ -61,11 +61,11 @@ class Named(nn.Module):
 
 
 class Peft(nn.Module):
-    """What puts `base_model.model.` before every name."""
+    """Puts `base_model.model.` before every name."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.base_model = nn.ModuleDict({"model": Named()})
+        self.base_model = nn.ModuleDict({"model": PublishedNames()})
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         return self.base_model["model"](ids)

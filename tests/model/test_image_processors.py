@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from sida.image.read import read_picture
 from sida.model.config import SidaConfig
+from sida.model.image_processors import NativeImageProcessor, clip_size, sam_size
 from sida.model.presets import sida_7b, tiny
 from sida.model.processor import SidaProcessor
-from sida.model.views import NativeViews, clip_size, sam_size
 
 
 def sha256(array: np.ndarray) -> str:
@@ -27,8 +27,8 @@ def published() -> SidaProcessor:
 
 @pytest.fixture(scope="module")
 def recorded(shared: Path) -> dict[str, dict[str, str]]:
-    found = json.loads((shared / "oracle/preprocess/preprocess.json").read_text())
-    return {name: value for name, value in found.items() if not name.startswith("_")}
+    recorded = json.loads((shared / "oracle/preprocess/preprocess.json").read_text())
+    return {name: value for name, value in recorded.items() if not name.startswith("_")}
 
 
 def test_every_recorded_picture_is_prepared_exactly(shared, recorded, published):
@@ -56,22 +56,22 @@ def test_sizes_follow_the_recorded_geometry(shared):
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 3000), st.integers(1, 3000))
 def test_native_windows_cover_every_pixel_within_the_cap(height, width):
-    views = NativeViews(tiny())
-    windows = [v.window for v in views.vision(np.zeros((height, width, 3), np.uint8))]
-    assert 1 <= len(windows) <= views.most
+    processor = NativeImageProcessor(tiny())
+    windows = [window.window for window in processor.vision(np.zeros((height, width, 3), np.uint8))]
+    assert 1 <= len(windows) <= processor.max_windows
     covered = np.zeros((height, width), bool)
     for window in windows:
         left, top, right, bottom = window.box
         covered[top:bottom, left:right] = True
-        assert max(window.size) <= views.side
+        assert max(window.size) <= processor.side
         assert all(c >= s and c % 16 == 0 for c, s in zip(window.canvas, window.size, strict=True))
     assert covered.all()
 
 
 def test_a_picture_that_fits_is_seen_at_its_own_resolution():
-    (view,) = NativeViews(tiny()).vision(np.full((120, 100, 3), 255, np.uint8))
-    assert view.pixels.shape == (3, 120, 100)
-    assert view.pixels.max() == view.pixels.min() == 1.0
+    (window,) = NativeImageProcessor(tiny()).vision(np.full((120, 100, 3), 255, np.uint8))
+    assert window.pixels.shape == (3, 120, 100)
+    assert window.pixels.max() == window.pixels.min() == 1.0
 
 
 def test_a_long_strip_costs_no_gigabytes(published):
@@ -87,23 +87,23 @@ def test_a_long_strip_costs_no_gigabytes(published):
 def test_the_middle_of_a_strip_is_what_all_of_it_would_show(published, monkeypatch, turned, length):
     pixels = np.random.default_rng(0).integers(0, 256, (4, length, 3), np.uint8)
     pixels = pixels.swapaxes(0, 1) if turned else pixels
-    (whole,) = published.views.vision(pixels)
-    monkeypatch.setattr("sida.model.views.LONGEST_STRIP", 20)
-    (middle,) = published.views.vision(pixels)
-    np.testing.assert_allclose(middle.pixels, whole.pixels, rtol=0, atol=0.02)  # one grey level
-    assert np.abs(np.subtract(whole.window.box, middle.window.box)).max() <= 1
+    (full,) = published.image_processor.vision(pixels)
+    monkeypatch.setattr("sida.model.image_processors.LONGEST_STRIP", 20)
+    (middle,) = published.image_processor.vision(pixels)
+    np.testing.assert_allclose(middle.pixels, full.pixels, rtol=0, atol=0.02)  # one grey level
+    assert np.abs(np.subtract(full.window.box, middle.window.box)).max() <= 1
 
 
 def test_three_rows_are_not_channels(published):
     pixels = np.zeros((3, 90, 3), np.uint8)
     pixels[..., 0] = 255
-    (view,) = published.views.vision(pixels)
-    red, green, blue = view.pixels
+    (window,) = published.image_processor.vision(pixels)
+    red, green, blue = window.pixels
     assert red.min() == red.max() == pytest.approx((1 - 0.48145466) / 0.26862954, abs=1e-5)
     assert green.max() < 0
     assert blue.max() < 0
 
 
 def test_configurations_decide_the_windows():
-    assert isinstance(SidaProcessor(tiny(), None).views, NativeViews)  # type: ignore[arg-type]
-    assert not isinstance(SidaProcessor(SidaConfig(), None).views, NativeViews)  # type: ignore[arg-type]
+    assert isinstance(SidaProcessor(tiny(), None).image_processor, NativeImageProcessor)  # type: ignore[arg-type]
+    assert not isinstance(SidaProcessor(SidaConfig(), None).image_processor, NativeImageProcessor)  # type: ignore[arg-type]

@@ -15,12 +15,12 @@ import torch
 
 from sida.errors import CheckpointError
 
-__all__ = ["is_zero", "read_zero"]
+__all__ = ["is_deepspeed_folder", "read_deepspeed"]
 
 ALPHA = 16
 """Of the published low-rank additions; no file holds it."""
 PREFIX = "base_model.model."
-"""What peft puts before every name."""
+"""Put before every name by peft."""
 TOWER = "vision_tower."
 """CLIP, which is never trained and comes from a folder of its own."""
 
@@ -41,12 +41,12 @@ ALLOWED: list[Any] = [
 """Stand-ins for what else than tensors is in these files; anything not listed is refused."""
 
 
-def is_zero(folder: str | Path) -> bool:
-    """Whether this is a folder of DeepSpeed's checkpoints."""
+def is_deepspeed_folder(folder: str | Path) -> bool:
+    """True for a folder of DeepSpeed's checkpoints."""
     return (Path(folder) / "latest").is_file()
 
 
-def read_zero(folder: Path) -> dict[str, torch.Tensor]:
+def read_deepspeed(folder: Path) -> dict[str, torch.Tensor]:
     """Published name -> tensor, low-rank additions merged: W + (16 / r) B A.
 
     What was trained is float32, the rest in the type of the run; CLIP is left out.
@@ -77,19 +77,20 @@ def _trained(step: Path, shapes: Iterable[Mapping[str, torch.Size]]) -> dict[str
     """Name -> float32 tensor of all that was trained."""
     parts = _parts(step)
     gaps = parts[0].get("param_alignment_paddings")  # since DeepSpeed 0.19
-    found = {}
+    trained = {}
     for number, group in enumerate(shapes):
+        # Each process holds a slice of one flat vector, in the order of their ranks.
         flat = torch.cat([part["single_partition_of_fp32_groups"][number] for part in parts])
         behind = gaps[number] if gaps else [0] * len(group)
         start = 0
         for (name, shape), gap in zip(group.items(), behind, strict=True):
-            found[name] = flat[start : start + shape.numel()].view(shape)
+            trained[name] = flat[start : start + shape.numel()].view(shape)
             start += shape.numel() + gap
-    return found
+    return trained
 
 
 def _parts(step: Path) -> list[dict[str, Any]]:
-    """What each process kept of the optimiser, in their order."""
+    """The optimiser's part of each process, in their order."""
     numbered = {
         int(match[1]): path
         for path in step.glob("*_optim_states.pt")
@@ -123,16 +124,17 @@ def _merged(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if ".lora_A." not in name:
             continue
         up = tensors[name.replace(".lora_A.", ".lora_B.")]
-        place = name.partition(".lora_A.")[0] + ".weight"
+        target = name.partition(".lora_A.")[0] + ".weight"
+        # In float32: in the type of the run a small addition would be rounded away.
         addition = ALPHA / len(down) * (up.float() @ down.float())
-        merged[place] = merged[place].float() + addition
+        merged[target] = merged[target].float() + addition
     return merged
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals(ALLOWED):
-            found: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+            content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds more than tensors and what DeepSpeed puts beside them, and such a file "
@@ -140,4 +142,4 @@ def _load(path: Path) -> dict[str, Any]:
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}): copy the folder again.") from error
-    return found
+    return content

@@ -8,7 +8,14 @@ from PIL import Image
 from sida.model.config import NativeVisionConfig, SidaConfig
 from sida.model.frame import Window
 
-__all__ = ["CLIP_MEAN", "CLIP_STD", "ClipSamViews", "ClipWindowsViews", "NativeViews", "View"]
+__all__ = [
+    "CLIP_MEAN",
+    "CLIP_STD",
+    "ClipSamImageProcessor",
+    "ClipWindowsImageProcessor",
+    "NativeImageProcessor",
+    "PreparedWindow",
+]
 
 CLIP_MEAN = np.array((0.48145466, 0.4578275, 0.40821073), np.float32)
 CLIP_STD = np.array((0.26862954, 0.26130258, 0.27577711), np.float32)
@@ -18,14 +25,14 @@ LONGEST_STRIP = 2000
 """Longer edge over shorter, beyond which only the middle of a strip is scaled for CLIP."""
 
 
-class View(NamedTuple):
-    """One window: its place, and its normalised pixels (3, height, width) float32, unpadded."""
+class PreparedWindow(NamedTuple):
+    """A window, and its normalised pixels (3, height, width) float32, unpadded."""
 
     window: Window
     pixels: np.ndarray
 
 
-class ClipSamViews:
+class ClipSamImageProcessor:
     """The published preprocessing: CLIP's centre crop, and the whole picture for SAM."""
 
     always_masks = False
@@ -34,8 +41,8 @@ class ClipSamViews:
         self.clip_side: int = config.vision.image_size
         self.sam_side: int = config.mask.image_size
 
-    def vision(self, pixels: np.ndarray) -> list[View]:
-        """CLIP's view of a picture (height, width, 3) uint8: bicubic, then the centre."""
+    def vision(self, pixels: np.ndarray) -> list[PreparedWindow]:
+        """CLIP's window of a picture (height, width, 3) uint8: bicubic, then the centre."""
         side = self.clip_side
         pixels, (cut_top, cut_left) = _centre(pixels)
         height, width = pixels.shape[:2]
@@ -52,22 +59,22 @@ class ClipSamViews:
             cut_left + round((left + side) * width / new_width),
             cut_top + round((top + side) * height / new_height),
         )
-        return [View(Window(box, (side, side), (side, side)), _channels_first(values))]
+        return [PreparedWindow(Window(box, (side, side), (side, side)), _channels_first(values))]
 
     def mask_window(self, height: int, width: int) -> list[Window]:
         """SAM's only window of a picture of this size."""
         canvas = (self.sam_side, self.sam_side)
         return [Window((0, 0, width, height), sam_size(height, width, self.sam_side), canvas)]
 
-    def mask(self, pixels: np.ndarray) -> list[View]:
-        """SAM's view of a picture (height, width, 3) uint8: bilinear, longer side to 1024."""
+    def mask(self, pixels: np.ndarray) -> list[PreparedWindow]:
+        """SAM's window of a picture (height, width, 3) uint8: bilinear, longer side to 1024."""
         (window,) = self.mask_window(*pixels.shape[:2])
         resized = resize(pixels, window.size, Image.Resampling.BILINEAR)
         values = (resized.astype(np.float32) - SAM_MEAN) / SAM_STD
-        return [View(window, _channels_first(values))]
+        return [PreparedWindow(window, _channels_first(values))]
 
 
-class ClipWindowsViews:
+class ClipWindowsImageProcessor:
     """The whole picture at CLIP's size, and windows that cover it."""
 
     always_masks = True
@@ -76,21 +83,22 @@ class ClipWindowsViews:
     def __init__(self, config: SidaConfig) -> None:
         self.side: int = config.vision.image_size
         self.window: int = config.vision.window
-        self.most: int = config.vision.max_windows
+        self.max_windows: int = config.vision.max_windows
 
-    def vision(self, pixels: np.ndarray) -> list[View]:
+    def vision(self, pixels: np.ndarray) -> list[PreparedWindow]:
         """The whole picture (height, width, 3) uint8, squeezed to a square."""
         height, width = pixels.shape[:2]
         size = (self.side, self.side)
         resized = resize(pixels, size, Image.Resampling.BICUBIC)
-        return [View(Window((0, 0, width, height), size, size), _clip_normed(resized))]
+        return [PreparedWindow(Window((0, 0, width, height), size, size), _clip_normed(resized))]
 
     def mask_window(self, height: int, width: int) -> list[Window]:
         """The windows of a picture of this size."""
-        new_height, new_width = covered_size(height, width, self.window, self.most)
+        new_height, new_width = covered_size(height, width, self.window, self.max_windows)
         size = (self.window, self.window)
         windows = []
         for top, left in self._corners(new_height, new_width):
+            # Rounded outwards: the boxes must cover every pixel of the original.
             box = (
                 left * width // new_width,
                 top * height // new_height,
@@ -100,17 +108,19 @@ class ClipWindowsViews:
             windows.append(Window(box, size, size))
         return windows
 
-    def mask(self, pixels: np.ndarray) -> list[View]:
+    def mask(self, pixels: np.ndarray) -> list[PreparedWindow]:
         """The windows of a picture (height, width, 3) uint8."""
         height, width = pixels.shape[:2]
-        size = covered_size(height, width, self.window, self.most)
+        size = covered_size(height, width, self.window, self.max_windows)
         resized = resize(pixels, size, Image.Resampling.BICUBIC)
         parts = [
             resized[top : top + self.window, left : left + self.window]
             for top, left in self._corners(*size)
         ]
         windows = self.mask_window(height, width)
-        return [View(*pair) for pair in zip(windows, map(_clip_normed, parts), strict=True)]
+        return [
+            PreparedWindow(*pair) for pair in zip(windows, map(_clip_normed, parts), strict=True)
+        ]
 
     def _corners(self, height: int, width: int) -> list[tuple[int, int]]:
         """Top and left of evenly placed windows that cover a picture of at least their size."""
@@ -121,24 +131,24 @@ class ClipWindowsViews:
         return [(int(top), int(left)) for top in tops for left in lefts]
 
 
-def covered_size(height: int, width: int, side: int, most: int) -> tuple[int, int]:
-    """The size at which at most `most` squares of `side` cover a picture.
+def covered_size(height: int, width: int, side: int, max_windows: int) -> tuple[int, int]:
+    """The size at which at most `max_windows` squares of `side` cover a picture.
 
     A picture is reduced only as far as it must, and enlarged only to hold one square; it keeps its
     proportions unless it is a strip that is longer than all squares in a row.
     """
-    scale = min(
-        1.0, max(min(n * side / height, most // n * side / width) for n in range(1, most + 1))
-    )
-    low = min(height, width) * scale
-    if low < side:
+    grids = ((rows, max_windows // rows) for rows in range(1, max_windows + 1))
+    scales = (min(rows * side / height, columns * side / width) for rows, columns in grids)
+    scale = min(1.0, max(scales))
+    if min(height, width) * scale < side:
         enlarged = side / min(height, width)
-        if -(-round(height * enlarged) // side) * -(-round(width * enlarged) // side) <= most:
+        rows, columns = (-(-round(length * enlarged) // side) for length in (height, width))
+        if rows * columns <= max_windows:
             scale = enlarged
     return max(side, round(height * scale)), max(side, round(width * scale))
 
 
-class NativeViews:
+class NativeImageProcessor:
     """Windows at the picture's own resolution; masks are made in the same windows."""
 
     always_masks = False
@@ -147,16 +157,18 @@ class NativeViews:
         vision: NativeVisionConfig = config.vision
         self.side: int = vision.window
         self.overlap: int = vision.overlap
-        self.most: int = vision.max_windows
+        self.max_windows: int = vision.max_windows
 
-    def vision(self, pixels: np.ndarray) -> list[View]:
+    def vision(self, pixels: np.ndarray) -> list[PreparedWindow]:
         """Windows of a picture (height, width, 3) uint8, reduced only if there were too many."""
         height, width = pixels.shape[:2]
         reduced = resize(pixels, self._reduced(height, width), Image.Resampling.BILINEAR)
         spans = self._spans(height, width)
         parts = [reduced[top:bottom, left:right] for top, bottom, left, right in spans]
         values = [_channels_first(part.astype(np.float32) / 127.5 - 1) for part in parts]
-        return [View(*pair) for pair in zip(self.windows(height, width), values, strict=True)]
+        return [
+            PreparedWindow(*pair) for pair in zip(self.windows(height, width), values, strict=True)
+        ]
 
     def windows(self, height: int, width: int) -> list[Window]:
         """The windows of a picture of this size."""
@@ -187,10 +199,11 @@ class NativeViews:
         """Nothing: masks are made in the windows of `vision`."""
 
     def _reduced(self, height: int, width: int) -> tuple[int, int]:
+        # In steps: the number of windows jumps, so no formula gives the largest scale.
         scale = 1.0
         while True:
             size = max(1, round(height * scale)), max(1, round(width * scale))
-            if self._count(size[0]) * self._count(size[1]) <= self.most:
+            if self._count(size[0]) * self._count(size[1]) <= self.max_windows:
                 return size
             scale *= 0.98
 
@@ -222,11 +235,11 @@ def sam_size(height: int, width: int, side: int) -> tuple[int, int]:
     return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
 
-def resize(pixels: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> np.ndarray:
+def resize(pixels: np.ndarray, size: tuple[int, int], resampling: Image.Resampling) -> np.ndarray:
     """Pillow's resize of (height, width, 3) uint8 to (height, width)."""
     if pixels.shape[:2] == size:
         return pixels
-    return np.asarray(Image.fromarray(pixels).resize(size[::-1], how))
+    return np.asarray(Image.fromarray(pixels).resize(size[::-1], resampling))
 
 
 def _centre(pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
