@@ -28,8 +28,8 @@ class Killed(Exception):
 class Stopping:
     """A judge that is killed after so many pictures."""
 
-    def __init__(self, judge: DetectorPredictor, after: int) -> None:
-        self.judge, self.left = judge, after
+    def __init__(self, predictor: DetectorPredictor, after: int) -> None:
+        self.judge, self.left = predictor, after
 
     @property
     def model(self) -> ModelInfo:
@@ -58,7 +58,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def judge() -> DetectorPredictor:
+def predictor() -> DetectorPredictor:
     return DetectorPredictor(small_detector())
 
 
@@ -67,9 +67,9 @@ def content(file: Path) -> list[dict[str, Any]]:
     return [line.model_dump(exclude={"seconds"}) for line in read_predictions(file)]
 
 
-def test_lines_follow_the_set(labelled: Path, judge: DetectorPredictor, tmp_path: Path) -> None:
+def test_lines_follow_the_set(labelled: Path, predictor: DetectorPredictor, tmp_path: Path) -> None:
     data = sida.data.open(labelled)
-    lines = list(read_predictions(predict(judge, data, tmp_path / "out", SET)))
+    lines = list(read_predictions(predict(predictor, data, tmp_path / "out", SET)))
     assert [line.index for line in lines] == list(range(12))
     assert [line.truth.label for line in lines] == [sample.label for sample in data]
     (failed,) = (line for line in lines if isinstance(line, FailedPrediction))
@@ -86,12 +86,12 @@ def test_lines_follow_the_set(labelled: Path, judge: DetectorPredictor, tmp_path
 
 
 def test_the_verdict_does_not_depend_on_the_truth(
-    labelled: Path, judge: DetectorPredictor, tmp_path: Path
+    labelled: Path, predictor: DetectorPredictor, tmp_path: Path
 ) -> None:
-    lines = read_predictions(predict(judge, sida.data.open(labelled), tmp_path / "out", SET))
+    lines = read_predictions(predict(predictor, sida.data.open(labelled), tmp_path / "out", SET))
     for line in lines:
         if isinstance(line, Prediction):
-            verdict = judge.detector.detect(line.folder / str(line.image))
+            verdict = predictor.detector.detect(line.folder / str(line.image))
             assert line.probabilities.tampered == pytest.approx(
                 verdict.probabilities.tampered, abs=1e-5
             )
@@ -100,58 +100,58 @@ def test_the_verdict_does_not_depend_on_the_truth(
 
 @pytest.mark.parametrize("after", [0, 3, 7, 10])
 def test_a_killed_run_goes_on_to_the_same_lines(
-    labelled: Path, judge: DetectorPredictor, tmp_path: Path, after: int
+    labelled: Path, predictor: DetectorPredictor, tmp_path: Path, after: int
 ) -> None:
     data = sida.data.open(labelled)
-    whole = predict(judge, data, tmp_path / "whole", {"data": "set", "a": 1})
+    undisturbed = predict(predictor, data, tmp_path / "whole", {"data": "set", "a": 1})
     with pytest.raises(Killed):
-        predict(Stopping(judge, after), data, tmp_path / "cut", {"data": "set", "a": 1})
+        predict(Stopping(predictor, after), data, tmp_path / "cut", {"data": "set", "a": 1})
     assert not (tmp_path / "cut/predictions.jsonl").exists()
     with (tmp_path / "cut" / prediction_run.JOURNAL).open("a") as journal:
         journal.write('{"schema":"sida.verdict/1","im')  # killed while writing
-    again = predict(judge, data, tmp_path / "cut", {"data": "set", "a": 1})
-    assert content(again) == content(whole)
+    again = predict(predictor, data, tmp_path / "cut", {"data": "set", "a": 1})
+    assert content(again) == content(undisturbed)
     assert sorted(p.relative_to(tmp_path / "cut") for p in (tmp_path / "cut").rglob("*")) == sorted(
         p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole").rglob("*")
     )
 
 
 def test_a_block_that_was_written_in_part_is_judged_again(
-    labelled: Path, judge: DetectorPredictor, tmp_path: Path
+    labelled: Path, predictor: DetectorPredictor, tmp_path: Path
 ) -> None:
     data = sida.data.open(labelled)
-    whole = predict(judge, data, tmp_path / "whole", SET)
-    lines = whole.read_bytes().splitlines(keepends=True)
+    undisturbed = predict(predictor, data, tmp_path / "whole", SET)
+    lines = undisturbed.read_bytes().splitlines(keepends=True)
     cut = tmp_path / "cut"
     shutil.copytree(tmp_path / "whole", cut)
     (cut / "predictions.jsonl").unlink()
     (cut / prediction_run.JOURNAL).write_bytes(b"".join(lines[:7]))
-    assert content(predict(judge, data, cut, SET)) == content(whole)
+    assert content(predict(predictor, data, cut, SET)) == content(undisturbed)
 
 
 def test_shards_are_parts_of_the_whole(
-    labelled: Path, judge: DetectorPredictor, tmp_path: Path
+    labelled: Path, predictor: DetectorPredictor, tmp_path: Path
 ) -> None:
     data = sida.data.open(labelled)
-    whole = content(predict(judge, data, tmp_path / "whole", SET))
+    undisturbed = content(predict(predictor, data, tmp_path / "whole", SET))
     parts = []
     for number in (1, 2):
         shard = Shard(number, 2)
-        parts += content(predict(judge, data, tmp_path / f"s{number}", SET, shard=shard))
-    assert sorted(parts, key=lambda line: int(line["index"])) == whole
+        parts += content(predict(predictor, data, tmp_path / f"s{number}", SET, shard=shard))
+    assert sorted(parts, key=lambda line: int(line["index"])) == undisturbed
 
 
 def test_another_run_is_not_gone_on_with(
-    labelled: Path, judge: DetectorPredictor, tmp_path: Path
+    labelled: Path, predictor: DetectorPredictor, tmp_path: Path
 ) -> None:
     data = sida.data.open(labelled)
-    predict(judge, data, tmp_path / "out", {"data": "set", "model": {"name": "a"}})
+    predict(predictor, data, tmp_path / "out", {"data": "set", "model": {"name": "a"}})
     with pytest.raises(ConfigError, match=r"another run: --model b \(was a\)"):
-        predict(judge, data, tmp_path / "out", {"data": "set", "model": {"name": "b"}})
+        predict(predictor, data, tmp_path / "out", {"data": "set", "model": {"name": "b"}})
 
 
 def test_perturbed_pictures_have_perturbed_masks(
-    labelled: Path, judge: DetectorPredictor, tmp_path: Path
+    labelled: Path, predictor: DetectorPredictor, tmp_path: Path
 ) -> None:
     seeds = []
 
@@ -160,11 +160,11 @@ def test_perturbed_pictures_have_perturbed_masks(
         return pixels[:24].copy(), None if mask is None else mask[:24].copy()
 
     lines = list(read_predictions(
-        predict(judge, sida.data.open(labelled), tmp_path / "out", SET, perturb=half)
+        predict(predictor, sida.data.open(labelled), tmp_path / "out", SET, perturb=half)
     ))  # fmt: skip
     assert len(set(seeds)) == 11
     backwards = sida.data.open(labelled)[::-1]
-    list(read_predictions(predict(judge, backwards, tmp_path / "back", SET, perturb=half)))
+    list(read_predictions(predict(predictor, backwards, tmp_path / "back", SET, perturb=half)))
     assert seeds[11:] == seeds[10::-1]
     assert isinstance(lines[1], FailedPrediction)
     last = lines[-1]

@@ -22,7 +22,7 @@ FILES = {"index.html", "metrics.csv", "metrics.json", "metrics.md", "predictions
 
 
 @pytest.fixture(scope="module")
-def judge() -> DetectorPredictor:
+def predictor() -> DetectorPredictor:
     return DetectorPredictor(small_detector())
 
 
@@ -33,26 +33,26 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def evaluated(
-    tmp_path_factory: pytest.TempPathFactory, labelled: Path, judge: DetectorPredictor
+    tmp_path_factory: pytest.TempPathFactory, labelled: Path, predictor: DetectorPredictor
 ) -> Path:
     out = tmp_path_factory.mktemp("evaluated") / "out"
     options = Options(published_formulas=True)
-    evaluate([labelled], out, predictor=lambda: judge, options=options)
+    evaluate([labelled], out, predictor=lambda: predictor, options=options)
     return out
 
 
 def metrics(out: Path) -> dict[str, Any]:
-    found = json.loads((out / "metrics.json").read_text())
-    assert isinstance(found, dict)
-    return found
+    content = json.loads((out / "metrics.json").read_text())
+    assert isinstance(content, dict)
+    return content
 
 
 def test_the_files_and_the_keys_of_the_contract(evaluated: Path) -> None:
     assert {file.name for file in evaluated.iterdir()} >= FILES
-    found = metrics(evaluated)
-    assert found["schema"] == "sida.metrics/1"
-    assert found["protocol"] == "end_to_end"
-    assert found["count"] == 12
+    content = metrics(evaluated)
+    assert content["schema"] == "sida.metrics/1"
+    assert content["protocol"] == "end_to_end"
+    assert content["count"] == 12
     names = {
         "detection": "accuracy balanced_accuracy macro_f1 auroc_real_vs_not average_precision ece "
         "brier nll fpr_real auroc_real_vs_synthetic auroc_real_vs_tampered fpr_real_stated "
@@ -62,10 +62,10 @@ def test_the_files_and_the_keys_of_the_contract(evaluated: Path) -> None:
     }
     for part, listed in names.items():
         for name in listed.split():
-            assert set(found[part][name]) == {"value", "low", "high"}, name
-    assert set(found["per_class"]) == {"real", "full_synthetic", "tampered"}
-    assert len(found["published_formulas"]) == 5
-    assert {"robustness", "by_source", "not_measured"} <= set(found)
+            assert set(content[part][name]) == {"value", "low", "high"}, name
+    assert set(content["per_class"]) == {"real", "full_synthetic", "tampered"}
+    assert len(content["published_formulas"]) == 5
+    assert {"robustness", "by_source", "not_measured"} <= set(content)
 
 
 def test_predictions_alone_give_the_same_figures(evaluated: Path, tmp_path: Path) -> None:
@@ -87,15 +87,15 @@ def test_a_folder_of_results_can_be_moved(evaluated: Path, tmp_path: Path) -> No
 
 
 def test_shards_give_the_figures_of_the_whole(
-    labelled: Path, judge: DetectorPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    labelled: Path, predictor: DetectorPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prediction_run, "BLOCK", 3)
     for part in ("1/2", "2/2"):
         options = Options(shard=Shard.parse(part), leakage=False)
         out = tmp_path / part.replace("/", "of")
-        assert evaluate([labelled], out, predictor=lambda: judge, options=options) == {}
+        assert evaluate([labelled], out, predictor=lambda: predictor, options=options) == {}
         assert not (out / "metrics.json").exists()
-    evaluate([labelled], tmp_path / "whole", predictor=lambda: judge, options=QUICK)
+    evaluate([labelled], tmp_path / "whole", predictor=lambda: predictor, options=QUICK)
     files = [tmp_path / f"{part}of2/predictions.jsonl" for part in (2, 1)]
     evaluate([], tmp_path / "merged", predictions=files, options=QUICK)
     assert (tmp_path / "merged/metrics.json").read_bytes() == (
@@ -106,11 +106,11 @@ def test_shards_give_the_figures_of_the_whole(
 
 
 def test_a_shard_without_a_block_is_an_empty_part(
-    labelled: Path, judge: DetectorPredictor, tmp_path: Path
+    labelled: Path, predictor: DetectorPredictor, tmp_path: Path
 ) -> None:
     for part in ("1/2", "2/2"):
         options = Options(shard=Shard.parse(part), leakage=False)
-        evaluate([labelled], tmp_path / part[0], predictor=lambda: judge, options=options)
+        evaluate([labelled], tmp_path / part[0], predictor=lambda: predictor, options=options)
     files = [tmp_path / part / "predictions.jsonl" for part in ("1", "2")]
     assert files[1].read_bytes() == b""
     evaluate([], tmp_path / "merged", predictions=files, options=QUICK)
@@ -118,28 +118,30 @@ def test_a_shard_without_a_block_is_an_empty_part(
 
 
 def test_changed_pictures_get_figures_of_their_own(
-    labelled: Path, judge: DetectorPredictor, tmp_path: Path
+    labelled: Path, predictor: DetectorPredictor, tmp_path: Path
 ) -> None:
     same, black = "brightness_1", "brightness_0"
     options = Options(perturbations=(same, black), leakage=False)
-    evaluate([labelled], tmp_path / "out", predictor=lambda: judge, options=options)
-    found = metrics(tmp_path / "out")
-    assert set(found["robustness"]) == {same, black}
-    unchanged = found["robustness"][same]["nll"]["value"]
-    assert unchanged == pytest.approx(found["detection"]["nll"]["value"])
-    assert found["robustness"][black]["nll"]["value"] != pytest.approx(unchanged)
+    evaluate([labelled], tmp_path / "out", predictor=lambda: predictor, options=options)
+    content = metrics(tmp_path / "out")
+    assert set(content["robustness"]) == {same, black}
+    unchanged = content["robustness"][same]["nll"]["value"]
+    assert unchanged == pytest.approx(content["detection"]["nll"]["value"])
+    assert content["robustness"][black]["nll"]["value"] != pytest.approx(unchanged)
     assert (tmp_path / f"out/robustness/{black}/predictions.jsonl").is_file()
     evaluate([], tmp_path / "again", predictions=[tmp_path / "out/predictions.jsonl"])
-    assert metrics(tmp_path / "again") == found
+    assert metrics(tmp_path / "again") == content
     with pytest.raises(ConfigError, match="no perturbation 'grey'"):
         evaluate([labelled], tmp_path / "x", options=Options(perturbations=("grey",)))
 
 
 def test_several_sets_get_a_folder_each_and_a_joint_table(
-    labelled: Path, judge: DetectorPredictor, tmp_path: Path
+    labelled: Path, predictor: DetectorPredictor, tmp_path: Path
 ) -> None:
     other = labelled_folder(tmp_path / "other", 2)
-    results = evaluate([labelled, other], tmp_path / "out", predictor=lambda: judge, options=QUICK)
+    results = evaluate(
+        [labelled, other], tmp_path / "out", predictor=lambda: predictor, options=QUICK
+    )
     assert list(results) == [str(labelled), str(other)]
     assert metrics(tmp_path / "out/other")["count"] == 6
     table = (tmp_path / "out/metrics.md").read_text()
@@ -158,7 +160,7 @@ def test_figures_of_a_finished_run_are_worked_out_again(evaluated: Path, labelle
     assert metrics(evaluated) == before
 
 
-def test_what_there_is_nothing_to_evaluate_in(tmp_path: Path, judge: DetectorPredictor) -> None:
+def test_what_there_is_nothing_to_evaluate_in(tmp_path: Path, predictor: DetectorPredictor) -> None:
     with pytest.raises(InputError, match="nothing to evaluate"):
         evaluate([], tmp_path / "out")
     (tmp_path / "empty.jsonl").touch()
@@ -180,32 +182,34 @@ def test_predictions_of_two_models_are_refused(tmp_path: Path) -> None:
         evaluate([], tmp_path / "out", predictions=[write(tmp_path, lines)])
 
 
-def test_broken_pictures_are_counted(judge: DetectorPredictor, tmp_path: Path) -> None:
+def test_broken_pictures_are_counted(predictor: DetectorPredictor, tmp_path: Path) -> None:
     data = labelled_folder(tmp_path / "set", 2)
     (data / "real/real0.png").write_bytes(b"broken")
     (data / "masks/tampered1_mask.png").write_bytes(b"broken")
-    (result,) = evaluate([data], tmp_path / "out", predictor=lambda: judge, options=QUICK).values()
-    found = metrics(tmp_path / "out")
-    assert found["count"] == 5
-    assert found["failures"] == {"unreadable_image": 1}
+    (result,) = evaluate(
+        [data], tmp_path / "out", predictor=lambda: predictor, options=QUICK
+    ).values()
+    content = metrics(tmp_path / "out")
+    assert content["count"] == 5
+    assert content["failures"] == {"unreadable_image": 1}
     assert "tampered picture without a mask" in result.rows.notes[0]
     page = (tmp_path / "out/index.html").read_text()
     assert "Not judged" in page
     assert "real0.png" in page
 
 
-def test_a_set_without_masks(judge: DetectorPredictor, tmp_path: Path) -> None:
+def test_a_set_without_masks(predictor: DetectorPredictor, tmp_path: Path) -> None:
     data = labelled_folder(tmp_path / "set", 2)
     shutil.rmtree(data / "masks")
-    evaluate([data], tmp_path / "out", predictor=lambda: judge, options=QUICK)
-    found = metrics(tmp_path / "out")
-    assert found["localization"] == {}
-    assert found["not_measured"]["giou"] == "no tampered picture has a mask that can be used"
-    assert "accuracy" in found["detection"]
+    evaluate([data], tmp_path / "out", predictor=lambda: predictor, options=QUICK)
+    content = metrics(tmp_path / "out")
+    assert content["localization"] == {}
+    assert content["not_measured"]["giou"] == "no tampered picture has a mask that can be used"
+    assert "accuracy" in content["detection"]
 
 
 def test_a_run_of_other_weights_is_not_gone_on_with(
-    evaluated: Path, labelled: Path, judge: DetectorPredictor
+    evaluated: Path, labelled: Path, predictor: DetectorPredictor
 ) -> None:
     detector = small_detector()
     detector.model = detector.model.model_copy(update={"digest": "1" * 64})
@@ -214,11 +218,11 @@ def test_a_run_of_other_weights_is_not_gone_on_with(
 
 
 def test_the_gallery_shows_pictures_that_lie_in_a_table(
-    labelled: Path, judge: DetectorPredictor, tmp_path: Path
+    labelled: Path, predictor: DetectorPredictor, tmp_path: Path
 ) -> None:
     pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'sida[data]'")
     export(labelled, tmp_path / "table", "parquet")
-    evaluate([tmp_path / "table"], tmp_path / "out", predictor=lambda: judge, options=QUICK)
+    evaluate([tmp_path / "table"], tmp_path / "out", predictor=lambda: predictor, options=QUICK)
     page = (tmp_path / "out/index.html").read_text(encoding="utf-8")
     assert page.count('<img src="data:image/jpeg;base64,') >= 4
     assert "cannot be shown" not in page

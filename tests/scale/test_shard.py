@@ -27,7 +27,7 @@ def store(pictures: Path, tmp_path: Path) -> Store:
     return store
 
 
-def judge(store: Store, detector: FakeDetector) -> list[dict[str, Any]]:
+def detect(store: Store, detector: FakeDetector) -> list[dict[str, Any]]:
     return detect_shard(detector, store, SHARD, DetectOptions())  # type: ignore[arg-type]
 
 
@@ -40,13 +40,13 @@ def written(store: Store) -> list[Verdict | Failure]:
 
 
 def test_every_picture_is_a_row_and_masks_are_files(store: Store, pictures: Path) -> None:
-    judge(store, FakeDetector())
+    detect(store, FakeDetector())
     results = written(store)
-    failed = [Path(str(each.image)).name for each in results if isinstance(each, Failure)]
+    failed = [Path(str(result.image)).name for result in results if isinstance(result, Failure)]
     assert failed == ["broken.jpg", "torn.tar"]
-    verdicts = [each for each in results if isinstance(each, Verdict)]
-    assert len({each.image for each in verdicts}) == 7
-    files = [each.localization.file for each in verdicts if each.localization is not None]
+    verdicts = [result for result in results if isinstance(result, Verdict)]
+    assert len({result.image for result in verdicts}) == 7
+    files = [result.localization.file for result in verdicts if result.localization is not None]
     assert files[0] == "masks/part-00000000/img2_mask.png"
     assert "masks/part-00000000/set.tar/a/1_mask.png" in files
     for verdict in verdicts:
@@ -58,7 +58,7 @@ def test_every_picture_is_a_row_and_masks_are_files(store: Store, pictures: Path
 
 def test_provenance_comes_back_as_it_was(store: Store) -> None:
     detect_shard(FakeDetector(), store, SHARD, DetectOptions(provenance=True))  # type: ignore[arg-type]
-    found = [each.provenance for each in written(store) if isinstance(each, Verdict)]
+    found = [result.provenance for result in written(store) if isinstance(result, Verdict)]
     assert found == [PROVENANCE] * 7
 
 
@@ -66,9 +66,9 @@ def test_nothing_of_a_part_is_there_before_all_of_it(store: Store) -> None:
     detector = FakeDetector()
     detector.before = dies_of("img10.png", times=1)
     with pytest.raises(Killed):
-        judge(store, detector)
+        detect(store, detector)
     assert not store.has(ROWS)
-    judge(store, detector)
+    detect(store, detector)
     assert len(written(store)) == 9
 
 
@@ -78,15 +78,15 @@ def test_a_picture_that_kills_workers_is_tried_alone_and_then_reported(store: St
     deaths = 0
     while not store.has(ROWS):
         try:
-            judge(store, detector)
+            detect(store, detector)
         except Killed:
             deaths += 1
             assert deaths <= 4
     assert deaths == 4  # twice with the others, twice alone
     results = written(store)
     assert len(results) == 9
-    reported = [each for each in results if isinstance(each, Failure)]
-    killer = next(each for each in reported if str(each.image).endswith("img10.png"))
+    reported = [result for result in results if isinstance(result, Failure)]
+    killer = next(result for result in reported if str(result.image).endswith("img10.png"))
     assert killer.error == "out_of_memory"
     assert "were killed 2 times" in killer.message
     assert len(reported) == 3
@@ -98,9 +98,9 @@ def test_a_worker_killed_by_chance_costs_no_picture(store: Store) -> None:
     for victim in ("img2.png", "img10.png", "img2.png"):  # the third time it was alone
         detector.before = dies_of(victim, times=1)
         with pytest.raises(Killed):
-            judge(store, detector)
-    judge(store, detector)
-    assert sum(isinstance(each, Verdict) for each in written(store)) == 7
+            detect(store, detector)
+    detect(store, detector)
+    assert sum(isinstance(result, Verdict) for result in written(store)) == 7
 
 
 def test_names_out_of_a_tar_lead_nowhere_else_and_may_be_long(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_names_out_of_a_tar_lead_nowhere_else_and_may_be_long(tmp_path: Path) ->
     write_tar(tmp_path / "hostile.tar", {name: png(1) for name in members})
     store = Store(tmp_path / "out")
     write_plan(store, find([tmp_path / "hostile.tar"]), Shard())
-    rows = judge(store, FakeDetector())
+    rows = detect(store, FakeDetector())
     masks = [store.root + "/" + row["mask"]["file"] for row in rows]
     assert [Path(mask).name for mask in masks] == [
         "up_mask.png",
@@ -137,9 +137,9 @@ def dies_of(name: str, times: int) -> Any:
 
 def test_a_mended_picture_is_judged_and_the_rest_stays(store: Store, pictures: Path) -> None:
     first = FakeDetector()
-    judge(store, first)
+    detect(store, first)
     before = written(store)
-    failed = [index for index, each in enumerate(before) if isinstance(each, Failure)]
+    failed = [index for index, result in enumerate(before) if isinstance(result, Failure)]
     assert not can_retry(store, SHARD, failed)
     (pictures / "broken.jpg").write_bytes(png(8))
     assert can_retry(store, SHARD, failed)
@@ -149,7 +149,9 @@ def test_a_mended_picture_is_judged_and_the_rest_stays(store: Store, pictures: P
     rows = retry_failures(detector, store, SHARD, DetectOptions())  # type: ignore[arg-type]
     assert judged == [pictures / "broken.jpg"]
     after = written(store)
-    assert [row.get("label") for row in rows] == [getattr(each, "label", None) for each in after]
+    assert [row.get("label") for row in rows] == [
+        getattr(result, "label", None) for result in after
+    ]
     changed = [index for index in range(len(after)) if after[index] != before[index]]
     (index,) = changed
     mended = after[index]
@@ -160,7 +162,7 @@ def test_a_mended_picture_is_judged_and_the_rest_stays(store: Store, pictures: P
 
 
 def test_a_mended_picture_that_kills_workers_is_given_up(store: Store, pictures: Path) -> None:
-    judge(store, FakeDetector())
+    detect(store, FakeDetector())
     (pictures / "broken.jpg").write_bytes(png(8))
 
     def die(request: Any) -> None:
@@ -173,6 +175,8 @@ def test_a_mended_picture_that_kills_workers_is_given_up(store: Store, pictures:
             retry_failures(detector, store, SHARD, DetectOptions())  # type: ignore[arg-type]
     retry_failures(FakeDetector(), store, SHARD, DetectOptions())  # type: ignore[arg-type]
     (given_up,) = [
-        each for each in written(store) if isinstance(each, Failure) and "broken" in str(each.image)
+        result
+        for result in written(store)
+        if isinstance(result, Failure) and "broken" in str(result.image)
     ]
     assert given_up.error == "out_of_memory"

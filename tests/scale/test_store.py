@@ -36,18 +36,18 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
     enter(Store(tmp_path))
 
 
-def hold(folder: Path, held: "multiprocessing.synchronize.Event") -> None:
+def hold(folder: Path, is_held: "multiprocessing.synchronize.Event") -> None:
     with exclusive(Store(folder)):
-        held.set()
+        is_held.set()
         signal.pause()
 
 
 def test_a_killed_driver_holds_nothing(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    held = context.Event()
-    driver = context.Process(target=hold, args=(tmp_path, held))
+    is_held = context.Event()
+    driver = context.Process(target=hold, args=(tmp_path, is_held))
     driver.start()
-    assert held.wait(60)
+    assert is_held.wait(60)
     with pytest.raises(ConfigError, match="another run"):
         enter(Store(tmp_path))
     assert driver.pid is not None
