@@ -263,7 +263,7 @@ def clean_reply(text: str) -> str:
     segments = list(re.finditer(r"<([^>]+)>([^<]+)", text))
     if not segments:
         return text
-    # Backwards, so that of equal ones the first remains in the table.
     distinct = {(match[1], match[2].strip()): match[0] for match in reversed(segments)}
+    # Taken out where it comes first, a tag is missing where it comes again.
     tags = [match[0] for match in segments if distinct.pop((match[1], match[2].strip()), None)]
     return text[: segments[0].start()] + "".join(tags)
