@@ -36,7 +36,7 @@ from sida.model.calibration import Calibration
 from sida.model.native import Pool
 from sida.model.residuals import Residuals
 from sida.train import train
-from sida.train.calibrate import fit_scaling
+from sida.train.calibration_fit import fit_scaling
 from sida.train.validation import Validation, validate
 from sida.verdict import LABELS
 
