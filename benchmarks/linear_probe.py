@@ -96,10 +96,10 @@ class Encoder:
 
     def parts(self) -> dict[str, slice]:
         """Name -> columns of the vectors."""
-        whole = self.encoder.whole_count
+        count = self.encoder.whole_count
         return {
-            "whole picture": slice(0, whole),
-            "local evidence": slice(whole, None),
+            "whole picture": slice(0, count),
+            "local evidence": slice(count, None),
             "both": slice(None),
         }
 

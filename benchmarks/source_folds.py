@@ -48,7 +48,7 @@ Change = Callable[[ExitStack], None]
 
 
 class Result(NamedTuple):
-    """What a model said of sources it never saw: figures, and recall by source and class."""
+    """Outputs of a model on held-out sources: metrics, and recall by source and class."""
 
     scores: Validation
     metrics: dict[str, float]

@@ -29,7 +29,7 @@ from sida.train.training_module import LOSSES, TrainingModule, counts
 from sida.verdict import LABELS
 
 TRAINED = ("language.embed_tokens", "decoder.mask_decoder", "mask_prompt", "class_head", "fusion")
-"""What the first published stage trains whole; its low-rank additions are left out here."""
+"""Parameters that the first published stage trains whole, without its low-rank additions."""
 VARIANTS = {
     "plain": "plain loop, 2 pictures at a time",
     "ours": "ours",
@@ -66,7 +66,7 @@ def crops(count: int) -> list[Crop]:
 
 
 def batches(collator: Collator, pictures: list[Crop], micro_batches: int) -> list[Batch]:
-    """One step's micro-batches."""
+    """The micro-batches of a step."""
     rngs = [np.random.default_rng(0)] * micro_batches
     parts = [pictures[i : i + micro_batches] for i in range(0, len(pictures), micro_batches)]
     return [collator(part, rngs, text=False) for part in parts]
@@ -110,7 +110,7 @@ def measure(variant: str, options: argparse.Namespace) -> dict[str, float]:
 
 
 def step(trained: TrainingModule, optimizer: torch.optim.Optimizer, parts: list[Batch]) -> float:
-    """One optimiser step; gives the loss."""
+    """Loss of an optimiser step, which is taken."""
     items = torch.stack([counts(part) for part in parts]).sum(0).clamp_min(1)
     total = torch.zeros(len(LOSSES), dtype=torch.float64)
     for part in parts:
