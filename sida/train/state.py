@@ -57,10 +57,10 @@ def restore(
         options=RESTORE_OPTIONS,
     )
     moments_of = state["optimizer"]["state"]
-    for name, parameter in module.named_parameters():
+    for name, trainable in module.named_parameters():
         # torch gives every parameter a state; one without a gradient so far must have none.
         if name.removeprefix("module.") not in moments_of:
-            optimizer.state.pop(parameter, None)
+            optimizer.state.pop(trainable, None)
     for parameter, moments in optimizer.state.items():
         for name, moment in moments.items():
             # The fused step reads both in the order of memory, which differs under FSDP.
