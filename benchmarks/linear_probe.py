@@ -23,8 +23,8 @@ from sida.cli.progress import progress_bar
 from sida.model.clip_windows import ClipWindows
 from sida.train.cache import FeatureCache
 from sida.train.config import TrainConfig
+from sida.train.initialization import initialize_model
 from sida.train.loader import view_sample
-from sida.train.start import start_model
 
 STRENGTH = 3e-4
 """scikit-learn's C; a tenth and ten times of it make little difference."""
@@ -68,7 +68,7 @@ class Encoder:
     """The frozen encoder with its cache."""
 
     def __init__(self, recipe: TrainConfig) -> None:
-        model, self.processor = start_model(recipe)
+        model, self.processor = initialize_model(recipe)
         assert isinstance(model.encoder, ClipWindows)
         self.encoder = model.eval().encoder
         self.cache = FeatureCache(model, recipe)
@@ -96,10 +96,10 @@ class Encoder:
 
     def parts(self) -> dict[str, slice]:
         """Name -> columns of the vectors."""
-        whole = self.encoder.whole_count
+        count = self.encoder.whole_count
         return {
-            "whole picture": slice(0, whole),
-            "local evidence": slice(whole, None),
+            "whole picture": slice(0, count),
+            "local evidence": slice(count, None),
             "both": slice(None),
         }
 

@@ -36,7 +36,7 @@ from sida.model.calibration import Calibration
 from sida.model.native import Pool
 from sida.model.residuals import Residuals
 from sida.train import train
-from sida.train.calibrate import fit_scaling
+from sida.train.calibration_fit import fit_scaling
 from sida.train.validation import Validation, validate
 from sida.verdict import LABELS
 
@@ -48,7 +48,7 @@ Change = Callable[[ExitStack], None]
 
 
 class Result(NamedTuple):
-    """What a model said of sources it never saw: figures, and recall by source and class."""
+    """Outputs of a model on held-out sources: metrics, and recall by source and class."""
 
     scores: Validation
     metrics: dict[str, float]

@@ -25,11 +25,11 @@ from sida.model.inputs import Features
 from sida.train.cache import FeatureCache
 from sida.train.config import TrainConfig
 from sida.train.loader import Batch, Collator, Crop
-from sida.train.step import LOSSES, Trained, counts
+from sida.train.training_module import LOSSES, TrainingModule, counts
 from sida.verdict import LABELS
 
 TRAINED = ("language.embed_tokens", "decoder.mask_decoder", "mask_prompt", "class_head", "fusion")
-"""What the first published stage trains whole; its low-rank additions are left out here."""
+"""Parameters that the first published stage trains whole, without its low-rank additions."""
 VARIANTS = {
     "plain": "plain loop, 2 pictures at a time",
     "ours": "ours",
@@ -38,11 +38,11 @@ VARIANTS = {
 }
 
 
-class Plain(Trained):
+class Plain(TrainingModule):
     """The published step: every encoder runs on every picture by itself."""
 
     def forward(self, batch: Batch) -> torch.Tensor:
-        """As `Trained.forward`."""
+        """As `TrainingModule.forward`."""
         encoder, inputs = self.model.encoder, batch.inputs
         with torch.no_grad():
             pictures = [encoder.features(pixels[None]) for pixels in inputs.vision.pixels]
@@ -66,7 +66,7 @@ def crops(count: int) -> list[Crop]:
 
 
 def batches(collator: Collator, pictures: list[Crop], micro_batches: int) -> list[Batch]:
-    """One step's micro-batches."""
+    """The micro-batches of a step."""
     rngs = [np.random.default_rng(0)] * micro_batches
     parts = [pictures[i : i + micro_batches] for i in range(0, len(pictures), micro_batches)]
     return [collator(part, rngs, text=False) for part in parts]
@@ -89,7 +89,7 @@ def measure(variant: str, options: argparse.Namespace) -> dict[str, float]:
         parameter.requires_grad = name.startswith(TRAINED)
     cache = None if config.cache is None else FeatureCache(model, config)
     plain = variant == "plain"
-    trained = (Plain if plain else Trained)(model, config.loss, cache).train()
+    trained = (Plain if plain else TrainingModule)(model, config.loss, cache).train()
     collator = Collator(processor, model.config, model.image_token_count, config, cache)
     optimizer = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=not plain
@@ -109,8 +109,8 @@ def measure(variant: str, options: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def step(trained: Trained, optimizer: torch.optim.Optimizer, parts: list[Batch]) -> float:
-    """One optimiser step; gives the loss."""
+def step(trained: TrainingModule, optimizer: torch.optim.Optimizer, parts: list[Batch]) -> float:
+    """Loss of an optimiser step, which is taken."""
     items = torch.stack([counts(part) for part in parts]).sum(0).clamp_min(1)
     total = torch.zeros(len(LOSSES), dtype=torch.float64)
     for part in parts:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from sida.errors import DataError
 from sida.forge.alter import Alteration, alter
@@ -16,22 +15,21 @@ from sida.forge.photographs import Photograph
 from sida.forge.redeliver import redeliver_pair
 from sida.forge.tamper import Codec
 from sida.forge.workshop import Cut, cut_from
+from sida.image.arrays import Mask, Pixels
 
 __all__ = ["Alterations", "AlteredPair"]
 
 log = logging.getLogger(__name__)
 
-Pixels = NDArray[np.uint8]
-
-_DELIVERIES = 3
-"""Ways to deliver that are tried until the alteration is still there; else it stays as made."""
-_LEAST = 1.0
+MAX_DELIVERIES = 3
+"""Ways to deliver that are tried until the alteration is still there; else none is applied."""
+MIN_DIFFERENCE = 1.0
 """Levels by which the delivered pair must differ in the mask on average."""
 
 
 @dataclass(frozen=True)
 class AlteredPair:
-    """One forged picture as a reader gets it.
+    """A forged picture as a reader gets it.
 
     Attributes:
         altered: (height, width, 3) uint8.
@@ -44,7 +42,7 @@ class AlteredPair:
 
     altered: Pixels
     original: Pixels
-    mask: NDArray[np.bool_]
+    mask: Mask
     operations: tuple[str, ...]
     decoration: str | None
     photograph: str
@@ -82,21 +80,23 @@ class Alterations(torch.utils.data.Dataset[AlteredPair]):
     def __getitem__(self, index: int) -> AlteredPair:
         cv2.setNumThreads(1)  # workers share the cores
         rng = np.random.default_rng([self.seed, index])
+        # One generator for all draws of a pair: another order of the calls below is another pair.
         cut = self._cut(index, rng)
         donor = self._donor(cut.photograph.group, rng)
         pixels, decoration, objects = cut.pixels, None, cut.objects
         if rng.random() < self.decorated:
             pixels, decoration = decorate(pixels, rng)
             objects = ()  # a screen shows them elsewhere
-        made = alter(pixels, rng, [donor.pixels], objects, self.codecs)
-        altered, original, mask = self._delivered(made, rng)
+        alteration = alter(pixels, rng, [donor.pixels], objects, self.codecs)
+        altered, original, mask = self._deliver(alteration, rng)
         return AlteredPair(
-            altered, original, mask, made.operations, decoration, cut.photograph.name
+            altered, original, mask, alteration.operations, decoration, cut.photograph.name
         )
 
     def _cut(self, index: int, rng: np.random.Generator) -> Cut:
         """The part of a photograph that a pair is made of."""
         epoch, start = divmod(index, len(self.photographs))
+        # Not `rng`: all pairs of an epoch must see the same order, whichever process makes them.
         order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.photographs))
         for offset in range(len(order)):
             photograph = self.photographs[order[(start + offset) % len(order)]]
@@ -108,8 +108,8 @@ class Alterations(torch.utils.data.Dataset[AlteredPair]):
 
     def _donor(self, group: str, rng: np.random.Generator) -> Cut:
         """A part of a photograph of another group."""
-        for place in rng.permutation(len(self.photographs)):
-            photograph = self.photographs[place]
+        for candidate in rng.permutation(len(self.photographs)):
+            photograph = self.photographs[candidate]
             if photograph.group != group and (cut := self._read(photograph, rng)) is not None:
                 return cut
         raise DataError(f"No photograph can be read but those of the group {group!r}.")
@@ -121,21 +121,25 @@ class Alterations(torch.utils.data.Dataset[AlteredPair]):
             self.broken.add(photograph.name)
         return cut
 
-    def _delivered(
-        self, made: Alteration, rng: np.random.Generator
-    ) -> tuple[Pixels, Pixels, NDArray[np.bool_]]:
-        """The pair on its way to a reader, such that the alteration arrives."""
-        for _ in range(_DELIVERIES):
+    def _deliver(
+        self, alteration: Alteration, rng: np.random.Generator
+    ) -> tuple[Pixels, Pixels, Mask]:
+        """Altered picture, original and mask as a reader gets them, the alteration visible."""
+        for _ in range(MAX_DELIVERIES):
             altered, original, mask = redeliver_pair(
-                made.pixels, made.original, made.mask, rng, (self.side // 3, self.side)
+                alteration.pixels,
+                alteration.original,
+                alteration.mask,
+                rng,
+                (self.side // 3, self.side),
             )
-            if _arrived(altered, original, mask):
+            if _is_visible(altered, original, mask):
                 return altered, original, mask
-        return made.pixels, made.original, made.mask
+        return alteration.pixels, alteration.original, alteration.mask
 
 
-def _arrived(altered: Pixels, original: Pixels, mask: NDArray[np.bool_]) -> bool:
-    """Whether the pair differs in the mask, and more so than around it.
+def _is_visible(altered: Pixels, original: Pixels, mask: Mask) -> bool:
+    """True where the pair differs in the mask, and more so than around it.
 
     Strong codings wash a weak alteration out; WebP answers one anywhere with noise everywhere.
     """
@@ -143,4 +147,4 @@ def _arrived(altered: Pixels, original: Pixels, mask: NDArray[np.bool_]) -> bool
         return False
     difference = cv2.absdiff(altered, original).mean(axis=2)
     around = float(difference[~mask].mean()) if not mask.all() else 0.0
-    return float(difference[mask].mean()) >= max(_LEAST, 2 * around)
+    return float(difference[mask].mean()) >= max(MIN_DIFFERENCE, 2 * around)

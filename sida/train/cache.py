@@ -1,4 +1,4 @@
-"""What frozen encoders make of pictures, on disk: computed once, not every epoch."""
+"""Features of frozen encoders on disk: computed once a picture, not every epoch."""
 
 import hashlib
 import json
@@ -25,23 +25,22 @@ __all__ = ["FeatureCache"]
 log = logging.getLogger(__name__)
 
 VISION, MASK = "vision", "mask"
-"""The two encoders; the second is asked only of pictures with a mask."""
-FORM = 2
-"""Of the files; another makes those of before unknown."""
+"""The two encoders; the second runs only on pictures with a mask."""
+FORMAT = 2
+"""Version of the files: another number is another folder, so that earlier files are not read."""
 
 
 class FeatureCache:
     """Features of frozen encoders, one file a picture and encoder.
 
     A file is named after the SHA-256 of the picture's pixels, and its folder after that of all
-    else it depends on: weights, sizes, number type. Files appear whole, so several processes may
-    share a folder and a kill breaks nothing; what cannot be read is made again. At the bound
-    nothing more is added: of pictures that come round in turn, any that made room would be needed
-    before the new ones. Features are made one picture at a time, so that they never depend on
-    which other pictures were missing.
+    else it depends on: weights, sizes, dtype. Files appear whole, so several processes may
+    share a folder and a kill breaks nothing; a file that cannot be read is made again. At its
+    bound the cache stops growing and evicts nothing: pictures come round in turn, so that any
+    evicted one would be needed before the new ones.
 
     Args:
-        processes: that share this folder and write in it; each gets an equal part of what is left.
+        processes: that share this folder and write in it; each gets an equal share of the room.
 
     Raises:
         ConfigError: the model has no encoders whose features could be kept.
@@ -56,11 +55,13 @@ class FeatureCache:
             )
         self.encoder = encoder
         self.root = config.cache / _identity(encoder, config)[:16]
-        self.room = (config.cache_gb * 1e9 - _size(config.cache)) / processes
+        # Counted once, here: processes do not tell each other what they write, so each has a share.
+        self.free_bytes = (config.cache_gb * 1e9 - _size(config.cache)) / processes
 
     @staticmethod
     def key(pixels: np.ndarray) -> str:
-        """What a picture (height, width, 3) uint8 is known by."""
+        """SHA-256 of a picture (height, width, 3) uint8."""
+        # With the shape, since the bytes of 2 x 8 pixels may be those of 4 x 4.
         digest = hashlib.sha256(repr(pixels.shape).encode())
         digest.update(np.ascontiguousarray(pixels).data)
         return digest.hexdigest()
@@ -69,7 +70,7 @@ class FeatureCache:
         """Features of pictures, or None where any is missing.
 
         Args:
-            masked: of which a mask is wanted.
+            masked: True for pictures that need the features of masks, too.
         """
         vision: list[torch.Tensor] = []
         mask: list[torch.Tensor] = []
@@ -79,14 +80,16 @@ class FeatureCache:
                 if features is None:
                     return None
                 (vision if part == VISION else mask).append(features)
-        return self._stacked(vision, mask)
+        return self._stack(vision, mask)
 
     @torch.no_grad()
     def make(self, inputs: Inputs, keys: Sequence[str], masked: Sequence[bool]) -> Features:
-        """Features of pictures; what is missing is computed and kept."""
+        """Features of pictures; those missing are computed and kept."""
         vision: list[torch.Tensor] = []
         mask: list[torch.Tensor] = []
         device = inputs.vision.pixels.device
+        # One picture at a time: in a batch, rounding depends on the other pictures of it, and so
+        # features would depend on which of them the cache lacked.
         for number, key in enumerate(keys):
             for part in self._parts(masked[number]):
                 features = self._get(key, part)
@@ -94,12 +97,12 @@ class FeatureCache:
                     features = self._compute(inputs, number, part)
                     self._put(key, part, features)
                 (vision if part == VISION else mask).append(features.to(device))
-        return self._stacked(vision, mask)
+        return self._stack(vision, mask)
 
-    def _stacked(self, vision: list[torch.Tensor], mask: list[torch.Tensor]) -> Features:
-        return Features(torch.stack(vision), self._masks(mask, vision[0]))
+    def _stack(self, vision: list[torch.Tensor], mask: list[torch.Tensor]) -> Features:
+        return Features(torch.stack(vision), self._stack_masks(mask, vision[0]))
 
-    def _masks(self, mask: list[torch.Tensor], like: torch.Tensor) -> torch.Tensor | None:
+    def _stack_masks(self, mask: list[torch.Tensor], like: torch.Tensor) -> torch.Tensor | None:
         if MASK not in self.encoder.cached:
             return None
         if mask:
@@ -110,7 +113,7 @@ class FeatureCache:
         return like.new_zeros(0, sides.output_channels, grid, grid)
 
     def _parts(self, has_mask: bool) -> list[str]:
-        """What is kept of a picture, with a mask or without."""
+        """Names of the features that are kept of a picture, with a mask or without."""
         return [part for part in self.encoder.cached if part == VISION or has_mask]
 
     def _compute(self, inputs: Inputs, number: int, part: str) -> torch.Tensor:
@@ -126,39 +129,39 @@ class FeatureCache:
     def _get(self, key: str, part: str) -> torch.Tensor | None:
         path = self._path(key, part)
         try:
-            found: torch.Tensor = load_file(path)[part]
+            features: torch.Tensor = load_file(path)[part]
         except FileNotFoundError:
             return None
         except (OSError, SafetensorError, KeyError) as error:
             log.warning("%s is made again, since it cannot be read: %s", path, error)
             return None
-        return found
+        return features
 
     def _put(self, key: str, part: str, features: torch.Tensor) -> None:
         size = features.numel() * features.element_size()
-        if size > self.room:
+        if size > self.free_bytes:
             return
         try:
             with write_whole(self._path(key, part)) as temporary:
                 save_file({part: features.cpu().contiguous()}, temporary)
-                self.room -= temporary.stat().st_size
+                self.free_bytes -= temporary.stat().st_size
         except (SidaError, SafetensorError) as error:
             log.warning("Nothing more is added to the cache: %s", error)
-            self.room = 0
+            self.free_bytes = 0
 
 
 def _identity(encoder: ClipSam | ClipWindows, config: TrainConfig) -> str:
     """SHA-256 of all that features depend on, beside the picture."""
-    first = encoder.clip
-    parts = [first, encoder.sam if isinstance(encoder, ClipSam) else encoder.local]
-    sizes = [first.config.to_dict()]
+    clip = encoder.clip
+    parts = [clip, encoder.sam if isinstance(encoder, ClipSam) else encoder.local]
+    sizes = [clip.config.to_dict()]
     if isinstance(encoder, ClipSam):
         sizes.append(encoder.sam.config.to_dict())
     else:
         windows = config.windows or encoder.max_windows
         sizes.append({"layers": (encoder.layers, encoder.patch_layers), "windows": windows})
     precision = [config.precision, config.frozen_precision]
-    digest = hashlib.sha256(json.dumps([FORM, precision, sizes], default=str).encode())
+    digest = hashlib.sha256(json.dumps([FORMAT, precision, sizes], default=str).encode())
     for part in parts:
         _add_weights(digest, part)
     return digest.hexdigest()
@@ -167,11 +170,12 @@ def _identity(encoder: ClipSam | ClipWindows, config: TrainConfig) -> str:
 def _add_weights(digest: "hashlib._Hash", part: nn.Module) -> None:
     for name, tensor in part.state_dict().items():
         digest.update(name.encode())
+        # As bytes: numpy has no bfloat16.
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 def _size(folder: Path) -> int:
-    """Bytes of all files in a folder; those that others are just renaming do not count."""
+    """Bytes of all files in a folder; those that other processes are just renaming do not count."""
     total = 0
     for path in folder.rglob("*.safetensors"):
         try:

@@ -42,8 +42,11 @@ class LossWeights(BaseModel):
 
     @model_validator(mode="after")
     def _one_stage(self) -> Self:
-        rest = (self.classes, self.mask_bce, self.mask_dice, self.text, self.image_tokens)
-        if self.local and any(rest):
+        other_weights = (
+            *(self.classes, self.mask_bce, self.mask_dice),
+            *(self.text, self.image_tokens),
+        )
+        if self.local and any(other_weights):
             raise ValueError(
                 "altered and generated are taught by themselves: set classes, mask_bce, mask_dice, "
                 "text and image_tokens to 0"
@@ -53,7 +56,7 @@ class LossWeights(BaseModel):
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Side = Annotated[int, Field(ge=16)]
-Metric = Literal[
+ValidationMetric = Literal[
     "accuracy",
     "balanced_accuracy",
     "auroc_real_vs_not",
@@ -238,7 +241,7 @@ class TrainConfig(BaseModel):
     validate_every: int = Field(500, ge=1, description="steps between looks at the validation data")
     save_every: int = Field(250, ge=1, description="steps between checkpoints")
     keep: int = Field(2, ge=1, description="checkpoints that are kept")
-    best: Metric | None = Field(
+    best: ValidationMetric | None = Field(
         None,
         description="metric of the validation whose best weights become the model, such as "
         "balanced_accuracy; by default the last weights do",
@@ -265,13 +268,13 @@ class TrainConfig(BaseModel):
     def _consistent(self) -> Self:
         if self.model is None and self.preset is None:
             raise ValueError("there is nothing to begin from: give model=NAME, or preset=tiny")
-        size, micro = self.batch_size, self.micro_batch_size
-        if micro is not None and size % micro:
-            raise ValueError(f"batch_size {size} is not a multiple of micro_batch_size {micro}")
+        size, part = self.batch_size, self.micro_batch_size
+        if part is not None and size % part:
+            raise ValueError(f"batch_size {size} is not a multiple of micro_batch_size {part}")
         if self.patience is not None and self.best is None:
             raise ValueError("patience needs best, the metric that has to grow")
         if self.heads_only:
-            _heads_alone(self)
+            _require_heads_alone(self)
         elif self.views and self.cache is None:
             raise ValueError("views are for heads_only or cache: other runs take post_process")
         if self.lora is not None and "" in self.trained:
@@ -291,22 +294,23 @@ class TrainConfig(BaseModel):
         return self
 
 
-def _heads_alone(config: TrainConfig) -> None:
-    """Raise ValueError where training of heads alone is asked for beside something else."""
+def _require_heads_alone(config: TrainConfig) -> None:
+    """Raise ValueError where `heads_only` stands beside options that it excludes."""
     if config.model is None:
         raise ValueError("heads_only is for a trained model: give model=NAME")
-    named = ("trained", "lora", "crops", "post_process", "cache", "compile")
+    excluded = ("trained", "lora", "crops", "post_process", "cache", "compile")
     fields = TrainConfig.model_fields
-    beside = [name for name in named if getattr(config, name) != fields[name].default]
-    if beside:
+    present = [name for name in excluded if getattr(config, name) != fields[name].default]
+    if present:
         raise ValueError(
             f"heads_only trains the class head alone, from whole pictures: leave out "
-            f"{', '.join(beside)} (views=N adds post-processed ones)"
+            f"{', '.join(present)} (views=N adds post-processed ones)"
         )
 
 
 def _reaches_encoder(trained: str) -> bool:
-    """True for a beginning of names that takes in something of what a cache keeps."""
+    """True for a beginning of names that includes parameters of an encoder that a cache keeps."""
+    # Either may be the longer: "" and "encoder.clip.embeddings" both reach CLIP.
     return any(
         name.startswith(trained) or trained.startswith(name)
         for name in ("encoder.clip.", "encoder.local.", "encoder.sam.")

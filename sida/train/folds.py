@@ -1,24 +1,24 @@
-"""Folds by group, and what two models say of held-out pictures, with intervals."""
+"""Folds by group, and the scores of two models on held-out pictures, with intervals."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from sida.errors import DataError
 from sida.evaluation.metrics import balanced_accuracy, confusion, recalls
 from sida.model.calibration import Calibration
-from sida.train.calibrate import fit_scaling
+from sida.train.calibration_fit import fit_scaling
 from sida.train.vectors import Vectors
 from sida.verdict import LABELS
 
-__all__ = ["Judged", "assign_folds", "compare"]
+__all__ = ["HeadPredictions", "assign_folds", "compare"]
 
 FOLDS = 5
 RESAMPLES = 2000
 
 
-class Judged(NamedTuple):
-    """What a model says of pictures, beside the truth.
+class HeadPredictions(NamedTuple):
+    """Predicted classes of pictures, beside the true ones.
 
     Attributes:
         truth, predicted: (pictures,) int64 class numbers.
@@ -30,21 +30,25 @@ class Judged(NamedTuple):
     groups: np.ndarray
 
     @classmethod
-    def by(cls, calibration: Calibration, logits: np.ndarray, vectors: Vectors) -> "Judged":
-        """What a calibration makes of logits (pictures, 3)."""
+    def calibrated(
+        cls, calibration: Calibration, logits: np.ndarray, vectors: Vectors
+    ) -> "HeadPredictions":
+        """Predictions by logits (pictures, 3) under a calibration."""
         predicted = calibration.probabilities(logits).argmax(1)
         return cls(vectors.labels, predicted, vectors.groups)
 
     @classmethod
-    def cross_fitted(cls, logits: np.ndarray, vectors: Vectors, folds: np.ndarray) -> "Judged":
-        """Held-out logits, each fold under a calibration that was fitted to the others."""
+    def cross_fitted(
+        cls, logits: np.ndarray, vectors: Vectors, folds: np.ndarray
+    ) -> "HeadPredictions":
+        """Predictions by held-out logits, each fold calibrated on the others."""
         predicted = logits.argmax(1)
         for fold in range(folds.max() + 1):
-            others = folds != fold
-            if len(set(vectors.labels[others])) < len(LABELS):
+            training = folds != fold
+            if len(set(vectors.labels[training])) < len(LABELS):
                 continue
-            scale, bias = fit_scaling(logits[others], vectors.labels[others])
-            predicted[~others] = (scale * logits[~others] + np.array(bias)).argmax(1)
+            scale, bias = fit_scaling(logits[training], vectors.labels[training])
+            predicted[~training] = (scale * logits[~training] + np.array(bias)).argmax(1)
         return cls(vectors.labels, predicted, vectors.groups)
 
 
@@ -68,47 +72,53 @@ def assign_folds(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarra
         )
     splitter = StratifiedGroupKFold(min(FOLDS, count[least]), shuffle=True, random_state=seed)
     folds = np.zeros(len(labels), np.int64)
-    for fold, (_, held) in enumerate(splitter.split(labels, labels, groups)):
-        folds[held] = fold
+    for fold, (_, rows) in enumerate(splitter.split(labels, labels, groups)):
+        folds[rows] = fold
     return folds
 
 
-def compare(before: Judged, after: Judged, folds: np.ndarray | None = None) -> dict[str, Any]:
+def compare(
+    before: HeadPredictions, after: HeadPredictions, folds: np.ndarray | None = None
+) -> dict[str, object]:
     """Balanced accuracies of two models on the same pictures, together and in each fold.
 
     Each `value` has the 2.5th and the 97.5th percentile of a bootstrap over groups (Efron, 1979) as
     `low` and `high`.
     """
     models = {"base": before, "adapter": after}
-    found: dict[str, Any] = {
+    report: dict[str, object] = {
         "balanced_accuracy": _intervals(before, after),
-        "recalls": {name: _recalls(judged) for name, judged in models.items()},
+        "recalls": {name: _recalls(predictions) for name, predictions in models.items()},
     }
     if folds is not None:
-        found["folds"] = [
+        report["folds"] = [
             {
                 "count": int((folds == fold).sum()),
                 "groups": len(set(before.groups[folds == fold])),
-                **{name: _score(judged, folds == fold) for name, judged in models.items()},
+                **{
+                    name: _score(predictions, folds == fold) for name, predictions in models.items()
+                },
             }
             for fold in range(folds.max() + 1)
         ]
-    return found
+    return report
 
 
-def _intervals(before: Judged, after: Judged) -> dict[str, dict[str, float]]:
+def _intervals(before: HeadPredictions, after: HeadPredictions) -> dict[str, dict[str, float]]:
     groups = np.unique(before.groups, return_inverse=True)[1].reshape(-1)
     count = int(groups.max()) + 1
     rng = np.random.default_rng(0)
-    drawn = np.zeros((RESAMPLES, 2))
-    for row in drawn:
+    resampled = np.zeros((RESAMPLES, 2))
+    # Groups are drawn, not pictures, which one original makes alike; both models are scored on the
+    # same draw, without which the interval of their difference would be far too wide.
+    for row in resampled:
         weights = np.bincount(rng.integers(count, size=count), minlength=count)[groups]
-        row[:] = [_score(judged, weights) for judged in (before, after)]
-    values = np.array([_score(judged, np.ones(len(groups))) for judged in (before, after)])
+        row[:] = [_score(predictions, weights) for predictions in (before, after)]
+    values = np.array([_score(model, np.ones(len(groups))) for model in (before, after)])
     columns = {
-        "base": (values[0], drawn[:, 0]),
-        "adapter": (values[1], drawn[:, 1]),
-        "difference": (values[1] - values[0], drawn[:, 1] - drawn[:, 0]),
+        "base": (values[0], resampled[:, 0]),
+        "adapter": (values[1], resampled[:, 1]),
+        "difference": (values[1] - values[0], resampled[:, 1] - resampled[:, 0]),
     }
     return {
         name: {
@@ -120,12 +130,12 @@ def _intervals(before: Judged, after: Judged) -> dict[str, dict[str, float]]:
     }
 
 
-def _score(judged: Judged, weights: np.ndarray) -> float:
-    """Balanced accuracy over the classes that occur; each picture counts as often as it says."""
-    table = confusion(judged.truth, judged.predicted, weights.astype(np.float64))
+def _score(predictions: HeadPredictions, weights: np.ndarray) -> float:
+    """Balanced accuracy over the classes that occur, each picture counted with its weight."""
+    table = confusion(predictions.truth, predictions.predicted, weights.astype(np.float64))
     return round(balanced_accuracy(table) or 0.0, 4)
 
 
-def _recalls(judged: Judged) -> dict[str, float]:
-    found = recalls(confusion(judged.truth, judged.predicted))
-    return {label: round(value, 4) for label, value in found.items()}
+def _recalls(predictions: HeadPredictions) -> dict[str, float]:
+    values = recalls(confusion(predictions.truth, predictions.predicted))
+    return {label: round(value, 4) for label, value in values.items()}

@@ -1,4 +1,4 @@
-"""The class head alone, taught from stored vectors of a frozen model in seconds: an adapter.
+"""The class head alone, trained in seconds from stored vectors of a frozen model: an adapter.
 
 The model runs once over the data (`sida.train.vectors`). Folds by group say how many steps are
 good for pictures whose originals were not seen; then a head is fitted to all with so many.
@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,17 +28,17 @@ from sida.inference.engine import Engine
 from sida.model.adapter import Adapter, save_adapter, split_name
 from sida.model.checkpoint import Loaded, load
 from sida.run_folder import locked
-from sida.train.calibrate import fit_calibration
+from sida.train.calibration_fit import fit_calibration
 from sida.train.config import TrainConfig
-from sida.train.folds import Judged, assign_folds, compare
+from sida.train.folds import HeadPredictions, assign_folds, compare
+from sida.train.initialization import DTYPES
+from sida.train.metrics_log import OnStep
 from sida.train.optimizer import adamw, average_of, take_step
-from sida.train.pictures import learned_from, require_classes, require_readable
-from sida.train.record import OnStep
-from sida.train.rows import teach_rows
-from sida.train.run_folder import claim, identity_of, training_folder
-from sida.train.start import DTYPES
-from sida.train.step import LOSSES
-from sida.train.stop import StopRequest
+from sida.train.pictures import open_training_set, require_classes, require_readable
+from sida.train.run_folder import identity_of, prepare_folder, training_folder
+from sida.train.stop_request import StopRequest
+from sida.train.token_rows import fit_token_rows
+from sida.train.training_module import LOSSES
 from sida.train.validation import Validation
 from sida.train.vectors import Vectors, VectorStore, collect, identity
 from sida.verdict import LABELS
@@ -49,18 +48,18 @@ __all__ = ["train_heads"]
 log = logging.getLogger(__name__)
 
 ADAPTER = "adapter.safetensors"
-PICTURES = 4
+BATCH_SIZE = 4
 """Pictures that the frozen model takes at once, where the recipe does not say."""
 
 
 def train_heads(
     config: TrainConfig, out: Path, on_step: OnStep | None = None, fresh: bool = False
 ) -> Path:
-    """Teach the class head; returns the file of the adapter.
+    """Train the class head; returns the file of the adapter.
 
     `OUT` gets `vectors.safetensors`, `metrics.jsonl` (a line a step of the last fit), `folds.json`
-    (what was measured) and `adapter.safetensors`. Called again, stored vectors are taken as they
-    are; a finished run is left as it is.
+    (what was measured) and `adapter.safetensors`. Called again, stored vectors are used again, and
+    a finished run is left as it is.
 
     Raises:
         ConfigError: `out` holds another run, or several processes were started.
@@ -79,7 +78,7 @@ def train_heads(
             f"{config.model} has an adapter already, and one stands on whole weights: give "
             f"model={split_name(config.model)[0]}."
         )
-    samples = [sample for path in config.data for sample in learned_from(path, config)]
+    samples = [sample for path in config.data for sample in open_training_set(path, config)]
     require_classes(samples)
     held_back = None
     if config.validation:
@@ -90,15 +89,17 @@ def train_heads(
         torch.set_num_threads(config.threads)
     base = load(config.model, device, DTYPES[config.precision])
     width = base.model.config.language.hidden_size
-    head = sum(p.numel() for p in base.model.class_head.parameters())
-    vectors = len(samples) * (config.views + 1) * 2 * width
+    head_numbers = sum(p.numel() for p in base.model.class_head.parameters())
+    vector_numbers = len(samples) * (config.views + 1) * 2 * width
     with locked(out), StopRequest() as stop:
-        claim(config, out, fresh, 4 * (2 * vectors + head), "vectors and the adapter")
+        # Of float32; vectors twice, since their file is written beside the one that it replaces.
+        space = 4 * (2 * vector_numbers + head_numbers)
+        prepare_folder(config, out, fresh, space, "vectors and the adapter")
         return _Heads(config, out, base, stop, on_step).run(samples, held_back)
 
 
 class _Heads:
-    """One run: probe, vectors, folds, the last fit, the adapter."""
+    """A run of training the head: probe, vectors, folds, the last fit, the adapter."""
 
     def __init__(
         self,
@@ -111,11 +112,10 @@ class _Heads:
         self.config, self.out, self.base, self.stop, self.on_step = config, out, base, stop, on_step
         self.engine = Engine(base.model, base.processor)
         self.head = copy.deepcopy(base.model.class_head).float().cpu()
-        ids = self.engine.ids
-        told = identity(base.digest, config.precision, config.seed, ids)
-        self.store = VectorStore(out / "vectors.safetensors", told)
+        key = identity(base.digest, config.precision, config.seed, self.engine.ids)
+        self.store = VectorStore(out / "vectors.safetensors", key)
         tied = base.model.lm_head.weight is base.model.get_input_embeddings().weight
-        self.teaches_rows = bool(config.loss.text) and not tied
+        self.fits_token_rows = bool(config.loss.text) and not tied
         if config.loss.text and tied:
             log.info(
                 "%s reads and writes with one table of tokens, so that its rows for [CLS] and "
@@ -124,11 +124,11 @@ class _Heads:
             )
 
     def run(self, samples: Sequence[Sample], held_back: Sequence[Sample] | None) -> Path:
-        """Everything, in order."""
+        """The adapter's file, after all parts of the run in their order."""
         leakage = probe(list(survey(samples)), self.config.seed)
         if leakage.leaks:
             log.warning("%s", " ".join(leakage.sentences()))
-        vectors = self._vectors(samples, self.config.views, self.teaches_rows)
+        vectors = self._vectors(samples, self.config.views, self.fits_token_rows)
         if not vectors.grouped:
             log.warning(
                 "The data name no originals (a column `group` in a manifest): pictures of one "
@@ -150,7 +150,9 @@ class _Heads:
             "count": len(vectors.labels),
             "steps": steps,
             **compare(
-                self._judged_by_base(vectors), Judged.cross_fitted(logits, vectors, folds), folds
+                self._predictions_of_base(vectors),
+                HeadPredictions.cross_fitted(logits, vectors, folds),
+                folds,
             ),
             "leakage_probe": leakage.as_json(),
             **({} if text is None else {"text": text}),
@@ -162,67 +164,73 @@ class _Heads:
         save_adapter(self.out / ADAPTER, adapter)  # last: it says that the run is finished
         return self.out / ADAPTER
 
-    def _vectors(self, samples: Sequence[Sample], views: int, answers: bool) -> Vectors:
-        begun, held = time.perf_counter(), len(self.store.held)
+    def _vectors(self, samples: Sequence[Sample], view_count: int, answers: bool) -> Vectors:
+        start, stored_count = time.perf_counter(), len(self.store.vectors)
         vectors = collect(
             self.engine,
             samples,
             self.store,
             self.stop,
-            views=views,
+            view_count=view_count,
             seed=self.config.seed,
             answers=answers,
-            batch_size=self.config.micro_batch_size or PICTURES,
-            show=lambda done, total: self._show(done, total, {}),
+            batch_size=self.config.micro_batch_size or BATCH_SIZE,
+            on_progress=lambda count, total: self._report(count, total, {}),
         )
         log.info(
             "%d vectors of %d pictures made in %.1f s, the others were stored",
-            len(self.store.held) - held,
+            len(self.store.vectors) - stored_count,
             len(vectors.labels),
-            time.perf_counter() - begun,
+            time.perf_counter() - start,
         )
         return vectors
 
-    def _show(self, done: int, total: int, line: dict[str, float]) -> None:
+    def _report(self, count: int, total: int, line: dict[str, float]) -> None:
         if self.on_step is not None:
-            self.on_step(done, total, line)
+            self.on_step(count, total, line)
 
     def _search(self, vectors: Vectors, folds: np.ndarray) -> tuple[int, np.ndarray]:
         """The number of steps with the least loss on held-out pictures, and their logits then.
 
-        The folds go in step. None at all, which is the base's head, is a number, too.
+        It may be 0, which leaves the base's head.
         """
         config, head = self.config, self.head
         fits = [
             HeadFit(head, vectors, np.flatnonzero(folds != fold), config)
             for fold in range(folds.max() + 1)
         ]
-        held = [np.flatnonzero(folds == fold) for fold in range(folds.max() + 1)]
+        held_out_rows = [np.flatnonzero(folds == fold) for fold in range(folds.max() + 1)]
 
-        def held_out() -> np.ndarray:
+        def held_out_logits() -> np.ndarray:
             logits = np.zeros((len(folds), len(LABELS)))
-            for fit, rows in zip(fits, held, strict=True):
+            for fit, rows in zip(fits, held_out_rows, strict=True):
                 logits[rows] = logits_of(fit.current, vectors.classes[rows, 0])
             return logits
 
-        chosen, logits, stale, step = 0, held_out(), 0, 0
-        begun = least = balanced_loss(logits, vectors.labels)
+        best_step, logits, stale, step = 0, held_out_logits(), 0, 0
+        first_loss = lowest_loss = balanced_loss(logits, vectors.labels)
+        # All folds go in step, so that the loss is one of all pictures at each number of steps.
         while step < config.max_steps and (config.patience is None or stale < config.patience):
             count = min(config.validate_every, config.max_steps - step)
             for fit in fits:
                 for _ in range(count):
                     fit.advance()
             step += count
-            found = held_out()
-            loss = balanced_loss(found, vectors.labels)
+            current_logits = held_out_logits()
+            loss = balanced_loss(current_logits, vectors.labels)
             log.debug("step %d: loss %.4f on held-out pictures", step, loss)
-            stale = 0 if loss < least else stale + 1
-            if loss < least:
-                chosen, logits, least = step, found, loss
-            if self.stop.asked:
-                self.stop.obey()
-        log.info("%d steps: loss on held-out pictures %.4f, before %.4f", chosen, least, begun)
-        return chosen, logits
+            stale = 0 if loss < lowest_loss else stale + 1
+            if loss < lowest_loss:
+                best_step, logits, lowest_loss = step, current_logits, loss
+            if self.stop.signal_number:
+                self.stop.raise_signal()
+        log.info(
+            "%d steps: loss on held-out pictures %.4f, before %.4f",
+            best_step,
+            lowest_loss,
+            first_loss,
+        )
+        return best_step, logits
 
     def _last_fit(self, fit: "HeadFit", steps: int) -> list[dict[str, float]]:
         """Fit to all pictures; a line for `metrics.jsonl` of every step."""
@@ -234,20 +242,24 @@ class _Heads:
             line |= {f"loss_{name}": loss if name == "class" else 0.0 for name in LOSSES}
             line |= {"learning_rate": rate, "seconds": round(time.perf_counter() - start, 4)}
             lines.append(line)
-            self._show(step, steps, line)
+            self._report(step, steps, line)
         return lines
 
     def _adapter(
         self, fit: "HeadFit", vectors: Vectors, logits: np.ndarray
-    ) -> tuple[Adapter, dict[str, Any] | None]:
-        """The trained head and rows with their calibration; and what the rows have learned."""
+    ) -> tuple[Adapter, dict[str, object] | None]:
+        """The trained head and token rows with their calibration, and the report on the rows."""
         tensors = {f"class_head.{name}": value for name, value in fit.current.state_dict().items()}
         rows: dict[str, tuple[int, ...]] = {}
         text = None
-        if self.teaches_rows:
-            taught = teach_rows(self.base.model, self.base.processor.tokenizer, vectors.answers)
-            tensors["lm_head.weight"], rows["lm_head.weight"] = taught.weight, taught.ids
-            text = taught.report
+        if self.fits_token_rows:
+            fitted_rows = fit_token_rows(
+                self.base.model, self.base.processor.tokenizer, vectors.answers
+            )
+            tensors["lm_head.weight"] = fitted_rows.weight
+            rows["lm_head.weight"] = fitted_rows.ids
+            text = fitted_rows.report
+        # The digest leaves the calibration out, which is fitted to weights that it has to name.
         bare = Adapter(self.base.name, self.base.digest, tensors, rows)
         truth = [LABELS[label] for label in vectors.labels]
         fitted = fit_calibration(Validation(logits, truth), bare.digest)
@@ -256,44 +268,44 @@ class _Heads:
         fitted = fitted.model_copy(update={"mask_threshold": threshold})
         return Adapter(bare.base, bare.base_digest, tensors, rows, fitted), text
 
-    def _judged_by_base(self, vectors: Vectors) -> Judged:
+    def _predictions_of_base(self, vectors: Vectors) -> HeadPredictions:
         logits = logits_of(self.head, vectors.classes[:, 0])
-        return Judged.by(self.base.calibration, logits, vectors)
+        return HeadPredictions.calibrated(self.base.calibration, logits, vectors)
 
     def _validate(
         self, fit: "HeadFit", adapter: Adapter, samples: Sequence[Sample]
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Base and adapter on data that nothing was fitted to."""
         vectors = self._vectors(samples, 0, False)
-        after = Judged.by(
+        after = HeadPredictions.calibrated(
             adapter.calibration, logits_of(fit.current, vectors.classes[:, 0]), vectors
         )
-        return {"count": len(vectors.labels), **compare(self._judged_by_base(vectors), after)}
+        return {"count": len(vectors.labels), **compare(self._predictions_of_base(vectors), after)}
 
 
 class HeadFit:
-    """A class head that is being taught from the vectors of some pictures.
+    """A class head in training, on the vectors of some pictures.
 
     Batches are those of the recipe: a third each class, seeded by the step; each draw takes a
     random view.
 
     Args:
-        head: where it begins; it is copied.
-        chosen: (pictures,) the rows of `vectors` that it may see.
+        head: the initial weights; they are copied.
+        rows: (pictures,) of `vectors`, which alone it may learn from.
     """
 
     def __init__(
-        self, head: nn.Module, vectors: Vectors, chosen: np.ndarray, config: TrainConfig
+        self, head: nn.Module, vectors: Vectors, rows: np.ndarray, config: TrainConfig
     ) -> None:
         self.head = copy.deepcopy(head).requires_grad_(True).train()
         self.vectors, self.config = vectors, config
-        self.pools = [chosen[vectors.labels[chosen] == label] for label in range(len(LABELS))]
+        self.pools = [rows[vectors.labels[rows] == label] for label in range(len(LABELS))]
         self.average = average_of(self.head, config)
         self.optimizer = adamw(self.head, config)
         self.step = 0
 
     def advance(self) -> tuple[float, float]:
-        """One step; its loss and learning rate."""
+        """Loss and learning rate of a step, which is taken."""
         rows, labels = self._batch()
         loss = F.cross_entropy(self.head(rows), labels) * self.config.loss.classes
         loss.backward()
@@ -304,18 +316,19 @@ class HeadFit:
 
     def _batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng([self.config.seed, 3, self.step])
-        size, views = self.config.batch_size, self.vectors.classes.shape[1]
+        size, view_count = self.config.batch_size, self.vectors.classes.shape[1]
         labels = (np.arange(size) + self.step * size) % len(LABELS)
-        places, drawn = rng.random(size), rng.integers(views, size=size)
+        # Fractions of a pool, since the pools of the classes differ in length.
+        fractions, view_indices = rng.random(size), rng.integers(view_count, size=size)
         rows = [
-            self.pools[label][int(place * len(self.pools[label]))]
-            for label, place in zip(labels, places, strict=True)
+            self.pools[label][int(fraction * len(self.pools[label]))]
+            for label, fraction in zip(labels, fractions, strict=True)
         ]
-        return self.vectors.classes[rows, drawn], torch.from_numpy(labels)
+        return self.vectors.classes[rows, view_indices], torch.from_numpy(labels)
 
     @property
     def current(self) -> nn.Module:
-        """The head as it would be used now."""
+        """The head with its averaged weights, where the recipe averages."""
         if self.average is None or not self.step:
             return self.head
         averaged: nn.Module = self.average.module
@@ -326,12 +339,12 @@ class HeadFit:
 def logits_of(head: nn.Module, vectors: torch.Tensor) -> np.ndarray:
     """Class logits (pictures, 3) of vectors (pictures, dim)."""
     training = head.training
-    found: np.ndarray = head.eval()(vectors).numpy()
+    logits: np.ndarray = head.eval()(vectors).numpy()
     head.train(training)
-    return found
+    return logits
 
 
 def balanced_loss(logits: np.ndarray, labels: np.ndarray) -> float:
     """Cross-entropy of logits (pictures, 3), a mean of the classes' means."""
-    each = F.cross_entropy(torch.tensor(logits), torch.tensor(labels), reduction="none").numpy()
-    return float(np.mean([each[labels == label].mean() for label in np.unique(labels)]))
+    losses = F.cross_entropy(torch.tensor(logits), torch.tensor(labels), reduction="none").numpy()
+    return float(np.mean([losses[labels == label].mean() for label in np.unique(labels)]))

@@ -42,7 +42,7 @@ class Crop(NamedTuple):
     Attributes:
         pixels: (height, width, 3) uint8.
         mask: (height, width) uint8, or None.
-        description: what the data say of it.
+        description: its text in the data.
     """
 
     pixels: np.ndarray
@@ -52,14 +52,14 @@ class Crop(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one forward pass and its losses need; shapes as `Sida.forward` names them.
+    """Inputs and targets of a forward pass; shapes as `Sida.forward` names them.
 
     Attributes:
         labels: (pictures,) class numbers.
         text_labels: (pictures, embedded tokens), `IGNORED` where nothing is to be learned.
         masks: (windows, height, width) true masks of the pictures with a mask position.
         inside: the same shape, False in the padding.
-        keys: what the cache knows the pictures by, where there is one.
+        keys: of the pictures in the cache, where there is one.
     """
 
     inputs: Inputs
@@ -91,7 +91,8 @@ class Batches(torch.utils.data.Dataset[Batch]):
         if config.source_power < 1:
             sets = [[sample for samples in sets for sample in samples]]
         self.pools = [_pools(sets, label) for label in LABELS]
-        self.collator, self.config, self.micro = collator, config, micro_batch_size
+        self.collator, self.config = collator, config
+        self.micro_batch_size = micro_batch_size
         self.broken: set[str] = set()
         photographs = [x for pool in self.pools[LABELS.index("real")] for x in pool]
         self.alterations = (
@@ -102,20 +103,23 @@ class Batches(torch.utils.data.Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         """Micro-batch `index`, counted over all steps."""
-        start = index * self.micro
-        step = start // self.config.batch_size
+        slots = range(index * self.micro_batch_size, (index + 1) * self.micro_batch_size)
+        step = slots[0] // self.config.batch_size
         side = self._side(step)
-        rngs = [np.random.default_rng([self.config.seed, 1, start + i]) for i in range(self.micro)]
-        crops = [self._crop(start + i, side, rng) for i, rng in enumerate(rngs)]
+        # A generator for each slot, seeded by its number over all steps: a picture stays the same
+        # whatever process reads it and however the batch is cut. The second number keeps apart the
+        # draws for sides (0), crops (1), orders (2) and forged pictures (3).
+        rngs = [np.random.default_rng([self.config.seed, 1, slot]) for slot in slots]
+        crops = [self._crop(slot, side, rng) for slot, rng in zip(slots, rngs, strict=True)]
         text = bool(self.config.loss.text) and step % self.config.text_every == 0
         return self.collator(crops, rngs, text)
 
     def every_view(self) -> Iterator[tuple[Sample, Inputs, str]]:
         """Each readable sample in each of its views, with its windows and its key in the cache."""
         for sample in (x for pools in self.pools for pool in pools for x in pool):
-            for view in range(self.config.views + 1):
+            for index in range(self.config.views + 1):
                 try:
-                    pixels = view_sample(sample, view).pixels
+                    pixels = view_sample(sample, index).pixels
                 except PictureError:
                     break
                 inputs, _ = self.collator.processor([pixels], masks=False)
@@ -124,20 +128,22 @@ class Batches(torch.utils.data.Dataset[Batch]):
     def _side(self, step: int) -> int | None:
         if not self.config.crops:
             return None
+        # By the step, not the micro-batch: how a batch is cut must not change its crops.
         return int(np.random.default_rng([self.config.seed, 0, step]).choice(self.config.crops))
 
     def _crop(self, slot: int, side: int | None, rng: np.random.Generator) -> Crop:
         """The crop of one slot, counted over all steps."""
+        # Slots go through the classes in turn, turns through the sets, and those through epochs.
         turn, label = divmod(slot, len(LABELS))
         forged = self._forged(turn, LABELS[label], side)
         if forged is not None:
             return forged
         turn, pool = divmod(turn, len(self.pools[label]))
         members = self.pools[label][pool]
-        epoch, place = divmod(turn, len(members))
+        epoch, start = divmod(turn, len(members))
         order = self._order(epoch, label, pool)
         for offset in range(len(members)):
-            sample = members[int(order[(place + offset) % len(members)])]
+            sample = members[int(order[(start + offset) % len(members)])]
             try:
                 if self.config.views:
                     return view_sample(sample, int(rng.integers(self.config.views + 1)))
@@ -149,9 +155,11 @@ class Batches(torch.utils.data.Dataset[Batch]):
         raise DataError(f"No {LABELS[label]} picture of the data can be read.")
 
     def _forged(self, turn: int, label: str, side: int | None) -> Crop | None:
-        """An altered photograph, or its original: a turn has both or none, from the same place."""
+        """An altered photograph, or its original: a turn has both or none, cut alike."""
         if self.alterations is None or label == "full_synthetic":
             return None
+        # By the turn alone: its real and its tampered slot make the same draws, and so show the
+        # same crop of one pair, with and without the alteration.
         rng = np.random.default_rng([self.config.seed, 3, turn])
         if rng.random() >= self.config.forged:
             return None
@@ -178,7 +186,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
 
 
 class Guarded(torch.utils.data.Dataset[Batch | SidaError]):
-    """Batches, or what is wrong with one: a worker's exceptions arrive with its whole traceback."""
+    """Batches, or the error of one as a value: a worker raises errors with their traceback."""
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
@@ -198,21 +206,23 @@ def _pools(sets: Sequence[Sequence[Sample]], label: str) -> list[list[Sample]]:
 
 
 def crop_sample(
-    sample: Sample, side: int | None, post_process: float, rng: np.random.Generator
+    sample: Sample, side: int | None, perturbation_rate: float, rng: np.random.Generator
 ) -> Crop:
     """A random square of a sample that shows something of its mask, turned, and sometimes shared.
 
     Args:
         side: of the square; a smaller picture is taken whole, and with None any is, unturned.
-        post_process: how often the crop goes through what social media do to pictures.
+        perturbation_rate: share of the crops that are perturbed as on social media.
     """
     pixels = sample.read().pixels
     mask = sample.read_mask() if sample.label == "tampered" else None
     if mask is not None and not mask.any():
         mask = None
     if side is not None:
+        # Twice the side first: a chain over all of a large picture is slow, and one may shrink it
+        # before the second cut.
         pixels, mask = _cut(pixels, mask, 2 * side, rng)
-    if rng.random() < post_process:
+    if rng.random() < perturbation_rate:
         pixels, mask = random_chain(pixels, mask, rng)
         if mask is not None and not mask.any():  # a small one can be lost on the way
             mask = None
@@ -228,15 +238,16 @@ def _photograph(sample: Sample) -> Photograph:
     return Photograph(sample.picture, sample.name, sample.group or sample.name, sample.source or "")
 
 
-def view_sample(sample: Sample, view: int) -> Crop:
-    """A whole picture, or one of its views as it might come back from social media.
+def view_sample(sample: Sample, index: int) -> Crop:
+    """A whole picture at index 0, else one of its views as it might come back from social media.
 
-    The same at every call, so that what is made of it can be kept.
+    A view is the same at every call, so that its features can be cached.
     """
     pixels = sample.read().pixels
     mask = sample.read_mask() if sample.label == "tampered" else None
-    if view:
-        rng = np.random.default_rng([view, crc32(sample.name.encode())])
+    if index:
+        # By the name, not the run's seed, so that runs of other seeds share the cache.
+        rng = np.random.default_rng([index, crc32(sample.name.encode())])
         pixels, mask = random_chain(pixels, mask, rng)
     if mask is not None and not mask.any():
         mask = None
@@ -247,12 +258,12 @@ def _cut(
     pixels: np.ndarray, mask: np.ndarray | None, side: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """A random square, or all of a smaller picture."""
-    top, left = _place(pixels.shape[:2], mask, side, rng)
+    top, left = _corner(pixels.shape[:2], mask, side, rng)
     window = np.s_[top : top + side, left : left + side]
     return pixels[window], None if mask is None else mask[window]
 
 
-def _place(
+def _corner(
     size: tuple[int, ...], mask: np.ndarray | None, side: int, rng: np.random.Generator
 ) -> tuple[int, int]:
     """Top and left of a square; one that holds a random altered pixel where there is a mask."""
@@ -262,8 +273,10 @@ def _place(
     altered = np.flatnonzero(altered_pixels(mask))
     if not len(altered):
         altered = np.flatnonzero(mask)
-    centre = np.unravel_index(rng.choice(altered), mask.shape)
-    corner = [int(c) - int(rng.integers(side)) for c in centre]
+    # A pixel of the mask, and any position of it in the square: were it always the centre, the
+    # position alone would give the region away.
+    pixel = np.unravel_index(rng.choice(altered), mask.shape)
+    corner = [int(c) - int(rng.integers(side)) for c in pixel]
     return min(max(corner[0], 0), limits[0]), min(max(corner[1], 0), limits[1])
 
 
@@ -287,7 +300,7 @@ class Collator:
         self.cache = cache
         self.facts = model.facts
         self.question = conversation(processor.tokenizer)
-        self._require_room([self.question.embedded(image_tokens)])
+        self._require_length([self.question.embedded(image_tokens)])
 
     def __call__(
         self, crops: Sequence[Crop], rngs: Sequence[np.random.Generator], text: bool
@@ -301,54 +314,58 @@ class Collator:
             rngs: one a crop, which the wording of its text is drawn from.
         """
         truths = [self._truth(crop, text) for crop in crops]
-        keys, features = self._kept(crops, truths)
-        cut = features is None or (features.mask is None and any(t is not None for t in truths))
-        inputs, frames = self.processor([crop.pixels for crop in crops], masks=cut)
+        keys, features = self._cached(crops, truths)
+        # Cached features need no pixels of the mask encoder, the largest tensor of a batch.
+        needs_masks = features is None or (
+            features.mask is None and any(truth is not None for truth in truths)
+        )
+        inputs, frames = self.processor([crop.pixels for crop in crops], masks=needs_masks)
         rows = [
-            self._answered(crop, rng) if text else self.question
+            self._with_answer(crop, rng) if text else self.question
             for crop, rng in zip(crops, rngs, strict=True)
         ]
-        placed = [row.embedded(self.image_tokens) for row in rows]
-        self._require_room(placed)
-        most = self.config.max_tokens
-        shown = most - self.image_tokens + 1
-        chosen = [i for i, truth in enumerate(truths) if truth is not None]
+        embedded = [row.embedded(self.image_tokens) for row in rows]
+        self._require_length(embedded)
+        # The one id of the image becomes `image_tokens` embedded tokens.
+        max_embedded = self.config.max_tokens
+        max_ids = max_embedded - self.image_tokens + 1
+        masked = [i for i, truth in enumerate(truths) if truth is not None]
         masks = [frames[i].project(truth) for i, truth in enumerate(truths) if truth is not None]
-        inside = [_inside(mask, frames[i].sizes) for mask, i in zip(masks, chosen, strict=True)]
+        inside = [_inside(mask, frames[i].sizes) for mask, i in zip(masks, masked, strict=True)]
         empty = torch.zeros(0, *frames[0].windows[0].canvas)
-        lengths = torch.tensor([len(row.input_ids[:shown]) for row in rows])
-        ids = _padded([row.input_ids[:shown] for row in rows], 0)
+        lengths = torch.tensor([len(row.input_ids[:max_ids]) for row in rows])
+        ids = _padded([row.input_ids[:max_ids] for row in rows], 0)
         return Batch(
             inputs=inputs._replace(features=features),
             input_ids=ids,
             attention_mask=(torch.arange(ids.shape[1]) < lengths[:, None]).long(),
-            class_positions=torch.tensor([place.class_position for place in placed]),
+            class_positions=torch.tensor([row.class_position for row in embedded]),
             mask_positions=torch.tensor(
                 [
-                    -1 if truth is None else place.mask_position
-                    for place, truth in zip(placed, truths, strict=True)
+                    -1 if truth is None else row.mask_position
+                    for row, truth in zip(embedded, truths, strict=True)
                 ]
             ),
             labels=torch.tensor([LABELS.index(crop.label) for crop in crops]),
-            text_labels=_padded([place.labels[:most] for place in placed], IGNORED),
+            text_labels=_padded([row.labels[:max_embedded] for row in embedded], IGNORED),
             masks=torch.cat([empty, *masks]),
             inside=torch.cat([empty.bool(), *inside]),
             keys=keys,
         )
 
-    def _require_room(self, placed: Sequence[Embedded]) -> None:
-        """Raise ConfigError where a place that is read would be cut off."""
-        needed = 1 + max(max(row.class_position, row.mask_position) for row in placed)
+    def _require_length(self, rows: Sequence[Embedded]) -> None:
+        """Raise ConfigError where a position that is read would be cut off."""
+        needed = 1 + max(max(row.class_position, row.mask_position) for row in rows)
         if self.config.max_tokens < needed:
             raise ConfigError(
                 f"max_tokens is {self.config.max_tokens}, and [CLS] and [SEG] need {needed}: set "
                 "it to more."
             )
 
-    def _kept(
+    def _cached(
         self, crops: Sequence[Crop], truths: Sequence[np.ndarray | None]
     ) -> tuple[tuple[str, ...], Features | None]:
-        """What the cache knows the pictures by, and their features where all are in it."""
+        """Keys of the pictures in the cache, and their features where it has all of them."""
         if self.cache is None:
             return (), None
         keys = tuple(self.cache.key(crop.pixels) for crop in crops)
@@ -363,16 +380,16 @@ class Collator:
             return np.zeros(crop.pixels.shape[:2], np.uint8)
         return crop.mask
 
-    def _answered(self, crop: Crop, rng: np.random.Generator) -> EncodedConversation:
+    def _with_answer(self, crop: Crop, rng: np.random.Generator) -> EncodedConversation:
         """The question with the answer to a crop."""
         tokenizer = self.processor.tokenizer
         mask = None if crop.mask is None else altered_pixels(crop.mask)
         measured = self.facts or self.config.texts == "measured"
         cues = measure(crop.pixels, mask) if measured and mask is not None else ()
         facts = facts_of(crop.label, mask, cues)
-        told = facts_text(facts) if self.facts else None
+        facts_in_prompt = facts_text(facts) if self.facts else None
         text = (crop.description or "") if self.config.texts == "data" else write(facts, rng)
-        return conversation(tokenizer, crop.label, told, text)
+        return conversation(tokenizer, crop.label, facts_in_prompt, text)
 
 
 def _padded(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:

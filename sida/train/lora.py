@@ -1,4 +1,4 @@
-"""Low-rank additions to the language model, and the plain weights that they come to."""
+"""Low-rank additions to the language model, and the plain weights that they merge into."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from sida.errors import ConfigError, optional_package
 from sida.model import Sida
 from sida.train.config import Lora
 
-__all__ = ["add_lora", "merged"]
+__all__ = ["add_lora", "merge"]
 
-NAME = "default"
+ADAPTER_NAME = "default"
 
 
 def add_lora(model: Sida, lora: Lora, dtype: torch.dtype = torch.float32) -> None:
@@ -30,8 +30,8 @@ def add_lora(model: Sida, lora: Lora, dtype: torch.dtype = torch.float32) -> Non
     """
     if lora.base == "nf4":
         _round_to_four_bits(model.language, dtype)
-        model.is_loaded_in_4bit = True  # peft looks here
-    _require(model.language, lora.targets)
+        model.is_loaded_in_4bit = True  # by which peft chooses layers that add to four bits
+    _require_targets(model.language, lora.targets)
     targets = "|".join(map(re.escape, lora.targets))
     inject_adapter_in_model(
         LoraConfig(
@@ -41,11 +41,11 @@ def add_lora(model: Sida, lora: Lora, dtype: torch.dtype = torch.float32) -> Non
             target_modules=rf"language\..*\.({targets})",
         ),
         model,
-        NAME,
+        ADAPTER_NAME,
     )
 
 
-def _require(language: nn.Module, targets: Sequence[str]) -> None:
+def _require_targets(language: nn.Module, targets: Sequence[str]) -> None:
     """Raise ConfigError for a target that ends no linear layer's name."""
     linear = [n for n, module in language.named_modules() if isinstance(module, nn.Linear)]
     for target in targets:
@@ -55,7 +55,7 @@ def _require(language: nn.Module, targets: Sequence[str]) -> None:
 
 
 def _round_to_four_bits(language: nn.Module, dtype: torch.dtype) -> None:
-    """Put NF4 in the place of all linear layers."""
+    """Replace all linear layers by NF4 ones."""
     with optional_package("bitsandbytes", "qlora", "lora.base=nf4"):
         from bitsandbytes.nn import Linear4bit
     for name, module in list(language.named_modules()):
@@ -69,38 +69,43 @@ def _round_to_four_bits(language: nn.Module, dtype: torch.dtype) -> None:
             quant_type="nf4",
         )
         rounded.load_state_dict(module.state_dict())
-        rounded.to(module.weight.device)  # rounds
+        # bitsandbytes rounds when a layer is moved to a device, the one it is on included.
+        rounded.to(module.weight.device)
         language.set_submodule(name, rounded)
 
 
-def merged(
+def merge(
     model: Sida, weights: Mapping[str, torch.Tensor] | None = None
 ) -> dict[str, torch.Tensor]:
     """The model's weights under their own names, W + (alpha / r) B A where there is an addition.
 
     Args:
-        weights: those of the model, where it holds only a part of them itself.
+        weights: of the model, where it holds only a part of them itself.
     """
-    given = model.state_dict() if weights is None else weights
+    weights = model.state_dict() if weights is None else weights
     plain = {
         name.replace(".base_layer.", "."): tensor
-        for name, tensor in given.items()
-        if ".lora_" not in name and ".weight." not in name  # how four bits were rounded
+        for name, tensor in weights.items()
+        if ".lora_" not in name and ".weight." not in name  # scales and blocks of four bits
     }
-    for name, module in reversed(list(model.named_modules())):  # base layers come first
-        held = module.get_base_layer() if isinstance(module, LoraLayer) else module
-        if hasattr(getattr(held, "weight", None), "quant_state"):
-            plain[name.removesuffix(".base_layer") + ".weight"] = _unpacked(held)
+    # Reversed, base layers come before the layers around them, which add to their weights.
+    for name, module in reversed(list(model.named_modules())):
+        layer = module.get_base_layer() if isinstance(module, LoraLayer) else module
+        if hasattr(getattr(layer, "weight", None), "quant_state"):
+            plain[name.removesuffix(".base_layer") + ".weight"] = _dequantize(layer)
         if isinstance(module, LoraLayer):
             weight = plain[f"{name}.weight"]
-            down, up = (given[f"{name}.lora_{side}.{NAME}.weight"].float() for side in "AB")
-            addition = module.scaling[NAME] * up @ down
+            down, up = (
+                weights[f"{name}.lora_{side}.{ADAPTER_NAME}.weight"].float() for side in "AB"
+            )
+            # The product in float32, rounded once: in bfloat16 small additions would be lost.
+            addition = module.scaling[ADAPTER_NAME] * up @ down
             plain[f"{name}.weight"] = (weight.float() + addition).to(weight.dtype)
     return plain
 
 
-def _unpacked(held: Any) -> torch.Tensor:
+def _dequantize(layer: Any) -> torch.Tensor:
     from bitsandbytes.functional import dequantize_4bit
 
-    values: torch.Tensor = dequantize_4bit(held.weight.data, held.weight.quant_state)
+    values: torch.Tensor = dequantize_4bit(layer.weight.data, layer.weight.quant_state)
     return values

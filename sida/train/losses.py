@@ -1,7 +1,7 @@
-"""The losses, each a sum over what it applies to; pure functions.
+"""The losses, each a sum over the items that it applies to; pure functions.
 
-A picture without a true mask has no mask loss, one without a description no text loss; nothing
-asks for the class. Sums and counts are kept apart, so that micro-batches and ranks add up to
+A picture without a true mask has no mask loss, one without a description no text loss; the
+class does not matter. Sums and counts are kept apart, so that micro-batches and ranks add up to
 exactly the loss of the whole batch.
 """
 
@@ -46,13 +46,14 @@ def mask_sums(
         inside: (windows, height, width) bool, False in the padding.
     """
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    # Means over the pixels of the picture: a window with more padding would else count for less.
     entropy = (entropy * inside).flatten(1).sum(1) / inside.flatten(1).sum(1)
     probability = (logits.sigmoid() * inside).flatten(1)
     target = (truth * inside).flatten(1)
     overlap = 2 * (probability / 1000 * target).sum(1)
     size = (probability / 1000).sum(1) + (target / 1000).sum(1)
-    dice = 1 - (overlap + 1e-6) / (size + 1e-6)
-    return entropy.sum(), dice[target.sum(1) > 0].sum()
+    dice_losses = 1 - (overlap + 1e-6) / (size + 1e-6)
+    return entropy.sum(), dice_losses[target.sum(1) > 0].sum()
 
 
 def altered_sum(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -74,10 +75,10 @@ def altered_sum(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     altered = (share[:, 0] > 0.002).float()
     probability = logits.sigmoid()
     overlap, size = (probability * truth).sum(1), (probability + truth).sum(1)
-    dice = 1 - (2 * overlap + 1) / (size + 1)
+    dice_loss = 1 - (2 * overlap + 1) / (size + 1)
     strongest = logits.topk(max(1, logits.shape[1] // 32), 1).values.mean(1)
     anything = F.binary_cross_entropy_with_logits(strongest, altered, reduction="none")
-    return (entropy + 0.5 * dice * altered + 0.3 * anything).sum()
+    return (entropy + 0.5 * dice_loss * altered + 0.3 * anything).sum()
 
 
 def generated_sum(logits: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
@@ -100,10 +101,11 @@ def text_sum(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         labels: (pictures, tokens), the ids themselves, `IGNORED` where nothing is to be learned.
     """
     shifted, targets = logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
-    wanted = targets != IGNORED
-    return F.cross_entropy(shifted[wanted].float(), targets[wanted], reduction="sum")
+    # Selected first: float32 logits of every token and the whole vocabulary would take much memory.
+    is_target = targets != IGNORED
+    return F.cross_entropy(shifted[is_target].float(), targets[is_target], reduction="sum")
 
 
 def supervised(labels: torch.Tensor) -> int:
-    """How many tokens of labels (pictures, tokens) `text_sum` adds up."""
+    """Number of tokens of labels (pictures, tokens) that `text_sum` adds up."""
     return int((labels[:, 1:] != IGNORED).sum())

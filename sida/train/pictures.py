@@ -1,4 +1,4 @@
-"""The labelled pictures of a run: to learn from, and held back."""
+"""The labelled pictures of a run: for training, and held back for validation."""
 
 import logging
 from collections import Counter
@@ -15,22 +15,22 @@ from sida.data.checks.traits import survey
 from sida.data.sample import Sample
 from sida.data.writing.splitting import assign_splits
 from sida.errors import ConfigError, DataError, PictureError
-from sida.train.config import Metric, TrainConfig
+from sida.train.config import TrainConfig, ValidationMetric
 from sida.train.validation import measurable
 from sida.verdict import LABELS
 
-__all__ = ["Pictures", "learned_from", "require_classes", "require_readable"]
+__all__ = ["Pictures", "open_training_set", "require_classes", "require_readable"]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What a run learns from, and what it is measured on.
+    """Pictures for training and validation.
 
     Attributes:
-        sets: one a labelled set.
-        held_back: None where nothing is measured.
+        sets: for training, a list for each labelled set.
+        held_back: for validation; None where nothing is measured.
     """
 
     sets: list[list[Sample]]
@@ -38,65 +38,68 @@ class Pictures:
 
     @classmethod
     def of(cls, config: TrainConfig) -> "Pictures":
-        """Those that a recipe names.
+        """The pictures that a recipe names.
 
         Raises:
             DataError: they cannot be read, or lack a class.
-            ConfigError: they cannot tell what `best` is.
+            ConfigError: `best` cannot be measured on them.
         """
         if config.best is not None and not config.validation and not config.held_out:
             raise ConfigError(
                 f"best={config.best} is measured on other data: add validation=FOLDER, or "
                 "held_out=0.2 of what there is."
             )
-        sets = [learned_from(path, config) for path in config.data]
+        sets = [open_training_set(path, config) for path in config.data]
         held_back = None
         if config.validation:
             held_back = [sample for path in config.validation for sample in sida.data.open(path)]
         elif config.held_out:
-            sets, held_back = _held_out(sets, config)
+            sets, held_back = _hold_out(sets, config)
         require_classes([sample for samples in sets for sample in samples])
         if held_back is not None:
             require_readable(held_back)
         if config.best is not None:
-            known = measurable(held_back or ()) & set(get_args(Metric))
-            if config.best not in known:
-                named = ", ".join(map(str, config.validation))
-                place = named or "what is held out of the data"
+            metrics = measurable(held_back or ()) & set(get_args(ValidationMetric))
+            if config.best not in metrics:
+                paths = ", ".join(map(str, config.validation))
                 raise ConfigError(
-                    f"best={config.best} cannot be measured on {place}, only "
-                    f"{', '.join(sorted(known)) or 'nothing'} can."
+                    f"best={config.best} cannot be measured on "
+                    f"{paths or 'what is held out of the data'}, only "
+                    f"{', '.join(sorted(metrics)) or 'nothing'} can."
                 )
         return cls(sets, held_back)
 
     def warn(self, config: TrainConfig) -> None:
-        """Log what makes a good number mean less than it seems.
+        """Log warnings of data by which a good number means less than it seems.
 
-        Pictures that are on both sides are told by their files; rows of parquets are not compared.
+        Pictures on both sides are recognised by their files; rows of parquets are not compared.
         """
-        held = _files(self.held_back or ())
-        both = sum(len(held & _files(samples)) for samples in self.sets)
-        if both:
+        held_back_files = _files(self.held_back or ())
+        shared_count = sum(len(held_back_files & _files(samples)) for samples in self.sets)
+        if shared_count:
             log.warning(
                 "%d pictures are in the data and in the validation: what is measured on them "
                 "says what the model remembers.",
-                both,
+                shared_count,
             )
-        lacks = [x for x in LABELS if x not in {each.label for each in self.held_back or ()}]
-        if self.held_back is not None and lacks:
+        labels = {sample.label for sample in self.held_back or ()}
+        missing_labels = [label for label in LABELS if label not in labels]
+        if self.held_back is not None and missing_labels:
             log.warning(
                 "What is held back has no picture that is %s: nothing is measured of it, and the "
                 "model gets no calibration.",
-                " or ".join(lacks),
+                " or ".join(missing_labels),
             )
         if config.probe:
-            leakage = probe(list(survey([s for each in self.sets for s in each])), config.seed)
+            leakage = probe(
+                list(survey([s for samples in self.sets for s in samples])), config.seed
+            )
             if leakage.leaks:
                 log.warning("%s", " ".join(leakage.sentences()))
 
 
-def learned_from(path: Path, config: TrainConfig) -> list[Sample]:
-    """The samples of a labelled set that a run learns from.
+def open_training_set(path: Path, config: TrainConfig) -> list[Sample]:
+    """The samples of a labelled set for training, without those that the recipe leaves out.
 
     Raises:
         DataError: it cannot be read.
@@ -108,14 +111,15 @@ def learned_from(path: Path, config: TrainConfig) -> list[Sample]:
     ]
     if config.source_limit is None:
         return samples
+    # Drawn, since a set is often sorted; their order stays that of the set, as without a limit.
     counts = Counter[tuple[str, str | None]]()
-    chosen = set()
+    indices = set()
     for index in np.random.default_rng([config.seed, 4]).permutation(len(samples)):
         key = samples[index].label, samples[index].source
         if counts[key] < config.source_limit:
             counts[key] += 1
-            chosen.add(int(index))
-    return [samples[index] for index in sorted(chosen)]
+            indices.add(int(index))
+    return [samples[index] for index in sorted(indices)]
 
 
 def require_classes(samples: Sequence[Sample]) -> None:
@@ -139,25 +143,26 @@ def require_readable(samples: Sequence[Sample]) -> None:
 
 
 def _files(samples: Sequence[Sample]) -> set[Path]:
-    return {each.picture.resolve() for each in samples if isinstance(each.picture, Path)}
+    return {s.picture.resolve() for s in samples if isinstance(s.picture, Path)}
 
 
-def _held_out(
+def _hold_out(
     sets: Sequence[Sequence[Sample]], config: TrainConfig
 ) -> tuple[list[list[Sample]], list[Sample]]:
-    """A share of the originals goes to the pictures that are held back.
+    """Split the sets by original into pictures for training and those held back.
 
     An original may be in several sets, as where one was forged out of another.
     """
     shares = {"data": 1 - config.held_out, "held_out": config.held_out}
     numbered = [(i, sample) for i, samples in enumerate(sets) for sample in samples]
-    named = [replace(sample, name=f"{i}/{sample.name}") for i, sample in numbered]
-    splits = assign_splits(named, shares, config.seed)
-    kept: list[list[Sample]] = [[] for _ in sets]
+    # A prefix to the names, which two sets may have in common, and by which a split is assigned.
+    prefixed = [replace(sample, name=f"{i}/{sample.name}") for i, sample in numbered]
+    splits = assign_splits(prefixed, shares, config.seed)
+    training: list[list[Sample]] = [[] for _ in sets]
     held_back = []
     for (i, sample), split in zip(numbered, splits, strict=True):
         if split == "data":
-            kept[i].append(sample)
+            training[i].append(sample)
         else:
             held_back.append(sample)
-    return kept, held_back
+    return training, held_back

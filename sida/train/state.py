@@ -33,33 +33,33 @@ __all__ = [
     "whole_weights",
 ]
 
-GATHERED = StateDictOptions(
+GATHER_OPTIONS = StateDictOptions(
     full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, strict=False
 )
-SPREAD = StateDictOptions(full_state_dict=True, broadcast_from_rank0=False, strict=False)
+RESTORE_OPTIONS = StateDictOptions(full_state_dict=True, broadcast_from_rank0=False, strict=False)
 
 
 def gather(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Trained parameters and optimiser state, whole and on the CPU; every process must ask."""
-    parameters, optimiser = get_state_dict(module, optimizer, options=GATHERED)
+    """Trained parameters and optimiser state, whole and on the CPU; a collective call."""
+    parameters, optimiser = get_state_dict(module, optimizer, options=GATHER_OPTIONS)
     return {"parameters": parameters, "optimizer": optimiser}
 
 
 def restore(
     module: torch.nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
 ) -> None:
-    """Put back what `gather` gave."""
+    """Restore the state that `gather` returned."""
     set_state_dict(
         module,
         optimizer,
         model_state_dict=state["parameters"],
         optim_state_dict=state["optimizer"],
-        options=SPREAD,
+        options=RESTORE_OPTIONS,
     )
-    trained = state["optimizer"]["state"]
-    for place, trainable in module.named_parameters():
+    moments_of = state["optimizer"]["state"]
+    for name, trainable in module.named_parameters():
         # torch gives every parameter a state; one without a gradient so far must have none.
-        if place.removeprefix("module.") not in trained:
+        if name.removeprefix("module.") not in moments_of:
             optimizer.state.pop(trainable, None)
     for parameter, moments in optimizer.state.items():
         for name, moment in moments.items():
@@ -71,50 +71,51 @@ def restore(
 def whole_weights(module: torch.nn.Module, part: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Weights and buffers of `part`, a module inside `module`, whole and on the CPU.
 
-    What has two names comes once. Every process must ask; all but the first may get nothing.
+    A tensor of two names comes once. A collective call; all but the first process may get nothing.
     """
-    whole: dict[str, Any] = get_model_state_dict(
+    tensors: dict[str, Any] = get_model_state_dict(
         module, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
     )
-    names = {id(child): name for name, child in module.named_modules()}
-    prefix = f"{names[id(part)].removeprefix('module.')}."
-    own = [name for name, _ in (*part.named_parameters(), *part.named_buffers())]
-    return {name: whole[prefix + name] for name in own if prefix + name in whole}
+    module_names = {id(child): name for name, child in module.named_modules()}
+    prefix = f"{module_names[id(part)].removeprefix('module.')}."
+    names = [name for name, _ in (*part.named_parameters(), *part.named_buffers())]
+    return {name: tensors[prefix + name] for name in names if prefix + name in tensors}
 
 
 @contextmanager
 def unsharded(module: torch.nn.Module) -> Iterator[None]:
-    """A time in which parts of a model may be called by themselves, not through `module.forward`.
+    """Context in which parts of a model may be called without `module.forward`.
 
     Under FSDP2 all of it is gathered until the end: inference reads layers in its own way.
     """
-    spread = [part for part in module.modules() if isinstance(part, FSDPModule)]
-    for part in spread:
+    sharded = [part for part in module.modules() if isinstance(part, FSDPModule)]
+    for part in sharded:
         part.unshard()
     try:
         yield
     finally:
-        for part in spread:
+        for part in sharded:
             part.reshard()
 
 
 def save_state(out: Path, step: int, state: Mapping[str, Any], keep: int) -> None:
     """Write `checkpoints/step-N/` and drop all but the newest `keep`."""
     folder = out / "checkpoints" / f"step-{step}"
-    with write_folder(folder) as unfinished:
-        torch.save(dict(state), unfinished / "state.pt")
-    for old in _all(out)[:-keep]:
+    with write_folder(folder) as temporary:
+        torch.save(dict(state), temporary / "state.pt")
+    # Only now: a kill while the new one is written must leave the one before.
+    for old in _checkpoints(out)[:-keep]:
         shutil.rmtree(old)
 
 
 def latest(out: Path) -> Path | None:
     """The newest checkpoint of a run, if there is one."""
-    found = _all(out)
-    return found[-1] if found else None
+    folders = _checkpoints(out)
+    return folders[-1] if folders else None
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote; tensors and plain values only.
+    """Read the file of `save_state`; tensors and plain values only.
 
     Raises:
         CheckpointError: the file cannot be read.
@@ -133,6 +134,6 @@ def load_state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def _all(out: Path) -> list[Path]:
-    found = (out / "checkpoints").glob("step-*")
-    return sorted((f for f in found if f.name[5:].isdigit()), key=lambda f: int(f.name[5:]))
+def _checkpoints(out: Path) -> list[Path]:
+    folders = (out / "checkpoints").glob("step-*")
+    return sorted((f for f in folders if f.name[5:].isdigit()), key=lambda f: int(f.name[5:]))

@@ -1,4 +1,4 @@
-"""How a model judges labelled pictures while it is trained: whole pictures, as a user would."""
+"""Validation of a model in training: on whole labelled pictures, as a user gives them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,23 +27,23 @@ from sida.verdict import LABELS
 __all__ = ["THRESHOLDS", "Validation", "measurable", "validate"]
 
 THRESHOLDS = np.round(np.arange(0.05, 1, 0.05), 2)
-"""Probabilities at which masks are tried."""
+"""Probabilities at which masks are compared."""
 EXAMPLES = 4
-"""Pictures that are kept to be looked at."""
-LEVELS = np.log(THRESHOLDS / (1 - THRESHOLDS))
+"""Pictures that are drawn with their masks for the trackers."""
+LOGIT_THRESHOLDS = np.log(THRESHOLDS / (1 - THRESHOLDS))
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a model said of labelled pictures.
+    """Outputs of a model for labelled pictures.
 
     Attributes:
         class_logits: (pictures, 3).
         truth: the true labels.
-        masked: (masks,) places of the truly tampered pictures whose mask is known.
+        masked: (masks,) indices of the truly tampered pictures with a true mask.
         mask_f1: (masks, thresholds) F1 of their masks at `THRESHOLDS`.
         mask_iou: the same of the intersection over union.
-        examples: of the first tampered ones picture, truth and prediction, side by side.
+        examples: picture, true and predicted mask of the first tampered ones, side by side.
     """
 
     class_logits: np.ndarray
@@ -59,6 +59,7 @@ class Validation:
         truth = np.array([LABELS.index(label) for label in self.truth], np.int64)
         predicted = probabilities.argmax(1)
         table = confusion(truth, predicted)
+        # The mask is shown for this verdict alone, so that another one scores 0.
         hits = predicted[self.masked] == LABELS.index("tampered")
         level = int(np.abs(THRESHOLDS - calibration.mask_threshold).argmin())
         metrics = {
@@ -74,16 +75,16 @@ class Validation:
 
 
 def measurable(samples: Sequence[Sample]) -> set[str]:
-    """Names of the metrics that labelled pictures with these labels and masks can tell."""
-    masked = [i for i, each in enumerate(samples) if each.label == "tampered" and each.mask]
-    blank = np.zeros((len(masked), len(LEVELS)))
+    """Names of the metrics that are defined on pictures with these labels and masks."""
+    masked = [i for i, x in enumerate(samples) if x.label == "tampered" and x.mask]
+    blank = np.zeros((len(masked), len(LOGIT_THRESHOLDS)))
     truth = [sample.label for sample in samples]
-    nothing = Validation(np.zeros((len(truth), 3)), truth, np.array(masked, int), blank, blank)
-    return set(nothing.metrics(Calibration()))
+    zeros = Validation(np.zeros((len(truth), 3)), truth, np.array(masked, int), blank, blank)
+    return set(zeros.metrics(Calibration()))
 
 
 def validate(model: Sida, processor: SidaProcessor, samples: Sequence[Sample]) -> Validation:
-    """Judge every readable picture of a labelled set, with masks of the tampered ones.
+    """Detect on every readable picture of a labelled set, with masks of the tampered ones.
 
     Raises:
         DataError: none can be read.
@@ -98,16 +99,17 @@ def validate(model: Sida, processor: SidaProcessor, samples: Sequence[Sample]) -
             mask = sample.read_mask() if sample.label == "tampered" else None
         except PictureError:
             continue
-        (judged,) = engine.infer([picture], [_always if mask is not None else _never])
-        logits.append(judged.class_logits)
+        (output,) = engine.infer([picture], [_always if mask is not None else _never])
+        logits.append(output.class_logits)
         truth.append(sample.label)
-        if mask is not None and judged.mask_logits is not None:
+        if mask is not None and output.mask_logits is not None:
             masked.append(len(truth) - 1)
-            altered, found = altered_pixels(mask), [judged.mask_logits > level for level in LEVELS]
-            f1s.append([f1(altered, at) for at in found])
-            ious.append([iou(altered, at) for at in found])
+            altered = altered_pixels(mask)
+            predicted = [output.mask_logits > threshold for threshold in LOGIT_THRESHOLDS]
+            f1s.append([f1(altered, mask_at) for mask_at in predicted])
+            ious.append([iou(altered, mask_at) for mask_at in predicted])
             if len(examples) < EXAMPLES:
-                examples.append(_example(picture.pixels, altered, judged.mask_logits > 0))
+                examples.append(_example(picture.pixels, altered, output.mask_logits > 0))
     model.train(training)
     if not truth:
         raise DataError("No picture for validation can be read.")
@@ -115,17 +117,17 @@ def validate(model: Sida, processor: SidaProcessor, samples: Sequence[Sample]) -
         np.stack(logits),
         truth,
         np.array(masked, np.int64),
-        np.array(f1s).reshape(-1, len(LEVELS)),
-        np.array(ious).reshape(-1, len(LEVELS)),
+        np.array(f1s).reshape(-1, len(LOGIT_THRESHOLDS)),
+        np.array(ious).reshape(-1, len(LOGIT_THRESHOLDS)),
         examples,
     )
 
 
-def _example(pixels: np.ndarray, truth: np.ndarray, found: np.ndarray) -> np.ndarray:
+def _example(pixels: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     panels = [
         ("picture", pixels),
         ("truth", overlay(pixels, truth)),
-        ("found", overlay(pixels, found)),
+        ("found", overlay(pixels, predicted)),
     ]
     return side_by_side(panels, height=256)
 

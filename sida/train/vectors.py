@@ -1,4 +1,4 @@
-"""What a frozen model makes of pictures where class and mask prompt are read: once, and kept."""
+"""Hidden states of a frozen model where class and mask prompt are read: computed once, stored."""
 
 import hashlib
 import json
@@ -24,21 +24,21 @@ from sida.inference.engine import Engine
 from sida.inference.memory import micro_batches, within_memory
 from sida.model.prompt import conversation
 from sida.train.cache import FeatureCache
-from sida.train.stop import StopRequest
+from sida.train.stop_request import StopRequest
 from sida.verdict import LABELS
 
 __all__ = ["VectorStore", "Vectors", "collect", "identity"]
 
 log = logging.getLogger(__name__)
 
-KEY = "sida.vectors/1"
-"""Of the one entry of the file's metadata: what the vectors depend on beside the pictures."""
-SECONDS = 60.0
-"""Between two writes of the store: what a kill costs at most."""
-ANSWERED = 16
-"""Pictures of each class whose answers teach rows of the language head; they hardly differ."""
+IDENTITY_KEY = "sida.vectors/1"
+"""Of the file's metadata; its value is the identity, all that vectors depend on beside pictures."""
+WRITE_INTERVAL = 60.0
+"""Seconds between two writes of the store, the most that a kill costs."""
+ANSWERS_PER_CLASS = 16
+"""Pictures whose answers the rows of the language head are fitted to; they hardly differ."""
 
-Show = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 
 class Vectors(NamedTuple):
@@ -51,8 +51,8 @@ class Vectors(NamedTuple):
         labels: (pictures,) int64 class numbers.
         groups: (pictures,) int64, the same for pictures that have an original in common.
         answers: label -> (pictures, answer ids + 1, dim) of the first few pictures of a class, from
-            the token before `[CLS]` on; empty where they were not asked for.
-        grouped: whether the data name originals.
+            the token before `[CLS]` on; empty where `collect` ran without `answers`.
+        grouped: True where the data name originals.
     """
 
     classes: torch.Tensor
@@ -72,14 +72,14 @@ class VectorStore:
 
     def __init__(self, path: Path, identity: str) -> None:
         self.path, self.identity = path, identity
-        self.held = self._read() if path.is_file() else {}
-        self.written = time.monotonic()
+        self.vectors = self._read() if path.is_file() else {}
+        self.write_time = time.monotonic()
         self.changed = False
 
     def _read(self) -> dict[str, torch.Tensor]:
         try:
             with safe_open(self.path, framework="pt") as file:
-                if (file.metadata() or {}).get(KEY) == self.identity:
+                if (file.metadata() or {}).get(IDENTITY_KEY) == self.identity:
                     return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             reason = "its vectors are of other weights"
         except (SafetensorError, OSError) as error:
@@ -88,90 +88,94 @@ class VectorStore:
         return {}
 
     def add(self, name: str, vectors: torch.Tensor) -> None:
-        """Keep vectors; from time to time all of them are written."""
-        self.held[name] = vectors
+        """Add vectors; from time to time all of them are written."""
+        self.vectors[name] = vectors
         self.changed = True
-        if time.monotonic() - self.written > SECONDS:
+        if time.monotonic() - self.write_time > WRITE_INTERVAL:
             self.write()
 
     def write(self) -> None:
         """Bring everything to the disk, whole or not at all."""
         if self.changed:
-            write_bytes(self.path, save(self.held, metadata={KEY: self.identity}))
-        self.written, self.changed = time.monotonic(), False
+            write_bytes(self.path, save(self.vectors, metadata={IDENTITY_KEY: self.identity}))
+        self.write_time, self.changed = time.monotonic(), False
 
 
-class _Asked(NamedTuple):
+class _NamedPicture(NamedTuple):
     """A picture or a view of it, and the name of its vectors."""
 
     name: str
     picture: Picture
 
 
-class _Run:
-    """One pass of a frozen model over samples."""
+class _Collection:
+    """A pass of a frozen model over samples."""
 
     def __init__(
-        self, engine: Engine, store: VectorStore, views: int, seed: int, answers: bool
+        self, engine: Engine, store: VectorStore, view_count: int, seed: int, answers: bool
     ) -> None:
-        self.engine, self.store, self.views, self.seed = engine, store, views, seed
-        self.wanted = ANSWERED if answers else 0
-        self.answered: dict[str, list[torch.Tensor]] = {label: [] for label in LABELS}
+        self.engine, self.store, self.view_count, self.seed = engine, store, view_count, seed
+        self.answer_count = ANSWERS_PER_CLASS if answers else 0
+        self.answers: dict[str, list[torch.Tensor]] = {label: [] for label in LABELS}
 
-    def take(self, batch: Sequence[Labelled]) -> Iterator[tuple[Sample, str]]:
-        """The samples of a micro-batch whose vectors could be had, with the name of their picture.
+    def add(self, batch: Sequence[Labelled]) -> Iterator[tuple[Sample, str]]:
+        """The samples of a micro-batch with vectors, and the key of their picture.
 
-        What is stored already is not computed again.
+        Vectors in the store are not computed again.
         """
-        keys = [FeatureCache.key(each.picture.pixels) for each in batch]
-        asked = {
+        keys = [FeatureCache.key(labelled.picture.pixels) for labelled in batch]
+        missing = {
             item.name: item
-            for key, each in zip(keys, batch, strict=True)
-            for item in self._asked(key, each.picture)
+            for key, labelled in zip(keys, batch, strict=True)
+            for item in self._missing(key, labelled.picture)
         }
-        while asked:  # views come in passes of their own
-            part = [asked.pop(name) for name in list(asked)[: len(batch)]]
-            for item, found in zip(part, within_memory(self._prefill, part), strict=True):
-                if not isinstance(found, PictureError):
-                    self.store.add(item.name, found)
-        for key, each in zip(keys, batch, strict=True):
-            names = _names(key, self.views)
-            if not all(name in self.store.held for name in names):
-                log.warning("%s is left out: memory does not suffice for it", each.sample.name)
-            elif not all(bool(self.store.held[name].isfinite().all()) for name in names):
-                log.warning("%s is left out: its vectors are not finite", each.sample.name)
+        # In parts as large as the batch, which memory was planned for; with views there are more.
+        while missing:
+            part = [missing.pop(name) for name in list(missing)[: len(batch)]]
+            for item, vectors in zip(part, within_memory(self._prefill, part), strict=True):
+                if not isinstance(vectors, PictureError):
+                    self.store.add(item.name, vectors)
+        for key, labelled in zip(keys, batch, strict=True):
+            names, stored = _names(key, self.view_count), self.store.vectors
+            if not all(name in stored for name in names):
+                log.warning("%s is left out: memory does not suffice for it", labelled.sample.name)
+            elif not all(bool(stored[name].isfinite().all()) for name in names):
+                log.warning("%s is left out: its vectors are not finite", labelled.sample.name)
             else:
-                self._answer(key, each)
-                yield each.sample, key
+                self._add_answer(key, labelled)
+                yield labelled.sample, key
 
-    def _asked(self, key: str, picture: Picture) -> Iterator[_Asked]:
-        for view, name in enumerate(_names(key, self.views)):
-            if name not in self.store.held:
-                yield _Asked(name, picture if view == 0 else self._view(key, picture, view))
+    def _missing(self, key: str, picture: Picture) -> Iterator[_NamedPicture]:
+        for index, name in enumerate(_names(key, self.view_count)):
+            if name not in self.store.vectors:
+                yield _NamedPicture(
+                    name, picture if index == 0 else self._perturb(key, picture, index)
+                )
 
-    def _view(self, key: str, picture: Picture, view: int) -> Picture:
+    def _perturb(self, key: str, picture: Picture, index: int) -> Picture:
         """A picture as it might come back from social media; the same at every call."""
-        rng = np.random.default_rng([self.seed, view, int(key[:16], 16)])
+        # By the pixels, not by the position in the data: stored views stay valid as data grow.
+        rng = np.random.default_rng([self.seed, index, int(key[:16], 16)])
         return replace(picture, pixels=random_chain(picture.pixels, None, rng)[0])
 
     @torch.no_grad()
-    def _prefill(self, asked: Sequence[_Asked]) -> Iterator[torch.Tensor]:
-        """Vectors (2, dim) of each: where the class is read, and where the mask prompt is."""
-        hidden = self._hidden([each.picture for each in asked], self.engine.ids)
+    def _prefill(self, items: Sequence[_NamedPicture]) -> Iterator[torch.Tensor]:
+        """Vectors (2, dim) of each picture: where class and mask prompt are read."""
+        hidden = self._hidden([item.picture for item in items], self.engine.ids)
         for row in hidden[:, [self.engine.prompt_length - 1, -1]].float().cpu():
-            yield row.clone()
+            yield row.clone()  # a slice would keep the whole micro-batch in memory
 
     @torch.no_grad()
-    def _answer(self, key: str, labelled: Labelled) -> None:
-        """Add what a picture's own answer passes through, where some more are wanted."""
+    def _add_answer(self, key: str, labelled: Labelled) -> None:
+        """Add the hidden states along a picture's true answer, until its class has enough."""
         label, name = labelled.sample.label, f"{key}.answer"
-        if len(self.answered[label]) == self.wanted:
+        if len(self.answers[label]) == self.answer_count:
             return
-        if name not in self.store.held:
+        if name not in self.store.vectors:
             ids = conversation(self.engine.processor.tokenizer, label).input_ids
             hidden = self._hidden([labelled.picture], ids)[0, self.engine.prompt_length - 1 :]
             self.store.add(name, hidden.float().cpu().clone())
-        self.answered[label].append(self.store.held[name])
+        self.answers[label].append(self.store.vectors[name])
 
     def _hidden(self, pictures: Sequence[Picture], ids: Sequence[int]) -> torch.Tensor:
         model = self.engine.model
@@ -188,62 +192,65 @@ def collect(
     store: VectorStore,
     stop: StopRequest,
     *,
-    views: int = 0,
+    view_count: int = 0,
     seed: int = 0,
     answers: bool = False,
     batch_size: int = 4,
-    show: Show = lambda done, total: None,
+    on_progress: OnProgress = lambda count, total: None,
 ) -> Vectors:
     """Run a frozen model once over whole pictures, as a user gives them.
 
     Args:
-        store: what it holds is not computed again; what is new is added and written.
-        stop: where it is asked for, what there is so far is written, and the run ends.
-        views: how many post-processed views of each picture are added to it.
-        answers: whether states along the answers of some pictures are wanted as well.
+        store: its vectors are not computed again; new ones are added and written.
+        stop: on its signal the vectors so far are written, and the run ends.
+        view_count: perturbed views beside each picture.
+        answers: True to add the states along the answers of some pictures.
         batch_size: pictures a pass, and 12.5 megapixels for each of them.
     """
-    run = _Run(engine, store, views, seed, answers)
-    found: list[tuple[Sample, str]] = []
-    done = 0
+    collection = _Collection(engine, store, view_count, seed, answers)
+    collected: list[tuple[Sample, str]] = []
+    count = 0
     for batch in _batches(samples, batch_size):
-        found += run.take(batch)
-        done += len(batch)
-        show(done, len(samples))
-        if stop.asked:
+        collected += collection.add(batch)
+        count += len(batch)
+        on_progress(count, len(samples))
+        if stop.signal_number:
             store.write()
-            stop.obey()
+            stop.raise_signal()
     store.write()
-    both = [torch.stack([store.held[n] for n in _names(key, views)]) for _, key in found]
-    shape = (0, views + 1, 2, engine.model.config.language.hidden_size)
-    stacked = torch.stack(both) if both else torch.zeros(shape)
+    pairs = [
+        torch.stack([store.vectors[name] for name in _names(key, view_count)])
+        for _, key in collected
+    ]
+    shape = (0, view_count + 1, 2, engine.model.config.language.hidden_size)
+    stacked = torch.stack(pairs) if pairs else torch.zeros(shape)
     return Vectors(
         classes=stacked[:, :, 0],
         masks=stacked[:, :, 1],
-        labels=np.array([LABELS.index(sample.label) for sample, _ in found], np.int64),
-        groups=_groups(found),
-        answers={label: torch.stack(rows) for label, rows in run.answered.items() if rows},
-        grouped=any(sample.group is not None for sample, _ in found),
+        labels=np.array([LABELS.index(sample.label) for sample, _ in collected], np.int64),
+        groups=_groups(collected),
+        answers={label: torch.stack(rows) for label, rows in collection.answers.items() if rows},
+        grouped=any(sample.group is not None for sample, _ in collected),
     )
 
 
 def identity(digest: str, precision: str, seed: int, ids: Sequence[int]) -> str:
-    """What vectors depend on beside their pictures, for `VectorStore`."""
-    told = json.dumps([digest, precision, seed, list(ids)])
-    return hashlib.sha256(told.encode()).hexdigest()
+    """SHA-256 of all that vectors depend on beside their pictures, for `VectorStore`."""
+    content = json.dumps([digest, precision, seed, list(ids)])
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _names(key: str, views: int) -> list[str]:
-    """What the vectors of a picture are stored under: itself, then its views."""
-    return [f"{key}.{view}" for view in range(views + 1)]
+def _names(key: str, view_count: int) -> list[str]:
+    """Names of a picture's vectors in the store: its own, then those of its views."""
+    return [f"{key}.{index}" for index in range(view_count + 1)]
 
 
 def _batches(samples: Sequence[Sample], size: int) -> Iterator[list[Labelled]]:
-    """Those that can be read, read ahead, in lists for one pass each."""
+    """Readable samples, prefetched, in lists for one pass each."""
     return micro_batches(sida.data.read(samples), size)
 
 
-def _groups(found: Sequence[tuple[Sample, str]]) -> np.ndarray:
-    """A number for each original; pictures without one are their own, and the same pixels share."""
-    names = [key if sample.group is None else f"group {sample.group}" for sample, key in found]
+def _groups(collected: Sequence[tuple[Sample, str]]) -> np.ndarray:
+    """Number of each picture's original; without one it is its own, shared by equal pixels."""
+    names = [key if sample.group is None else f"group {sample.group}" for sample, key in collected]
     return np.unique(names, return_inverse=True)[1].reshape(-1).astype(np.int64)

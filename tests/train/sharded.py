@@ -11,12 +11,12 @@ from accelerate.state import AcceleratorState, PartialState
 
 from sida.cli import main
 
-begin = AcceleratorState.__init__
+original_init = AcceleratorState.__init__
 
 
 def shard(self: AcceleratorState, *args: Any, **kwargs: Any) -> None:
     """As if the devices were graphics cards, and FSDP asked for."""
-    begin(self, *args, **kwargs)
+    original_init(self, *args, **kwargs)
     if self.distributed_type == DistributedType.FSDP:
         return
     self.fsdp_plugin = FullyShardedDataParallelPlugin(

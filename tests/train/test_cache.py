@@ -36,8 +36,8 @@ def base(tmp_path_factory):
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """How many pictures each encoder was asked about."""
+def encoder_counts(monkeypatch):
+    """Numbers of pictures that each encoder ran on."""
     counts = {"vision": 0, "mask": 0}
     features, embed = ClipSam.features, ClipSam.embed
 
@@ -54,58 +54,60 @@ def asked(monkeypatch):
     return counts
 
 
-def losses(base, labelled, out, *more):
-    train("sida-7b", out, overrides=[*FAST, f"model={base}", f"data={labelled}", *more])
+def losses(base, labelled, out, *options):
+    train("sida-7b", out, overrides=[*FAST, f"model={base}", f"data={labelled}", *options])
     return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
-def kept(folder):
+def cache_files(folder):
     return sorted(folder.rglob("*.safetensors"))
 
 
-def test_the_losses_are_the_same_and_nothing_is_computed_twice(base, labelled, tmp_path, asked):
+def test_the_losses_are_the_same_and_nothing_is_computed_twice(
+    base, labelled, tmp_path, encoder_counts
+):
     expected = losses(base, labelled, tmp_path / "without")
-    assert asked == {"vision": 12, "mask": 4}
+    assert encoder_counts == {"vision": 12, "mask": 4}
     cache = tmp_path / "cache"
-    asked.update(vision=0, mask=0)
-    found = losses(base, labelled, tmp_path / "with", f"cache={cache}")
-    assert asked == {"vision": 6, "mask": 2}
-    assert found == pytest.approx(expected, abs=1e-6)
-    assert len(kept(cache)) == FILES
+    encoder_counts.update(vision=0, mask=0)
+    actual = losses(base, labelled, tmp_path / "with", f"cache={cache}")
+    assert encoder_counts == {"vision": 6, "mask": 2}
+    assert actual == pytest.approx(expected, abs=1e-6)
+    assert len(cache_files(cache)) == FILES
     again = losses(base, labelled, tmp_path / "again", f"cache={cache}", "workers=1")
-    assert asked == {"vision": 6, "mask": 2}
-    assert again == found
+    assert encoder_counts == {"vision": 6, "mask": 2}
+    assert again == actual
 
 
-def test_what_is_broken_is_made_again(base, labelled, tmp_path, asked, caplog):
+def test_what_is_broken_is_made_again(base, labelled, tmp_path, encoder_counts, caplog):
     cache = tmp_path / "cache"
     expected = losses(base, labelled, tmp_path / "one", f"cache={cache}")
-    whole = {path: path.read_bytes() for path in kept(cache)}
-    cut, empty, foreign = list(whole)[:3]
-    cut.write_bytes(whole[cut][:-5])
+    contents = {path: path.read_bytes() for path in cache_files(cache)}
+    cut, empty, foreign = list(contents)[:3]
+    cut.write_bytes(contents[cut][:-5])
     empty.write_bytes(b"")
     foreign.write_bytes(b"no features at all")
-    asked.update(vision=0, mask=0)
+    encoder_counts.update(vision=0, mask=0)
     assert losses(base, labelled, tmp_path / "two", f"cache={cache}") == expected
-    assert sum(asked.values()) == 3
+    assert sum(encoder_counts.values()) == 3
     assert "is made again, since it cannot be read" in caplog.text
-    assert {path: path.read_bytes() for path in kept(cache)} == whole
+    assert {path: path.read_bytes() for path in cache_files(cache)} == contents
 
 
-def test_it_stays_within_its_bound(base, labelled, tmp_path, asked):
+def test_it_stays_within_its_bound(base, labelled, tmp_path, encoder_counts):
     cache = tmp_path / "cache"
     losses(base, labelled, tmp_path / "one", f"cache={cache}")
-    largest = max(path.stat().st_size for path in kept(cache))
+    largest = max(path.stat().st_size for path in cache_files(cache))
     bound = 2.5 * largest / 1e9
     small = tmp_path / "small"
     settings = (f"cache={small}", f"cache_gb={bound}")
     losses(base, labelled, tmp_path / "two", *settings)
     losses(base, labelled, tmp_path / "three", *settings)
-    assert 2 <= len(kept(small)) < FILES
-    assert sum(path.stat().st_size for path in kept(small)) <= bound * 1e9
+    assert 2 <= len(cache_files(small)) < FILES
+    assert sum(path.stat().st_size for path in cache_files(small)) <= bound * 1e9
 
 
-def test_other_weights_are_other_features(base, labelled, tmp_path, asked):
+def test_other_weights_are_other_features(base, labelled, tmp_path, encoder_counts):
     cache = tmp_path / "cache"
     losses(base, labelled, tmp_path / "one", f"cache={cache}")
     model = Sida.from_pretrained(base)
@@ -114,14 +116,14 @@ def test_other_weights_are_other_features(base, labelled, tmp_path, asked):
     model.save_pretrained(changed)
     SidaProcessor.from_pretrained(base).save_pretrained(changed)
     losses(changed, labelled, tmp_path / "two", f"cache={cache}")
-    assert len(kept(cache)) == 2 * FILES
-    assert asked == {"vision": 12, "mask": 4}
-    (features,) = load_file(next(p for p in kept(cache) if ".vision." in p.name)).values()
+    assert len(cache_files(cache)) == 2 * FILES
+    assert encoder_counts == {"vision": 12, "mask": 4}
+    (features,) = load_file(next(p for p in cache_files(cache) if ".vision." in p.name)).values()
     assert features.shape == (16, 32)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "sentence"),
     [
         ("crops=[32]", "crops and post_process make a new picture every time"),
         ("post_process=0.5", "crops and post_process make a new picture every time"),
@@ -130,8 +132,8 @@ def test_other_weights_are_other_features(base, labelled, tmp_path, asked):
         ("cache_gb=0", "cache_gb: .*greater than 0"),
     ],
 )
-def test_what_a_cache_cannot_help_is_refused(base, labelled, tmp_path, change, told):
-    with pytest.raises(ConfigError, match=told):
+def test_what_a_cache_cannot_help_is_refused(base, labelled, tmp_path, change, sentence):
+    with pytest.raises(ConfigError, match=sentence):
         losses(base, labelled, tmp_path / "out", f"cache={tmp_path / 'cache'}", change)
     assert not (tmp_path / "out").exists()
 

@@ -18,7 +18,7 @@ from sida.model.keys import from_published
 from sida.train.config import Lora, LossWeights, TrainConfig
 from sida.train.loader import Collator, Crop, crop_sample
 from sida.train.lora import add_lora
-from sida.train.step import LOSSES, Trained, counts
+from sida.train.training_module import LOSSES, TrainingModule, counts
 from tests.oracle import description_folder, published_folder
 
 AS_PUBLISHED = {
@@ -61,7 +61,7 @@ def computed(folder, stage, names, samples, lora=None, change=lambda crop: crop)
     weights = AS_PUBLISHED[stage]
     config = TrainConfig(model="x", texts="data", max_tokens=512 * stage, loss=weights)
     model, processor = load_base(str(folder))
-    trained = Trained(model, weights)
+    trained = TrainingModule(model, weights)
     if lora is not None:
         add_lora(model, Lora(dropout=0))
         put(model, lora)
@@ -81,9 +81,9 @@ def put(model, tensors):
     """Recorded low-rank matrices into their places."""
     parameters = dict(model.named_parameters())
     for name, tensor in tensors.items():
-        place = name.replace("model.layers.", "language.layers.")
+        parameter_name = name.replace("model.layers.", "language.layers.")
         with torch.no_grad():
-            parameters[place].copy_(tensor)
+            parameters[parameter_name].copy_(tensor)
 
 
 def ours(name):
@@ -125,20 +125,20 @@ def test_losses_and_gradients(stage, folder, recorded, samples, gradients, low_r
             assert means["mask_bce"] / 0.5 == pytest.approx(losses["mask_bce_loss"], **close)
             assert means["mask_dice"] / 0.5 == pytest.approx(losses["mask_dice_loss"], **close)
             assert means["text"] == pytest.approx(losses["ce_loss"], **close)
-        found = {n.replace(".base_layer.", "."): p.grad for n, p in model.named_parameters()}
+        gradient_of = {n.replace(".base_layer.", "."): p.grad for n, p in model.named_parameters()}
         prefix = f"stage{stage}/{case}/"
         for name, gradient in gradients.items():
             if not name.startswith(prefix):
                 continue
             plain, _, row = name.removeprefix(prefix).partition(".row")
-            mine = found[ours(plain)]
+            mine = gradient_of[ours(plain)]
             mine = torch.zeros_like(gradient) if mine is None else mine
             mine = mine[int(row)] if row else mine
             largest = gradient.abs().max().item()
             assert (mine - gradient).abs().max().item() <= 1e-3 * largest + 1e-7, name
             compared += 1
         for name, norm in truth["gradient_norms"].items():
-            mine = found[ours(name)]
+            mine = gradient_of[ours(name)]
             size = 0.0 if mine is None else mine.norm().item()
             assert size == pytest.approx(norm or 0.0, rel=1e-3, abs=2e-5), (case, name)
     assert compared >= 70

@@ -22,8 +22,8 @@ from sida.train import train
 from sida.train.config import read_config
 from sida.train.folds import assign_folds
 from sida.train.heads import HeadFit, balanced_loss, logits_of
-from sida.train.rows import teach_rows
-from sida.train.stop import StopRequest
+from sida.train.stop_request import StopRequest
+from sida.train.token_rows import fit_token_rows
 from sida.train.vectors import Vectors, VectorStore, collect
 from sida.verdict import LABELS
 from tests.model.conftest import small_published, spread
@@ -80,9 +80,9 @@ def finished(base, pictures, tmp_path_factory):
 
 def test_a_run_leaves_an_adapter_and_no_model(finished):
     out, _ = finished
-    found = sorted(f.name for f in out.iterdir())
-    named = ["adapter.safetensors", "folds.json", "metrics.jsonl", "recipe.json"]
-    assert found == [*named, "vectors.safetensors"]
+    names = sorted(f.name for f in out.iterdir())
+    expected = ["adapter.safetensors", "folds.json", "metrics.jsonl", "recipe.json"]
+    assert names == [*expected, "vectors.safetensors"]
 
 
 def test_every_step_of_the_last_fit_has_its_line(finished):
@@ -90,9 +90,9 @@ def test_every_step_of_the_last_fit_has_its_line(finished):
     report = json.loads((out / "folds.json").read_text())
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, report["steps"] + 1))
-    wanted = {"step", "loss", "loss_class", "loss_mask_bce", "loss_mask_dice", "loss_text"}
+    names = {"step", "loss", "loss_class", "loss_mask_bce", "loss_mask_dice", "loss_text"}
     for line in lines:
-        assert wanted | {"learning_rate", "seconds"} <= line.keys()
+        assert names | {"learning_rate", "seconds"} <= line.keys()
         assert line["loss"] == line["loss_class"]
 
 
@@ -103,8 +103,8 @@ def test_folds_say_what_base_and_adapter_reach(finished, base):
     assert [fold["groups"] for fold in report["folds"]] == [3, 3, 3, 3]
     assert sum(fold["count"] for fold in report["folds"]) == report["count"] == 24
     for measured in (report, report["validation"]):
-        for found in measured["balanced_accuracy"].values():
-            assert found["low"] <= found["value"] <= found["high"]
+        for interval in measured["balanced_accuracy"].values():
+            assert interval["low"] <= interval["value"] <= interval["high"]
     reached = report["balanced_accuracy"]
     assert reached["base"]["value"] < 0.7 < reached["adapter"]["value"]
 
@@ -113,25 +113,25 @@ def test_detect_with_the_adapter_gives_what_the_model_in_memory_gave(finished, b
     """The command line's verdicts, against the head put by hand on what the store holds."""
     out, _ = finished
     name = f"{base}+{out / 'adapter.safetensors'}"
-    shown = CliRunner().invoke(app, ["detect", str(pictures), "--model", name, "--json", "-"])
-    assert shown.exit_code == 0, shown.output
+    result = CliRunner().invoke(app, ["detect", str(pictures), "--model", name, "--json", "-"])
+    assert result.exit_code == 0, result.output
     loaded = load(name)
     engine = Engine(load(base).model, loaded.processor)
     store = VectorStore(out / "none.safetensors", "")
-    kept = collect(engine, sida.data.open(pictures), store, StopRequest())
+    vectors = collect(engine, sida.data.open(pictures), store, StopRequest())
     (out / "none.safetensors").unlink()
-    logits = logits_of(loaded.model.class_head, kept.classes[:, 0])
-    wanted = loaded.calibration.probabilities(logits)
-    said = {}
-    for line in map(json.loads, shown.stdout.splitlines()):
-        said[line["image"]] = line["probabilities"]
+    logits = logits_of(loaded.model.class_head, vectors.classes[:, 0])
+    expected = loaded.calibration.probabilities(logits)
+    probabilities = {}
+    for line in map(json.loads, result.stdout.splitlines()):
+        probabilities[line["image"]] = line["probabilities"]
         assert line["calibrated"]
         assert line["model"]["name"] == "small+adapter"
         assert line["model"]["digest"] == loaded.digest
     names = [str(pictures / s.name) for s in sida.data.open(pictures)]
-    found = np.array([list(said[name].values()) for name in names])
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
-    right = found.argmax(1) == np.repeat(np.arange(3), 8)
+    actual = np.array([list(probabilities[name].values()) for name in names])
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+    right = actual.argmax(1) == np.repeat(np.arange(3), 8)
     assert right.mean() > 0.7
 
 
@@ -148,7 +148,9 @@ def test_a_run_that_was_stopped_computes_only_what_is_missing(finished, tmp_path
     again.mkdir()
     for name in ("vectors.safetensors", "recipe.json"):
         shutil.copy(out / name, again)
-    monkeypatch.setattr(sida.train.vectors._Run, "_prefill", None)  # would fail if it were called
+    monkeypatch.setattr(
+        sida.train.vectors._Collection, "_prefill", None
+    )  # would fail if it were called
     train("finetune", again, overrides=settings)
     assert (again / "adapter.safetensors").read_bytes() == (
         out / "adapter.safetensors"
@@ -159,8 +161,8 @@ def test_stored_vectors_of_other_weights_are_set_aside(tmp_path, caplog):
     first = VectorStore(tmp_path / "v.safetensors", "one")
     first.add("a.0", torch.ones(2, 4))
     first.write()
-    assert VectorStore(tmp_path / "v.safetensors", "one").held.keys() == {"a.0"}
-    assert not VectorStore(tmp_path / "v.safetensors", "two").held
+    assert VectorStore(tmp_path / "v.safetensors", "one").vectors.keys() == {"a.0"}
+    assert not VectorStore(tmp_path / "v.safetensors", "two").vectors
     assert "its vectors are of other weights" in caplog.text
 
 
@@ -169,10 +171,10 @@ def test_stopping_writes_what_there_is(base, pictures, tmp_path):
     engine = Engine(loaded.model, loaded.processor)
     store = VectorStore(tmp_path / "v.safetensors", "one")
     stop = StopRequest()
-    stop.asked = 2
+    stop.signal_number = 2
     with pytest.raises(KeyboardInterrupt):
         collect(engine, sida.data.open(pictures), store, stop, batch_size=4)
-    assert len(VectorStore(tmp_path / "v.safetensors", "one").held) == 4
+    assert len(VectorStore(tmp_path / "v.safetensors", "one").vectors) == 4
 
 
 def test_the_first_view_is_the_picture_and_others_are_seeded(base, pictures, tmp_path):
@@ -180,16 +182,16 @@ def test_the_first_view_is_the_picture_and_others_are_seeded(base, pictures, tmp
     engine = Engine(loaded.model, loaded.processor)
     samples = list(sida.data.open(pictures))[::8]
 
-    def run(views: int, seed: int) -> Vectors:
+    def run(view_count: int, seed: int) -> Vectors:
         store = VectorStore(tmp_path / "never.safetensors", "")
         store.write = lambda: None
-        return collect(engine, samples, store, StopRequest(), views=views, seed=seed)
+        return collect(engine, samples, store, StopRequest(), view_count=view_count, seed=seed)
 
-    plain, one, other = run(0, 0), run(2, 1), run(2, 2)
-    assert torch.allclose(one.classes[:, 0], other.classes[:, 0], atol=1e-5)
-    assert torch.allclose(plain.classes[:, 0], one.classes[:, 0], atol=1e-5)
-    assert torch.equal(one.classes, run(2, 1).classes)
-    assert not torch.equal(one.classes[:, 1], other.classes[:, 1])
+    plain, first, second = run(0, 0), run(2, 1), run(2, 2)
+    assert torch.allclose(first.classes[:, 0], second.classes[:, 0], atol=1e-5)
+    assert torch.allclose(plain.classes[:, 0], first.classes[:, 0], atol=1e-5)
+    assert torch.equal(first.classes, run(2, 1).classes)
+    assert not torch.equal(first.classes[:, 1], second.classes[:, 1])
     assert plain.labels.tolist() == [0, 1, 2]
 
 
@@ -252,8 +254,8 @@ def test_labels_that_the_container_gives_away_are_said(base, tmp_path, caplog):
         (data / label).mkdir(parents=True)
         for i in range(12):
             pixels = np.random.default_rng(i).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-            kind = "png" if label == "real" else "jpg"
-            Image.fromarray(pixels).save(data / label / f"{i}.{kind}")
+            suffix = "png" if label == "real" else "jpg"
+            Image.fromarray(pixels).save(data / label / f"{i}.{suffix}")
     settings = [*FAST, "max_steps=2", f"model={base}", f"data={data}"]
     train("finetune", tmp_path / "out", overrides=settings)
     assert "it gives the class away" in caplog.text
@@ -264,17 +266,19 @@ def test_labels_that_the_container_gives_away_are_said(base, tmp_path, caplog):
 
 def test_the_command_says_where_the_adapter_is_and_what_it_reaches(finished):
     out, settings = finished
-    shown = CliRunner().invoke(app, ["train", "finetune", *settings, "--out", str(out), "--resume"])
-    assert shown.exit_code == 0, shown.output
+    result = CliRunner().invoke(
+        app, ["train", "finetune", *settings, "--out", str(out), "--resume"]
+    )
+    assert result.exit_code == 0, result.output
     adapter = out / "adapter.safetensors"
-    (base,) = (each.removeprefix("model=") for each in settings if each.startswith("model="))
-    assert f"The adapter is in {adapter}, for `--model {base}+{adapter}`." in shown.stderr
+    (base,) = (s.removeprefix("model=") for s in settings if s.startswith("model="))
+    assert f"The adapter is in {adapter}, for `--model {base}+{adapter}`." in result.stderr
     score = r"[01]\.\d{3} \[[01]\.\d{3}, [01]\.\d{3}\]"
-    said = (
+    sentence = (
         rf"Balanced accuracy is {score} before and {score} after on pictures held back in 4 folds"
     )
-    assert re.search(said, " ".join(shown.stderr.split()))
-    assert "on the 24 pictures for validation." in shown.stderr
+    assert re.search(sentence, " ".join(result.stderr.split()))
+    assert "on the 24 pictures for validation." in result.stderr
 
 
 def test_a_head_that_never_sees_a_picture_is_not_changed_by_it():
@@ -288,11 +292,11 @@ def test_a_head_that_never_sees_a_picture_is_not_changed_by_it():
     )
     config = read_config("finetune", [*FAST, "learning_rate=0.1"])
     head = torch.nn.Sequential(torch.nn.Linear(6, 3))
-    chosen = np.array([0, 1, 3, 4, 6, 7])
-    fit = HeadFit(head, vectors, chosen, config)
+    rows = np.array([0, 1, 3, 4, 6, 7])
+    fit = HeadFit(head, vectors, rows, config)
     changed = vectors._replace(classes=vectors.classes.clone())
     changed.classes[[2, 5, 8]] = 99.0
-    other = HeadFit(head, changed, chosen, config)
+    other = HeadFit(head, changed, rows, config)
     for _ in range(10):
         assert fit.advance() == other.advance()
     assert not torch.equal(fit.current[0].weight, head[0].weight)
@@ -336,15 +340,15 @@ def test_taught_rows_stay_out_of_what_they_were_not_taught_for(published):
         count = len(conversation(tokenizer, label).answer_ids) + 1
         answers[label] = torch.randn(1, count, width).expand(3, -1, -1)
     answers["real"] = answers["full_synthetic"][:, : answers["real"].shape[1]]
-    taught = teach_rows(model, tokenizer, answers)
-    assert taught.ids == (tokenizer.added["[CLS]"], tokenizer.seg_id)
-    assert taught.report["loss"]["adapter"] < taught.report["loss"]["base"]
-    assert taught.weight.shape == (2, width)
+    fitted = fit_token_rows(model, tokenizer, answers)
+    assert fitted.ids == (tokenizer.added["[CLS]"], tokenizer.seg_id)
+    assert fitted.report["loss"]["adapter"] < fitted.report["loss"]["base"]
+    assert fitted.weight.shape == (2, width)
 
 
 def test_an_adapter_stands_on_whole_weights_alone(finished, pictures, tmp_path):
     out, settings = finished
-    (base,) = (each.removeprefix("model=") for each in settings if each.startswith("model="))
+    (base,) = (s.removeprefix("model=") for s in settings if s.startswith("model="))
     adapted = [*FAST, f"model={base}+{out / 'adapter.safetensors'}", f"data={pictures}"]
     with pytest.raises(ConfigError, match=f"has an adapter already.*model={base}"):
         train("finetune", tmp_path / "out", overrides=adapted)

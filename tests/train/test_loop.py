@@ -63,9 +63,9 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(finished, labelled, 
     (out / "metrics.jsonl").write_text("".join(written[:3]) + written[3][:20])  # killed at step 4
     shutil.copy(finished / "recipe.json", out)
     train("tiny", out, overrides=[*FAST, f"data={labelled}"])
-    for found, expected in zip(lines(out), lines(finished), strict=True):
-        del found["seconds"], expected["seconds"]
-        assert found == expected
+    for line, expected in zip(lines(out), lines(finished), strict=True):
+        del line["seconds"], expected["seconds"]
+        assert line == expected
 
 
 def test_what_has_not_been_trained_yet_goes_on_as_in_an_undisturbed_run(labelled, tmp_path):
@@ -159,12 +159,14 @@ def test_a_kill_after_a_better_look_goes_back_to_the_best_before(labelled, tmp_p
     settings = [*FAST, f"data={labelled}", f"validation={labelled}", "validate_every=1"]
     settings += ["best=accuracy"]
 
-    def scores(*right):  # of three pictures, look after look
-        looks = iter(right)
+    def scores(*right):  # of three pictures, in one validation after the other
+        counts = iter(right)
         truth = np.array([0, 1, 2])
-        said = lambda count: np.where(np.arange(3) < count, truth, (truth + 1) % 3)  # noqa: E731
+        predicted = lambda count: np.where(np.arange(3) < count, truth, (truth + 1) % 3)  # noqa: E731
         monkeypatch.setattr(
-            loop, "validate", lambda *_: Validation(np.eye(3)[said(next(looks))], list(LABELS))
+            loop,
+            "validate",
+            lambda *_: Validation(np.eye(3)[predicted(next(counts))], list(LABELS)),
         )
 
     def kill(step, *_):
@@ -247,10 +249,12 @@ def test_validation_may_change_unless_the_best_depends_on_it(finished, labelled,
     train("tiny", out, overrides=[*settings, f"validation={labelled}"])
     with pytest.raises(ConfigError, match=r"validation=.*other"):
         train("tiny", out, overrides=[*settings, f"validation={other}"])
-    held = read_config("tiny", ["held_out=0.3", f"data={labelled}"])
-    (out / "recipe.json").write_text(held.model_dump_json())
+    held_out = read_config("tiny", ["held_out=0.3", f"data={labelled}"])
+    (out / "recipe.json").write_text(held_out.model_dump_json())
     with pytest.raises(ConfigError, match=r"validation="):
-        training_folder(out).check(identity_of(held.model_copy(update={"validation": (other,)})))
+        training_folder(out).check(
+            identity_of(held_out.model_copy(update={"validation": (other,)}))
+        )
 
 
 def test_a_share_of_the_data_can_be_held_back(labelled, tmp_path):
@@ -291,7 +295,7 @@ def test_what_is_followed_can_be_looked_at(labelled, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "sentence"),
     [
         ("micro_batch_size=2", "not a multiple of micro_batch_size 2"),
         ("patience=2", "patience needs best"),
@@ -307,7 +311,9 @@ def test_what_is_followed_can_be_looked_at(labelled, tmp_path):
         ("no_such_key=1", "no_such_key: there is no such key"),
     ],
 )
-def test_contradictions_are_one_sentence_before_the_first_step(labelled, tmp_path, change, told):
-    with pytest.raises(ConfigError, match=told):
+def test_contradictions_are_one_sentence_before_the_first_step(
+    labelled, tmp_path, change, sentence
+):
+    with pytest.raises(ConfigError, match=sentence):
         train("tiny", tmp_path / "out", overrides=[*FAST, f"data={labelled}", change])
     assert not (tmp_path / "out").exists()

@@ -7,7 +7,7 @@ from sida.errors import ConfigError
 from sida.model import Sida
 from sida.model.presets import tiny
 from sida.train.config import Lora
-from sida.train.lora import add_lora, merged
+from sida.train.lora import add_lora, merge
 
 
 def test_merged_weights_give_the_same_as_the_additions(tmp_path):
@@ -16,15 +16,15 @@ def test_merged_weights_give_the_same_as_the_additions(tmp_path):
     plain = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     add_lora(model, Lora(rank=4))
     model.eval()
-    assert merged(model).keys() == plain.keys()
-    assert all(tensor.equal(plain[name]) for name, tensor in merged(model).items())
+    assert merge(model).keys() == plain.keys()
+    assert all(tensor.equal(plain[name]) for name, tensor in merge(model).items())
     for name, parameter in model.named_parameters():
         if ".lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
     embeds = torch.randn(2, 7, 128)
     with torch.no_grad():
         expected = model.prefill(embeds)
-        model.save_pretrained(tmp_path, state_dict=merged(model))
+        model.save_pretrained(tmp_path, state_dict=merge(model))
         again = Sida.from_pretrained(tmp_path).eval()
         # With AVX-512 the layers in four bits compute in bfloat16.
         loose = torch.backends.cpu.get_cpu_capability() == "AVX512"
@@ -55,7 +55,7 @@ def test_a_base_in_four_bits_learns_beside_it_and_merges(tmp_path):
     assert layer.base_layer.weight.dtype == torch.uint8
     with torch.no_grad():
         expected = model.prefill(embeds)
-        model.save_pretrained(tmp_path, state_dict=merged(model))
+        model.save_pretrained(tmp_path, state_dict=merge(model))
         again = Sida.from_pretrained(tmp_path).eval()
         # With AVX-512 the layers in four bits compute in bfloat16.
         loose = torch.backends.cpu.get_cpu_capability() == "AVX512"

@@ -16,17 +16,17 @@ def test_class_loss_by_hand():
 
 def test_dice_and_cross_entropy_by_hand():
     truth = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])
-    bce, dice = mask_sums(torch.zeros(1, 2, 2), truth, torch.ones(1, 2, 2, dtype=torch.bool))
+    bce, dice_loss = mask_sums(torch.zeros(1, 2, 2), truth, torch.ones(1, 2, 2, dtype=torch.bool))
     assert bce.item() == pytest.approx(math.log(2))
     expected = 1 - (2 * 0.5 / 1000 + 1e-6) / (2 / 1000 + 1 / 1000 + 1e-6)
-    assert dice.item() == pytest.approx(expected)
+    assert dice_loss.item() == pytest.approx(expected)
 
 
 def test_an_empty_truth_counts_for_cross_entropy_alone():
     everywhere = torch.ones(1, 2, 2, dtype=torch.bool)
-    bce, dice = mask_sums(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), everywhere)
+    bce, dice_loss = mask_sums(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), everywhere)
     assert bce.item() == pytest.approx(math.log(2))
-    assert dice.item() == 0
+    assert dice_loss.item() == 0
 
 
 def test_padding_has_no_say_in_mask_losses():
@@ -62,7 +62,7 @@ def test_a_teacher_is_a_share_of_the_target():
     logits, labels = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([0])
     teacher = torch.tensor([[0.0, 1.0, 0.0]])
     plain = class_sum(logits, labels)
-    whole = -(teacher.softmax(1) * logits.log_softmax(1)).sum()
+    teacher_loss = -(teacher.softmax(1) * logits.log_softmax(1)).sum()
     mixed = class_sum(logits, labels, teacher, 0.3)
-    assert float(mixed) == pytest.approx(float(0.7 * plain + 0.3 * whole), rel=1e-6)
+    assert float(mixed) == pytest.approx(float(0.7 * plain + 0.3 * teacher_loss), rel=1e-6)
     assert float(class_sum(logits, labels, teacher, 0.0)) == float(plain)

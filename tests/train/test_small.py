@@ -18,9 +18,9 @@ from sida.model.clip_windows import ClipWindows
 from sida.model.tokenizer import Tokenizer
 from sida.train import train
 from sida.train.config import TrainConfig
+from sida.train.initialization import initialize_model
 from sida.train.loader import Batches, Collator, view_sample
-from sida.train.pictures import learned_from
-from sida.train.start import start_model
+from sida.train.pictures import open_training_set
 from tests.model.test_clip_windows import little_config
 from tests.small import labelled_folder
 
@@ -52,8 +52,8 @@ def photographs(tmp_path_factory):
     return labelled_folder(tmp_path_factory.mktemp("photographs"), 3, (96, 112))
 
 
-def losses(base, labelled, out, *more):
-    train("small", out, overrides=[*FAST, f"model={base}", f"data={labelled}", *more])
+def losses(base, labelled, out, *options):
+    train("small", out, overrides=[*FAST, f"model={base}", f"data={labelled}", *options])
     return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
@@ -74,12 +74,12 @@ def test_a_cache_changes_no_loss_and_is_asked_instead_of_the_encoder(
     windows = counts[64]
     counts.clear()
     cache = f"cache={tmp_path / 'cache'}"
-    kept = losses(base, labelled, tmp_path / "kept", cache, *options)
-    assert kept == pytest.approx(plain, rel=1e-5)
+    cached = losses(base, labelled, tmp_path / "cached", cache, *options)
+    assert cached == pytest.approx(plain, rel=1e-5)
     assert counts[32] == 6
     assert counts[64] == windows / 3
     counts.clear()
-    assert losses(base, labelled, tmp_path / "again", cache, *options) == pytest.approx(kept)
+    assert losses(base, labelled, tmp_path / "again", cache, *options) == pytest.approx(cached)
     assert not counts
 
 
@@ -87,8 +87,8 @@ def test_the_frozen_encoder_stays_and_the_rest_learns(base, labelled, tmp_path):
     losses(base, labelled, tmp_path / "run", "frozen_precision=fp32", "trained=['']")
     before, after = (load(str(f)).model.state_dict() for f in (base, tmp_path / "run/model"))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    kept = {name for name in changed if name.startswith("encoder.clip.")}
-    assert all(name.endswith((".down", ".up")) for name in kept)
+    frozen = {name for name in changed if name.startswith("encoder.clip.")}
+    assert all(name.endswith((".down", ".up")) for name in frozen)
     assert "encoder.evidence.weight" in changed
     assert "class_head.0.weight" in changed
 
@@ -103,7 +103,7 @@ def test_masks_are_taught_from_kept_features_as_well(base, labelled, tmp_path):
 
 def test_views_are_the_same_at_every_call(labelled):
     sample = next(iter(sida.data.open(labelled)))
-    first, again, other = (view_sample(sample, view).pixels for view in (1, 1, 2))
+    first, again, other = (view_sample(sample, index).pixels for index in (1, 1, 2))
     assert np.array_equal(first, again)
     assert first.shape != other.shape or not np.array_equal(first, other)
     assert np.array_equal(view_sample(sample, 0).pixels, sample.read().pixels)
@@ -112,16 +112,16 @@ def test_views_are_the_same_at_every_call(labelled):
 def test_large_sources_are_drawn_less_often(labelled):
     samples = [x for x in sida.data.open(labelled) if x.label == "real"]
     many = [replace(samples[0], source="large", name=f"l{i}") for i in range(900)]
-    some = [replace(samples[1], source="small", name=f"s{i}") for i in range(100)]
-    others = [x for x in sida.data.open(labelled) if x.label != "real"]
+    few = [replace(samples[1], source="small", name=f"s{i}") for i in range(100)]
+    synthetic_and_tampered = [x for x in sida.data.open(labelled) if x.label != "real"]
     config = TrainConfig(preset="tiny", batch_size=6, source_power=0.5)
     collator = Collator(
         SidaProcessor(little_config(), Tokenizer.load(TOKENIZER)), little_config(), 8, config
     )
-    dataset = Batches([many + some + others], collator, config, 6)
+    dataset = Batches([many + few + synthetic_and_tampered], collator, config, 6)
     order = dataset._order(0, 0, 0)
-    drawn = Counter(dataset.pools[0][0][i].source for i in order)
-    assert drawn["small"] == pytest.approx(250, abs=50)  # 1 part in 1 + 3
+    counts = Counter(dataset.pools[0][0][i].source for i in order)
+    assert counts["small"] == pytest.approx(250, abs=50)  # 1 part in 1 + 3
     assert np.array_equal(order, dataset._order(0, 0, 0))
     assert not np.array_equal(order, dataset._order(1, 0, 0))
 
@@ -133,7 +133,7 @@ def test_sources_and_groups_can_be_left_out(labelled, monkeypatch):
     ]
     monkeypatch.setattr(sida.data, "open", lambda _: iter(samples))
     config = TrainConfig(preset="tiny", leave_out=("s0", "g1"))
-    assert [sample.group for sample in learned_from(labelled, config)] == ["g3", "g5"]
+    assert [sample.group for sample in open_training_set(labelled, config)] == ["g3", "g5"]
 
 
 def test_a_source_gives_at_most_so_many_pictures_of_a_class(labelled, monkeypatch):
@@ -144,7 +144,10 @@ def test_a_source_gives_at_most_so_many_pictures_of_a_class(labelled, monkeypatc
     ]
     monkeypatch.setattr(sida.data, "open", lambda _: iter(samples))
     first, again, other = (
-        [x.name for x in learned_from(labelled, TrainConfig(preset="tiny", source_limit=4, seed=s))]
+        [
+            x.name
+            for x in open_training_set(labelled, TrainConfig(preset="tiny", source_limit=4, seed=s))
+        ]
         for s in (0, 0, 1)
     )
     assert len(first) == 3 * 4
@@ -154,7 +157,7 @@ def test_a_source_gives_at_most_so_many_pictures_of_a_class(labelled, monkeypatc
 
 def test_a_fresh_model_begins_with_the_packages_encoder_and_what_tiny_shares():
     recipe = TrainConfig(preset="small", warm_start="tiny", loss={"text": 0})
-    model, _ = start_model(recipe)
+    model, _ = initialize_model(recipe)
     tiny = load("tiny").model.state_dict()
     ours = model.state_dict()
     assert torch.equal(ours["language.norm.weight"], tiny["language.norm.weight"].float())
@@ -169,22 +172,22 @@ def test_a_warm_start_that_shares_nothing_is_refused(tmp_path):
     model.save_pretrained(tmp_path, state_dict={"nothing.weight": torch.zeros(1)})
     other.save_pretrained(tmp_path)
     with pytest.raises(SidaError):
-        start_model(TrainConfig(preset="small", warm_start=str(tmp_path), loss={"text": 0}))
+        initialize_model(TrainConfig(preset="small", warm_start=str(tmp_path), loss={"text": 0}))
 
 
 def test_windows_limit_what_training_looks_at(base, labelled, tmp_path, monkeypatch):
-    seen = []
+    window_counts = []
     features = ClipWindows.features
 
     def counted(self, inputs):
-        seen.append(len(inputs.mask.owner))
+        window_counts.append(len(inputs.mask.owner))
         return features(self, inputs)
 
     monkeypatch.setattr(ClipWindows, "features", counted)
     losses(base, labelled, tmp_path / "one", "windows=1", "max_steps=1")
     losses(base, labelled, tmp_path / "four", "max_steps=1")
-    assert seen[0] == 6
-    assert seen[1] > 6
+    assert window_counts[0] == 6
+    assert window_counts[1] > 6
 
 
 LOCAL = (
@@ -219,10 +222,10 @@ def test_forged_pictures_do_not_depend_on_workers(base, photographs, tmp_path, w
             tmp_path / name,
             overrides=[*overrides, f"data={photographs}", f"workers={number}", "max_steps=2"],
         )
-    none, some = (
+    alone, parallel = (
         (tmp_path / x / "metrics.jsonl").read_text().splitlines() for x in ("none", "some")
     )
-    for first, second in zip(none, some, strict=True):
+    for first, second in zip(alone, parallel, strict=True):
         assert json.loads(first)["loss"] == json.loads(second)["loss"]
 
 

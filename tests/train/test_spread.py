@@ -70,13 +70,13 @@ def test_two_processes_take_the_steps_of_one(program, alone, settings, labelled,
     assert run.returncode == 0, run.stderr[-3000:]
     assert len(curve(out)) == 4
     assert curve(out) == pytest.approx(curve(alone), abs=1e-3)
-    for found, expected in zip(looks(out), looks(alone), strict=True):
-        assert found == pytest.approx(expected, abs=1e-3)
+    for actual, expected in zip(looks(out), looks(alone), strict=True):
+        assert actual == pytest.approx(expected, abs=1e-3)
     picture = labelled / "tampered/tampered0.png"
-    found, expected = (
+    actual, expected = (
         Detector.load(folder / "model").detect(picture).probabilities for folder in (out, alone)
     )
-    assert found.real == pytest.approx(expected.real, abs=1e-3)
+    assert actual.real == pytest.approx(expected.real, abs=1e-3)
 
     shutil.rmtree(out / "model")
     shutil.rmtree(out / "checkpoints/step-4")
@@ -87,7 +87,7 @@ def test_two_processes_take_the_steps_of_one(program, alone, settings, labelled,
 def test_what_needs_the_whole_model_on_every_device_is_refused_where_it_is_spread(tmp_path):
     averaged = TrainConfig(preset="tiny", average=0.9)
     with pytest.raises(ConfigError, match="average needs the whole model"):
-        devices._refuse(averaged, DistributedType.FSDP)
-    devices._refuse(averaged, DistributedType.MULTI_GPU)
+        devices._require_supported(averaged, DistributedType.FSDP)
+    devices._require_supported(averaged, DistributedType.MULTI_GPU)
     with pytest.raises(ConfigError, match="DeepSpeed is not supported: choose FSDP"):
-        devices._refuse(averaged, DistributedType.DEEPSPEED)
+        devices._require_supported(averaged, DistributedType.DEEPSPEED)

@@ -16,7 +16,7 @@ from sida.model.weights import Shards
 from sida.train.config import read_config
 from sida.train.loader import Collator, crop_sample
 from sida.train.loop import Run
-from sida.train.stop import StopRequest
+from sida.train.stop_request import StopRequest
 from sida.verdict import LABELS
 from tests.oracle import lisa_folder
 
@@ -87,14 +87,16 @@ def answers(model, processor, config, samples):
 @pytest.mark.parametrize("stage", ["first", "second"])
 def test_the_merged_folder_answers_as_the_unmerged_model(stages, stage, data):
     run, config = stages[stage].run, stages[stage].config
-    found = {sample.label: sample for sample in sida.data.open(data) if sample.label != "tampered"}
-    samples = [*found.values(), next(s for s in sida.data.open(data) if s.mask is not None)]
+    untampered = {
+        sample.label: sample for sample in sida.data.open(data) if sample.label != "tampered"
+    }
+    samples = [*untampered.values(), next(s for s in sida.data.open(data) if s.mask is not None)]
     added = [p for n, p in run.model.named_parameters() if ".lora_B." in n]
     assert added
     assert all(p.abs().max() > 0 for p in added)
     expected = answers(run.model, run.processor, config, samples)
-    found = answers(*load_base(str(stages[stage].folder)), config, samples)
-    for mine, truth in zip(found, expected, strict=True):
+    actual = answers(*load_base(str(stages[stage].folder)), config, samples)
+    for mine, truth in zip(actual, expected, strict=True):
         assert len(truth)
         assert (mine - truth).abs().max() <= 1e-5 * truth.abs().max()
 
@@ -106,8 +108,8 @@ def test_dropout_goes_on_as_in_an_undisturbed_run(first, data, lisa, tmp_path):
         shutil.copy(first.out / name, out)
     resumed = Stage("sida-7b", lisa, data, out)
     assert first.config.lora.dropout > 0
-    for found, expected in zip(resumed.lines, first.lines, strict=True):
-        assert found | {"seconds": 0} == expected | {"seconds": 0}
+    for line, expected in zip(resumed.lines, first.lines, strict=True):
+        assert line | {"seconds": 0} == expected | {"seconds": 0}
 
 
 def test_each_stage_changes_what_its_recipe_trains_and_nothing_else(lisa, first, second):

@@ -5,7 +5,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from sida.model.clip_windows import ClipWindows
-from sida.train.evidence import LOCAL_PENALTY, fit_evidence, source_weights
+from sida.train.evidence_head import LOCAL_PENALTY, fit_evidence, source_weights
 from tests.model.test_clip_windows import little_config
 
 
@@ -20,15 +20,15 @@ def test_it_is_the_optimum_that_scikit_learn_finds() -> None:
     with torch.no_grad():
         ours = encoder.evidence(scaled)
     assert not ours[:, 0].any()
-    # scikit-learn has one penalty for all: features are scaled by the root of their own.
+    # scikit-learn has one penalty for all: features are scaled by the root of their columns.
     roots = torch.full((encoder.feature_count,), LOCAL_PENALTY**0.5)
     roots[: encoder.whole_count] = 0.5**0.5
     for label in (1, 2):
-        chosen = (labels == 0) | (labels == label)
-        own = (scaled / roots)[:, encoder.evidence_columns(label)].numpy()
+        rows = (labels == 0) | (labels == label)
+        columns = (scaled / roots)[:, encoder.evidence_columns(label)].numpy()
         reference = LogisticRegression(C=1 / 60, max_iter=5000, tol=1e-8)
-        reference.fit(own[chosen], labels[chosen].numpy())
-        expected = torch.tensor(reference.decision_function(own), dtype=ours.dtype)
+        reference.fit(columns[rows], labels[rows].numpy())
+        expected = torch.tensor(reference.decision_function(columns), dtype=ours.dtype)
         torch.testing.assert_close(ours[:, label], expected, atol=5e-3, rtol=0)
 
 

@@ -1,4 +1,4 @@
-"""What one forward pass of training computes: the sums of all losses, and what they count."""
+"""A forward pass of training: the sums of all losses, and the counts that make them means."""
 
 import torch
 import torch.nn.functional as F
@@ -22,23 +22,23 @@ from sida.train.losses import (
 )
 from sida.verdict import LABELS
 
-__all__ = ["LOSSES", "Trained", "counts"]
+__all__ = ["LOSSES", "TrainingModule", "counts"]
 
 LOSSES = ("class", "mask_bce", "mask_dice", "text", "image_tokens", "altered", "generated")
 
 
-class Trained(nn.Module):
-    """A model with what is only there to train it; wrapped as one for several devices.
+class TrainingModule(nn.Module):
+    """A model with the parts that only training needs; wrapped as one for several devices.
 
     Attributes:
-        cache: gives what frozen encoders make of a picture, where the recipe asks for it.
-        distillation: share of the class target that the evidence head says.
-        token_head: says the class from the mean image token alone. Through the language model the
-            gradient of an encoder that begins from scratch is faint at first.
+        cache: of the features of frozen encoders, where the recipe asks for it.
+        distillation: share of the class target that the evidence head gives.
+        token_head: predicts the class from the mean image token alone. Through the language model
+            the gradient of an encoder that begins from scratch is faint at first.
     """
 
     _no_split_modules = ("LlamaDecoderLayer",)
-    """What FSDP gathers one by one. Not SAM's layers, which only pictures with masks pass."""
+    """Layers that FSDP gathers one by one. Not SAM's, which only pictures with masks pass."""
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class Trained(nn.Module):
         self.model, self.weights, self.cache = model, weights, cache
         self.distillation = distillation
         width = model.config.language.hidden_size
-        weighs = isinstance(model.encoder, ClipWindows)
-        needed = bool(weights.image_tokens) and not weighs
+        has_evidence_head = isinstance(model.encoder, ClipWindows)
+        needed = bool(weights.image_tokens) and not has_evidence_head
         self.token_head = nn.Linear(width, len(LABELS)) if needed else None
 
     def forward(self, batch: Batch) -> torch.Tensor:
@@ -69,38 +69,39 @@ class Trained(nn.Module):
             text=text,
         )
         size = (batch.masks.shape[-2], batch.masks.shape[-1])
-        bce, dice = mask_sums(to_canvas(output.mask_logits, size), batch.masks, batch.inside)
-        nothing = bce.new_zeros(())
+        bce, dice_loss = mask_sums(to_canvas(output.mask_logits, size), batch.masks, batch.inside)
+        zero = bce.new_zeros(())
         weights = self.weights
         sums = (
             class_sum(output.class_logits, batch.labels, output.evidence_logits, self.distillation)
             * weights.classes,
             bce * weights.mask_bce,
-            dice * weights.mask_dice,
-            text_sum(output.logits, batch.text_labels) * weights.text if text else nothing,
-            self._token_sum(output, batch.labels, nothing),
-            nothing,
-            nothing,
+            dice_loss * weights.mask_dice,
+            text_sum(output.logits, batch.text_labels) * weights.text if text else zero,
+            self._token_sum(output, batch.labels, zero),
+            zero,
+            zero,
         )
         return torch.stack(sums)
 
     def _local_sums(self, batch: Batch) -> torch.Tensor:
-        """The losses of local maps, which nothing but the windows is needed for."""
+        """The losses of local maps (losses,), for which the language model does not run."""
         encoder, windows = self.model.encoder, batch.inputs.mask
         assert isinstance(encoder, ClipWindows)
         assert windows is not None
         maps = encoder.local_maps(windows)
-        known = batch.mask_positions[windows.owner] >= 0
+        has_mask = batch.mask_positions[windows.owner] >= 0
         stride = batch.masks.shape[-1] // maps.altered.shape[-1]
         labels = batch.labels[windows.owner]
-        told = labels != LABELS.index("tampered")
-        generated = (labels[told] == LABELS.index("full_synthetic")).float()
+        # Of a tampered picture nobody knows which patches a generator made.
+        untampered = labels != LABELS.index("tampered")
+        generated = (labels[untampered] == LABELS.index("full_synthetic")).float()
         sums = torch.zeros(len(LOSSES), device=windows.pixels.device)
         sums[LOSSES.index("altered")] = self.weights.altered * altered_sum(
-            maps.altered[known], F.avg_pool2d(batch.masks, stride)
+            maps.altered[has_mask], F.avg_pool2d(batch.masks, stride)
         )
         sums[LOSSES.index("generated")] = self.weights.generated * generated_sum(
-            maps.generated[told], generated
+            maps.generated[untampered], generated
         )
         return sums
 
@@ -112,10 +113,10 @@ class Trained(nn.Module):
         return inputs._replace(features=self.cache.make(inputs, batch.keys, masked))
 
     def _token_sum(
-        self, output: SidaOutput, labels: torch.Tensor, nothing: torch.Tensor
+        self, output: SidaOutput, labels: torch.Tensor, zero: torch.Tensor
     ) -> torch.Tensor:
         if not self.weights.image_tokens:
-            return nothing
+            return zero
         logits = output.evidence_logits
         if self.token_head is not None:
             assert output.image_tokens is not None
@@ -125,7 +126,7 @@ class Trained(nn.Module):
 
 
 def counts(batch: Batch) -> torch.Tensor:
-    """What each of `LOSSES` adds up over (losses,).
+    """Numbers of items that each of `LOSSES` adds up over (losses,).
 
     Pictures, masks, filled masks, tokens, pictures, windows with a true mask, windows of
     photographs and synthetic pictures.
@@ -134,6 +135,6 @@ def counts(batch: Batch) -> torch.Tensor:
     pictures, masks = len(batch.labels), len(batch.masks)
     tokens = supervised(batch.text_labels)
     owner = (batch.inputs.vision if batch.inputs.mask is None else batch.inputs.mask).owner
-    whole = int((batch.labels[owner] != LABELS.index("tampered")).sum())
-    numbers = [pictures, masks, int(filled), tokens, pictures, masks, whole]
+    untampered = int((batch.labels[owner] != LABELS.index("tampered")).sum())
+    numbers = [pictures, masks, int(filled), tokens, pictures, masks, untampered]
     return torch.tensor(numbers, dtype=torch.float64)

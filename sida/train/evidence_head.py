@@ -40,7 +40,7 @@ def fit_evidence(
     weights: torch.Tensor,
     penalty: float,
 ) -> float:
-    """Fit scales and evidence head; returns the weighted cross-entropies that are left, summed.
+    """Fit scales and evidence head; returns the sum of the weighted cross-entropies at the optimum.
 
     Each class is set against real photographs by a logistic regression of its own, on standardised
     features with an L2 penalty, by L-BFGS (individualized logits: C. B. Begg and R. Gray, 1984).
@@ -57,7 +57,8 @@ def fit_evidence(
     encoder.get_buffer("mean").copy_(vectors.mean(0))
     encoder.get_buffer("deviation").copy_(vectors.std(0).clamp_min(1e-6))
     scaled = encoder.standardized(vectors)
-    rest = 0.0
+    total_loss = 0.0
+    # The logit of "real" stays 0, which the two regressions are relative to.
     with torch.no_grad():
         encoder.evidence.weight.zero_()
         encoder.evidence.bias.zero_()
@@ -65,16 +66,16 @@ def fit_evidence(
     strengths[: encoder.whole_count] = penalty
     for label in (SYNTHETIC, TAMPERED):
         columns = encoder.evidence_columns(label)
-        chosen = (labels == 0) | (labels == label)
-        share = weights[chosen] / weights[chosen].sum()
+        rows = (labels == 0) | (labels == label)
+        share = weights[rows] / weights[rows].sum()
         weight, bias, loss = _against_real(
-            scaled[chosen, columns], labels[chosen] == label, share, strengths[columns]
+            scaled[rows, columns], labels[rows] == label, share, strengths[columns]
         )
         with torch.no_grad():
             encoder.evidence.weight[label, columns] = weight
             encoder.evidence.bias[label] = bias
-        rest += loss
-    return rest
+        total_loss += loss
+    return total_loss
 
 
 def _against_real(

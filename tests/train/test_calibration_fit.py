@@ -5,7 +5,7 @@ import pytest
 
 from sida.errors import CheckpointError
 from sida.model.calibration import Calibration
-from sida.train.calibrate import best_threshold, fit_calibration, fit_scaling, unsure_below
+from sida.train.calibration_fit import best_threshold, fit_calibration, fit_scaling, unsure_below
 from sida.train.validation import THRESHOLDS, Validation
 
 
@@ -24,8 +24,8 @@ def test_a_class_that_is_never_said_gets_a_bias():
     labels = rng.integers(0, 3, 3000)
     logits = rng.normal(size=(3000, 3)) + 2 * np.eye(3)[labels] - [0, 5, 0]
     scale, bias = fit_scaling(logits, labels)
-    found = Calibration(scale=(scale,) * 3, bias=bias).probabilities(logits).argmax(1)
-    assert (found[labels == 1] == 1).mean() > 0.6
+    predicted = Calibration(scale=(scale,) * 3, bias=bias).probabilities(logits).argmax(1)
+    assert (predicted[labels == 1] == 1).mean() > 0.6
 
 
 def test_a_calibration_of_other_weights_is_not_applied(tmp_path):

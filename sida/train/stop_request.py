@@ -8,32 +8,35 @@ __all__ = ["StopRequest"]
 
 
 class StopRequest:
-    """Whether the process was asked to stop while this context was open; a second Ctrl-C stops
-    at once."""
+    """A context that catches SIGINT and SIGTERM; the same one again acts at once.
+
+    Attributes:
+        signal_number: of the signal that came; 0 so far.
+    """
 
     def __init__(self) -> None:
-        self.asked = 0
-        self._before: dict[int, Any] = {}
+        self.signal_number = 0
+        self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
-                self._before[number] = signal.signal(number, self._note)
+                self._handlers[number] = signal.signal(number, self._handle)
             except ValueError:  # not the main thread, to which signals do not come
                 return self
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self.asked = number
-        signal.signal(number, self._before[number])
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        self.signal_number = number
+        signal.signal(number, self._handlers[number])
 
-    def obey(self) -> None:
+    def raise_signal(self) -> None:
         """End the program as the signal would have."""
         self.__exit__()
-        if self.asked == signal.SIGTERM:
+        if self.signal_number == signal.SIGTERM:
             raise SystemExit(128 + signal.SIGTERM)
         raise KeyboardInterrupt

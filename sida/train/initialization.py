@@ -13,19 +13,20 @@ from sida.model.tokenizer import Tokenizer
 from sida.train.config import TrainConfig
 from sida.train.lora import add_lora
 
-__all__ = ["start_model"]
+__all__ = ["initialize_model"]
 
 IMAGE_TOKENS = tuple(
     f"encoder.{part}." for part in ("evidence", "projectors", "located", "weighed")
 )
-"""Parameters of `ClipWindows` that make image tokens: they begin anew with their features."""
+"""Parameters of `ClipWindows` that make image tokens, which no warm start takes over."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
+def initialize_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
     """A preset with fresh weights, or a model's; ready to be trained as the recipe says.
 
-    What is trained is float32; what is not is held in the recipe's precision.
+    Trained parameters are float32, since AdamW's small steps would be rounded away below it; all
+    others have the recipe's precision.
 
     Raises:
         CheckpointError: the weights are missing, broken or of another model.
@@ -35,18 +36,19 @@ def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
         _fresh(config) if config.model is None else load_base(config.model, dtype=None)
     )
     if config.loss.text and processor.tokenizer.end_id is None:
-        processor = _teach_end(model, processor)
+        processor = _add_end_token(model, processor)
     for name in config.trained:
-        if not any(each.startswith(name) for each, _ in model.named_parameters()):
+        if not any(full.startswith(name) for full, _ in model.named_parameters()):
             parts = ", ".join(part for part, _ in model.named_children())
             raise ConfigError(f"trained={name!r} begins no parameter's name: they begin {parts}.")
+    # Before the loop below, which freezes all but these additions and the names in `trained`.
     if config.lora is not None:
         add_lora(model, config.lora, DTYPES[config.precision])
     frozen = ("encoder.clip.",) if isinstance(model.encoder, ClipWindows) else ()
     for name, parameter in model.named_parameters():
-        addition = name.endswith((".down", ".up"))
-        chosen = name.startswith(config.trained) and (addition or not name.startswith(frozen))
-        parameter.requires_grad = ".lora_" in name or chosen
+        low_rank = name.endswith((".down", ".up"))
+        selected = name.startswith(config.trained) and (low_rank or not name.startswith(frozen))
+        parameter.requires_grad = ".lora_" in name or selected
         precision = config.precision
         if name.startswith(frozen) and config.frozen_precision is not None:
             precision = config.frozen_precision
@@ -61,8 +63,8 @@ def start_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
     return model, processor
 
 
-def _teach_end(model: Sida, processor: SidaProcessor) -> SidaProcessor:
-    """Add the row of `[END]`, with which a model that writes ends its texts."""
+def _add_end_token(model: Sida, processor: SidaProcessor) -> SidaProcessor:
+    """Add the token `[END]`, with which a model ends its texts, and its rows."""
     old = processor.tokenizer
     tokenizer = Tokenizer(old.model, {**old.added, "[END]": len(old)})
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
@@ -77,18 +79,20 @@ def _fresh(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
     model = Sida(sizes)
     load_frozen(model)
     if config.warm_start is not None:
-        _begin_with(model, config.warm_start)
+        _load_shared(model, config.warm_start)
     return model, SidaProcessor(sizes, tokenizer)
 
 
-def _begin_with(model: Sida, name: str) -> None:
-    """Take over the tensors of another model that have a place here, but for image tokens."""
-    ours = model.state_dict()
-    theirs = load_base(name)[0].state_dict()
+def _load_shared(model: Sida, name: str) -> None:
+    """Load the tensors of another model that fit by name and shape, but for image tokens."""
+    tensors = model.state_dict()
+    other_tensors = load_base(name)[0].state_dict()
     shared = {
         key: tensor
-        for key, tensor in theirs.items()
-        if key in ours and ours[key].shape == tensor.shape and not key.startswith(IMAGE_TOKENS)
+        for key, tensor in other_tensors.items()
+        if key in tensors
+        and tensors[key].shape == tensor.shape
+        and not key.startswith(IMAGE_TOKENS)
     }
     if not shared:
         raise ConfigError(f"warm_start={name} shares no tensor with this model: leave it out.")

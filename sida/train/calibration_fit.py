@@ -12,14 +12,14 @@ __all__ = ["best_threshold", "fit_calibration", "fit_scaling", "unsure_below"]
 
 SLACK = 0.02
 """Mean F1 of masks that makes no difference."""
-STATED_RIGHT = 0.9
+MIN_ACCURACY = 0.9
 """Share of verdicts that are right among those that are not inconclusive."""
-FEWEST = 10
-"""Verdicts that a statement about their share needs."""
+MIN_VERDICTS = 10
+"""Verdicts below which a share of them says nothing."""
 
 
 def fit_calibration(result: Validation, digest: str) -> Calibration:
-    """The calibration of the weights with this digest, from what they say of held-back pictures.
+    """The calibration of the weights with this digest, from their outputs on held-back pictures.
 
     It is the identity where a class is missing.
     """
@@ -41,7 +41,7 @@ def unsure_below(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, 
     """For each label the probability from which on verdicts are right nine times in ten.
 
     It is the lowest such that of the verdicts with this label and at least this probability a
-    share of `STATED_RIGHT` was right; 1 where there is none, or too few verdicts to say.
+    share of `MIN_ACCURACY` was right; 1 where there is none, or too few verdicts to say.
 
     Args:
         probabilities: (pictures, 3).
@@ -50,12 +50,12 @@ def unsure_below(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, 
     predicted, confidence = probabilities.argmax(1), probabilities.max(1)
     limits = []
     for label in range(probabilities.shape[1]):
-        chosen = np.flatnonzero(predicted == label)
-        order = chosen[np.argsort(-confidence[chosen], kind="stable")]
+        rows = np.flatnonzero(predicted == label)
+        order = rows[np.argsort(-confidence[rows], kind="stable")]
         count = np.arange(1, len(order) + 1)
         share = np.cumsum(labels[order] == label) / count
-        good = np.flatnonzero((share >= STATED_RIGHT) & (count >= FEWEST))
-        limits.append(float(confidence[order[good[-1]]]) if len(good) else 1.0)
+        sufficient = np.flatnonzero((share >= MIN_ACCURACY) & (count >= MIN_VERDICTS))
+        limits.append(float(confidence[order[sufficient[-1]]]) if len(sufficient) else 1.0)
     return limits[0], limits[1], limits[2]
 
 
@@ -76,7 +76,7 @@ def best_threshold(mask_f1: np.ndarray) -> float:
 
 
 def fit_scaling(logits: np.ndarray, labels: np.ndarray) -> tuple[float, tuple[float, float, float]]:
-    """One temperature and a bias a class, by maximum likelihood (Guo et al., 2017).
+    """A temperature and a bias for each class, by maximum likelihood (Guo et al., 2017).
 
     Classes weigh the same whatever their number.
 
@@ -84,6 +84,7 @@ def fit_scaling(logits: np.ndarray, labels: np.ndarray) -> tuple[float, tuple[fl
         logits: (pictures, 3).
         labels: (pictures,) in 0-2, each class at least once.
     """
+    # float64, since L-BFGS ends its line search on differences of losses that float32 rounds off.
     values = torch.tensor(logits, dtype=torch.float64)
     targets = torch.tensor(labels)
     weights = 1 / torch.bincount(targets, minlength=3).double()
@@ -94,6 +95,8 @@ def fit_scaling(logits: np.ndarray, labels: np.ndarray) -> tuple[float, tuple[fl
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
         scaled = values * log_scale.exp() + bias
+        # The penalty fixes the constant that softmax leaves open, and bounds the biases of classes
+        # that can be separated.
         loss = F.cross_entropy(scaled, targets, weight=weights) + 1e-3 * bias.square().sum()
         loss.backward()
         return loss
