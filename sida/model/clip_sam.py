@@ -36,6 +36,12 @@ class ClipSam(nn.Module):
         self.sam.neck = Neck(config.mask.encoder())
         self.image_tokens = (vision.image_size // vision.patch_size) ** 2
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the pixels that go in."""
+        dtype: torch.dtype = self.clip.dtype
+        return dtype
+
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """CLIP's patch features (pictures, image_tokens, clip width), class token dropped."""
         hidden: torch.Tensor = self.clip(pixel_values=pixels).last_hidden_state

@@ -94,6 +94,11 @@ class ClipWindows(nn.Module):
         self.weighed = nn.Linear(3, width)
         self.dropout = nn.Dropout(vision.dropout)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the pixels that go in."""
+        return self.local.altered.weight.dtype
+
     def evidence_columns(self, label: int) -> slice:
         """Features that speak for a class: of "tampered" only the local evidence, of "synthetic"
         the whole picture and how generated its patches are."""

@@ -197,6 +197,11 @@ class Native(NativeMaps):
         maps = Residuals.levels + channels
         self.pool = Pool(vision.widths[-1], maps, vision.image_tokens - MEASURED_TOKENS, width)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the pixels that go in."""
+        return self.enter.weight.dtype
+
     def tokens(self, inputs: Inputs) -> tuple[torch.Tensor, NativeState]:
         """Image tokens (pictures, image_tokens, language width), and the features for masks."""
         pixels, valid, owner = inputs.vision

@@ -170,6 +170,11 @@ class Sida(PreTrainedModel):
         self.lm_head = value
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of the pixels that go in. In training a frozen encoder may be held in another."""
+        return self.encoder.dtype
+
+    @property
     def image_token_count(self) -> int:
         """Vectors that stand for the picture in a conversation."""
         return self.encoder.image_tokens

@@ -101,6 +101,12 @@ def test_masks_are_taught_from_kept_features_as_well(base, labelled, tmp_path):
     assert all(line["loss_mask_bce"] > 0 for line in lines)
 
 
+def test_an_encoder_held_in_bfloat16_is_validated(base, labelled, tmp_path):
+    out = tmp_path / "run"
+    losses(base, labelled, out, "frozen_precision=bf16", f"validation={labelled}", "max_steps=1")
+    assert json.loads((out / "validation.jsonl").read_text())["count"] == 6
+
+
 def test_views_are_the_same_at_every_call(labelled):
     sample = next(iter(sida.data.open(labelled)))
     first, again, other = (view_sample(sample, index).pixels for index in (1, 1, 2))
