@@ -143,7 +143,7 @@ def digest(photographs: Sequence[Photograph]) -> str:
     hasher = hashlib.sha256()
     for photograph in photographs:
         path = photograph.picture if isinstance(photograph.picture, Path) else None
-        # Sizes instead of contents: hashing a million photographs takes hours.
+        # Sizes instead of contents, which would be read whole before a run starts.
         size = path.stat().st_size if path is not None and path.exists() else -1
         hasher.update(
             json.dumps([photograph.name, photograph.group, photograph.source, size]).encode()

@@ -168,7 +168,7 @@ def cut_from(
     cover = max(size[0] / picture.height, size[1] / picture.width)
     scale = max(1.0, cover) if enlarge else 1.0
     if cover < 0.7 and rng.random() < 0.5:
-        # Even on a logarithmic scale: half the size is as likely as a quarter.
+        # Even on a logarithmic scale, so that small scales come as often as large ones.
         scale = float(np.exp(rng.uniform(np.log(cover), 0)))
     pixels = _scaled(picture.pixels, scale, size if cover < 1 or enlarge else (1, 1))
     height, width = (

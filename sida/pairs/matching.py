@@ -74,7 +74,7 @@ def nearest_looks(
         if query is None or not indices:
             matches.append(None)
             continue
-        # All at once: a loop over pairs takes minutes for ten thousand pictures.
+        # All candidates at once: in Python a loop over pairs would be most of the run.
         apart = np.bitwise_count(bits ^ np.uint64(query))
         nearest = int(np.argmin(apart))
         matches.append(indices[nearest] if apart[nearest] <= MOST_BITS else None)

@@ -13,7 +13,7 @@ from .conftest import Pixels, photo
 AREA = (0.02, 0.3)
 
 
-@pytest.mark.parametrize("kind", ["object", "foreground", "superpixels", "shape", "segmenter"])
+@pytest.mark.parametrize("method", ["object", "foreground", "superpixels", "shape", "segmenter"])
 @pytest.mark.parametrize("seed", range(12))
 def test_a_region_has_the_wanted_area(method: RegionMethod, seed: int) -> None:
     pixels = photo(seed, 96 + seed, 120)
