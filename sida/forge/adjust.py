@@ -10,31 +10,36 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.forge.regions import Region
+from sida.forge.regions import TargetRegion
 from sida.forge.tamper import Tampered, blend
+from sida.image.arrays import Pixels
 from sida.image.geometry import bounding_box
 from sida.image.perturbation import Step, apply
 
 __all__ = ["ADJUSTMENTS", "adjust"]
 
-Pixels = NDArray[np.uint8]
 Parameters = dict[str, Any]
 
 
-def adjust(pixels: Pixels, region: Region, name: str, rng: np.random.Generator) -> Tampered:
+def adjust(pixels: Pixels, region: TargetRegion, name: str, rng: np.random.Generator) -> Tampered:
     """Adjust the region; `name` is one of `ADJUSTMENTS`."""
     box = bounding_box(region.mask)
     assert box is not None, "an empty region has nothing to adjust"
     left, top, right, bottom = (int(value) for value in box)
     margin = 16  # filters look around the region
     part = np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
-    made, parameters = ADJUSTMENTS[name](np.ascontiguousarray(pixels[part]), rng)
+    result, parameters = ADJUSTMENTS[name](np.ascontiguousarray(pixels[part]), rng)
+    # Rounded before it is used: the manifest notes exactly that value.
     feather = round(float(rng.uniform(1, 8)), 1) if rng.random() < 0.5 else 0.0
     changed = pixels.copy()
-    changed[part] = blend(pixels[part], np.asarray(made, np.uint8), region.mask[part], feather)
-    shown = region.object or "a part"
+    changed[part] = blend(pixels[part], np.asarray(result, np.uint8), region.mask[part], feather)
+    subject = region.object or "a part"
     return Tampered(
-        changed, region.mask, name, {**parameters, "feather": feather}, f"{shown} {_TOLD[name]}"
+        changed,
+        region.mask,
+        name,
+        {**parameters, "feather": feather},
+        f"{subject} {_PHRASES[name]}",
     )
 
 
@@ -48,16 +53,16 @@ def _blur(pixels: Pixels, rng: np.random.Generator) -> tuple[NDArray[Any], Param
     line[length // 2] = 1
     turn = cv2.getRotationMatrix2D((length // 2, length // 2), angle, 1)
     kernel = cv2.warpAffine(line, turn, (length, length))
-    made = cv2.filter2D(pixels, -1, kernel / kernel.sum())
-    return made, {"blur": "motion", "length": length, "angle": round(angle, 1)}
+    result = cv2.filter2D(pixels, -1, kernel / kernel.sum())
+    return result, {"blur": "motion", "length": length, "angle": round(angle, 1)}
 
 
 def _sharpen(pixels: Pixels, rng: np.random.Generator) -> tuple[NDArray[Any], Parameters]:
     """Unsharp masking."""
     sigma, amount = round(float(rng.uniform(0.8, 2.5)), 2), round(float(rng.uniform(1, 3)), 2)
     soft = cv2.GaussianBlur(pixels, (0, 0), sigma)
-    made = cv2.addWeighted(pixels, 1 + amount, soft, -amount, 0)
-    return made, {"sigma": sigma, "amount": amount}
+    result = cv2.addWeighted(pixels, 1 + amount, soft, -amount, 0)
+    return result, {"sigma": sigma, "amount": amount}
 
 
 def _denoise(pixels: Pixels, rng: np.random.Generator) -> tuple[NDArray[Any], Parameters]:
@@ -66,8 +71,8 @@ def _denoise(pixels: Pixels, rng: np.random.Generator) -> tuple[NDArray[Any], Pa
         size = int(rng.choice((5, 7)))
         return cv2.medianBlur(pixels, size), {"filter": "median", "size": size}
     strength = round(float(rng.uniform(25, 70)), 1)
-    made = cv2.bilateralFilter(pixels, 9, strength, 5)
-    return made, {"filter": "bilateral", "strength": strength}
+    result = cv2.bilateralFilter(pixels, 9, strength, 5)
+    return result, {"filter": "bilateral", "strength": strength}
 
 
 def _noise(pixels: Pixels, rng: np.random.Generator) -> tuple[NDArray[Any], Parameters]:
@@ -84,13 +89,14 @@ def _recolour(pixels: Pixels, rng: np.random.Generator) -> tuple[NDArray[Any], P
         levels = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV).astype(np.float32)
         levels[..., 0] = (levels[..., 0] + hue) % 180
         levels[..., 1] = (levels[..., 1] * factor).clip(0, 255)
-        made = cv2.cvtColor(np.rint(levels).astype(np.uint8), cv2.COLOR_HSV2RGB)
-        return made, {"hue": hue, "saturation": factor}
+        result = cv2.cvtColor(np.rint(levels).astype(np.uint8), cv2.COLOR_HSV2RGB)
+        return result, {"hue": hue, "saturation": factor}
+    # In Lab a and b carry the tint, so lightness stays.
     shift = rng.choice((-1, 1), 2) * rng.uniform(10, 45, 2)
     levels = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).astype(np.float32)
     levels[..., 1:] += shift
-    made = cv2.cvtColor(np.rint(levels).clip(0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB)
-    return made, {"tint": [round(float(value), 1) for value in shift]}
+    result = cv2.cvtColor(np.rint(levels).clip(0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB)
+    return result, {"tint": [round(float(value), 1) for value in shift]}
 
 
 def _relight(pixels: Pixels, rng: np.random.Generator) -> tuple[NDArray[Any], Parameters]:
@@ -100,11 +106,12 @@ def _relight(pixels: Pixels, rng: np.random.Generator) -> tuple[NDArray[Any], Pa
     sign = float(rng.choice((-1, 1)))
     height, width = pixels.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    # 2.83 is the diagonal of the square from -1 to 1: the share runs from 0 to 1.
     share = (x * np.cos(angle) + y * np.sin(angle)) / 2.83 + 0.5
     exponent = -sign * (weak + share * (strong - weak)) * 2
-    made = 255 * (pixels / 255.0) ** np.exp(exponent)[..., None]
+    result = 255 * (pixels / 255.0) ** np.exp(exponent)[..., None]
     parameters = {"angle": round(angle, 2), "sign": sign, "weak": round(weak, 2)}
-    return np.rint(made).astype(np.uint8), {**parameters, "strong": round(strong, 2)}
+    return np.rint(result).astype(np.uint8), {**parameters, "strong": round(strong, 2)}
 
 
 def _recompress(pixels: Pixels, rng: np.random.Generator) -> tuple[NDArray[Any], Parameters]:
@@ -114,10 +121,10 @@ def _recompress(pixels: Pixels, rng: np.random.Generator) -> tuple[NDArray[Any],
         steps = [Step("webp", {"quality": int(rng.integers(10, 50))})]
     elif rng.random() < 0.3:
         steps = [Step("resize", {"scale": round(float(rng.uniform(0.35, 0.7)), 3)}), *steps]
-    made: NDArray[Any] = apply(pixels, None, steps)[0]
-    if made.shape != pixels.shape:
-        made = cv2.resize(made, pixels.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-    return made, {"steps": [str(step) for step in steps]}
+    result: NDArray[Any] = apply(pixels, None, steps)[0]
+    if result.shape != pixels.shape:
+        result = cv2.resize(result, pixels.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    return result, {"steps": [str(step) for step in steps]}
 
 
 ADJUSTMENTS: Mapping[
@@ -132,7 +139,7 @@ ADJUSTMENTS: Mapping[
     "recompress": _recompress,
 }
 
-_TOLD = {
+_PHRASES = {
     "blur": "blurred",
     "sharpen": "sharpened",
     "denoise": "smoothed",

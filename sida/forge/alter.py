@@ -9,23 +9,21 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from sida.forge.config import RegionKind
+from sida.forge.config import RegionMethod
 from sida.forge.operations import OPERATIONS, Materials
-from sida.forge.regions import Found, draw_region
+from sida.forge.regions import ObjectMask, draw_region
 from sida.forge.tamper import Codec, Tampered
+from sida.image.arrays import Mask, Pixels
 
 __all__ = ["Alteration", "alter"]
 
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 ATTEMPTS = 6
 """Draws of operation and region until something changes that can be seen."""
 _COUNTS = (0.75, 0.18, 0.07)
 """How often one, two and three operations are done."""
-_REGIONS: Mapping[RegionKind, float] = {
+_REGIONS: Mapping[RegionMethod, float] = {
     "object": 1,
     "foreground": 2,
     "superpixels": 1.5,
@@ -58,7 +56,7 @@ def alter(
     pixels: Pixels,
     rng: np.random.Generator,
     donors: Sequence[Pixels],
-    objects: Sequence[Found] = (),
+    objects: Sequence[ObjectMask] = (),
     codecs: Sequence[Codec] = (),
     area: tuple[float, float] = _AREA,
     operations: Sequence[str] | None = None,
@@ -78,15 +76,17 @@ def alter(
     """
     choices = _choices(operations, bool(codecs))
     altered, names = pixels, []
+    # Operations follow each other on one picture; the mask is checked once, at the end.
     region = np.zeros(pixels.shape[:2], bool)
     for _ in range(1 + int(rng.choice(len(_COUNTS), p=_COUNTS))):
         for _ in range(ATTEMPTS):
-            made = _attempt(altered, rng, choices, donors, objects, codecs, area)
-            if made is not None:
-                altered, region = made.pixels, region | made.mask
-                names.append(made.operation)
+            tampered = _attempt(altered, rng, choices, donors, objects, codecs, area)
+            if tampered is not None:
+                altered, region = tampered.pixels, region | tampered.mask
+                names.append(tampered.operation)
                 break
     mask = _changed(pixels, altered, region)
+    # Outside the mask the pair is equal bit for bit: trainers rely on it.
     altered = np.where(mask[..., None], altered, pixels)
     return Alteration(altered, pixels, mask, tuple(names) if mask.any() else ())
 
@@ -107,22 +107,23 @@ def _attempt(
     rng: np.random.Generator,
     choices: Mapping[str, float],
     donors: Sequence[Pixels],
-    objects: Sequence[Found],
+    objects: Sequence[ObjectMask],
     codecs: Sequence[Codec],
     area: tuple[float, float],
 ) -> Tampered | None:
-    """One random operation; None where it shows nothing."""
+    """Draw an operation and do it; None where the result shows no difference."""
+    # The order of draws is a contract: a resumed training sees the same alterations.
     name = list(choices)[int(rng.choice(len(choices), p=list(choices.values())))]
     operation = OPERATIONS[name]
     donor = _fitted(donors[int(rng.integers(len(donors)))], pixels.shape[:2], rng)
-    seen, known = (donor, ()) if operation.of_donor else (pixels, objects)
-    region = draw_region(seen, rng, operation.regions or _REGIONS, area, known)
+    source, source_objects = (donor, ()) if operation.of_donor else (pixels, objects)
+    region = draw_region(source, rng, operation.regions or _REGIONS, area, source_objects)
     materials = Materials(lambda: donor, codecs, _MATCH_DETAIL)
     try:
-        made = operation.function(pixels, region, materials, rng)
+        tampered = operation.function(pixels, region, materials, rng)
     except cv2.error:  # a shape that OpenCV's blending cannot do
         return None
-    return made if made.is_visible(pixels, operation.least) else None
+    return tampered if tampered.is_visible(pixels, operation.least) else None
 
 
 def _fitted(donor: Pixels, size: tuple[int, ...], rng: np.random.Generator) -> Pixels:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
@@ -24,16 +23,16 @@ from sida.errors import CheckpointError, DataError, PictureError
 from sida.files import write_bytes, write_text
 from sida.forge.config import Autoencoder
 from sida.forge.photographs import Photograph
+from sida.forge.tamper import Latents
+from sida.image.arrays import Pixels
 
 __all__ = ["Network", "SmallCodec", "is_trained", "load_codec", "load_codecs", "train_autoencoder"]
 
 logger = logging.getLogger(__name__)
 
-Pixels = NDArray[np.uint8]
-Latents = NDArray[np.float32]
 
 _SIZES = ("upsampling", "factor", "latent", "width")
-"""What a `Network` is made from, as it stands in `config.json`."""
+"""Arguments of `Network` and keys of `config.json`."""
 CROP = 64
 """Sides of training crops, pixels."""
 BATCH = 12
@@ -124,7 +123,7 @@ def to_pixels(x: torch.Tensor) -> Pixels:
 
 
 def is_trained(folder: Path) -> bool:
-    """Whether an autoencoder lies there, complete."""
+    """True if the folder holds a complete autoencoder; `config.json` is written last."""
     return (folder / "config.json").is_file() and (folder / "model.safetensors").is_file()
 
 
@@ -200,9 +199,11 @@ def train_autoencoder(
     Raises:
         DataError: no photograph is readable and at least `CROP` pixels wide and high.
     """
+    # The name is part of the seed, so autoencoders of one run do not share initial weights.
     rng = np.random.default_rng(
         [seed, int(hashlib.sha256(config.name.encode()).hexdigest()[:8], 16)]
     )
+    # The generator is drawn from in this order: windows, initial weights, crops.
     windows = _windows(photographs, rng)
     torch.manual_seed(int(rng.integers(2**31)))
     network = Network(**_sizes(config)).to(device)
@@ -211,26 +212,28 @@ def train_autoencoder(
     errors = []
     for step, crops in zip(range(config.steps), _batches(windows, rng), strict=False):
         x = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        made = network(x)
-        loss = functional.l1_loss(made, x) + _step_loss(made, x)
+        decoded = network(x)
+        loss = functional.l1_loss(decoded, x) + _step_loss(decoded, x)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        errors.append(float(functional.mse_loss(made.detach(), x)) / 4)
+        # Levels span 2 here (-1 to 1): a quarter is the squared error of a span of 1.
+        errors.append(float(functional.mse_loss(decoded.detach(), x)) / 4)
         if (step + 1) % 100 == 0:
             logger.info("%s: step %d, %.1f dB", config.name, step + 1, _decibels(errors[-100:]))
     psnr = round(_decibels(errors[-50:]), 2)
+    # The configuration comes last: it marks the folder as complete.
     write_bytes(folder / "model.safetensors", save(network.cpu().state_dict()))
     about = {**_sizes(config), "steps": config.steps, "seed": seed, "psnr": psnr}
     write_text(folder / "config.json", json.dumps(about, indent=2) + "\n")
     return psnr
 
 
-def _step_loss(made: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+def _step_loss(decoded: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return sum(
-        (functional.l1_loss(made.diff(dim=dim), x.diff(dim=dim)) for dim in (2, 3)),
+        (functional.l1_loss(decoded.diff(dim=dim), x.diff(dim=dim)) for dim in (2, 3)),
         start=torch.zeros((), device=x.device),
     )
 
@@ -250,6 +253,7 @@ def _windows(photographs: Sequence[Photograph], rng: np.random.Generator) -> lis
             logger.warning("left out of training: %s", error)
             continue
         if min(pixels.shape[:2]) >= CROP:
+            # A window stays in memory instead of the photograph: 400 large ones take gigabytes.
             windows.append(_cut(pixels, WINDOW, rng))
         if len(windows) == MOST_PHOTOGRAPHS:
             break
@@ -269,6 +273,6 @@ def _cut(pixels: Pixels, side: int, rng: np.random.Generator) -> Pixels:
 def _batches(windows: Sequence[Pixels], rng: np.random.Generator) -> Iterator[Pixels]:
     """(BATCH, CROP, CROP, 3) without end, mirrored half of the time."""
     while True:
-        chosen = rng.integers(len(windows), size=BATCH)
-        crops = np.stack([_cut(windows[index], CROP, rng) for index in chosen])
+        indices = rng.integers(len(windows), size=BATCH)
+        crops = np.stack([_cut(windows[index], CROP, rng) for index in indices])
         yield crops[:, :, ::-1].copy() if rng.random() < 0.5 else crops

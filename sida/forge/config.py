@@ -12,9 +12,9 @@ __all__ = [
     "Autoencoder",
     "ForgeConfig",
     "Language",
-    "Operation",
+    "OperationName",
     "Pipeline",
-    "RegionKind",
+    "RegionMethod",
     "Segmenter",
     "Storage",
     "Synthesis",
@@ -22,8 +22,8 @@ __all__ = [
 ]
 
 Weight = Annotated[float, Field(ge=0)]
-RegionKind = Literal["object", "foreground", "superpixels", "shape", "text_box", "segmenter"]
-Operation = Literal[
+RegionMethod = Literal["object", "foreground", "superpixels", "shape", "text_box", "segmenter"]
+OperationName = Literal[
     "splice", "splice_alpha", "splice_poisson", "splice_moved", "copy_move",
     "remove_telea", "remove_ns", "remove_patches",
     "regenerate_paste", "regenerate_whole", "inpaint_paste", "inpaint_whole",
@@ -33,11 +33,11 @@ Operation = Literal[
 Synthesis = Literal["reconstruct", "text_to_image"]
 
 
-class _Part(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Storage(_Part):
+class Storage(_Section):
     """How pictures are cut, post-processed and stored; drawn once for all classes of a unit."""
 
     sides: tuple[int, int] = Field((192, 384), description="shortest and longest side, pixels")
@@ -60,8 +60,8 @@ class Storage(_Part):
         return self
 
 
-class Autoencoder(_Part):
-    """One autoencoder: a small one that is trained here, or `pretrained`, one of diffusers."""
+class Autoencoder(_Section):
+    """Autoencoder: a small one that is trained here, or `pretrained`, one of diffusers."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="what the manifest calls it")
     upsampling: Literal["nearest", "transposed", "shuffle"] = Field(
@@ -76,7 +76,7 @@ class Autoencoder(_Part):
     )
 
 
-class Pipeline(_Part):
+class Pipeline(_Section):
     """A pipeline of diffusers and how it is called."""
 
     name: str = Field(description="folder or hub name")
@@ -92,7 +92,7 @@ class Pipeline(_Part):
     call: Mapping[str, Any] = Field({}, description="further arguments of each call")
 
 
-class Segmenter(_Part):
+class Segmenter(_Section):
     """A promptable segmenter (SAM of transformers), prompted with a detector's boxes."""
 
     sam: str = Field("facebook/sam-vit-base", description="folder or hub name of a SamModel")
@@ -102,7 +102,7 @@ class Segmenter(_Part):
     threshold: float = Field(0.3, ge=0, le=1, description="least score of a detection")
 
 
-class Language(_Part):
+class Language(_Section):
     """A language model behind an OpenAI-compatible endpoint."""
 
     url: str = Field(description="such as http://localhost:8000/v1")
@@ -112,7 +112,7 @@ class Language(_Part):
     attempts: int = Field(3, ge=1)
 
 
-class ForgeConfig(_Part):
+class ForgeConfig(_Section):
     """Everything that decides a forged set; unknown keys are refused."""
 
     photographs: Path | None = Field(
@@ -130,8 +130,8 @@ class ForgeConfig(_Part):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     storage: Storage = Storage()
     area: tuple[float, float] = Field((0.01, 0.35), description="least and largest region")
-    regions: Mapping[RegionKind, Weight] = {"object": 1, "superpixels": 1, "shape": 1}
-    tampering: Mapping[Operation, Weight] = Field(
+    regions: Mapping[RegionMethod, Weight] = {"object": 1, "superpixels": 1, "shape": 1}
+    tampering: Mapping[OperationName, Weight] = Field(
         {"splice": 1, "copy_move": 1, "remove_telea": 1}, description="operations, how often each"
     )
     synthesis: Mapping[Synthesis, Weight] = {"reconstruct": 1}
@@ -155,27 +155,27 @@ class ForgeConfig(_Part):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
-        for what, wanted in (
+        for option, weights in (
             ("tampering", self.tampering),
             ("synthesis", self.synthesis),
             ("regions", self.regions),
         ):
-            if not sum(wanted.values()):
-                raise ValueError(f"{what} has no weight above 0, expected one at least")
+            if not sum(weights.values()):
+                raise ValueError(f"{option} has no weight above 0, expected one at least")
         needs = {
             "autoencoders": ("regenerate_paste", "regenerate_whole", "reconstruct"),
             "inpainting": ("inpaint_paste", "inpaint_whole"),
             "text_to_image": ("text_to_image",),
             "segmenter": ("segmenter",),
         }
-        chosen = {
+        active = {
             name
-            for wanted in (self.tampering, self.synthesis, self.regions)
-            for name, weight in wanted.items()
+            for weights in (self.tampering, self.synthesis, self.regions)
+            for name, weight in weights.items()
             if weight
         }
         for key, users in needs.items():
-            if (used := chosen.intersection(users)) and not getattr(self, key):
+            if (used := active.intersection(users)) and not getattr(self, key):
                 raise ValueError(f"{sorted(used)[0]} needs {key}, which is empty: add one")
         if not 0 < self.area[0] <= self.area[1] < 1:
             raise ValueError(f"area is {list(self.area)}, expected two rising fractions")

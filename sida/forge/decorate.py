@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from sida.forge.lettering import draw_words, random_date, random_words
 from sida.forge.regions import draw_region
+from sida.image.arrays import Pixels
 
 __all__ = ["DECORATIONS", "Decoration", "decorate"]
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ class Decoration:
 
 def decorate(pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, str]:
     """The picture, in its size, with one random decoration, and the name of it."""
-    weights = np.array([each.weight for each in DECORATIONS.values()])
+    # Adding a decoration changes what a seed gives: the choice goes by the table's order.
+    weights = np.array([decoration.weight for decoration in DECORATIONS.values()])
     name = list(DECORATIONS)[int(rng.choice(len(weights), p=weights / weights.sum()))]
     return DECORATIONS[name].function(pixels, rng), name
 
@@ -40,10 +40,10 @@ def _inked(
     """The picture with ink (height, width; 0 to 1) of a colour, its top left at row, column."""
     top, left = corner
     part = np.s_[top : top + ink.shape[0], left : left + ink.shape[1]]
-    under, made = pixels[part].astype(np.float32), pixels.copy()
+    under, result = pixels[part].astype(np.float32), pixels.copy()
     alpha = ink[: under.shape[0], : under.shape[1], None]
-    made[part] = np.rint(under + alpha * (colour - under)).clip(0, 255).astype(np.uint8)
-    return made
+    result[part] = np.rint(under + alpha * (colour - under)).clip(0, 255).astype(np.uint8)
+    return result
 
 
 def _date(pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -70,6 +70,7 @@ def _watermark(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     ink = draw_words(text, (tall, long), rng)
     if tiled:
         ink = np.tile(ink, (2 * height // tall + 2, 2 * width // long + 2))
+    # Twice the sides, so that turned words reach into the corners.
     canvas = np.zeros((2 * height, 2 * width), np.float32)
     top, left = (height - tall // 2, width - long // 2) if not tiled else (0, 0)
     ink = ink[: canvas.shape[0] - top, : canvas.shape[1] - left]
@@ -102,17 +103,17 @@ def _frame(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     if rng.random() < 0.2:
         shade = 1 - rng.uniform(0.3, 0.8) * ((x**2 + y**2) / 2) ** rng.uniform(1, 2)
         return np.asarray(np.rint(pixels * shade[..., None]).clip(0, 255), np.uint8)
-    border = max(2, round(min(height, width) * float(rng.uniform(0.01, 0.1))))
-    radius = border + int(rng.integers(0, 40)) if rng.random() < 0.4 else 0
+    edge = max(2, round(min(height, width) * float(rng.uniform(0.01, 0.1))))
+    radius = edge + int(rng.integers(0, 40)) if rng.random() < 0.4 else 0
     inner = np.zeros((height, width), np.uint8)
     cv2.rectangle(
-        inner, (border + radius, border), (width - 1 - border - radius, height - 1 - border), 1, -1
+        inner, (edge + radius, edge), (width - 1 - edge - radius, height - 1 - edge), 1, -1
     )
     cv2.rectangle(
-        inner, (border, border + radius), (width - 1 - border, height - 1 - border - radius), 1, -1
+        inner, (edge, edge + radius), (width - 1 - edge, height - 1 - edge - radius), 1, -1
     )
-    for column in (border + radius, width - 1 - border - radius):
-        for row in (border + radius, height - 1 - border - radius):
+    for column in (edge + radius, width - 1 - edge - radius):
+        for row in (edge + radius, height - 1 - edge - radius):
             cv2.circle(inner, (column, row), radius, 1, -1)
     plain = rng.choice(np.array([0, 255, 128])) if rng.random() < 0.7 else rng.integers(0, 256, 3)
     return np.where(inner[..., None] > 0, pixels, plain).astype(np.uint8)
@@ -124,25 +125,27 @@ def _screen(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     dark = bool(rng.random() < 0.5)
     ground = int(rng.integers(20, 50)) if dark else int(rng.integers(225, 256))
     ink = np.full(3, 255.0 - ground)
-    made = np.full_like(pixels, ground)
+    result = np.full_like(pixels, ground)
     bar = max(12, round(height * float(rng.uniform(0.05, 0.1))))
     side = round(width * float(rng.uniform(0.1, 0.3))) if rng.random() < 0.5 else 0
     foot = bar if rng.random() < 0.5 else 0
     room = (height - bar - foot, width - side)
-    shown = cv2.resize(pixels, room[::-1], interpolation=cv2.INTER_AREA)
-    made[bar : bar + room[0], side:] = shown
-    made[:bar] = (made[:bar].astype(int) + (20 if dark else -20)).clip(0, 255)
-    made = _inked(made, draw_words(random_words(rng), (bar, width // 2), rng), (0, width // 4), ink)
+    content = cv2.resize(pixels, room[::-1], interpolation=cv2.INTER_AREA)
+    result[bar : bar + room[0], side:] = content
+    result[:bar] = (result[:bar].astype(int) + (20 if dark else -20)).clip(0, 255)
+    result = _inked(
+        result, draw_words(random_words(rng), (bar, width // 2), rng), (0, width // 4), ink
+    )
     for number in range(3):
         centre = (width - round((number + 0.7) * bar), bar // 2)
         cv2.circle(
-            made, centre, max(2, bar // 5), rng.integers(60, 240, 3).tolist(), -1, cv2.LINE_AA
+            result, centre, max(2, bar // 5), rng.integers(60, 240, 3).tolist(), -1, cv2.LINE_AA
         )
     if side:
         for row in range(bar + 6, height - foot - 16, 18):
             words = draw_words(random_words(rng, 1, 2), (14, max(16, side - 6)), rng)
-            made = _inked(made, words, (row, 3), ink)
-    return made
+            result = _inked(result, words, (row, 3), ink)
+    return result
 
 
 def _depth_of_field(pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -159,11 +162,13 @@ def _depth_of_field(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     away = np.clip(away, 0, 1)[..., None]
     sigma = float(rng.uniform(1.5, 6))
     half, full = (
-        cv2.GaussianBlur(pixels, (0, 0), each).astype(np.float32) for each in (sigma / 2, sigma)
+        cv2.GaussianBlur(pixels, (0, 0), strength).astype(np.float32)
+        for strength in (sigma / 2, sigma)
     )
+    # Two blurs and their mixtures stand for a blur that grows with distance.
     near = pixels + np.minimum(2 * away, 1) * (half - pixels)
-    made = near + np.maximum(2 * away - 1, 0) * (full - near)
-    return np.asarray(np.rint(made), np.uint8)
+    result = near + np.maximum(2 * away - 1, 0) * (full - near)
+    return np.asarray(np.rint(result), np.uint8)
 
 
 def _cut_out(pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -182,18 +187,18 @@ def _panorama(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Strips of unlike exposure beside each other, their seams faded, bent at top and bottom."""
     height, width = pixels.shape[:2]
     gains = rng.uniform(0.8, 1.2, int(rng.integers(2, 5)))
-    places = np.linspace(0, len(gains), width, endpoint=False)
+    positions = np.linspace(0, len(gains), width, endpoint=False)
     seam = float(rng.uniform(0.02, 0.2))
     gain = np.full(width, gains[0])
     for number in range(1, len(gains)):
-        share = np.clip((places - number) / seam + 0.5, 0, 1)
+        share = np.clip((positions - number) / seam + 0.5, 0, 1)
         gain = gain + share * (gains[number] - gains[number - 1])
-    made = np.asarray(np.rint(pixels * gain[:, None]).clip(0, 255), np.uint8)
+    result = np.asarray(np.rint(pixels * gain[:, None]).clip(0, 255), np.uint8)
     if rng.random() < 0.5:
         bend = (0.03 + 0.05 * rng.random()) * height * np.linspace(-1, 1, width) ** 2
         rows = np.arange(height)[:, None]
-        made[(rows < bend) | (rows >= height - bend)] = 0
-    return made
+        result[(rows < bend) | (rows >= height - bend)] = 0
+    return result
 
 
 DECORATIONS: Mapping[str, Decoration] = {

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 __all__ = ["match_detail"]
 
 OCTAVES = 3
-MOST = 4.0
+MOST_GAIN = 4.0
 """By which an octave is amplified, or weakened."""
 
 
-def match_detail(made: NDArray[np.uint8], photograph: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def match_detail(decoded: NDArray[np.uint8], photograph: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """`made` with each of its three finest octaves at the strength that the photograph has there.
 
     A small autoencoder blurs, so a detector trained on what it makes would learn that blur is
@@ -22,14 +22,15 @@ def match_detail(made: NDArray[np.uint8], photograph: NDArray[np.uint8]) -> NDAr
     Args:
         made: (height, width, 3); as the photograph, which it was made from.
     """
-    coarse: NDArray[Any] = made.astype(np.float32)
-    wanted: NDArray[Any] = photograph.astype(np.float32)
+    coarse: NDArray[Any] = decoded.astype(np.float32)
+    target: NDArray[Any] = photograph.astype(np.float32)
     result = np.zeros_like(coarse)
     for octave in range(OCTAVES):
         sigma = 0.7 * 2**octave
-        softer, soft = (cv2.GaussianBlur(each, (0, 0), sigma) for each in (coarse, wanted))
+        softer, soft = (cv2.GaussianBlur(levels, (0, 0), sigma) for levels in (coarse, target))
         band = coarse - softer
-        gain = (wanted - soft).std() / (band.std() + 1e-3)
-        result += band * np.clip(gain, 1 / MOST, MOST)
-        coarse, wanted = softer, soft
+        # A thousandth keeps flat bands, whose deviation is 0, from being divided by it.
+        gain = (target - soft).std() / (band.std() + 1e-3)
+        result += band * np.clip(gain, 1 / MOST_GAIN, MOST_GAIN)
+        coarse, target = softer, soft
     return np.asarray(np.rint(result + coarse).clip(0, 255), np.uint8)

@@ -15,11 +15,10 @@ from PIL import Image
 from sida.errors import CheckpointError, ConfigError, optional_package
 from sida.forge.autoencoder import padded, to_pixels
 from sida.forge.config import Autoencoder, Pipeline
+from sida.image.arrays import Mask, Pixels
 
 __all__ = ["DiffusionPainter", "PretrainedCodec", "TextToImage", "device_of"]
 
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 _ATTEMPTS = 4
 """Seeds tried where a pipeline's own safety checker blackens what comes of one."""
@@ -27,16 +26,16 @@ _MULTIPLE = 16
 """Sides are multiples of it: latents of a factor of 8, in patches of 2."""
 
 
-def device_of(wanted: str) -> str:
+def device_of(device: str) -> str:
     """The device for "auto", "cpu" or "cuda"."""
-    if wanted == "auto":
+    if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
+    return device
 
 
 @contextmanager
 def _without_their_warnings() -> Iterator[None]:
-    """What diffusers warns of is among libraries: no user of this one can act on it."""
+    """Silence warnings of diffusers: they concern its own parts, and no user can act on them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -55,17 +54,17 @@ def _diffusers() -> Any:
     return diffusers
 
 
-class _Loaded:
+class _LoadedPipeline:
     """A pipeline on its device, called with the arguments that its class knows."""
 
     def __init__(self, config: Pipeline, classes: tuple[str, ...], device: str) -> None:
         self.name, self.config = config.name, config
         self._pipe = _load(config, classes).to(device_of(device))
         self._pipe.set_progress_bar_config(disable=True)
-        self._known = inspect.signature(self._pipe.__call__).parameters
+        self._parameters = inspect.signature(self._pipe.__call__).parameters
 
     def _run(self, seed: int, **arguments: Any) -> Pixels:
-        """One picture (height, width, 3) uint8; the noise is drawn on the CPU, for all devices."""
+        """Picture (height, width, 3) uint8; the noise is drawn on the CPU, for all devices."""
         config = self.config
         arguments |= {
             "num_inference_steps": config.steps,
@@ -75,21 +74,23 @@ class _Loaded:
         }
         if config.strength is not None:
             arguments["strength"] = config.strength
-        unknown = set(config.call) - set(self._known)
+        unknown = set(config.call) - set(self._parameters)
         if unknown:
             raise ConfigError(
                 f"{self.name} is a {type(self._pipe).__name__}, which takes no "
-                f"{', '.join(sorted(unknown))}: it takes {', '.join(self._known)}"
+                f"{', '.join(sorted(unknown))}: it takes {', '.join(self._parameters)}"
             )
-        given = {key: value for key, value in arguments.items() if key in self._known}
+        call_arguments = {key: value for key, value in arguments.items() if key in self._parameters}
+        # A generator on the CPU gives the same noise whatever device the pipeline runs on.
         for attempt in range(_ATTEMPTS):
-            given["generator"] = torch.Generator("cpu").manual_seed(seed + attempt)
+            call_arguments["generator"] = torch.Generator("cpu").manual_seed(seed + attempt)
             with _without_their_warnings():
-                result = self._pipe(**given)
+                result = self._pipe(**call_arguments)
             if not any(getattr(result, "nsfw_content_detected", None) or ()):
                 break
-        made = np.nan_to_num(np.asarray(result.images[0], np.float32))
-        pixels: Pixels = np.rint(made.clip(0, 1) * 255).astype(np.uint8)
+        # In half precision some pipelines give NaN, which is no level.
+        image = np.nan_to_num(np.asarray(result.images[0], np.float32))
+        pixels: Pixels = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
         return pixels
 
     def _working_size(self, height: int, width: int) -> tuple[int, int]:
@@ -119,7 +120,7 @@ def _load(config: Pipeline, classes: tuple[str, ...]) -> Any:
     raise AssertionError("classes is empty")
 
 
-class TextToImage(_Loaded):
+class TextToImage(_LoadedPipeline):
     """Pictures to texts, by any text-to-image pipeline."""
 
     def __init__(self, config: Pipeline, device: str = "auto") -> None:
@@ -131,7 +132,7 @@ class TextToImage(_Loaded):
         return self._run(seed, prompt=prompt, height=tall, width=wide)
 
 
-class DiffusionPainter(_Loaded):
+class DiffusionPainter(_LoadedPipeline):
     """Paints a region by any inpainting pipeline; see `sida.forge.tamper.Painter`."""
 
     def __init__(self, config: Pipeline, device: str = "auto") -> None:
@@ -143,18 +144,19 @@ class DiffusionPainter(_Loaded):
         tall, wide = self._working_size(height, width)
         image, levels = Image.fromarray(pixels), Image.fromarray(mask.astype(np.uint8) * 255)
         if self.config.side is None:
+            # Padded instead of resized: resampling would leave traces in every pixel.
             margin = ((0, tall - height), (0, wide - width))
             image = Image.fromarray(np.pad(pixels, (*margin, (0, 0)), mode="edge"))
             levels = Image.fromarray(np.pad(np.array(levels), margin))
         else:
             image = image.resize((wide, tall), Image.Resampling.LANCZOS)
             levels = levels.resize((wide, tall), Image.Resampling.NEAREST)
-        made = self._run(
+        painted = self._run(
             seed, prompt=prompt, image=image, mask_image=levels, height=tall, width=wide
         )
         if self.config.side is None:
-            return np.ascontiguousarray(made[:height, :width])
-        return np.array(Image.fromarray(made).resize((width, height), Image.Resampling.LANCZOS))
+            return np.ascontiguousarray(painted[:height, :width])
+        return np.array(Image.fromarray(painted).resize((width, height), Image.Resampling.LANCZOS))
 
 
 class PretrainedCodec:
@@ -171,8 +173,9 @@ class PretrainedCodec:
     def encode(self, pixels: Pixels) -> NDArray[np.float32]:
         """(height, width, 3) uint8 to (channels, height / factor, width / factor): the mean."""
         x = torch.from_numpy(padded(pixels, self.factor)).to(self._device)
-        found = self._vae.encode(x.permute(2, 0, 1)[None].float() / 127.5 - 1)
-        return np.asarray(found.latent_dist.mode()[0].cpu().numpy(), np.float32)
+        # The mode instead of a sample, so that the same picture gives the same latents.
+        output = self._vae.encode(x.permute(2, 0, 1)[None].float() / 127.5 - 1)
+        return np.asarray(output.latent_dist.mode()[0].cpu().numpy(), np.float32)
 
     @torch.inference_mode()
     def decode(self, latents: NDArray[np.float32], height: int, width: int) -> Pixels:

@@ -8,16 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sida.forge.lettering import draw_words, random_words
-from sida.forge.regions import Region
+from sida.forge.regions import TargetRegion
 from sida.forge.tamper import Tampered
+from sida.image.arrays import Pixels
 from sida.image.geometry import bounding_box
 
 __all__ = ["replace_text", "stick"]
 
-Pixels = NDArray[np.uint8]
 
-
-def replace_text(pixels: Pixels, region: Region, rng: np.random.Generator) -> Tampered:
+def replace_text(pixels: Pixels, region: TargetRegion, rng: np.random.Generator) -> Tampered:
     """Wipe the region's box and write words on it, as figures on a document are changed.
 
     The ground is filled from the border or is of one colour, so all of the box is altered; words
@@ -39,6 +38,7 @@ def replace_text(pixels: Pixels, region: Region, rng: np.random.Generator) -> Ta
         ground = cv2.inpaint(pixels, mask.astype(np.uint8), 3, cv2.INPAINT_TELEA)[part]
     text = random_words(rng)
     ink = draw_words(text, (bottom - top, right - left), rng)[..., None]
+    # Mostly ink that contrasts with its ground, as on documents.
     dark = ground.mean() > 128
     colour = rng.uniform(0, 70, 3) if dark else rng.uniform(185, 255, 3)
     if rng.random() < 0.25:
@@ -49,7 +49,9 @@ def replace_text(pixels: Pixels, region: Region, rng: np.random.Generator) -> Ta
     return Tampered(changed, mask, "replace_text", parameters, "words written over a part")
 
 
-def stick(pixels: Pixels, region: Region, donor: Pixels, rng: np.random.Generator) -> Tampered:
+def stick(
+    pixels: Pixels, region: TargetRegion, donor: Pixels, rng: np.random.Generator
+) -> Tampered:
     """Lay an opaque sticker on the region: a cut-out of a donor of the same size, or a drawing."""
     edge = int(rng.integers(0, 5))
     cut_out = bool(rng.random() < 0.5)
@@ -64,6 +66,7 @@ def stick(pixels: Pixels, region: Region, donor: Pixels, rng: np.random.Generato
         size = 2 * edge + 1
         ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
         inner = cv2.erode(mask.astype(np.uint8), ellipse).astype(bool)
+    # The rim is drawn even without an edge: later draws stay in step.
     rim = rng.choice(np.array([[255, 255, 255], [0, 0, 0]], np.uint8))
     changed = np.where(mask[..., None], rim, pixels)
     changed = np.where(inner[..., None], ink, changed).astype(np.uint8)

@@ -43,14 +43,15 @@ def choose_replacement(language: Language, caption: str, seed: int) -> Replaceme
         DownloadError: the endpoint cannot be reached, or fails every time.
     """
     for attempt in range(language.attempts):
-        answer = _ask(language, caption, seed + attempt)
-        if (found := _read(answer, caption)) is not None:
-            return found
+        # Another seed, else a deterministic server would repeat its answer.
+        answer = _complete(language, caption, seed + attempt)
+        if (replacement := _read(answer, caption)) is not None:
+            return replacement
         logger.info("no use for the answer %r to the caption %r", answer, caption)
     return None
 
 
-def _ask(language: Language, caption: str, seed: int) -> str:
+def _complete(language: Language, caption: str, seed: int) -> str:
     body = {
         "model": language.model,
         "temperature": 0,
@@ -85,11 +86,11 @@ def _sent(language: Language, request: urllib.request.Request) -> Any:
                 return json.loads(response.read())
         except urllib.error.HTTPError as error:
             with error:
-                said = error.read().decode(errors="replace")[:200]
+                message = error.read().decode(errors="replace")[:200]
             if error.code not in (429, 500, 502, 503, 504):
                 raise ConfigError(
-                    f"{language.url} refused the request ({error.code}: {said}): check the model's "
-                    f"name and the key in the variable {language.key_variable}"
+                    f"{language.url} refused the request ({error.code}: {message}): check the "
+                    f"model's name and the key in the variable {language.key_variable}"
                 ) from error
             problem = error
         except (OSError, ValueError) as error:
@@ -104,11 +105,14 @@ def _sent(language: Language, request: urllib.request.Request) -> Any:
 
 def _read(answer: str, caption: str) -> Replacement | None:
     """The first JSON object of an answer, if it names an object of the caption."""
-    found = re.search(r"\{.*?\}", answer, re.S)
+    match = re.search(r"\{.*?\}", answer, re.S)
     try:
-        content = json.loads(found[0]) if found else {}
-        read = Replacement(*(str(content[key]).strip() for key in Replacement.__annotations__))
+        content = json.loads(match[0]) if match else {}
+        replacement = Replacement(
+            *(str(content[key]).strip() for key in Replacement.__annotations__)
+        )
     except (ValueError, KeyError, TypeError):
         return None
-    named = read.object.lower() in caption.lower()
-    return read if named and all((read.object, read.replacement, read.prompt)) else None
+    is_complete = all((replacement.object, replacement.replacement, replacement.prompt))
+    is_named = replacement.object.lower() in caption.lower()
+    return replacement if is_complete and is_named else None

@@ -17,11 +17,11 @@ _WORDS = (
 )  # fmt: skip
 
 
-def random_words(rng: np.random.Generator, least: int = 1, most: int = 4) -> str:
+def random_words(rng: np.random.Generator, min_words: int = 1, max_words: int = 4) -> str:
     """A few words or numbers, in one of three cases."""
     words = [
         str(int(rng.integers(10_000))) if rng.random() < 0.2 else _WORDS[rng.integers(len(_WORDS))]
-        for _ in range(int(rng.integers(least, most + 1)))
+        for _ in range(int(rng.integers(min_words, max_words + 1)))
     ]
     text = " ".join(words)
     return (text, text.upper(), text.title())[int(rng.integers(3))]

@@ -4,23 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sida.forge import tamper
 from sida.forge.adjust import ADJUSTMENTS, adjust
-from sida.forge.config import RegionKind
+from sida.forge.config import RegionMethod
 from sida.forge.insert import replace_text, stick
-from sida.forge.regions import Region
+from sida.forge.regions import TargetRegion
 from sida.forge.tamper import Codec, Tampered
+from sida.image.arrays import Pixels
 
 __all__ = ["OPERATIONS", "Materials", "Operation"]
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Materials:
-    """What an operation may use beside the picture and its region.
+    """Materials of an operation beside the picture and its region.
 
     Attributes:
         donor: gives another photograph, of the same size as the picture.
@@ -35,7 +33,7 @@ class Materials:
 
 @dataclass(frozen=True)
 class Operation:
-    """One way to alter a region.
+    """A way to alter a region.
 
     Attributes:
         weight: how often `alter` draws it, set against the others.
@@ -45,15 +43,15 @@ class Operation:
         least: levels by which the region must differ on average to count as altered.
     """
 
-    function: Callable[[Pixels, Region, Materials, np.random.Generator], Tampered]
+    function: Callable[[Pixels, TargetRegion, Materials, np.random.Generator], Tampered]
     weight: float
-    regions: Mapping[RegionKind, float] | None = None
+    regions: Mapping[RegionMethod, float] | None = None
     of_donor: bool = False
     needs_codec: bool = False
     least: float = 2.0
 
 
-_Function = Callable[[Pixels, Region, Materials, np.random.Generator], Tampered]
+_Function = Callable[[Pixels, TargetRegion, Materials, np.random.Generator], Tampered]
 
 
 def _splice(blending: str) -> _Function:
@@ -72,13 +70,14 @@ def _adjust(name: str) -> _Function:
 
 def _regenerate(variant: str) -> _Function:
     return lambda pixels, region, materials, rng: tamper.regenerate(
+        # Codec, then detail: arguments are drawn in the order in which they stand.
         pixels, region, materials.codecs[int(rng.integers(len(materials.codecs)))],
         materials.donor, variant, rng, bool(rng.random() < materials.match_detail),
     )  # fmt: skip
 
 
-_SHAPES: Mapping[RegionKind, float] = {"shape": 1}
-_TEXT_BOXES: Mapping[RegionKind, float] = {"text_box": 1}
+_SHAPES: Mapping[RegionMethod, float] = {"shape": 1}
+_TEXT_BOXES: Mapping[RegionMethod, float] = {"text_box": 1}
 
 OPERATIONS: Mapping[str, Operation] = {
     "splice": Operation(_splice("plain"), 1.5, of_donor=True),

@@ -4,13 +4,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sida.image.arrays import Mask, Pixels
 from sida.image.geometry import bounding_box
 
 __all__ = ["fill_from_patches"]
 
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
-Places = NDArray[np.intp]
+Positions = NDArray[np.intp]
 """(number, 2): row and column."""
 
 _WORKING_SIDE = 72
@@ -57,7 +56,7 @@ def _filled(pixels: Pixels, mask: Mask, rng: np.random.Generator) -> Pixels:
     cells = within.astype(np.intp)
     small_mask = np.zeros(small_size, bool)
     small_mask[cells[:, 0], cells[:, 1]] = True
-    if not _known(small_mask).any():
+    if not _valid_centres(small_mask).any():
         return np.asarray(cv2.inpaint(pixels, mask.astype(np.uint8), 3, cv2.INPAINT_TELEA))
     small = cv2.resize(pixels, small_mask.shape[::-1], interpolation=cv2.INTER_AREA)
     sources = _correspondences(np.asarray(small, np.uint8), small_mask, rng)
@@ -69,27 +68,27 @@ def _filled(pixels: Pixels, mask: Mask, rng: np.random.Generator) -> Pixels:
     return filled
 
 
-def _known(mask: Mask) -> Mask:
+def _valid_centres(mask: Mask) -> Mask:
     """The middles of the patches that lie outside the mask as a whole."""
     return cv2.erode((~mask).astype(np.uint8), np.ones((_PATCH, _PATCH))) > 0
 
 
-def _correspondences(pixels: Pixels, mask: Mask, rng: np.random.Generator) -> Places:
+def _correspondences(pixels: Pixels, mask: Mask, rng: np.random.Generator) -> Positions:
     """(height, width, 2): of each masked pixel the known place that looks most like it."""
-    known, holes = _known(mask), np.argwhere(mask)
+    valid, holes = _valid_centres(mask), np.argwhere(mask)
     numbers = np.full(mask.shape, -1)
     numbers[mask] = np.arange(len(holes))
-    places = np.argwhere(known)
-    best = places[rng.integers(len(places), size=len(holes))]
+    centres = np.argwhere(valid)
+    best = centres[rng.integers(len(centres), size=len(holes))]
     current = pixels.copy()
     half_mask = cv2.dilate(mask.astype(np.uint8), np.ones((2, 2)), anchor=(0, 0))[::2, ::2] > 0
-    if min(half_mask.shape) >= _COARSEST_SIDE and _known(half_mask).any():
+    if min(half_mask.shape) >= _COARSEST_SIDE and _valid_centres(half_mask).any():
         # Large structures are found where they are small: they bridge the hole there.
         half = cv2.resize(pixels, half_mask.shape[::-1], interpolation=cv2.INTER_AREA)
         coarse = _correspondences(np.asarray(half, np.uint8), half_mask, rng)
         moved = coarse[holes[:, 0] // 2, holes[:, 1] // 2] * 2 + holes % 2
         moved = np.minimum(moved, np.array(mask.shape) - 1)
-        best = np.where(known[moved[:, 0], moved[:, 1]][:, None], moved, best)
+        best = np.where(valid[moved[:, 0], moved[:, 1]][:, None], moved, best)
         current[mask] = pixels[best[:, 0], best[:, 1]]
     else:
         started = cv2.inpaint(pixels, mask.astype(np.uint8), 3, cv2.INPAINT_TELEA)
@@ -98,18 +97,20 @@ def _correspondences(pixels: Pixels, mask: Mask, rng: np.random.Generator) -> Pl
         patches = _patches(current)
         targets = patches[mask]
         cost = np.full(len(holes), np.inf, np.float32)
-        _improve(best, cost, best.copy(), patches, targets, known)
+        # The filling has changed, so all costs are measured anew.
+        _improve(best, cost, best.copy(), patches, targets, valid)
         for sweep in range(_SWEEPS):
             step = 2 ** (_SWEEPS - 1 - sweep)
             for shift in ((step, 0), (-step, 0), (0, step), (0, -step)):
                 near = (holes - shift).clip(0, np.array(mask.shape) - 1)
                 beside = numbers[near[:, 0], near[:, 1]]
                 moved = np.where((beside >= 0)[:, None], best[beside] + holes - near, best)
-                _improve(best, cost, moved, patches, targets, known)
+                _improve(best, cost, moved, patches, targets, valid)
+            # Random search in ever smaller squares leaves local minima.
             reach = max(mask.shape) // 2
             while reach:
                 moved = best + rng.integers(-reach, reach + 1, best.shape)
-                _improve(best, cost, moved, patches, targets, known)
+                _improve(best, cost, moved, patches, targets, valid)
                 reach //= 3
         current = pixels.copy()
         current[mask] = pixels[best[:, 0], best[:, 1]]
@@ -119,16 +120,16 @@ def _correspondences(pixels: Pixels, mask: Mask, rng: np.random.Generator) -> Pl
 
 
 def _improve(
-    best: Places,
+    best: Positions,
     cost: NDArray[np.float32],
-    candidates: Places,
+    candidates: Positions,
     patches: NDArray[np.float32],
     targets: NDArray[np.float32],
-    known: Mask,
+    valid: Mask,
 ) -> None:
     """Take, in place, the candidates that lie at a known place and look more alike."""
-    rows, columns = candidates.clip(0, np.array(known.shape) - 1).T
-    usable = np.flatnonzero(known[rows, columns])
+    rows, columns = candidates.clip(0, np.array(valid.shape) - 1).T
+    usable = np.flatnonzero(valid[rows, columns])
     rows, columns = rows[usable], columns[usable]
     costs = np.square(patches[rows, columns] - targets[usable]).sum(axis=1)
     better = costs < cost[usable]

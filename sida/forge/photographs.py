@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,16 +99,17 @@ def find_photographs(
         )
     if not path.exists():
         raise InputError(f"photographs: {str(path)!r} was not found: check the path")
-    found = _labelled(path) or _bare(path)
-    known = _objects(objects) if objects else {}
-    said, _ = read_captions(captions) if captions else ({}, [])
+    photographs = _labelled(path) or _bare(path)
+    objects_by_stem = _objects(objects) if objects else {}
+    captions_by_name, _ = read_captions(captions) if captions else ({}, [])
     return [
-        Photograph(
-            each.picture, each.name, each.group, each.source,
-            said.get(Path(each.name).name), tuple(known.get(Path(each.name).stem, ())),
+        replace(
+            photograph,
+            caption=captions_by_name.get(Path(photograph.name).name),
+            objects=tuple(objects_by_stem.get(Path(photograph.name).stem, ())),
         )
-        for each in found
-    ]  # fmt: skip
+        for photograph in photographs
+    ]
 
 
 def _labelled(path: Path) -> list[Photograph]:
@@ -123,39 +124,44 @@ def _labelled(path: Path) -> list[Photograph]:
     if not samples:
         raise DataError(f"{str(path)!r} is a labelled set without real pictures: expected some")
     return [
-        Photograph(each.picture, each.name, each.group or each.name, each.source or root.name)
-        for each in samples
+        Photograph(
+            sample.picture, sample.name, sample.group or sample.name, sample.source or root.name
+        )
+        for sample in samples
     ]
 
 
 def _bare(path: Path) -> list[Photograph]:
     return [
-        Photograph(each.path, str(each.relative), str(each.relative), path.resolve().name)
-        for each in find_pictures([path])
+        Photograph(item.path, str(item.relative), str(item.relative), path.resolve().name)
+        for item in find_pictures([path])
     ]
 
 
 def digest(photographs: Sequence[Photograph]) -> str:
     """Of names, groups and file sizes: tells whether a run goes on with the same photographs."""
-    told = hashlib.sha256()
-    for each in photographs:
-        path = each.picture if isinstance(each.picture, Path) else None
+    hasher = hashlib.sha256()
+    for photograph in photographs:
+        path = photograph.picture if isinstance(photograph.picture, Path) else None
+        # Sizes instead of contents, which would be read whole before a run starts.
         size = path.stat().st_size if path is not None and path.exists() else -1
-        told.update(json.dumps([each.name, each.group, each.source, size]).encode())
-    return told.hexdigest()
+        hasher.update(
+            json.dumps([photograph.name, photograph.group, photograph.source, size]).encode()
+        )
+    return hasher.hexdigest()
 
 
 def _objects(path: Path) -> Mapping[str, list[Object]]:
     """Objects by the stem of their photograph."""
     if path.is_file():
         return _coco_objects(_json(path, "objects"))
-    known: defaultdict[str, list[Object]] = defaultdict(list)
+    objects_by_stem: defaultdict[str, list[Object]] = defaultdict(list)
     for item in find_pictures([path]):
         stem, _, word = item.path.stem.rpartition("_")
         if stem:
-            known[stem].append(Object(word.replace("-", " "), item.path))
-        known[item.path.stem] += _levels(item.path)
-    return known
+            objects_by_stem[stem].append(Object(word.replace("-", " "), item.path))
+        objects_by_stem[item.path.stem] += _levels(item.path)
+    return objects_by_stem
 
 
 def _levels(file: Path) -> list[Object]:
@@ -170,19 +176,22 @@ def _coco_objects(content: Any) -> Mapping[str, list[Object]]:
     """Annotations with polygons; those of crowds, which are run-length coded, are left out."""
     try:
         names = {image["id"]: Path(image["file_name"]).stem for image in content["images"]}
-        words = {each["id"]: each["name"] for each in content["categories"]}
-        known: defaultdict[str, list[Object]] = defaultdict(list)
-        for each in content["annotations"]:
-            if isinstance(each["segmentation"], list):
-                polygons = tuple(tuple(map(float, line)) for line in each["segmentation"])
-                word = words.get(each["category_id"])
-                known[names[each["image_id"]]].append(Object(word, polygons=polygons))
+        words = {annotation["id"]: annotation["name"] for annotation in content["categories"]}
+        objects_by_stem: defaultdict[str, list[Object]] = defaultdict(list)
+        for annotation in content["annotations"]:
+            # Crowds are a dict here: run-length coded, and no single object.
+            if isinstance(annotation["segmentation"], list):
+                polygons = tuple(tuple(map(float, line)) for line in annotation["segmentation"])
+                word = words.get(annotation["category_id"])
+                objects_by_stem[names[annotation["image_id"]]].append(
+                    Object(word, polygons=polygons)
+                )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"objects: found a JSON without COCO's images, categories and annotations ({error!r}): "
             "give such a file, or a folder of masks"
         ) from error
-    return known
+    return objects_by_stem
 
 
 def read_captions(path: Path) -> tuple[Mapping[str, str], list[str]]:
@@ -194,13 +203,13 @@ def read_captions(path: Path) -> tuple[Mapping[str, str], list[str]]:
     Raises DataError where it is neither, or holds none.
     """
     if path.suffix.lower() == ".json":
-        named = _named_captions(_json(path, "captions"))
-        texts = list(named.values())
+        captions = _named_captions(_json(path, "captions"))
+        texts = list(captions.values())
     else:
-        named, texts = {}, _lines(path)
+        captions, texts = {}, _lines(path)
     if not texts:
         raise DataError(f"captions: {str(path)!r} holds none, expected one at least")
-    return named, texts
+    return captions, texts
 
 
 def _named_captions(content: Any) -> dict[str, str]:
@@ -208,19 +217,23 @@ def _named_captions(content: Any) -> dict[str, str]:
         if "annotations" in content:
             files = {image["id"]: Path(image["file_name"]).name for image in content["images"]}
             pairs: Iterable[tuple[str, Any]] = (
-                (files[each["image_id"]], each["caption"]) for each in content["annotations"]
+                (files[annotation["image_id"]], annotation["caption"])
+                for annotation in content["annotations"]
             )
         else:
             pairs = content.items()
-        named: dict[str, str] = {}
-        for name, said in pairs:
-            named.setdefault(Path(name).name, str(said if isinstance(said, str) else said[0]))
+        captions: dict[str, str] = {}
+        for name, caption in pairs:
+            # COCO has five captions a photograph; the first stays.
+            captions.setdefault(
+                Path(name).name, str(caption if isinstance(caption, str) else caption[0])
+            )
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise DataError(
             f"captions: found a JSON of another form ({error!r}), expected file name and caption, "
             "or COCO's captions"
         ) from error
-    return named
+    return captions
 
 
 def _lines(path: Path) -> list[str]:
@@ -231,8 +244,8 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _json(path: Path, what: str) -> Any:
+def _json(path: Path, option: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{what}: {str(path)!r} cannot be read as JSON: {error}") from error
+        raise DataError(f"{option}: {str(path)!r} cannot be read as JSON: {error}") from error

@@ -20,14 +20,14 @@ __all__ = ["in_order_or_not", "process_count", "quiet_process"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-AHEAD = 4
-"""Items that are handed out for each process beside the one it works on."""
+QUEUED_ITEMS = 4
+"""Items handed out for each process beside the one it works on."""
 
 
-def process_count(wanted: int) -> int:
+def process_count(workers: int) -> int:
     """The number of processes; 0 is one for each core that this process may use."""
-    if wanted:
-        return wanted
+    if workers:
+        return workers
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -45,10 +45,13 @@ def in_order_or_not(
         yield from map(function, items)
         return
     context = multiprocessing.get_context("spawn")
+    # Workers wait at `leave`; it ends when this process closes `keep`, or dies with it.
     leave, keep = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(function, leave))
+    pool = ProcessPoolExecutor(
+        processes, context, initializer=_initialize, initargs=(function, leave)
+    )
     try:
-        yield from _results(pool, items, processes * AHEAD)
+        yield from _results(pool, items, processes * QUEUED_ITEMS)
     except BrokenProcessPool as error:
         raise SidaError(
             "a worker process was ended from outside, most likely because memory ran out: use "
@@ -67,6 +70,7 @@ def _results(pool: ProcessPoolExecutor, items: Sequence[Any], most_waiting: int)
     coming = iter(items)
     waiting: set[Future[Any]] = set()
     while True:
+        # Not all at once: a hundred thousand pickled items would wait in memory.
         room = most_waiting - len(waiting)
         waiting |= {pool.submit(_call, item) for item in islice(coming, room)}
         if not waiting:
@@ -77,14 +81,14 @@ def _results(pool: ProcessPoolExecutor, items: Sequence[Any], most_waiting: int)
 
 
 _function: list[Callable[[Any], Any]] = []
-"""What this process is for; it is sent once, for it may hold much."""
+"""Function of this process, sent once because it may hold many photographs' names."""
 
 
 def _call(item: Any) -> Any:
     return _function[0](item)
 
 
-def _begin(function: Callable[[Any], Any], leave: Connection) -> None:
+def _initialize(function: Callable[[Any], Any], leave: Connection) -> None:
     _function[:] = [function]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     parent = multiprocessing.parent_process()
@@ -93,14 +97,14 @@ def _begin(function: Callable[[Any], Any], leave: Connection) -> None:
     def watch() -> None:
         """Leave when the parent says so by closing its end, or is gone, however it went."""
         wait_for([leave, parent.sentinel])
-        os._exit(1)
+        os._exit(1)  # not sys.exit, which ends this thread alone
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
 def quiet_process() -> Iterator[None]:
-    """One thread for torch and OpenCV inside: sums in another order give other last digits."""
+    """Limit torch and OpenCV to one thread inside: sums in another order give other last digits."""
     restore: list[Callable[[], Any]] = []
     import cv2
     import torch

@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sida.image.arrays import Mask, Pixels
 from sida.image.perturbation import FILTERS, Step, apply
 
 __all__ = ["redeliver_pair", "redelivery_steps"]
-
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 
 def redeliver_pair(
@@ -25,6 +22,7 @@ def redeliver_pair(
     Args:
         sides: shortest and longest side that a change of size may lead to, pixels.
     """
+    # Drawn once for both: the pair must differ in the alteration alone.
     steps = redelivery_steps(altered.shape[:2], rng, sides)
     altered, moved = apply(altered, mask, steps)
     original, _ = apply(original, None, steps)

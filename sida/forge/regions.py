@@ -9,50 +9,49 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.segmentation import slic
 
-from sida.forge.config import RegionKind
+from sida.forge.config import RegionMethod
+from sida.image.arrays import Mask, Pixels
 
-__all__ = ["Finder", "Found", "Region", "draw_region"]
+__all__ = ["Finder", "ObjectMask", "TargetRegion", "draw_region"]
 
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 _SLIC_SIDE, _GRABCUT_SIDE = 192, 128
 """Larger pictures are looked at smaller: finer borders cost time and say nothing."""
 
 
 @dataclass(frozen=True)
-class Region:
+class TargetRegion:
     """A part of a picture: `mask` (height, width) bool; how it came about; what it shows."""
 
     mask: Mask
-    kind: str
+    method: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     object: str | None = None
 
 
-Found = tuple[Mask, str | None]
+ObjectMask = tuple[Mask, str | None]
 """A mask (height, width) of something in a picture, and its word where that is known."""
 
 
 class Finder(Protocol):
     """Finds things in a picture (height, width, 3) uint8; with a word, such things."""
 
-    def __call__(self, pixels: Pixels, word: str | None = None) -> Sequence[Found]: ...
+    def __call__(self, pixels: Pixels, word: str | None = None) -> Sequence[ObjectMask]: ...
 
 
 def draw_region(
     pixels: Pixels,
     rng: np.random.Generator,
-    kinds: Mapping[RegionKind, float],
+    methods: Mapping[RegionMethod, float],
     area: tuple[float, float],
-    objects: Sequence[Found] = (),
+    objects: Sequence[ObjectMask] = (),
     finder: Finder | None = None,
-) -> Region:
+) -> TargetRegion:
     """A random region.
 
     Args:
         pixels: (height, width, 3) uint8.
-        kinds: "object", "foreground", "superpixels", "shape", "text_box", "segmenter" and how
+        methods: "object", "foreground", "superpixels", "shape", "text_box", "segmenter" and how
             often each; where the picture has no fitting object, or nothing fitting is found,
             superpixels take its place.
         area: least and largest fraction of the picture. Fractions are drawn evenly on a
@@ -60,39 +59,43 @@ def draw_region(
         objects: masks known of this picture.
         finder: for "segmenter".
     """
-    names = list(kinds)
-    shares = np.array([kinds[name] for name in names], float)
-    kind = names[int(rng.choice(len(names), p=shares / shares.sum()))]
-    known = objects if kind == "object" else ()
-    if kind == "segmenter" and finder is not None:
-        known = finder(pixels)
-    if known and (region := _known(known, kind, area, rng)) is not None:
+    names = list(methods)
+    shares = np.array([methods[name] for name in names], float)
+    method = names[int(rng.choice(len(names), p=shares / shares.sum()))]
+    candidates = objects if method == "object" else ()
+    if method == "segmenter" and finder is not None:
+        candidates = finder(pixels)
+    if candidates and (region := _object_region(candidates, method, area, rng)) is not None:
         return region
+    # Drawn before the method is tried: those that take its place aim at the same area.
     target = float(np.exp(rng.uniform(np.log(area[0]), np.log(area[1]))))
-    if kind == "text_box":
-        return Region(_text_box(pixels.shape, target, rng), kind)
-    if kind == "foreground":
+    if method == "text_box":
+        return TargetRegion(_text_box(pixels.shape, target, rng), method)
+    if method == "foreground":
         region = _foreground(pixels, rng)
         if area[0] <= region.mask.mean() <= area[1]:
             return region
-    if kind != "shape":
+    if method != "shape":
         region = _superpixels(pixels, target, rng)
         if area[0] <= region.mask.mean() <= area[1]:
             return region
     return _shape(pixels.shape[:2], target, rng)
 
 
-def _known(
-    found: Sequence[Found], kind: str, area: tuple[float, float], rng: np.random.Generator
-) -> Region | None:
-    fitting = [each for each in found if area[0] <= each[0].mean() <= area[1]]
+def _object_region(
+    candidates: Sequence[ObjectMask],
+    method: str,
+    area: tuple[float, float],
+    rng: np.random.Generator,
+) -> TargetRegion | None:
+    fitting = [candidate for candidate in candidates if area[0] <= candidate[0].mean() <= area[1]]
     if not fitting:
         return None
     mask, word = fitting[int(rng.integers(len(fitting)))]
-    return Region(mask, kind, {}, word)
+    return TargetRegion(mask, method, {}, word)
 
 
-def _superpixels(pixels: Pixels, target: float, rng: np.random.Generator) -> Region:
+def _superpixels(pixels: Pixels, target: float, rng: np.random.Generator) -> TargetRegion:
     """Neighbouring superpixels (SLIC), joined by likeness of colour up to the wanted area."""
     height, width = pixels.shape[:2]
     scale = min(1.0, _SLIC_SIDE / max(height, width))
@@ -103,14 +106,17 @@ def _superpixels(pixels: Pixels, target: float, rng: np.random.Generator) -> Reg
     start = labels[rng.integers(labels.shape[0]), rng.integers(labels.shape[1])]
     mask = _grown(small, labels, int(start), target)
     smooth = cv2.medianBlur(mask.astype(np.uint8), 7)  # in noise the borders are ragged
-    whole = _enlarged(_largest(smooth), (width, height))
-    return Region(whole, "superpixels", {"segments": segments, "compactness": compactness})
+    full_mask = _enlarged(_largest(smooth), (width, height))
+    return TargetRegion(
+        full_mask, "superpixels", {"segments": segments, "compactness": compactness}
+    )
 
 
-def _foreground(pixels: Pixels, rng: np.random.Generator) -> Region:
-    """What stands out of the colours along the picture's border (GrabCut, Rother et al. 2004).
+def _foreground(pixels: Pixels, rng: np.random.Generator) -> TargetRegion:
+    """Foreground that stands out of the colours along the picture's border.
 
-    It is empty where nothing does, in about half of all photographs.
+    By GrabCut (Rother et al. 2004). It is empty where nothing does, in about half of all
+    photographs.
     """
     height, width = pixels.shape[:2]
     scale = min(1.0, _GRABCUT_SIDE / max(height, width))
@@ -118,15 +124,15 @@ def _foreground(pixels: Pixels, rng: np.random.Generator) -> Region:
     small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     sides = [max(1, int(side * rng.uniform(0.7, 0.95))) for side in size]
     left, top = (
-        int(rng.integers(whole - side + 1)) for whole, side in zip(size, sides, strict=True)
+        int(rng.integers(full_mask - side + 1)) for full_mask, side in zip(size, sides, strict=True)
     )
     labels = np.zeros(small.shape[:2], np.uint8)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(int(rng.integers(2**31)))  # it clusters colours from a random start
     cv2.grabCut(small, labels, (left, top, *sides), *models, 2, cv2.GC_INIT_WITH_RECT)
     mask = np.asarray(labels % 2, np.uint8)  # the odd ones are certain and probable foreground
-    whole = _enlarged(_largest(cv2.medianBlur(mask, 5)), (width, height))
-    return Region(whole, "foreground")
+    full_mask = _enlarged(_largest(cv2.medianBlur(mask, 5)), (width, height))
+    return TargetRegion(full_mask, "foreground")
 
 
 def _enlarged(mask: NDArray[np.uint8], size: tuple[int, int]) -> Mask:
@@ -151,6 +157,7 @@ def _grown(pixels: Pixels, labels: NDArray[np.intp], start: int, target: float) 
         )
         / np.maximum(np.bincount(labels.ravel()), 1)[:, None]
     )
+    # Superpixels join one by one, the neighbour nearest in colour first.
     mask: Mask = labels == start
     while mask.mean() < target:
         ring = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & ~mask
@@ -166,13 +173,13 @@ def _grown(pixels: Pixels, labels: NDArray[np.intp], start: int, target: float) 
     return mask
 
 
-def _shape(size: tuple[int, ...], target: float, rng: np.random.Generator) -> Region:
-    """One of `_OUTLINES` of about the wanted area."""
+def _shape(size: tuple[int, ...], target: float, rng: np.random.Generator) -> TargetRegion:
+    """A shape of `_OUTLINES` of about the wanted area."""
     name = list(_OUTLINES)[int(rng.integers(len(_OUTLINES)))]
     mask = _OUTLINES[name](size, target, rng)
     if not 0.4 * target < mask.mean() < 2.5 * target:  # much of it lay outside the picture
         name, mask = "ellipse", _ellipse(size, target, rng)
-    return Region(mask, "shape", {"shape": name})
+    return TargetRegion(mask, "shape", {"shape": name})
 
 
 def _centre(size: tuple[int, ...], reach: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -215,6 +222,7 @@ def _blob(size: tuple[int, ...], target: float, rng: np.random.Generator) -> Mas
     for order in (1, 2, 3, 4, 5):
         radius += rng.normal(0, 0.25 / order) * np.cos(order * angles + rng.uniform(0, 2 * np.pi))
     radius = radius.clip(0.3, None)
+    # Scaled to the area: pi times the mean squared radius is that of the closed curve.
     radius *= np.sqrt(target * size[0] * size[1] / (np.pi * np.mean(radius**2)))
     around = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius[:, None]
     return _filled(size, _centre(size, float(radius.max()), rng) + around)

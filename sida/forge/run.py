@@ -44,7 +44,7 @@ _FORMAT = 2
 
 @dataclass(frozen=True)
 class Forged:
-    """What a run has made: pictures by class, and tampered and synthetic ones by operation."""
+    """Pictures of a run by class, and its tampered and synthetic ones by operation."""
 
     out: Path
     counts: dict[str, int]
@@ -84,11 +84,13 @@ def forge(
     job = _job(config, Path(out))
     identity = _identity(job)
     folder = _run_folder(job.out)
+    # Two runs in one folder would mix their units.
     with locked(job.out):
         finished = _finished(job.out)
         if folder.claim(identity, fresh=fresh, stored=finished) is None:
             folder.begin(identity)
         elif finished is not None:
+            # Stopped between the manifest and the removal of its units.
             shutil.rmtree(job.out / ".forge", ignore_errors=True)
             return _summary(job.out)
         progress = progress or _silent
@@ -109,14 +111,14 @@ def train_autoencoders(
     Returns their folders by name; `weights=OUT` makes `forge` use them.
     """
     config = _config(config, overrides)
-    if not any(each.pretrained is None for each in config.autoencoders):
+    if not any(autoencoder.pretrained is None for autoencoder in config.autoencoders):
         raise ConfigError("the configuration has no autoencoder to train: add one to autoencoders")
     job = _job(config.model_copy(update={"weights": Path(out)}), Path(out))
     _train_missing(job, progress or _silent)
-    return {each.name: job.weights / each.name for each in _trainable(config)}
+    return {autoencoder.name: job.weights / autoencoder.name for autoencoder in _trainable(config)}
 
 
-def _silent(what: str, done: int, total: int) -> None:
+def _silent(stage: str, count: int, total: int) -> None:
     pass
 
 
@@ -143,26 +145,28 @@ def _job(config: ForgeConfig, out: Path) -> Job:
     photographs = find_photographs(config.photographs, config.objects, config.captions)
     texts = read_captions(config.captions)[1] if config.captions else ()
     job = Job(config, photographs, out, config.weights or out / "autoencoders", texts)
-    told = json.dumps([str(out.resolve()), str(job.weights), config.device, _identity(job)])
-    return replace(job, key=hashlib.sha256(told.encode()).hexdigest())
+    key_fields = json.dumps([str(out.resolve()), str(job.weights), config.device, _identity(job)])
+    return replace(job, key=hashlib.sha256(key_fields.encode()).hexdigest())
 
 
 def _identity(job: Job) -> dict[str, Any]:
-    """What decides the bytes: everything but places and the number of processes."""
-    places = {"photographs", "objects", "captions", "weights", "workers", "device"}
+    """All options that decide the bytes: not the paths, the device or the number of processes."""
+    excluded = {"photographs", "objects", "captions", "weights", "workers", "device"}
     return {
         "format": _FORMAT,
         "photographs": digest(job.photographs),
         "captions": hashlib.sha256(json.dumps(list(job.captions)).encode()).hexdigest(),
-        "config": job.config.model_dump(mode="json", exclude=places),
+        "config": job.config.model_dump(mode="json", exclude=excluded),
     }
 
 
 def _run_folder(out: Path) -> RunFolder:
-    return RunFolder(LocalFolder(out), RUN, "photographs", _made, _option, before=["autoencoders"])
+    return RunFolder(
+        LocalFolder(out), RUN, "photographs", _written_patterns, _option, before=["autoencoders"]
+    )
 
 
-def _made(record: RunRecord) -> Iterator[str]:
+def _written_patterns(record: RunRecord) -> Iterator[str]:
     """Patterns of what a run writes."""
     for label in LABELS:
         yield f"{label}/{label[0]}[0-9]*.*"
@@ -177,29 +181,34 @@ def _option(key: str) -> str:
 
 
 def _trainable(config: ForgeConfig) -> list[Any]:
-    return [each for each in config.autoencoders if each.pretrained is None]
+    return [autoencoder for autoencoder in config.autoencoders if autoencoder.pretrained is None]
 
 
 def _train_missing(job: Job, progress: Progress) -> None:
     from sida.forge.autoencoder import is_trained
 
     config = job.config
-    missing = [each.name for each in _trainable(config) if not is_trained(job.weights / each.name)]
+    missing = [
+        autoencoder.name
+        for autoencoder in _trainable(config)
+        if not is_trained(job.weights / autoencoder.name)
+    ]
     if not missing:
         return
     progress("autoencoders", 0, len(missing))
+    # Spawning more processes than autoencoders costs their imports for nothing.
     count = min(len(missing), process_count(config.workers))
     trained = in_order_or_not(partial(_train_one, job), missing, count)
-    for done, name in enumerate(trained, 1):
+    for trained_count, name in enumerate(trained, 1):
         logger.info("Trained the autoencoder %s.", name)
-        progress("autoencoders", done, len(missing))
+        progress("autoencoders", trained_count, len(missing))
 
 
 def _train_one(job: Job, name: str) -> str:
     from sida.forge.autoencoder import train_autoencoder
     from sida.forge.diffusion import device_of
 
-    (config,) = (each for each in job.config.autoencoders if each.name == name)
+    (config,) = (autoencoder for autoencoder in job.config.autoencoders if autoencoder.name == name)
     device = device_of(job.config.device)
     with quiet_process():
         train_autoencoder(config, job.photographs, job.weights / name, job.config.seed, device)
@@ -215,8 +224,8 @@ def _units(count: int) -> dict[int, tuple[str, ...]]:
 def _make_units(job: Job, mapper: Mapper | None, progress: Progress) -> None:
     units = _units(job.config.count)
     waiting = [unit for unit in units if not _record(job.out, unit).is_file()]
-    done = len(units) - len(waiting)
-    progress("units", done, len(units))
+    finished_count = len(units) - len(waiting)
+    progress("units", finished_count, len(units))
     function = partial(_make_one, job)
     if mapper is None:
         count = min(process_count(job.config.workers), max(1, len(waiting)))
@@ -224,8 +233,8 @@ def _make_units(job: Job, mapper: Mapper | None, progress: Progress) -> None:
     else:
         results = mapper(function, waiting)
     for _ in results:
-        done += 1
-        progress("units", done, len(units))
+        finished_count += 1
+        progress("units", finished_count, len(units))
 
 
 def _record(out: Path, unit: int) -> Path:
@@ -244,6 +253,7 @@ def _make_one(job: Job, unit: int) -> int:
     if not _workshops or _workshops[0].job.key != job.key:
         _workshops[:] = [Workshop(job)]
     with quiet_process():
+        # The record comes after the pictures: a unit without one is made again.
         rows = make_unit(_workshops[0], unit, _units(job.config.count)[unit])
     write_text(_record(job.out, unit), json.dumps(rows, ensure_ascii=False))
     return unit
@@ -254,6 +264,7 @@ def _finish(job: Job, identity: dict[str, Any]) -> None:
     rows: list[dict[str, Any]] = []
     for unit in _units(job.config.count):
         rows += json.loads(_record(job.out, unit).read_text(encoding="utf-8"))
+    # Units finish in any order; the manifest has one order.
     rows.sort(key=lambda row: (LABELS.index(row["label"]), row["unit"]))
     for label in LABELS:
         texts = {
@@ -262,6 +273,7 @@ def _finish(job: Job, identity: dict[str, Any]) -> None:
         if texts:
             file = job.out / "description" / f"{label}_GT.json"
             write_text(file, json.dumps(texts, ensure_ascii=False, indent=1) + "\n")
+    # A manifest marks the run as finished, so nothing but the cleaning comes after it.
     _write_manifest(job.out / "manifest.parquet", rows, identity)
     shutil.rmtree(job.out / ".forge", ignore_errors=True)
 
@@ -281,7 +293,7 @@ _NUMBERS = {
 def _write_manifest(path: Path, rows: list[dict[str, Any]], identity: dict[str, Any]) -> None:
     arrow = _parquet()
     columns = {name: arrow.string() for name in _TEXT}
-    columns |= {name: getattr(arrow, kind)() for name, kind in _NUMBERS.items()}
+    columns |= {name: getattr(arrow, column_type)() for name, column_type in _NUMBERS.items()}
     schema = arrow.schema(list(columns.items()), {"sida.forge": json.dumps(identity)})
     with write_whole(path) as temporary:
         arrow.parquet.write_table(arrow.Table.from_pylist(rows, schema), temporary)
@@ -293,11 +305,11 @@ def _finished(out: Path) -> dict[str, Any] | None:
         return None
     arrow = _parquet()
     try:
-        noted = arrow.parquet.read_schema(out / "manifest.parquet").metadata or {}
-        found: dict[str, Any] | None = json.loads(noted.get(b"sida.forge", b"null"))
+        metadata = arrow.parquet.read_schema(out / "manifest.parquet").metadata or {}
+        identity: dict[str, Any] | None = json.loads(metadata.get(b"sida.forge", b"null"))
     except (OSError, ValueError):
         return None
-    return found
+    return identity
 
 
 def _summary(out: Path) -> Forged:
@@ -307,6 +319,10 @@ def _summary(out: Path) -> Forged:
     except (OSError, ValueError) as error:
         raise DataError(f"{str(out)!r} has no readable manifest.parquet: {error}") from error
     labels, operations = table.to_pydict().values()
-    counted = Counter(labels)
-    made = Counter(name for name in operations if name != "none")
-    return Forged(out, {label: counted[label] for label in LABELS}, dict(sorted(made.items())))
+    label_counts = Counter(labels)
+    operation_counts = Counter(name for name in operations if name != "none")
+    return Forged(
+        out,
+        {label: label_counts[label] for label in LABELS},
+        dict(sorted(operation_counts.items())),
+    )

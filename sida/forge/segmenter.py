@@ -11,18 +11,18 @@ from PIL import Image
 from sida.errors import CheckpointError
 from sida.forge.config import Segmenter
 from sida.forge.diffusion import device_of
-from sida.forge.regions import Found
+from sida.forge.regions import ObjectMask
+from sida.image.arrays import Pixels
 
 __all__ = ["SamFinder"]
 
-Pixels = NDArray[np.uint8]
-Box = tuple[float, float, float, float]
+DetectionBox = tuple[float, float, float, float]
 
 WORDS = (
     "person", "face", "dog", "cat", "bird", "horse", "car", "bus", "bicycle", "boat", "tree",
     "flower", "building", "window", "sign", "chair", "table", "bottle", "cup", "bag", "food",
 )  # fmt: skip
-"""What a zero-shot detector looks for where no word is given."""
+"""Words that a zero-shot detector looks for where none is given."""
 MOST_BOXES = 12
 
 
@@ -49,16 +49,17 @@ class SamFinder:
         self._processor = transformers.SamProcessor.from_pretrained(config.sam)
         self._detector: Any = None
         if config.detector is not None:
-            found = transformers.AutoConfig.from_pretrained(config.detector)
+            detector_config = transformers.AutoConfig.from_pretrained(config.detector)
             zero_shot = transformers.AutoModelForZeroShotObjectDetection._model_mapping.keys()
-            self._takes_words = type(found) in zero_shot
+            self._takes_words = type(detector_config) in zero_shot
             task = "zero-shot-object-detection" if self._takes_words else "object-detection"
             self._detector = transformers.pipeline(task, model=config.detector, device=self._device)
 
-    def __call__(self, pixels: Pixels, word: str | None = None) -> Sequence[Found]:
+    def __call__(self, pixels: Pixels, word: str | None = None) -> Sequence[ObjectMask]:
         """Masks (height, width) bool with their words, the surest first."""
         if self._detector is None:
             height, width = pixels.shape[:2]
+            # Nine points, for SAM alone has no words.
             points = [(x * width / 4, y * height / 4) for y in (1, 2, 3) for x in (1, 2, 3)]
             masks = self._masks(pixels, input_points=[[[list(point)] for point in points]])
             return [(mask, None) for mask in masks]
@@ -68,18 +69,24 @@ class SamFinder:
         masks = self._masks(pixels, input_boxes=[[list(box) for box in boxes]])
         return list(zip(masks, words, strict=True))
 
-    def _boxes(self, pixels: Pixels, word: str | None) -> tuple[list[Box], list[str | None]]:
+    def _boxes(
+        self, pixels: Pixels, word: str | None
+    ) -> tuple[list[DetectionBox], list[str | None]]:
         image = Image.fromarray(pixels)
         if self._takes_words:
             labels = [word] if word else list(WORDS)
-            found = self._detector(image, candidate_labels=labels, threshold=self._threshold)
+            detections = self._detector(image, candidate_labels=labels, threshold=self._threshold)
         else:
-            found = self._detector(image, threshold=self._threshold)
-            found = [each for each in found if word in (None, each["label"])]
-        found = sorted(found, key=lambda each: -each["score"])[:MOST_BOXES]
+            detections = self._detector(image, threshold=self._threshold)
+            detections = [
+                detection for detection in detections if word in (None, detection["label"])
+            ]
+        detections = sorted(detections, key=lambda detection: -detection["score"])[:MOST_BOXES]
         corners = ("xmin", "ymin", "xmax", "ymax")
-        boxes = [tuple(float(each["box"][corner]) for corner in corners) for each in found]
-        return boxes, [each["label"] for each in found]  # type: ignore[return-value]
+        boxes = [
+            tuple(float(detection["box"][corner]) for corner in corners) for detection in detections
+        ]
+        return boxes, [detection["label"] for detection in detections]  # type: ignore[return-value]
 
     @torch.inference_mode()
     def _masks(self, pixels: Pixels, **prompts: Any) -> list[NDArray[np.bool_]]:
@@ -89,6 +96,7 @@ class SamFinder:
         masks = self._processor.image_processor.post_process_masks(
             outputs.pred_masks.cpu(), inputs["original_sizes"], inputs["reshaped_input_sizes"]
         )[0]
+        # SAM gives three masks a prompt, and its own estimate of their overlap.
         best = outputs.iou_scores[0].argmax(dim=-1)
         return [
             np.asarray(mask[index].numpy(), bool) for mask, index in zip(masks, best, strict=True)

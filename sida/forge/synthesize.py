@@ -5,15 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from sida.forge.detail import match_detail
 from sida.forge.tamper import Codec
+from sida.image.arrays import Pixels
 
 __all__ = ["Generator", "Synthetic", "from_text", "prompt_for", "reconstruct"]
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,11 @@ class Generator(Protocol):
 def reconstruct(pixels: Pixels, codec: Codec, detailed: bool = False) -> Synthetic:
     """The whole photograph through an autoencoder; with `detailed`, as `match_detail` leaves it."""
     height, width = pixels.shape[:2]
-    made = codec.decode(codec.encode(pixels), height, width)
+    decoded = codec.decode(codec.encode(pixels), height, width)
     if detailed:
-        made = match_detail(made, pixels)
+        decoded = match_detail(decoded, pixels)
     return Synthetic(
-        made, "reconstruct", {"autoencoder": codec.name, "detailed": detailed},
+        decoded, "reconstruct", {"autoencoder": codec.name, "detailed": detailed},
         "the whole photograph reconstructed by an autoencoder",
     )  # fmt: skip
 
@@ -50,18 +48,22 @@ def from_text(
     generator: Generator, prompt: str, height: int, width: int, rng: np.random.Generator
 ) -> Synthetic:
     """A picture to a text, height x width: a part of what was generated, at a scale up to 1."""
+    # Seed, scale, position: the order of these draws is a contract, as in all of the forge.
     seed = int(rng.integers(2**31))
-    made = generator(prompt, height, width, seed)
-    cover = max(height / made.shape[0], width / made.shape[1])
+    generated = generator(prompt, height, width, seed)
+    cover = max(height / generated.shape[0], width / generated.shape[1])
     scale = float(rng.uniform(min(1.0, cover), 1)) if cover < 1 else cover
-    size = (max(width, round(made.shape[1] * scale)), max(height, round(made.shape[0] * scale)))
-    if size != made.shape[1::-1]:
-        made = np.array(Image.fromarray(made).resize(size, Image.Resampling.LANCZOS))
-    top, left = (
-        int(rng.integers(there - wanted + 1))
-        for there, wanted in zip(made.shape[:2], (height, width), strict=True)
+    size = (
+        max(width, round(generated.shape[1] * scale)),
+        max(height, round(generated.shape[0] * scale)),
     )
-    part = np.ascontiguousarray(made[top : top + height, left : left + width])
+    if size != generated.shape[1::-1]:
+        generated = np.array(Image.fromarray(generated).resize(size, Image.Resampling.LANCZOS))
+    top, left = (
+        int(rng.integers(length - side + 1))
+        for length, side in zip(generated.shape[:2], (height, width), strict=True)
+    )
+    part = np.ascontiguousarray(generated[top : top + height, left : left + width])
     parameters = {
         "pipeline": generator.name, "prompt": prompt, "seed": seed, "size": list(size),
         "left": left, "top": top,
@@ -75,7 +77,7 @@ _THINGS = (
     "a dog", "a cat", "two children", "an old man", "a woman", "a bicycle", "a red car", "a boat",
     "a bowl of fruit", "a horse", "a wooden house", "a mountain lake", "a market stall", "a train",
 )  # fmt: skip
-_PLACES = (
+_SETTINGS = (
     "in a park", "on a street", "by the sea", "in a kitchen", "in the snow", "under a bridge",
     "in a garden", "in front of a church", "in the evening sun", "on a rainy day",
 )  # fmt: skip
@@ -87,5 +89,5 @@ def prompt_for(caption: str | None, captions: Sequence[str], rng: np.random.Gene
         return caption
     if captions:
         return captions[int(rng.integers(len(captions)))]
-    thing, place = (choices[int(rng.integers(len(choices)))] for choices in (_THINGS, _PLACES))
-    return f"a photograph of {thing} {place}"
+    thing, setting = (choices[int(rng.integers(len(choices)))] for choices in (_THINGS, _SETTINGS))
+    return f"a photograph of {thing} {setting}"

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from sida.forge.detail import match_detail
 from sida.forge.patches import fill_from_patches
-from sida.forge.regions import Region
+from sida.forge.regions import TargetRegion
+from sida.image.arrays import Mask, Pixels
 from sida.image.geometry import bounding_box
 
 __all__ = [
@@ -30,8 +31,6 @@ __all__ = [
     "splice_moved",
 ]
 
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 Latents = NDArray[np.float32]
 
 
@@ -54,10 +53,11 @@ class Tampered:
     unaltered: Pixels | None = None
 
     def is_visible(self, photograph: Pixels, least: float = 2.0) -> bool:
-        """Whether the region differs by `least` levels on average; a copied sky does not."""
+        """True if the region differs by `least` levels on average; a copied sky does not."""
         if not self.mask.any():
             return False
         before = photograph if self.unaltered is None else self.unaltered
+        # In int16, since a negative difference of uint8 wraps around.
         difference = np.abs(self.pixels[self.mask].astype(np.int16) - before[self.mask])
         return float(difference.mean()) >= least
 
@@ -81,7 +81,7 @@ class Painter(Protocol):
 
 
 def splice(
-    pixels: Pixels, region: Region, donor: Pixels, blending: str, rng: np.random.Generator
+    pixels: Pixels, region: TargetRegion, donor: Pixels, blending: str, rng: np.random.Generator
 ) -> Tampered:
     """Put the region of another picture of the same size in its place.
 
@@ -100,9 +100,9 @@ def splice(
         parameters["feather"] = width
         changed = blend(pixels, donor, region.mask, width)
     operation = "splice" if blending == "plain" else f"splice_{blending}"
-    shown = region.object or "a part"
+    subject = region.object or "a part"
     return Tampered(
-        changed, region.mask, operation, parameters, f"{shown} out of another photograph"
+        changed, region.mask, operation, parameters, f"{subject} out of another photograph"
     )
 
 
@@ -121,8 +121,8 @@ def _poisson(pixels: Pixels, inserted: Pixels, mask: Mask) -> Pixels:
     """Gradients of `inserted`, levels of the picture (Pérez et al., "Poisson image editing")."""
     margin = 4  # OpenCV wants room around the mask
     padded = [
-        cv2.copyMakeBorder(each, margin, margin, margin, margin, cv2.BORDER_REFLECT_101)
-        for each in (inserted, pixels)
+        cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_REFLECT_101)
+        for image in (inserted, pixels)
     ]
     levels = np.pad(mask.astype(np.uint8) * 255, margin)
     box = bounding_box(levels > 0)
@@ -141,6 +141,7 @@ def _colours_matched(donor: Pixels, mask: Mask, pixels: Pixels) -> Pixels:
     ring = cv2.dilate(mask.astype(np.uint8), np.ones((25, 25), np.uint8)).astype(bool) & ~mask
     around = target[ring] if ring.any() else target.reshape(-1, 3)
     inside = source[mask]
+    # The ratio is limited: a flat surrounding would wash the donor out.
     ratio = (around.std(axis=0) / (inside.std(axis=0) + 1)).clip(0.7, 1.4)
     moved = (source - inside.mean(axis=0)) * ratio + around.mean(axis=0)
     matched = cv2.cvtColor(np.rint(moved).clip(0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB)
@@ -148,7 +149,7 @@ def _colours_matched(donor: Pixels, mask: Mask, pixels: Pixels) -> Pixels:
 
 
 def splice_moved(
-    pixels: Pixels, region: Region, donor: Pixels, rng: np.random.Generator
+    pixels: Pixels, region: TargetRegion, donor: Pixels, rng: np.random.Generator
 ) -> Tampered:
     """Put the region of another picture of the same size elsewhere: turned, scaled or mirrored."""
     inserted, mask, move = _moved(donor, region.mask, np.zeros_like(region.mask), rng, (0.6, 1.5))
@@ -163,7 +164,7 @@ def splice_moved(
     )  # fmt: skip
 
 
-def copy_move(pixels: Pixels, region: Region, rng: np.random.Generator) -> Tampered:
+def copy_move(pixels: Pixels, region: TargetRegion, rng: np.random.Generator) -> Tampered:
     """Copy the region to another place, turned, scaled or mirrored; the mask is that place.
 
     Some copies are retouched, as a person hides them: other levels, or blended by gradients.
@@ -220,25 +221,26 @@ def _elsewhere(
     centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
     turn = np.asarray(cv2.getRotationMatrix2D(centre, angle, scale), float)
     half = np.array([box[2] - box[0], box[3] - box[1]]) * scale / 2
+    # Always twelve draws, however good the first is: the draws that follow keep their place.
     best: tuple[float, NDArray[np.float64], Mask] | None = None
     for _ in range(12):
         low = np.minimum(half, (width / 2, height / 2))
-        place = rng.uniform(low, np.array([width, height]) - low)
+        target = rng.uniform(low, np.array([width, height]) - low)
         shift = turn.copy()
-        shift[:, 2] += place - centre
+        shift[:, 2] += target - centre
         warped = cv2.warpAffine(
             mask.astype(np.uint8), shift, (width, height), flags=cv2.INTER_NEAREST
         )
         moved = np.asarray(warped, bool)
-        lost = 1 - moved.sum() / max(1, mask.sum() * scale**2)
-        cost = float((moved & original).sum() / max(1, original.sum()) + max(0.0, lost))
+        missing_share = 1 - moved.sum() / max(1, mask.sum() * scale**2)
+        cost = float((moved & original).sum() / max(1, original.sum()) + max(0.0, missing_share))
         if best is None or cost < best[0]:
             best = cost, shift, moved
     assert best is not None
     return best[1], best[2]
 
 
-def remove(pixels: Pixels, region: Region, method: str, rng: np.random.Generator) -> Tampered:
+def remove(pixels: Pixels, region: TargetRegion, method: str, rng: np.random.Generator) -> Tampered:
     """Fill the region; from its border by "telea" (2004) or "ns" (Bertalmio 2001), or "patches"."""
     parameters = {}
     filled: NDArray[Any]
@@ -257,7 +259,7 @@ def remove(pixels: Pixels, region: Region, method: str, rng: np.random.Generator
 
 def regenerate(
     pixels: Pixels,
-    region: Region,
+    region: TargetRegion,
     codec: Codec,
     donor: Callable[[], Pixels],
     variant: str,
@@ -270,30 +272,32 @@ def regenerate(
         donor: gives another picture of the same size, whose latents may take the region's place.
         variant: "whole", all pixels come from the decoder; "paste", outside the region the
             original ones are put back.
-        detailed: whether what is decoded goes through `match_detail`.
+        detailed: whether decoded pictures go through `match_detail`.
     """
     height, width = region.mask.shape
 
     def decoded(latents: Latents) -> Pixels:
-        made = codec.decode(latents, height, width)
-        return match_detail(made, pixels) if detailed else made
+        result = codec.decode(latents, height, width)
+        return match_detail(result, pixels) if detailed else result
 
     latents = codec.encode(pixels)
+    # Of a whole decoding without a change no region would differ.
     names = list(_LATENT_CHANGES) if variant == "whole" else ["none", *_LATENT_CHANGES]
     change = names[int(rng.integers(len(names)))]
     if change != "none":
         part = _at_latents(region.mask, latents.shape[1:], codec.factor)
         latents = _LATENT_CHANGES[change](latents, part, lambda: codec.encode(donor()), rng)
-    made, unaltered = decoded(latents), None
+    changed, unaltered = decoded(latents), None
     if variant == "paste":
-        made = np.where(region.mask[..., None], made, pixels)
+        changed = np.where(region.mask[..., None], changed, pixels)
     else:
+        # Compared with its own decoding, else the decoder's traces would count as the change.
         unaltered = decoded(codec.encode(pixels))
-    shown = region.object or "a part"
+    subject = region.object or "a part"
     return Tampered(
-        made, region.mask, f"regenerate_{variant}",
+        changed, region.mask, f"regenerate_{variant}",
         {"autoencoder": codec.name, "change": change, "detailed": detailed},
-        f"{shown} made anew by an autoencoder", unaltered,
+        f"{subject} made anew by an autoencoder", unaltered,
     )  # fmt: skip
 
 
@@ -331,8 +335,9 @@ def _smoothed(
     latents: Latents, part: Mask, donor: Callable[[], Latents], rng: np.random.Generator
 ) -> Latents:
     """Filled from the border inwards, as a thing that is taken away."""
-    filled, known = latents.copy(), ~part
-    filled[:, part] = latents[:, known].mean(axis=1, keepdims=True) if known.any() else 0
+    filled, outside = latents.copy(), ~part
+    filled[:, part] = latents[:, outside].mean(axis=1, keepdims=True) if outside.any() else 0
+    # Jacobi iterations; twice the longer side is enough for the border to reach the middle.
     for _ in range(2 * max(part.shape)):
         wide = np.pad(filled, ((0, 0), (1, 1), (1, 1)), mode="edge")
         near = wide[:, 2:, 1:-1] + wide[:, :-2, 1:-1] + wide[:, 1:-1, 2:] + wide[:, 1:-1, :-2]
@@ -349,7 +354,7 @@ _LATENT_CHANGES: Mapping[str, _Change] = {
 
 def inpaint(
     pixels: Pixels,
-    region: Region,
+    region: TargetRegion,
     painter: Painter,
     prompt: str,
     variant: str,
@@ -360,13 +365,13 @@ def inpaint(
 
     `replacement` is the word for what shall be there now.
     """
-    made = painter(pixels, region.mask, prompt, seed)
+    painted = painter(pixels, region.mask, prompt, seed)
     if variant == "paste":
-        made = np.where(region.mask[..., None], made, pixels)
+        painted = np.where(region.mask[..., None], painted, pixels)
     parameters = {"pipeline": painter.name, "prompt": prompt, "seed": seed}
-    shown = region.object or "a part"
+    subject = region.object or "a part"
     if replacement is not None:
         parameters["replacement"] = replacement
-        shown = f"{replacement} in the place of {shown}"
-    content = f"{shown} painted by a diffusion model"
-    return Tampered(made, region.mask, f"inpaint_{variant}", parameters, content)
+        subject = f"{replacement} in the place of {subject}"
+    content = f"{subject} painted by a diffusion model"
+    return Tampered(painted, region.mask, f"inpaint_{variant}", parameters, content)

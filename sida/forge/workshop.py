@@ -1,4 +1,4 @@
-"""What a process needs to forge: the photographs, and the models, each loaded when first used."""
+"""Workshop of a process: the photographs, and the models, each loaded when first used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from sida.errors import DataError, PictureError
 from sida.forge.autoencoder import load_codec
 from sida.forge.job import Job
 from sida.forge.photographs import Object, Photograph
-from sida.forge.regions import Finder, Found
+from sida.forge.regions import Finder, ObjectMask
 from sida.forge.synthesize import Generator
 from sida.forge.tamper import Codec, Painter
+from sida.image.arrays import Pixels
 
 __all__ = ["SMALLEST", "Cut", "Workshop"]
 
-Pixels = NDArray[np.uint8]
 
 SMALLEST = 64
 """Shortest side of a photograph that is used, pixels."""
@@ -39,7 +39,7 @@ class Cut:
     pixels: Pixels
     box: tuple[int, int, int, int]
     scale: float
-    objects: Sequence[Found]
+    objects: Sequence[ObjectMask]
     sha256: str | None
 
 
@@ -58,24 +58,28 @@ class Workshop:
     def _codec(self, index: int) -> Codec:
         from sida.forge.diffusion import PretrainedCodec, device_of
 
-        each = self.config.autoencoders[index]
-        if each.pretrained is not None:
-            return PretrainedCodec(each, self.config.device)
-        return load_codec(each, self.job.weights / each.name, device_of(self.config.device))
+        autoencoder = self.config.autoencoders[index]
+        if autoencoder.pretrained is not None:
+            return PretrainedCodec(autoencoder, self.config.device)
+        return load_codec(
+            autoencoder, self.job.weights / autoencoder.name, device_of(self.config.device)
+        )
 
     @cached_property
     def painters(self) -> Sequence[Painter]:
         """The inpainting pipelines."""
         from sida.forge.diffusion import DiffusionPainter
 
-        return [DiffusionPainter(each, self.config.device) for each in self.config.inpainting]
+        return [
+            DiffusionPainter(pipeline, self.config.device) for pipeline in self.config.inpainting
+        ]
 
     @cached_property
     def generators(self) -> Sequence[Generator]:
         """The text-to-image pipelines."""
         from sida.forge.diffusion import TextToImage
 
-        return [TextToImage(each, self.config.device) for each in self.config.text_to_image]
+        return [TextToImage(pipeline, self.config.device) for pipeline in self.config.text_to_image]
 
     @cached_property
     def finder(self) -> Finder | None:
@@ -96,9 +100,10 @@ class Workshop:
         """
         photographs = self.job.photographs
         count = len(photographs)
+        # By number instead of by draws: a unit finds its photograph without those before it.
         for later in range(min(count, 200)):
-            epoch, place = divmod(unit + later, count)
-            if (cut := self._cut(photographs[self._order(epoch)[place]], rng)) is not None:
+            epoch, index = divmod(unit + later, count)
+            if (cut := self._cut(photographs[self._order(epoch)[index]], rng)) is not None:
                 return cut
         raise DataError(
             f"none of {min(count, 200)} photographs tried can be used: expected readable pictures "
@@ -108,6 +113,7 @@ class Workshop:
     def _order(self, epoch: int) -> NDArray[np.intp]:
         if epoch not in self._orders:
             rng = np.random.default_rng([self.config.seed, epoch])
+            # One epoch is kept; a million photographs have an order of 8 MB.
             self._orders = {epoch: rng.permutation(len(self.job.photographs))}
         return self._orders[epoch]
 
@@ -125,12 +131,13 @@ class Workshop:
         photographs = self.job.photographs
         fallback: Cut | None = None
         for _ in range(40):
-            chosen = photographs[int(rng.integers(len(photographs)))]
-            if chosen.group == group and fallback is not None:
+            photograph = photographs[int(rng.integers(len(photographs)))]
+            # A group shares an original, so its members would be spliced into themselves.
+            if photograph.group == group and fallback is not None:
                 continue
-            if (cut := cut_from(chosen, (size[0], size[1]), rng, enlarge=True)) is None:
+            if (cut := cut_from(photograph, (size[0], size[1]), rng, enlarge=True)) is None:
                 continue
-            if chosen.group != group:
+            if photograph.group != group:
                 return cut
             fallback = cut
         if fallback is None:
@@ -161,15 +168,16 @@ def cut_from(
     cover = max(size[0] / picture.height, size[1] / picture.width)
     scale = max(1.0, cover) if enlarge else 1.0
     if cover < 0.7 and rng.random() < 0.5:
+        # Even on a logarithmic scale, so that small scales come as often as large ones.
         scale = float(np.exp(rng.uniform(np.log(cover), 0)))
     pixels = _scaled(picture.pixels, scale, size if cover < 1 or enlarge else (1, 1))
     height, width = (
-        wanted if wanted <= there else there // 16 * 16
-        for wanted, there in zip(size, pixels.shape[:2], strict=True)
+        side if side <= length else length // 16 * 16
+        for side, length in zip(size, pixels.shape[:2], strict=True)
     )
     top, left = (
-        int(rng.integers(there - taken + 1))
-        for there, taken in zip(pixels.shape[:2], (height, width), strict=True)
+        int(rng.integers(length - side + 1))
+        for length, side in zip(pixels.shape[:2], (height, width), strict=True)
     )
     part = np.s_[top : top + height, left : left + width]
     return Cut(
@@ -198,16 +206,16 @@ def _objects_in(
     original: tuple[int, ...],
     scaled: tuple[int, ...],
     part: tuple[slice, slice],
-) -> list[Found]:
+) -> list[ObjectMask]:
     """Masks of the objects of a photograph in a part of it; those that cannot be read are none."""
-    found: list[Found] = []
-    for each in objects:
+    masks: list[ObjectMask] = []
+    for item in objects:
         try:
-            mask = each.mask(original[0], original[1])
+            mask = item.mask(original[0], original[1])
         except PictureError:
             continue
         if scaled[:2] != original[:2]:
             image = Image.fromarray(mask).resize((scaled[1], scaled[0]), Image.Resampling.NEAREST)
             mask = np.array(image)
-        found.append((mask[part], each.word))
-    return found
+        masks.append((mask[part], item.word))
+    return masks

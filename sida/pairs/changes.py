@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sida.image.arrays import Mask
 from sida.pairs.lab import Floats, distance, smooth
 
 __all__ = ["altered", "detail", "noise_floor"]
 
-Mask = NDArray[np.bool_]
 
 BINS = 24
 """Levels of detail, equally many pixels in each."""
@@ -67,6 +67,7 @@ def noise_floor(difference: Floats, amount: Floats, valid: Mask, slope: float) -
     if not np.isfinite(medians).any():
         medians[:] = np.median(values)
     middles = (edges[1:] + edges[:-1]) / 2
+    # From the right: each bin is cut to the lowest median with more detail.
     floor = np.minimum.accumulate(medians[::-1])[::-1]
     floor = np.where(np.isfinite(floor), floor, medians[np.isfinite(medians)].max())
     floor = np.minimum(floor, floor[0] + slope * (middles - middles[0]))
@@ -111,10 +112,10 @@ def _tidied(mask: Mask) -> Mask:
 def _connected(mask: Mask, seeds: Mask, least: float) -> Mask:
     """The connected parts that hold seeds on at least a share of the picture."""
     count, parts = cv2.connectedComponents(mask.astype(np.uint8))
-    held = np.bincount(parts.ravel(), weights=seeds.ravel(), minlength=count)
-    kept = held >= least * mask.size
-    kept[0] = False
-    return np.asarray(kept[parts])
+    seed_counts = np.bincount(parts.ravel(), weights=seeds.ravel(), minlength=count)
+    is_large = seed_counts >= least * mask.size
+    is_large[0] = False
+    return np.asarray(is_large[parts])
 
 
 def _morphed(mask: Mask, operation: int, side: int) -> Mask:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sida.image.arrays import Mask, Pixels
 from sida.image.read import Picture, Source, read_picture
 from sida.pairs.changes import altered
 from sida.pairs.lab import distance, lab, smooth
@@ -14,8 +15,6 @@ from sida.pairs.rerendering import QUALITY, measure
 
 __all__ = ["Comparison", "Relation", "compare"]
 
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 Relation = Literal["local", "whole", "same", "unrelated"]
 
 LEAST_AGREEMENT = 0.15
@@ -25,7 +24,7 @@ photographs it is below 0.06."""
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What was found between two pictures.
+    """Relation of two pictures, and all that was measured for it.
 
     Attributes:
         relation: "local", a region was altered; "whole", every pixel was made anew; "same", nothing
@@ -54,7 +53,7 @@ class Comparison:
         return float(self.mask.mean())
 
     def as_json(self) -> dict[str, Any]:
-        """What `sida data pair --json` prints."""
+        """Values that `sida data pair --json` prints."""
         return {
             "relation": self.relation,
             "share": round(self.share, 6),
@@ -66,12 +65,13 @@ class Comparison:
 def compare(original: Source, edited: Source) -> Comparison:
     """Lay a picture over its original and tell what was altered.
 
-        found = compare("original.jpg", "edited.jpg")
-        found.relation, found.share, found.mask
+        comparison = compare("original.jpg", "edited.jpg")
+        comparison.relation, comparison.share, comparison.mask
 
     Both may be anything that `read_picture` takes. Raises PictureError where one cannot be read.
     """
     first, second = read_picture(original), read_picture(edited)
+    # The edited picture's frame is kept, since masks are read in it.
     registration = register(first.pixels, second.pixels)
     size = second.height, second.width
     aligned, covered = warp(first.pixels, registration.matrix, size)
@@ -83,12 +83,13 @@ def compare(original: Source, edited: Source) -> Comparison:
             "unrelated", everything, None, covered, aligned, difference, registration.matrix
         )
     region = altered(other, levels, covered)
-    found = measure(second.pixels, aligned, covered, region, _reference_quality(second))
-    relation: Relation = "whole" if found.is_whole else "local" if region.any() else "same"
+    rerendering = measure(second.pixels, aligned, covered, region, _reference_quality(second))
+    relation: Relation = "whole" if rerendering.is_whole else "local" if region.any() else "same"
     mask = np.ones(size, bool) if relation == "whole" else region
-    rest = covered & ~region
+    unaltered = covered & ~region
+    # Where nothing is left unaltered, the median of all is the best there is.
     local = np.sqrt(smooth(difference**2, 1.0))
-    noise = float(np.median(local[rest if rest.any() else covered]))
+    noise = float(np.median(local[unaltered if unaltered.any() else covered]))
     return Comparison(relation, mask, noise, covered, aligned, difference, registration.matrix)
 
 

@@ -36,33 +36,33 @@ TONES: dict[str, Tone] = {"local": "bad", "whole": "warn", "same": "good", "unre
 
 
 def comparison_page(
-    original: Picture, edited: Picture, found: Comparison, time: datetime | None = None
+    original: Picture, edited: Picture, comparison: Comparison, time: datetime | None = None
 ) -> Page:
     """The page of two pictures.
 
     Args:
         original, edited: as they were read.
-        found: what `compare` gave for them.
+        comparison: what `compare` gave for them.
         time: of writing, in UTC; now if not given.
     """
     written = f"{time or datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     names = f"{original.name or 'original'} and {edited.name or 'edited'}"
     page = Page("Comparison", names, FOOTER.format(version=sida.__version__, time=written))
-    page.section("Result").add(Headline(headline(found), TONES[found.relation]))
-    page.sections[-1].add(Paragraph(meaning(found)), *_figures(found))
-    page.section("Side by side").add(*_pictures(edited, found))
-    page.section("How this was made").add(*_record(original, edited, found))
+    page.section("Result").add(Headline(headline(comparison), TONES[comparison.relation]))
+    page.sections[-1].add(Paragraph(meaning(comparison)), *_figures(comparison))
+    page.section("Side by side").add(*_pictures(edited, comparison))
+    page.section("How this was made").add(*_record(original, edited, comparison))
     return page
 
 
-def _figures(found: Comparison) -> Iterator[Element]:
-    values: dict[str, str | float | None] = {"altered, %": round(100 * found.share, 2)}
-    if found.relation == "local":
-        values["position"] = position(found.mask)
-    values["noise floor, Lab"] = None if found.noise is None else round(found.noise, 2)
-    values["covered by the original, %"] = round(100 * float(found.covered.mean()), 1)
+def _figures(comparison: Comparison) -> Iterator[Element]:
+    values: dict[str, str | float | None] = {"altered, %": round(100 * comparison.share, 2)}
+    if comparison.relation == "local":
+        values["position"] = position(comparison.mask)
+    values["noise floor, Lab"] = None if comparison.noise is None else round(comparison.noise, 2)
+    values["covered by the original, %"] = round(100 * float(comparison.covered.mean()), 1)
     yield FactList(values)
-    if not found.covered.all() and found.relation != "unrelated":
+    if not comparison.covered.all() and comparison.relation != "unrelated":
         yield Note(
             "Parts of the edited picture lie beyond the original's edge. They cannot be compared, "
             "and are not marked.",
@@ -70,30 +70,32 @@ def _figures(found: Comparison) -> Iterator[Element]:
         )
 
 
-def _pictures(edited: Picture, found: Comparison) -> Iterator[Element]:
-    marked = overlay(edited.pixels, found.mask) if found.relation == "local" else None
+def _pictures(edited: Picture, comparison: Comparison) -> Iterator[Element]:
+    highlighted = (
+        overlay(edited.pixels, comparison.mask) if comparison.relation == "local" else None
+    )
     sources = {
-        "original": thumbnail(found.aligned, side=SIDE, quality=88),
+        "original": thumbnail(comparison.aligned, side=SIDE, quality=88),
         "edited": thumbnail(edited.pixels, side=SIDE, quality=88),
     }
-    if marked is not None:
-        sources["marked"] = thumbnail(marked, side=SIDE, quality=88)
-    if found.relation != "unrelated":
+    if highlighted is not None:
+        sources["marked"] = thumbnail(highlighted, side=SIDE, quality=88)
+    if comparison.relation != "unrelated":
         yield BeforeAfter(sources["original"], sources["edited"], sources.get("marked", ""))
     thumbs = [
         Thumb(sources["original"], "the original, laid over the edited picture"),
         Thumb(sources["edited"], "the edited picture"),
     ]
-    if marked is not None:
+    if highlighted is not None:
         thumbs.append(Thumb(sources["marked"], "red: what was altered"))
-    if found.relation != "unrelated":
-        strength = np.minimum(found.difference / LARGE, 1)
+    if comparison.relation != "unrelated":
+        strength = np.minimum(comparison.difference / LARGE, 1)
         heat = thumbnail(heat_map(edited.pixels, strength), side=SIDE, quality=88)
         thumbs.append(Thumb(heat, f"the difference, from none (dark) to {LARGE:g} Lab (light)"))
     yield Gallery(thumbs, wide=True)
 
 
-def _record(original: Picture, edited: Picture, found: Comparison) -> Iterator[Element]:
+def _record(original: Picture, edited: Picture, comparison: Comparison) -> Iterator[Element]:
     rows: list[tuple[str, str | None]] = []
     for role, picture in (("original", original), ("edited", edited)):
         rows += [
@@ -102,15 +104,15 @@ def _record(original: Picture, edited: Picture, found: Comparison) -> Iterator[E
             (f"{role}: format", picture.format),
             (f"{role}: SHA-256", picture.sha256),
         ]
-    if found.relation != "unrelated":
-        (a, b, x), (_, _, y) = found.matrix
+    if comparison.relation != "unrelated":
+        (a, b, x), (_, _, y) = comparison.matrix
         scale, angle = float(np.hypot(a, b)), float(np.degrees(np.arctan2(-b, a)))
         rows += [
             ("a pixel of the edited picture is", f"{scale:.4g} pixels of the original"),
             ("turned by", f"{angle + 0.0:.2f}°"),
             ("its upper left corner lies at", f"{x:.1f}, {y:.1f} of the original"),
         ]
-    if found.relation == "local" and (box := bounding_box(found.mask)) is not None:
+    if comparison.relation == "local" and (box := bounding_box(comparison.mask)) is not None:
         rows.append(("box of what was altered", ", ".join(map(str, box))))
     yield Table(("", ""), rows)
     yield Paragraph(

@@ -63,16 +63,19 @@ def _looks(items: Iterable[Input]) -> list[int | None]:
     return looks
 
 
-def nearest_looks(looks: Sequence[int | None], others: Sequence[int | None]) -> list[int | None]:
+def nearest_looks(
+    looks: Sequence[int | None], candidates: Sequence[int | None]
+) -> list[int | None]:
     """For each look the index of the other that differs in fewest bits; None above `MOST_BITS`."""
-    known = [index for index, other in enumerate(others) if other is not None]
-    bits: NDArray[np.uint64] = np.array([others[index] for index in known], np.uint64)
-    found: list[int | None] = []
-    for look in looks:
-        if look is None or not known:
-            found.append(None)
+    indices = [index for index, candidate in enumerate(candidates) if candidate is not None]
+    bits: NDArray[np.uint64] = np.array([candidates[index] for index in indices], np.uint64)
+    matches: list[int | None] = []
+    for query in looks:
+        if query is None or not indices:
+            matches.append(None)
             continue
-        apart = np.bitwise_count(bits ^ np.uint64(look))
+        # All candidates at once: in Python a loop over pairs would be most of the run.
+        apart = np.bitwise_count(bits ^ np.uint64(query))
         nearest = int(np.argmin(apart))
-        found.append(known[nearest] if apart[nearest] <= MOST_BITS else None)
-    return found
+        matches.append(indices[nearest] if apart[nearest] <= MOST_BITS else None)
+    return matches

@@ -19,23 +19,23 @@ __all__ = ["PairResult", "PairedSet", "pair_folders"]
 
 @dataclass(frozen=True)
 class PairResult:
-    """What was found for one edited picture.
+    """Result for one edited picture.
 
     Attributes:
         original: its original's name; None where none was found.
-        found: what `Comparison.as_json` gives; None where the two could not be compared.
+        comparison: what `Comparison.as_json` gives; None where the two could not be compared.
         problem: why they could not be.
     """
 
     edited: str
     original: str | None
-    found: dict[str, Any] | None = None
+    comparison: dict[str, Any] | None = None
     problem: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """One line of `sida data pair --json`."""
+        """Line of `sida data pair --json`."""
         names = {"original": self.original, "edited": self.edited}
-        return {**names, **(self.found or {"error": self.problem})}
+        return {**names, **(self.comparison or {"error": self.problem})}
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,21 @@ class PairedSet:
     @property
     def relations(self) -> dict[Relation, int]:
         """How many pairs have which relation."""
-        return dict(Counter(each.found["relation"] for each in self.results if each.found))
+        return dict(
+            Counter(result.comparison["relation"] for result in self.results if result.comparison)
+        )
 
     @property
     def problems(self) -> list[PairResult]:
         """Those that could not be compared."""
-        return [each for each in self.results if each.problem is not None]
+        return [result for result in self.results if result.problem is not None]
 
 
 def pair_folders(
     originals: str | Path,
     edited: str | Path,
     out: str | Path,
-    on_progress: Callable[[int, int | None], None] = lambda done, total: None,
+    on_progress: Callable[[int, int | None], None] = lambda number, total: None,
 ) -> PairedSet:
     """Compare each edited picture with its original and write a labelled set.
 
@@ -83,16 +85,21 @@ def pair_folders(
         results: list[PairResult] = []
         rows: list[ExportRow] = []
         written: set[Input] = set()
-        for done, match in enumerate(matches, 1):
-            result, found = _compared(match)
+        for number, match in enumerate(matches, 1):
+            result, comparison = _compared(match)
             results.append(result)
-            if found is not None and match.original is not None and found.relation == "local":
+            if (
+                comparison is not None
+                and match.original is not None
+                and comparison.relation == "local"
+            ):
                 group = str(match.original.relative)
+                # Several edits may share an original, which the set holds once.
                 if match.original not in written:
                     written.add(match.original)
                     rows += writer.add(_item(match.original, "real", group))
-                rows += writer.add(_item(match.edited, "tampered", group, found))
-            on_progress(done, len(matches))
+                rows += writer.add(_item(match.edited, "tampered", group, comparison))
+            on_progress(number, len(matches))
         if not rows:
             raise InputError(_why_empty(results))
         writer.finish(rows)
@@ -102,23 +109,23 @@ def pair_folders(
 def _compared(match: Match) -> tuple[PairResult, Comparison | None]:
     name = match.edited.name
     if match.original is None:
-        why = f"{name!r} has no original: no picture has its name or looks like it"
-        return PairResult(name, None, problem=why), None
+        reason = f"{name!r} has no original: no picture has its name or looks like it"
+        return PairResult(name, None, problem=reason), None
     try:
-        found = compare(match.original, match.edited)
+        comparison = compare(match.original, match.edited)
     except PictureError as error:
         return PairResult(name, match.original.name, problem=str(error)), None
-    return PairResult(name, match.original.name, found.as_json()), found
+    return PairResult(name, match.original.name, comparison.as_json()), comparison
 
 
-def _item(item: Input, label: str, group: str, found: Comparison | None = None) -> ExportItem:
+def _item(item: Input, label: str, group: str, comparison: Comparison | None = None) -> ExportItem:
     picture = read_picture(item)
     return ExportItem(
         split=None,
         label=label,
         name=item.relative.name,
         data=file_bytes(item.path, item.name),
-        mask=None if found is None else png_bytes(found.mask),
+        mask=None if comparison is None else png_bytes(comparison.mask),
         mask_suffix=".png",
         size=(picture.height, picture.width),
         group=group,
@@ -126,8 +133,8 @@ def _item(item: Input, label: str, group: str, found: Comparison | None = None) 
 
 
 def _why_empty(results: Sequence[PairResult]) -> str:
-    relations = Counter(each.found["relation"] for each in results if each.found)
-    problems = [each.problem for each in results if each.problem]
+    relations = Counter(result.comparison["relation"] for result in results if result.comparison)
+    problems = [result.problem for result in results if result.problem]
     counts = ", ".join(f"{count} {relation}" for relation, count in relations.items())
     first = f"; the first that could not be compared: {problems[0]}" if problems else ""
     return (

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sida.image.arrays import Mask, Pixels
+from sida.pairs.lab import Floats
+
 __all__ = ["Matrix", "Registration", "compose", "invert", "register", "resize_matrix", "warp"]
 
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 Size = tuple[int, int]
 
@@ -72,26 +72,28 @@ def register(original: Pixels, edited: Pixels) -> Registration:
     Stretching the original's frame over the edited one's is always tried, too: pictures without
     any points that can be told from others have that alone.
     """
-    whole = resize_matrix(original.shape[:2], edited.shape[:2])
+    stretch = resize_matrix(original.shape[:2], edited.shape[:2])
     first, second = _reduced(original), _reduced(edited)
     # Between the full pictures and the ones that are looked at.
     before = resize_matrix(original.shape[:2], first.shape)
     after = resize_matrix(second.shape, edited.shape[:2])
 
-    starts = [compose(invert(before), compose(whole, invert(after)))]
+    starts = [compose(invert(before), compose(stretch, invert(after)))]
     if (similarity := _similarity(first, second)) is not None:
         starts.append(similarity)
     else:
         starts.append(_best_place(first, second))
-    maps = [compose(before, compose(_refined(first, second, each), after)) for each in starts]
-    candidates = [whole, *(np.rint(each) for each in maps), *maps]
+    maps = [
+        compose(before, compose(_refined(first, second, candidate), after)) for candidate in starts
+    ]
+    candidates = [stretch, *(np.rint(candidate) for candidate in maps), *maps]
     alike = [
-        _correlation(first, second, compose(invert(before), compose(each, invert(after))))
-        for each in candidates
+        _correlation(first, second, compose(invert(before), compose(candidate, invert(after))))
+        for candidate in candidates
     ]
     # The first ones need no interpolation.
-    enough = max(each.mean for each in alike) - EXACT
-    best = next(number for number, each in enumerate(alike) if each.mean >= enough)
+    enough = max(candidate.mean for candidate in alike) - EXACT
+    best = next(number for number, candidate in enumerate(alike) if candidate.mean >= enough)
     return Registration(candidates[best], alike[best].agreement)
 
 
@@ -166,22 +168,25 @@ def _reduced(pixels: Pixels) -> Pixels:
 def _similarity(original: Pixels, edited: Pixels) -> Matrix | None:
     """The similarity that most points agree on; None where they are too few."""
     finder = cv2.SIFT.create(nfeatures=POINTS, contrastThreshold=0.005)
-    (places, descriptors), (others, theirs) = (_points(finder, each) for each in (edited, original))
-    if min(len(places), len(others)) < LEAST_POINTS:
+    (positions, descriptors), (other_positions, theirs) = (
+        _points(finder, picture) for picture in (edited, original)
+    )
+    if min(len(positions), len(other_positions)) < LEAST_POINTS:
         return None
     pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(descriptors, theirs, k=2)
     matches = [best for best, second in pairs if best.distance < RATIO * second.distance]
     if len(matches) < LEAST_POINTS:
         return None
     matrix, used = cv2.estimateAffinePartial2D(
-        places[[match.queryIdx for match in matches]],
-        others[[match.trainIdx for match in matches]],
+        positions[[match.queryIdx for match in matches]],
+        other_positions[[match.trainIdx for match in matches]],
         ransacReprojThreshold=MISS,
         maxIters=5_000,
         confidence=0.999,
     )
     if matrix is None or int(used.sum()) < LEAST_POINTS:
         return None
+    # RANSAC also returns collapsed maps, on which many points agree by chance.
     similarity: Matrix = np.asarray(matrix, float)
     return similarity if _is_plausible(similarity) else None
 
@@ -191,13 +196,14 @@ def _best_place(original: Pixels, edited: Pixels) -> Matrix:
 
     For pictures without points, such as a blurred wall; found at a size of few pixels.
     """
-    best, found = -1.0, np.eye(2, 3)
+    best, matrix = -1.0, np.eye(2, 3)
     shrunk = min(1.0, COARSE / max(edited.shape))
     for scale in SCALES:
         template = _resized(edited, shrunk * scale)
         scene = _resized(original, shrunk)
         margins = [side // 8 for side in template.shape]
         y, x = margins
+        # The middle alone: the edited picture may reach beyond the original.
         template = template[y : template.shape[0] - y, x : template.shape[1] - x]
         if min(template.shape) < 8 or any(
             part > side for part, side in zip(template.shape, scene.shape, strict=True)
@@ -207,8 +213,8 @@ def _best_place(original: Pixels, edited: Pixels) -> Matrix:
         _, value, _, (left, top) = cv2.minMaxLoc(fit)
         if value > best:
             best = value
-            found = np.array([[scale, 0, (left - x) / shrunk], [0, scale, (top - y) / shrunk]])
-    return found
+            matrix = np.array([[scale, 0, (left - x) / shrunk], [0, scale, (top - y) / shrunk]])
+    return matrix
 
 
 def _resized(grey: Pixels, scale: float) -> Pixels:
@@ -224,11 +230,13 @@ def _points(finder: Any, grey: Pixels) -> tuple[Floats, Floats]:
 
 
 def _is_plausible(matrix: Matrix) -> bool:
-    """Whether it neither mirrors, nor stretches too much or much more one way than the other."""
+    """True if it neither mirrors, nor stretches too much or much more one way than the other."""
     if np.linalg.det(matrix[:, :2]) <= 0:
         return False
-    most, least = np.linalg.svd(matrix[:, :2], compute_uv=False)
-    return bool(least > 1 / MOST_SCALE and most < MOST_SCALE and most < MOST_STRETCH * least)
+    largest, smallest = np.linalg.svd(matrix[:, :2], compute_uv=False)
+    return bool(
+        smallest > 1 / MOST_SCALE and largest < MOST_SCALE and largest < MOST_STRETCH * smallest
+    )
 
 
 def _refined(original: Pixels, edited: Pixels, matrix: Matrix) -> Matrix:
@@ -242,10 +250,10 @@ def _refined(original: Pixels, edited: Pixels, matrix: Matrix) -> Matrix:
     start = invert(matrix).astype(np.float32)
     levels = alike.astype(np.uint8) * np.uint8(255)
     try:
-        _, found = cv2.findTransformECC(
+        _, transform = cv2.findTransformECC(
             original, edited, start, cv2.MOTION_AFFINE, criteria, levels, SMOOTHED
         )
-        refined = invert(np.asarray(found, float))
+        refined = invert(np.asarray(transform, float))
     except (cv2.error, np.linalg.LinAlgError):  # it did not converge
         return matrix
     return refined if _is_plausible(refined) else matrix
@@ -269,6 +277,7 @@ class _Correlation:
 def _correlation(original: Pixels, edited: Pixels, matrix: Matrix) -> _Correlation:
     warped, covered = warp(original, matrix, edited.shape)
     (mean, deviation), (other_mean, other_deviation) = _moments(edited), _moments(warped)
+    # Moments in float32 are exact enough here: levels are 8 bits, windows 121 pixels.
     covariance = _box(edited.astype(np.float32) * warped) - mean * other_mean
     local = covariance / np.maximum(deviation * other_deviation, DETAIL**2)
     local = np.where(covered, local, 0)

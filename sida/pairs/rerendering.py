@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sida.image.arrays import Mask
 from sida.image.perturbation import Step, apply
 from sida.pairs.lab import Floats, distance, lab, smooth
 
 __all__ = ["QUALITY", "Rerendering", "band_strengths", "measure"]
 
-Mask = NDArray[np.bool_]
 
 QUALITY = 60
 """Of the JPEG that is the reference."""
@@ -52,11 +52,11 @@ class Rerendering:
 
     @property
     def is_whole(self) -> bool:
-        """Whether no recoding explains it."""
+        """True if no recoding explains the differences."""
         if self.left < LEAST_LEFT:
             return True
         stronger = (
-            abs(value) > most for value, most in zip(self.strengths, MOST_STRENGTHS, strict=True)
+            abs(value) > limit for value, limit in zip(self.strengths, MOST_STRENGTHS, strict=True)
         )
         return self.loss > MOST_LOSS or self.tone > MOST_TONE or any(stronger)
 
@@ -77,36 +77,39 @@ def measure(
         quality: of the reference.
     """
     enlarged = cv2.dilate(region.astype(np.uint8), np.ones((REACH, REACH), np.uint8)) > 0
-    rest = valid & ~enlarged
-    left = float(rest.mean())
+    unaltered = valid & ~enlarged
+    left = float(unaltered.mean())
     if left < LEAST_LEFT:
         return Rerendering(0.0, 0.0, (0.0,) * len(BANDS), left)
+    # The reference is coded from the warped original, so both have been resampled once.
     reference = apply(original, None, [Step("jpeg", {"quality": quality})])[0]
     levels, other = lab(original), lab(edited)
     differences = other - levels, lab(reference) - levels
     loss, tone = (
-        _median(differences[0], scale, rest) / (_median(differences[1], scale, rest) + ROUNDING)
+        _median(differences[0], scale, unaltered)
+        / (_median(differences[1], scale, unaltered) + ROUNDING)
         for scale in (LOSS_SCALE, TONE_SCALE)
     )
-    return Rerendering(loss, tone, band_strengths(other, levels, rest), left)
+    return Rerendering(loss, tone, band_strengths(other, levels, unaltered), left)
 
 
-def _median(difference: Floats, scale: float, rest: Mask) -> float:
-    return float(np.median(distance(smooth(difference, scale))[rest]))
+def _median(difference: Floats, scale: float, unaltered: Mask) -> float:
+    return float(np.median(distance(smooth(difference, scale))[unaltered]))
 
 
-def band_strengths(edited: Floats, original: Floats, rest: Mask) -> tuple[float, ...]:
+def band_strengths(edited: Floats, original: Floats, unaltered: Mask) -> tuple[float, ...]:
     """Log of the ratio of local standard deviations in each of `BANDS`: 0 is as in the original.
 
     The median over the half of the pixels that has most of it: in flat parts there is noise alone.
     """
-    found = []
+    strengths = []
     for number, (fine, coarse) in enumerate(BANDS):
         energies = []
         for levels in (edited, original):
             band = smooth(levels[..., 0], fine) - smooth(levels[..., 0], coarse)
-            energies.append(smooth(band**2, 6 + 2 * number)[rest] + 1e-4)
+            # A wider window for coarser detail, and a floor that keeps the logarithm finite.
+            energies.append(smooth(band**2, 6 + 2 * number)[unaltered] + 1e-4)
         together = energies[0] * energies[1]
         strong = together >= np.median(together)
-        found.append(float(np.median(np.log(energies[0] / energies[1])[strong]) / 2))
-    return tuple(found)
+        strengths.append(float(np.median(np.log(energies[0] / energies[1])[strong]) / 2))
+    return tuple(strengths)

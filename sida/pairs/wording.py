@@ -1,4 +1,4 @@
-"""What was found between two pictures, in plain English."""
+"""Results of comparing two pictures, in plain English."""
 
 from sida.pairs.comparison import Comparison
 
@@ -16,18 +16,18 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
-def headline(found: Comparison) -> str:
-    """The one thing to say."""
+def headline(comparison: Comparison) -> str:
+    """Headline of a comparison."""
     return {
-        "local": f"A region was changed: {percent(found.share)} of the picture",
+        "local": f"A region was changed: {percent(comparison.share)} of the picture",
         "whole": "The whole picture was re-rendered",
         "same": "The same picture",
         "unrelated": "Two unrelated pictures",
-    }[found.relation]
+    }[comparison.relation]
 
 
-def meaning(found: Comparison) -> str:
-    """What that says, and what it does not."""
+def meaning(comparison: Comparison) -> str:
+    """Meaning of a relation, and its limits."""
     return {
         "local": "The marked region differs by more than storing, resizing and cropping a picture "
         "does; around it the two agree. Changes smaller than that are not found.",
@@ -38,4 +38,4 @@ def meaning(found: Comparison) -> str:
         "Changes smaller than that are not found.",
         "unrelated": "No part of the one could be laid over the other. That is also found of two "
         "photographs of one scene, and of a picture that was mirrored or drawn anew.",
-    }[found.relation]
+    }[comparison.relation]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import Result
 
-from tests.pairs.made import jpeg, scene, with_blot
+from tests.pairs.pictures import jpeg, scene, with_blot
 
 Run = Callable[..., Result]
 

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from sida.forge.tamper import Codec
-
-Pixels = NDArray[np.uint8]
+from sida.image.arrays import Pixels
 
 
 def photo(seed: int, height: int = 128, width: int = 160) -> Pixels:

@@ -24,26 +24,26 @@ DONORS = [photo(90, 100, 90), photo(91, 200, 240)]
 def test_the_mask_is_what_changed(name: str, seed: int, height: int, width: int) -> None:
     pixels = photo(seed % 7, height, width)
     untouched = pixels.copy()
-    made = alter(
+    alteration = alter(
         pixels, np.random.default_rng(seed), DONORS, codecs=[MeanCodec()], operations=[name]
     )
     assert np.array_equal(pixels, untouched)
-    assert np.array_equal(made.original, untouched)
-    assert made.mask.shape == (height, width)
-    assert made.mask.dtype == bool
-    changed = (made.pixels != made.original).any(axis=2)
-    assert not changed[~made.mask].any()
-    if made.mask.any():
-        assert set(made.operations) == {name}
-        assert changed[made.mask].mean() > 0.5
+    assert np.array_equal(alteration.original, untouched)
+    assert alteration.mask.shape == (height, width)
+    assert alteration.mask.dtype == bool
+    changed = (alteration.pixels != alteration.original).any(axis=2)
+    assert not changed[~alteration.mask].any()
+    if alteration.mask.any():
+        assert set(alteration.operations) == {name}
+        assert changed[alteration.mask].mean() > 0.5
     else:
-        assert made.operations == ()
+        assert alteration.operations == ()
 
 
 def test_a_configuration_can_name_every_operation() -> None:
-    named = set(get_args(config.Operation))
-    assert named - set(OPERATIONS) == {"inpaint_paste", "inpaint_whole"}
-    assert set(OPERATIONS) <= named
+    names = set(get_args(config.OperationName))
+    assert names - set(OPERATIONS) == {"inpaint_paste", "inpaint_whole"}
+    assert set(OPERATIONS) <= names
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,22 +69,22 @@ def test_the_same_generator_gives_the_same_alteration() -> None:
 
 
 def test_operations_come_as_often_as_they_weigh_and_up_to_three_at_once() -> None:
-    made = [
+    alteration = [
         alter(photo(seed % 4, 64, 64), np.random.default_rng(seed), DONORS) for seed in range(80)
     ]
-    counts = [len(each.operations) for each in made]
+    counts = [len(item.operations) for item in alteration]
     assert set(counts) == {1, 2, 3}
-    names = {name for each in made for name in each.operations}
+    names = {name for item in alteration for name in item.operations}
     assert not any(OPERATIONS[name].needs_codec for name in names)
     assert len(names) > 12
 
 
 def test_a_blank_picture_may_stay_as_it_is() -> None:
     blank = np.full((80, 80, 3), 255, np.uint8)
-    made = alter(blank, np.random.default_rng(0), DONORS, operations=["copy_move"])
-    assert made.operations == ()
-    assert not made.mask.any()
-    assert np.array_equal(made.pixels, blank)
+    alteration = alter(blank, np.random.default_rng(0), DONORS, operations=["copy_move"])
+    assert alteration.operations == ()
+    assert not alteration.mask.any()
+    assert np.array_equal(alteration.pixels, blank)
 
 
 @given(seed=st.integers(0, 10_000))

@@ -19,10 +19,10 @@ from sida.forge.photographs import find_photographs
 
 from .conftest import photo
 
-KINDS = [(up, factor) for up in ("nearest", "transposed", "shuffle") for factor in (4, 8)]
+ARCHITECTURES = [(up, factor) for up in ("nearest", "transposed", "shuffle") for factor in (4, 8)]
 
 
-@pytest.mark.parametrize(("upsampling", "factor"), KINDS)
+@pytest.mark.parametrize(("upsampling", "factor"), ARCHITECTURES)
 @pytest.mark.parametrize("size", [(16, 16), (65, 97), (1, 3)])
 def test_a_picture_of_any_size_comes_back_in_its_size(
     upsampling: str, factor: int, size: tuple[int, int]
@@ -37,18 +37,18 @@ def test_a_picture_of_any_size_comes_back_in_its_size(
 
 
 def test_training_helps_and_is_repeatable(photographs: Path, tmp_path: Path) -> None:
-    found = find_photographs(photographs)
+    sources = find_photographs(photographs)
     ratios = {}
     for steps, folder in ((1, "few"), (40, "many"), (40, "again")):
         config = Autoencoder(name="x", width=8, steps=steps)
-        ratios[folder] = train_autoencoder(config, found, tmp_path / folder, seed=1)
+        ratios[folder] = train_autoencoder(config, sources, tmp_path / folder, seed=1)
     assert ratios["many"] > ratios["few"] + 1
     for file in ("model.safetensors", "config.json"):
         assert (tmp_path / "many" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
     codec = load_codec(config, tmp_path / "many")
     pixels = photo(0)
-    made = codec.decode(codec.encode(pixels), *pixels.shape[:2])
-    assert np.abs(made.astype(int) - pixels).mean() < 40
+    decoded = codec.decode(codec.encode(pixels), *pixels.shape[:2])
+    assert np.abs(decoded.astype(int) - pixels).mean() < 40
 
 
 def test_weights_that_cannot_be_used(photographs: Path, tmp_path: Path) -> None:
@@ -68,10 +68,10 @@ def test_weights_that_cannot_be_used(photographs: Path, tmp_path: Path) -> None:
 def test_all_autoencoders_of_a_folder(photographs: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no trained autoencoder in .*forge-autoencoder"):
         load_codecs(tmp_path)
-    found = find_photographs(photographs)
+    sources = find_photographs(photographs)
     for name, factor in (("second", 8), ("first", 4)):
         config = Autoencoder(name=name, factor=factor, width=8, steps=1)
-        train_autoencoder(config, found, tmp_path / name)
+        train_autoencoder(config, sources, tmp_path / name)
     (tmp_path / "unfinished").mkdir()
     codecs = load_codecs(tmp_path)
     assert [(codec.name, codec.factor) for codec in codecs] == [("first", 4), ("second", 8)]
@@ -83,6 +83,6 @@ def test_all_autoencoders_of_a_folder(photographs: Path, tmp_path: Path) -> None
 
 def test_photographs_that_cannot_be_learned_from(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    found = find_photographs(tmp_path)
+    sources = find_photographs(tmp_path)
     with pytest.raises(DataError, match="of 1 photographs none is readable and at least 64 pixels"):
-        train_autoencoder(Autoencoder(name="x", steps=1), found, tmp_path / "x")
+        train_autoencoder(Autoencoder(name="x", steps=1), sources, tmp_path / "x")

@@ -18,13 +18,13 @@ def test_a_decoration_keeps_the_size_and_shows(
 ) -> None:
     pixels = photo(seed % 5, height, width)
     untouched = pixels.copy()
-    made, again = (
+    first, again = (
         DECORATIONS[name].function(pixels, np.random.default_rng(seed)) for _ in range(2)
     )
-    assert made.shape == pixels.shape
-    assert made.dtype == np.uint8
-    assert (made != pixels).any()
-    assert np.array_equal(made, again)
+    assert first.shape == pixels.shape
+    assert first.dtype == np.uint8
+    assert (first != pixels).any()
+    assert np.array_equal(first, again)
     assert np.array_equal(pixels, untouched)
 
 

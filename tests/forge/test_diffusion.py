@@ -34,11 +34,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("name", ["sd", "flux"])
 def test_a_picture_to_a_text(models: dict[str, Path], name: str) -> None:
     generator = TextToImage(Pipeline(name=str(models[name]), steps=2), "cpu")
-    made = generator("a dog", 70, 90, 3)
-    assert made.shape == (80, 96, 3)  # rounded up to multiples of 16
-    assert np.array_equal(made, generator("a dog", 70, 90, 3))
-    assert not np.array_equal(made, generator("a dog", 70, 90, 4))
-    assert not np.array_equal(made, generator("a cat", 70, 90, 3))
+    picture = generator("a dog", 70, 90, 3)
+    assert picture.shape == (80, 96, 3)  # rounded up to multiples of 16
+    assert np.array_equal(picture, generator("a dog", 70, 90, 3))
+    assert not np.array_equal(picture, generator("a dog", 70, 90, 4))
+    assert not np.array_equal(picture, generator("a cat", 70, 90, 3))
 
 
 def test_a_generator_may_work_at_its_own_scale(models: dict[str, Path]) -> None:
@@ -59,11 +59,11 @@ def test_painting_gives_the_picture_at_its_size(
     models: dict[str, Path], name: str, options: dict[str, float]
 ) -> None:
     painter = DiffusionPainter(Pipeline(name=str(models[name]), steps=2, **options), "cpu")
-    made = painter(PHOTO, MASK, "a cat", 1)
-    assert made.shape == PHOTO.shape
-    assert made.dtype == np.uint8
-    assert np.array_equal(made, painter(PHOTO, MASK, "a cat", 1))
-    assert not np.array_equal(made, painter(PHOTO, MASK, "a cat", 2))
+    picture = painter(PHOTO, MASK, "a cat", 1)
+    assert picture.shape == PHOTO.shape
+    assert picture.dtype == np.uint8
+    assert np.array_equal(picture, painter(PHOTO, MASK, "a cat", 1))
+    assert not np.array_equal(picture, painter(PHOTO, MASK, "a cat", 2))
 
 
 def test_a_pretrained_autoencoder(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_recipe_with_its_pipelines(
 
     def tiny(pipelines: tuple[Pipeline, ...], name: str) -> tuple[Pipeline, ...]:
         small = {"name": str(models[name]), "steps": 2, "side": None, "dtype": "float32"}
-        return tuple(each.model_copy(update=small) for each in pipelines)
+        return tuple(pipeline.model_copy(update=small) for pipeline in pipelines)
 
     changes = {
         "photographs": photographs,
@@ -111,11 +111,11 @@ def test_a_recipe_with_its_pipelines(
         "text_to_image": tiny(packaged.text_to_image, text_to_image),
         "autoencoders": (autoencoder,),
     }
-    made = forge(packaged.model_copy(update=changes), tmp_path / "set")
-    assert made.counts == {"real": 8, "full_synthetic": 8, "tampered": 8}
-    assert made.operations["text_to_image"] >= 2
-    assert made.operations["inpaint_paste"] >= 2
-    assert made.operations["inpaint_whole"] >= 2
-    listed = parquet.read_table(made.out / "manifest.parquet").to_pylist()
-    used = {row["generator"] for row in listed if row["operation"] == "text_to_image"}
+    result = forge(packaged.model_copy(update=changes), tmp_path / "set")
+    assert result.counts == {"real": 8, "full_synthetic": 8, "tampered": 8}
+    assert result.operations["text_to_image"] >= 2
+    assert result.operations["inpaint_paste"] >= 2
+    assert result.operations["inpaint_whole"] >= 2
+    rows = parquet.read_table(result.out / "manifest.parquet").to_pylist()
+    used = {row["generator"] for row in rows if row["operation"] == "text_to_image"}
     assert used == {str(models[text_to_image])}

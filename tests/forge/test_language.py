@@ -19,7 +19,7 @@ class Server(ThreadingHTTPServer):
     """Answers with what it is told to, and keeps what it was asked."""
 
     answers: list[tuple[int, Any]]
-    asked: list[tuple[dict[str, str], Any]]
+    requests: list[tuple[dict[str, str], Any]]
 
     @property
     def language(self) -> Language:
@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append((dict(self.headers), body))
+        self.server.requests.append((dict(self.headers), body))
         status, content = self.server.answers.pop(0) if self.server.answers else (500, "")
         data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
         self.send_response(status if self.path == "/v1/chat/completions" else 404)
@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr("sida.forge.language.time.sleep", lambda seconds: None)
     with Server(("127.0.0.1", 0), Handler) as running:
-        running.answers, running.asked = [], []
+        running.answers, running.requests = [], []
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         yield running
@@ -56,7 +56,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         thread.join()
 
 
-def said(content: str) -> tuple[int, Any]:
+def completion(content: str) -> tuple[int, Any]:
     return 200, {"choices": [{"message": {"role": "assistant", "content": content}}]}
 
 
@@ -64,9 +64,9 @@ def test_an_object_of_the_caption_and_its_replacement(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEST_KEY", "secret")
-    server.answers = [said(f"Sure:\n```json\n{json.dumps(GOOD)}\n```")]
+    server.answers = [completion(f"Sure:\n```json\n{json.dumps(GOOD)}\n```")]
     assert choose_replacement(server.language, "A Dog on a sofa", 3) == Replacement(**GOOD)
-    ((headers, body),) = server.asked
+    ((headers, body),) = server.requests
     assert headers["Authorization"] == "Bearer secret"
     assert (body["model"], body["temperature"], body["seed"]) == ("m", 0, 3)
     assert body["messages"][-1] == {"role": "user", "content": "A Dog on a sofa"}
@@ -74,13 +74,13 @@ def test_an_object_of_the_caption_and_its_replacement(
 
 @pytest.mark.parametrize("answer", ["no JSON", "{}", '{"object": 3}', json.dumps(GOOD)])
 def test_answers_that_do_not_fit_the_caption_are_no_use(server: Server, answer: str) -> None:
-    server.answers = [said(answer), said(answer)]
+    server.answers = [completion(answer), completion(answer)]
     assert choose_replacement(server.language, "an empty street", 0) is None
-    assert [body["seed"] for _, body in server.asked] == [0, 1]
+    assert [body["seed"] for _, body in server.requests] == [0, 1]
 
 
 def test_a_busy_server_is_asked_again(server: Server) -> None:
-    server.answers = [(503, "busy"), said(json.dumps(GOOD))]
+    server.answers = [(503, "busy"), completion(json.dumps(GOOD))]
     assert choose_replacement(server.language, "a dog", 0) == Replacement(**GOOD)
 
 

@@ -28,17 +28,19 @@ def labelled(tmp_path: Path) -> Path:
 
 
 def test_in_a_bare_folder_every_photograph_is_its_own_group(photographs: Path) -> None:
-    found = find_photographs(photographs)
-    assert [each.name for each in found] == [f"p{i}.jpg" for i in range(7)]
-    assert len({each.group for each in found}) == 7
-    assert found[0].read().pixels.shape == (128, 160, 3)
+    sources = find_photographs(photographs)
+    assert [photograph.name for photograph in sources] == [f"p{i}.jpg" for i in range(7)]
+    assert len({photograph.group for photograph in sources}) == 7
+    assert sources[0].read().pixels.shape == (128, 160, 3)
 
 
 def test_of_a_labelled_set_the_real_ones_are_taken_with_their_groups(labelled: Path) -> None:
     for path in (labelled, labelled / "real", labelled.parent):
-        found = find_photographs(path)
-        assert [each.name for each in found] == ["real/a.jpg", "real/b.png"], path
-        assert {(each.group, each.source) for each in found} == {("g7", "camera")}
+        sources = find_photographs(path)
+        assert [photograph.name for photograph in sources] == ["real/a.jpg", "real/b.png"], path
+        assert {(photograph.group, photograph.source) for photograph in sources} == {
+            ("g7", "camera")
+        }
 
 
 def test_nothing_to_forge_from(tmp_path: Path, labelled: Path) -> None:
@@ -60,12 +62,12 @@ def test_objects_of_a_folder(photographs: Path, tmp_path: Path) -> None:
     levels[:40, :40], levels[60:90, 100:140] = 1, 2
     Image.fromarray(levels).save(tmp_path / "p0.png")
     Image.fromarray((levels == 2).astype(np.uint8) * 255).save(tmp_path / "p1_fire-truck.png")
-    found = find_photographs(photographs, objects=tmp_path)
-    assert [int(each.mask(128, 160).sum()) for each in found[0].objects] == [1600, 1200]
-    (truck,) = found[1].objects
+    sources = find_photographs(photographs, objects=tmp_path)
+    assert [int(item.mask(128, 160).sum()) for item in sources[0].objects] == [1600, 1200]
+    (truck,) = sources[1].objects
     assert truck.word == "fire truck"
     assert np.array_equal(truck.mask(128, 160), levels == 2)
-    assert found[2].objects == ()
+    assert sources[2].objects == ()
 
 
 def test_objects_and_captions_in_cocos_form(photographs: Path, tmp_path: Path) -> None:
@@ -80,35 +82,35 @@ def test_objects_and_captions_in_cocos_form(photographs: Path, tmp_path: Path) -
     }
     file = tmp_path / "instances.json"
     file.write_text(json.dumps(content))
-    found = find_photographs(photographs, objects=file, captions=file)[3]
-    assert found.caption == "a dog"
-    (dog,) = found.objects
+    source = find_photographs(photographs, objects=file, captions=file)[3]
+    assert source.caption == "a dog"
+    (dog,) = source.objects
     assert dog.word == "dog"
     assert dog.mask(128, 160)[20:61, 10:51].mean() == 1
     assert dog.mask(128, 160).sum() == 41 * 41
 
 
 def test_captions(tmp_path: Path) -> None:
-    named, lines = tmp_path / "captions.json", tmp_path / "captions.txt"
-    named.write_text(json.dumps({"x/p1.jpg": ["one", "other"], "p2.jpg": "two"}))
+    by_name, lines = tmp_path / "captions.json", tmp_path / "captions.txt"
+    by_name.write_text(json.dumps({"x/p1.jpg": ["one", "other"], "p2.jpg": "two"}))
     lines.write_text("first\n\n second \n")
-    assert read_captions(named) == ({"p1.jpg": "one", "p2.jpg": "two"}, ["one", "two"])
+    assert read_captions(by_name) == ({"p1.jpg": "one", "p2.jpg": "two"}, ["one", "two"])
     assert read_captions(lines) == ({}, ["first", "second"])
     lines.write_text("\n")
     with pytest.raises(DataError, match="holds none, expected one at least"):
         read_captions(lines)
-    named.write_text("[1]")
+    by_name.write_text("[1]")
     with pytest.raises(DataError, match="expected file name and caption, or COCO's captions"):
-        read_captions(named)
-    named.write_text("{")
+        read_captions(by_name)
+    by_name.write_text("{")
     with pytest.raises(DataError, match="cannot be read as JSON"):
-        read_captions(named)
+        read_captions(by_name)
 
 
 def test_the_digest_tells_other_photographs(photographs: Path) -> None:
-    found = find_photographs(photographs)
-    assert digest(found) == digest(find_photographs(photographs))
-    assert digest(found) != digest(found[1:])
+    sources = find_photographs(photographs)
+    assert digest(sources) == digest(find_photographs(photographs))
+    assert digest(sources) != digest(sources[1:])
 
 
 @pytest.mark.parametrize(("below", "names"), [("", ["Au/a.png"]), ("Au", ["a.png"])])
@@ -118,11 +120,11 @@ def test_of_another_sets_tree_only_real_pictures_are_photographs(
     for name in ("Au/a.png", "Tp/b.png", "CASIA 2 Groundtruth/b_gt.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(photo(1)).save(tmp_path / name)
-    assert [each.name for each in find_photographs(tmp_path / below)] == names
+    assert [photograph.name for photograph in find_photographs(tmp_path / below)] == names
 
 
 def test_real_pictures_beside_fakes_are_a_bare_folder(tmp_path: Path) -> None:
     for name in ("real/a.png", "fake/b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(photo(1)).save(tmp_path / name)
-    assert [each.name for each in find_photographs(tmp_path / "real")] == ["a.png"]
+    assert [photograph.name for photograph in find_photographs(tmp_path / "real")] == ["a.png"]

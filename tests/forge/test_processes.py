@@ -24,11 +24,11 @@ def test_all_results_come_from_several() -> None:
 
 @pytest.mark.slow
 def test_work_that_nobody_waits_for_is_dropped_at_once() -> None:
-    begun = time.monotonic()
+    start = time.monotonic()
     results = in_order_or_not(time.sleep, [0, 600, 600], 2)
     assert next(results) is None
     results.close()  # type: ignore[attr-defined]
-    assert time.monotonic() - begun < 100
+    assert time.monotonic() - start < 100
 
 
 @pytest.mark.slow

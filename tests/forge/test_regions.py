@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sida.forge.config import RegionKind
-from sida.forge.regions import Found, draw_region
+from sida.forge.config import RegionMethod
+from sida.forge.regions import ObjectMask, draw_region
 from sida.image.components import components
 from sida.image.geometry import bounding_box
 
@@ -13,23 +13,23 @@ from .conftest import Pixels, photo
 AREA = (0.02, 0.3)
 
 
-@pytest.mark.parametrize("kind", ["object", "foreground", "superpixels", "shape", "segmenter"])
+@pytest.mark.parametrize("method", ["object", "foreground", "superpixels", "shape", "segmenter"])
 @pytest.mark.parametrize("seed", range(12))
-def test_a_region_has_the_wanted_area(kind: RegionKind, seed: int) -> None:
+def test_a_region_has_the_wanted_area(method: RegionMethod, seed: int) -> None:
     pixels = photo(seed, 96 + seed, 120)
-    region = draw_region(pixels, np.random.default_rng(seed), {kind: 1}, AREA)
+    region = draw_region(pixels, np.random.default_rng(seed), {method: 1}, AREA)
     assert region.mask.shape == pixels.shape[:2]
     assert region.mask.dtype == bool
     assert 0.005 < region.mask.mean() < 0.45
-    assert region.kind in ("foreground", "superpixels", "shape")  # no object is known here
-    again = draw_region(pixels, np.random.default_rng(seed), {kind: 1}, AREA)
+    assert region.method in ("foreground", "superpixels", "shape")  # no object is known here
+    again = draw_region(pixels, np.random.default_rng(seed), {method: 1}, AREA)
     assert np.array_equal(again.mask, region.mask)
 
 
 def test_all_shapes_come() -> None:
     rngs = map(np.random.default_rng, range(60))
-    drawn = [draw_region(photo(0), rng, {"shape": 1}, AREA) for rng in rngs]
-    assert {region.parameters["shape"] for region in drawn} == {
+    regions = [draw_region(photo(0), rng, {"shape": 1}, AREA) for rng in rngs]
+    assert {region.parameters["shape"] for region in regions} == {
         "ellipse", "rectangle", "blob", "stroke", "brush", "square"
     }  # fmt: skip
 
@@ -55,7 +55,7 @@ def test_the_foreground_is_what_stands_out_of_the_border() -> None:
     pixels = (pixels + np.random.default_rng(0).integers(0, 20, pixels.shape)).astype(np.uint8)
     for seed in range(5):
         region = draw_region(pixels, np.random.default_rng(seed), {"foreground": 1}, AREA)
-        assert region.kind == "foreground"
+        assert region.method == "foreground"
         assert (region.mask & thing).sum() > 0.9 * (region.mask | thing).sum()
 
 
@@ -72,9 +72,9 @@ def test_a_text_box_is_wider_than_high_and_filled() -> None:
 def test_objects_are_taken_where_they_fit() -> None:
     small, large = np.zeros((128, 160), bool), np.ones((128, 160), bool)
     small[10:40, 10:60] = True
-    known = [(large, "wall"), (small, "dog")]
-    region = draw_region(photo(0), np.random.default_rng(0), {"object": 1}, AREA, known)
-    assert (region.kind, region.object) == ("object", "dog")
+    objects = [(large, "wall"), (small, "dog")]
+    region = draw_region(photo(0), np.random.default_rng(0), {"object": 1}, AREA, objects)
+    assert (region.method, region.object) == ("object", "dog")
     assert np.array_equal(region.mask, small)
 
 
@@ -82,9 +82,9 @@ def test_a_finder_is_asked() -> None:
     mask = np.zeros((128, 160), bool)
     mask[50:80, 50:80] = True
 
-    def finder(pixels: Pixels, word: str | None = None) -> list[Found]:
+    def finder(pixels: Pixels, word: str | None = None) -> list[ObjectMask]:
         return [(mask, "cat")]
 
     rng = np.random.default_rng(0)
     region = draw_region(photo(0), rng, {"segmenter": 1}, AREA, finder=finder)
-    assert (region.kind, region.object) == ("segmenter", "cat")
+    assert (region.method, region.object) == ("segmenter", "cat")

@@ -73,15 +73,15 @@ def test_the_layout_is_that_of_a_split(forged: Path) -> None:
         if loaded.mask is not None:
             assert set(np.unique(loaded.mask)) == {0, 255}
     assert list(data.report) == []
-    assert {each.name for each in forged.iterdir()} == {
+    assert {path.name for path in forged.iterdir()} == {
         *LABELS, "masks", "description", "manifest.parquet"
     }  # fmt: skip
 
 
 def test_the_manifest_tells_everything(forged: Path, photographs: Path) -> None:
-    listed = rows(forged)
-    assert len(listed) == COUNT
-    for row in listed:
+    manifest = rows(forged)
+    assert len(manifest) == COUNT
+    for row in manifest:
         file = (forged / row["image"]).read_bytes()
         with Image.open(forged / row["image"]) as image:
             assert image.format == row["format"]
@@ -143,14 +143,14 @@ def test_another_run_gives_the_same_bytes(
 def test_a_mapper_may_do_the_units_in_any_order(
     config: ForgeConfig, forged: Path, tmp_path: Path
 ) -> None:
-    seen: list[tuple[str, int, int]] = []
-    made = forge(
+    calls: list[tuple[str, int, int]] = []
+    result = forge(
         config, tmp_path / "mapped",
         mapper=lambda function, units: map(function, reversed(units)),
-        progress=lambda *told: seen.append(told),
+        progress=lambda *call: calls.append(call),
     )  # fmt: skip
-    assert digests(made.out) == digests(forged)
-    assert seen == [("units", done, 8) for done in range(9)]
+    assert digests(result.out) == digests(forged)
+    assert calls == [("units", count, 8) for count in range(9)]
 
 
 @pytest.mark.parametrize("after", [0, 1, 5, 8])
@@ -160,8 +160,8 @@ def test_a_run_that_stopped_goes_on_to_the_same_bytes(
     class Stop(Exception):
         pass
 
-    def stop(what: str, done: int, total: int) -> None:
-        if done == after:
+    def stop(stage: str, count: int, total: int) -> None:
+        if count == after:
             raise Stop
 
     out = tmp_path / "stopped"
@@ -177,9 +177,9 @@ def test_a_run_that_stopped_goes_on_to_the_same_bytes(
 
 def test_a_finished_run_is_left_alone(config: ForgeConfig, forged: Path) -> None:
     before = digests(forged)
-    made = forge(config, forged, mapper=lambda function, units: pytest.fail("works again"))
-    assert made.counts["tampered"] == 7
-    assert sum(made.operations.values()) == 14
+    result = forge(config, forged, mapper=lambda function, units: pytest.fail("works again"))
+    assert result.counts["tampered"] == 7
+    assert sum(result.operations.values()) == 14
     assert digests(forged) == before
 
 
@@ -213,8 +213,8 @@ def test_unreadable_and_small_photographs_give_way(
     (mixed / "broken.jpg").write_bytes(b"no picture")
     Image.new("RGB", (20, 20)).save(mixed / "icon.png")
     changed = {"photographs": mixed, "count": 15}
-    made = forge(config.model_copy(update=changed), tmp_path / "out")
-    assert {row["original"] for row in rows(made.out)} == {"p0.jpg", "p1.jpg", "p2.jpg"}
+    result = forge(config.model_copy(update=changed), tmp_path / "out")
+    assert {row["original"] for row in rows(result.out)} == {"p0.jpg", "p1.jpg", "p2.jpg"}
 
 
 def test_no_usable_photograph(config: ForgeConfig, tmp_path: Path) -> None:
@@ -277,15 +277,15 @@ def test_killed_with_its_processes_and_started_again(
 
 def children_of(pid: int) -> list[int]:
     """Processes whose parent it is, where the system tells."""
-    found = []
+    children = []
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines())
         except (OSError, ValueError):
             continue
         if int(fields["PPid"]) == pid:
-            found.append(int(status.parent.name))
-    return found
+            children.append(int(status.parent.name))
+    return children
 
 
 def is_running(pid: int) -> bool:

@@ -26,9 +26,9 @@ def sam(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_without_a_detector_points_are_asked_for(sam: str) -> None:
-    found = SamFinder(Segmenter(sam=sam), "cpu")(photo(0))
-    assert len(found) == 9
-    for mask, word in found:
+    objects = SamFinder(Segmenter(sam=sam), "cpu")(photo(0))
+    assert len(objects) == 9
+    for mask, word in objects:
         assert (mask.shape, mask.dtype, word) == ((128, 160), np.bool_, None)
 
 
@@ -45,10 +45,10 @@ def test_a_detector_names_what_it_finds(sam: str, tmp_path: Path) -> None:
 def test_a_detector_that_takes_words_is_given_the_word(sam: str, tmp_path: Path) -> None:
     detector = str(tiny_models.word_detector(tmp_path))
     finder = SamFinder(Segmenter(sam=sam, detector=detector, threshold=0), "cpu")
-    found = finder(photo(0), "zebra")
-    assert found
-    assert {word for _, word in found} == {"zebra"}
-    assert {mask.shape for mask, _ in found} == {(128, 160)}
+    objects = finder(photo(0), "zebra")
+    assert objects
+    assert {word for _, word in objects} == {"zebra"}
+    assert {mask.shape for mask, _ in objects} == {(128, 160)}
 
 
 def test_what_is_no_segmenter_is_told(tmp_path: Path) -> None:
@@ -62,31 +62,31 @@ def test_the_papers_way(photographs: Path, tmp_path: Path, monkeypatch: pytest.M
     captions.write_text(json.dumps({f"p{i}.jpg": "a dog on a sofa" for i in range(7)}))
     mask = np.zeros((128, 160), bool)
     mask[40:90, 50:100] = True
-    asked: list[Any] = []
+    calls: list[Any] = []
 
     def answer(language: object, caption: str, seed: int) -> Replacement:
-        asked.append(caption)
+        calls.append(caption)
         return Replacement("dog", "cat", "a cat on a sofa")
 
     def finder(pixels: Pixels, word: str | None = None) -> list[Any]:
-        asked.append(word)
+        calls.append(word)
         return [(mask[: pixels.shape[0], : pixels.shape[1]], word)]
 
     class Painter:
         name = "painter"
 
         def __call__(self, pixels: Pixels, mask: Any, prompt: str, seed: int) -> Pixels:
-            asked.append(prompt)
+            calls.append(prompt)
             return (255 - pixels).astype(np.uint8)
 
     monkeypatch.setattr("sida.forge.unit.choose_replacement", answer)
     config = read_config("paper", ["storage.sides=[120, 128]"])
-    found = find_photographs(photographs, captions=captions)
-    workshop = Workshop(Job(config, found, tmp_path / "out", tmp_path / "weights"))
+    sources = find_photographs(photographs, captions=captions)
+    workshop = Workshop(Job(config, sources, tmp_path / "out", tmp_path / "weights"))
     monkeypatch.setitem(workshop.__dict__, "finder", finder)
     monkeypatch.setitem(workshop.__dict__, "painters", [Painter()])
     (row,) = make_unit(workshop, 0, ["tampered"])
-    assert asked == ["a dog on a sofa", "dog", "a cat on a sofa"]
+    assert calls == ["a dog on a sofa", "dog", "a cat on a sofa"]
     assert (row["object"], row["region"]) == ("dog", "object")
     assert json.loads(row["parameters"])["replacement"] == "cat"
     assert "cat in the place of dog painted by a diffusion model" in row["description"]

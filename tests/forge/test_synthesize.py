@@ -18,26 +18,26 @@ class Square:
 
 
 def test_a_reconstruction_is_the_photograph_through_the_codec() -> None:
-    made = reconstruct(photo(0), MeanCodec())
-    assert made.pixels.shape == photo(0).shape
-    assert np.abs(made.pixels.astype(int) - photo(0)).mean() < 15
-    assert made.operation == "reconstruct"
-    assert made.parameters == {"autoencoder": "mean", "detailed": False}
+    synthetic = reconstruct(photo(0), MeanCodec())
+    assert synthetic.pixels.shape == photo(0).shape
+    assert np.abs(synthetic.pixels.astype(int) - photo(0)).mean() < 15
+    assert synthetic.operation == "reconstruct"
+    assert synthetic.parameters == {"autoencoder": "mean", "detailed": False}
 
 
 def test_a_reconstruction_may_be_as_detailed_as_the_photograph() -> None:
-    plain, detailed = (reconstruct(photo(0), MeanCodec(), each) for each in (False, True))
+    plain, detailed = (reconstruct(photo(0), MeanCodec(), detail) for detail in (False, True))
     assert detailed.pixels.std() > plain.pixels.std()
     assert detailed.parameters["detailed"]
 
 
 @pytest.mark.parametrize("size", [(64, 96), (200, 200), (150, 230)])
 def test_a_picture_to_a_text_has_the_wanted_size(size: tuple[int, int]) -> None:
-    made = from_text(Square(), "a dog", *size, np.random.default_rng(0))
-    assert made.pixels.shape == (*size, 3)
-    assert made.parameters["prompt"] == "a dog"
+    synthetic = from_text(Square(), "a dog", *size, np.random.default_rng(0))
+    assert synthetic.pixels.shape == (*size, 3)
+    assert synthetic.parameters["prompt"] == "a dog"
     again = from_text(Square(), "a dog", *size, np.random.default_rng(0))
-    assert np.array_equal(made.pixels, again.pixels)
+    assert np.array_equal(synthetic.pixels, again.pixels)
 
 
 def test_prompts() -> None:

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sida.forge import tamper
-from sida.forge.regions import Region, draw_region
+from sida.forge.regions import TargetRegion, draw_region
 from sida.forge.tamper import Mask, Tampered
 
 from .conftest import MeanCodec, Pixels, photo
 
-Operation = Callable[[Pixels, Region, np.random.Generator], Tampered]
+Tampering = Callable[[Pixels, TargetRegion, np.random.Generator], Tampered]
 
 
 class RedPainter:
@@ -26,25 +26,25 @@ class RedPainter:
         return np.where(mask[..., None], red, np.clip(pixels, 3, 250)).astype(np.uint8)
 
 
-def spliced(blending: str) -> Operation:
+def spliced(blending: str) -> Tampering:
     return lambda pixels, region, rng: tamper.splice(
         pixels, region, photo(99, *pixels.shape[:2]), blending, rng
     )
 
 
-def regenerated(variant: str) -> Operation:
+def regenerated(variant: str) -> Tampering:
     return lambda pixels, region, rng: tamper.regenerate(
         pixels, region, MeanCodec(), lambda: photo(99, *pixels.shape[:2]), variant, rng
     )
 
 
-def inpainted(variant: str) -> Operation:
+def inpainted(variant: str) -> Tampering:
     return lambda pixels, region, rng: tamper.inpaint(
         pixels, region, RedPainter(), "a red thing", variant, 0
     )
 
 
-PASTED: dict[str, Operation] = {
+PASTED: dict[str, Tampering] = {
     "splice": spliced("plain"),
     "splice_alpha": spliced("alpha"),
     "splice_poisson": spliced("poisson"),
@@ -54,7 +54,7 @@ PASTED: dict[str, Operation] = {
     "regenerate_paste": regenerated("paste"),
     "inpaint_paste": inpainted("paste"),
 }
-WHOLE = {"regenerate_whole": regenerated("whole"), "inpaint_whole": inpainted("whole")}
+DECODED = {"regenerate_whole": regenerated("whole"), "inpaint_whole": inpainted("whole")}
 
 
 @pytest.mark.parametrize("name", PASTED)
@@ -65,44 +65,44 @@ def test_outside_the_mask_nothing_changes(name: str, seed: int) -> None:
     pixels = photo(seed % 5, 90, 110)
     region = draw_region(pixels, rng, {"shape": 1, "superpixels": 1}, (0.01, 0.4))
     given_pixels = pixels.copy()
-    made = PASTED[name](pixels, region, rng)
-    assert made.operation == name
-    assert made.pixels.shape == pixels.shape
-    assert made.pixels.dtype == np.uint8
-    assert np.array_equal(made.pixels[~made.mask], pixels[~made.mask])
+    tampered = PASTED[name](pixels, region, rng)
+    assert tampered.operation == name
+    assert tampered.pixels.shape == pixels.shape
+    assert tampered.pixels.dtype == np.uint8
+    assert np.array_equal(tampered.pixels[~tampered.mask], pixels[~tampered.mask])
     assert np.array_equal(pixels, given_pixels)
 
 
-@pytest.mark.parametrize("name", [*PASTED, *WHOLE])
+@pytest.mark.parametrize("name", [*PASTED, *DECODED])
 def test_inside_the_mask_something_changes_and_is_told(name: str) -> None:
     pixels = photo(3)
     mask = np.zeros(pixels.shape[:2], bool)
     mask[30:80, 40:100] = True
     visible = 0
     for seed in range(6):
-        region = Region(mask, "object", {}, "dog")
-        made = {**PASTED, **WHOLE}[name](pixels, region, np.random.default_rng(seed))
-        visible += made.is_visible(pixels)
-        assert "dog" in (made.content or "")
-        assert "." not in (made.content or "")  # it would end the sentence it is put into
+        region = TargetRegion(mask, "object", {}, "dog")
+        tampered = {**PASTED, **DECODED}[name](pixels, region, np.random.default_rng(seed))
+        visible += tampered.is_visible(pixels)
+        assert "dog" in (tampered.content or "")
+        assert "." not in (tampered.content or "")  # it would end the sentence it is put into
     assert visible >= 5
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", DECODED)
 def test_in_the_whole_variants_all_pixels_come_out_of_the_decoder(name: str) -> None:
     pixels = photo(3)
     region = draw_region(pixels, np.random.default_rng(0), {"shape": 1}, (0.05, 0.1))
-    made = WHOLE[name](pixels, region, np.random.default_rng(1))
-    assert (made.pixels[~made.mask] != pixels[~made.mask]).any()
-    assert made.operation == name
+    tampered = DECODED[name](pixels, region, np.random.default_rng(1))
+    assert (tampered.pixels[~tampered.mask] != pixels[~tampered.mask]).any()
+    assert tampered.operation == name
 
 
 def test_poisson_blending_of_a_picture_with_itself_changes_nothing_much() -> None:
     pixels = photo(2)
     region = draw_region(pixels, np.random.default_rng(4), {"shape": 1}, (0.05, 0.2))
-    made = tamper.splice(pixels, region, pixels, "poisson", np.random.default_rng(0))
-    assert np.abs(made.pixels.astype(int) - pixels).max() <= 6
-    assert not made.is_visible(pixels)
+    tampered = tamper.splice(pixels, region, pixels, "poisson", np.random.default_rng(0))
+    assert np.abs(tampered.pixels.astype(int) - pixels).max() <= 6
+    assert not tampered.is_visible(pixels)
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (78, 110)])
@@ -110,10 +110,10 @@ def test_poisson_blending_reaches_the_border(corner: tuple[int, int]) -> None:
     pixels = photo(2)
     mask = np.zeros(pixels.shape[:2], bool)
     mask[corner[0] : corner[0] + 50, corner[1] : corner[1] + 50] = True
-    made = tamper.splice(
-        pixels, Region(mask, "shape"), photo(6), "poisson", np.random.default_rng(0)
+    tampered = tamper.splice(
+        pixels, TargetRegion(mask, "shape"), photo(6), "poisson", np.random.default_rng(0)
     )
-    assert made.is_visible(pixels)
+    assert tampered.is_visible(pixels)
 
 
 def test_alpha_fades_in_from_the_border_of_the_region() -> None:
@@ -121,12 +121,12 @@ def test_alpha_fades_in_from_the_border_of_the_region() -> None:
     mask = np.zeros((60, 60), bool)
     mask[10:50, 10:50] = True
     for seed in range(20):
-        made = tamper.splice(
-            pixels, Region(mask, "shape"), donor, "alpha", np.random.default_rng(seed)
+        tampered = tamper.splice(
+            pixels, TargetRegion(mask, "shape"), donor, "alpha", np.random.default_rng(seed)
         )
-        if not made.parameters["colour_matching"]:
+        if not tampered.parameters["colour_matching"]:
             break
-    row = made.pixels[30, 10:30, 0].astype(int)
+    row = tampered.pixels[30, 10:30, 0].astype(int)
     assert 0 < row[0] < 120
     assert (np.diff(row) >= 0).all()
     assert row[-1] == 240
@@ -139,15 +139,15 @@ def test_a_copy_comes_from_the_picture_and_lies_elsewhere() -> None:
     overlaps = []
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        made = tamper.copy_move(pixels, Region(mask, "shape"), rng)
-        overlaps.append((made.mask & mask).sum() / mask.sum())
-        told = made.parameters
+        tampered = tamper.copy_move(pixels, TargetRegion(mask, "shape"), rng)
+        overlaps.append((tampered.mask & mask).sum() / mask.sum())
+        parameters = tampered.parameters
         plain = {"angle": 0, "scale": 1, "mirrored": False, "feather": 0, "retouch": "none"}
-        if plain.items() <= told.items():
-            right, down = round(told["matrix"][2]), round(told["matrix"][5])
+        if plain.items() <= parameters.items():
+            right, down = round(parameters["matrix"][2]), round(parameters["matrix"][5])
             inner = mask[22:48, 22:58]
             assert inner.all()
-            copied = made.pixels[22 + down : 48 + down, 22 + right : 58 + right]
+            copied = tampered.pixels[22 + down : 48 + down, 22 + right : 58 + right]
             assert np.abs(copied.astype(int) - pixels[22:48, 22:58]).mean() < 8  # a part of a pixel
     assert np.mean(overlaps) < 0.1
 
@@ -159,9 +159,9 @@ def test_colours_are_matched_to_the_surroundings() -> None:
     donor = photo(4, 80, 80)
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        made = tamper.splice(pixels, Region(mask, "shape"), donor, "plain", rng)
-        means = made.pixels[mask].mean(axis=0)
-        if made.parameters["colour_matching"]:
+        tampered = tamper.splice(pixels, TargetRegion(mask, "shape"), donor, "plain", rng)
+        means = tampered.pixels[mask].mean(axis=0)
+        if tampered.parameters["colour_matching"]:
             assert np.abs(means - (60, 90, 120)).max() < 12
         else:
             assert np.abs(means - donor[mask].mean(axis=0)).max() < 1
@@ -171,23 +171,23 @@ def test_latents_outside_the_region_are_kept() -> None:
     pixels, mask = photo(0), np.zeros((128, 160), bool)
     mask[40:80, 60:100] = True
     for seed in range(8):
-        made = tamper.regenerate(
-            pixels, Region(mask, "shape"), MeanCodec(), lambda: photo(5), "whole",
+        tampered = tamper.regenerate(
+            pixels, TargetRegion(mask, "shape"), MeanCodec(), lambda: photo(5), "whole",
             np.random.default_rng(seed),
         )  # fmt: skip
-        assert made.unaltered is not None
-        assert np.array_equal(made.pixels[~mask], made.unaltered[~mask])
-        assert made.parameters["change"] in ("noise", "swap", "smooth")
+        assert tampered.unaltered is not None
+        assert np.array_equal(tampered.pixels[~mask], tampered.unaltered[~mask])
+        assert tampered.parameters["change"] in ("noise", "swap", "smooth")
 
 
 def test_a_region_smaller_than_a_latent_still_changes_one() -> None:
     pixels, mask = photo(0), np.zeros((128, 160), bool)
     mask[41:43, 61:63] = True
-    made = tamper.regenerate(
-        pixels, Region(mask, "shape"), MeanCodec(), lambda: 255 - pixels, "whole",
+    tampered = tamper.regenerate(
+        pixels, TargetRegion(mask, "shape"), MeanCodec(), lambda: 255 - pixels, "whole",
         np.random.default_rng(1),
     )  # fmt: skip
-    assert (made.pixels != made.unaltered).any()
+    assert (tampered.pixels != tampered.unaltered).any()
 
 
 def test_a_detailed_region_leaves_the_rest_of_the_photograph() -> None:
@@ -195,10 +195,10 @@ def test_a_detailed_region_leaves_the_rest_of_the_photograph() -> None:
     mask[40:80, 60:100] = True
     plain, detailed = (
         tamper.regenerate(
-            pixels, Region(mask, "shape"), MeanCodec(), lambda: photo(5), "paste",
-            np.random.default_rng(3), each,
+            pixels, TargetRegion(mask, "shape"), MeanCodec(), lambda: photo(5), "paste",
+            np.random.default_rng(3), detail,
         )
-        for each in (False, True)
+        for detail in (False, True)
     )  # fmt: skip
     assert np.array_equal(detailed.pixels[~mask], pixels[~mask])
     assert (detailed.pixels[mask] != plain.pixels[mask]).any()

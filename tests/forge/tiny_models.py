@@ -9,8 +9,8 @@ import transformers
 def clip_tokenizer() -> transformers.CLIPTokenizer:
     """Letters alone, and letters at the end of a word."""
     letters = "abcdefghijklmnopqrstuvwxyz"
-    pieces = [*letters, *(f"{letter}</w>" for letter in letters)]
-    words = ["!", "<|startoftext|>", "<|endoftext|>", *pieces]  # OWL-ViT takes 0 for no query
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters)]
+    words = ["!", "<|startoftext|>", "<|endoftext|>", *tokens]  # OWL-ViT takes 0 for no query
     vocabulary = {word: number for number, word in enumerate(words)}
     return transformers.CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
 
@@ -52,8 +52,8 @@ def stable_diffusion(folder: Path, inpainting: bool = False) -> Path:
     import diffusers
 
     torch.manual_seed(0)
-    kind = diffusers.StableDiffusionInpaintPipeline if inpainting else None
-    pipeline = (kind or diffusers.StableDiffusionPipeline)(
+    pipeline_class = diffusers.StableDiffusionInpaintPipeline if inpainting else None
+    pipeline = (pipeline_class or diffusers.StableDiffusionPipeline)(
         vae=autoencoder_kl(),
         text_encoder=clip_text(),
         tokenizer=clip_tokenizer(),
@@ -82,8 +82,8 @@ def flux(folder: Path, inpainting: bool = False) -> Path:
         num_single_layers=1, attention_head_dim=16, num_attention_heads=2, joint_attention_dim=32,
         pooled_projection_dim=32, axes_dims_rope=(4, 4, 8), guidance_embeds=inpainting,
     )  # fmt: skip
-    kind = diffusers.FluxFillPipeline if inpainting else diffusers.FluxPipeline
-    pipeline = kind(
+    pipeline_class = diffusers.FluxFillPipeline if inpainting else diffusers.FluxPipeline
+    pipeline = pipeline_class(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
         vae=autoencoder_kl(4, scaling_factor=1.5, shift_factor=0.1),
         text_encoder=clip_text(),

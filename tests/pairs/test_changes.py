@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from sida.pairs.changes import altered, detail, noise_floor
 from sida.pairs.lab import lab
-from tests.pairs.made import jpeg, overlap, scene, with_blot
+from tests.pairs.pictures import jpeg, overlap, scene, with_blot
 
 SIZE = (60, 80)
 EVERYWHERE = np.ones(SIZE, bool)

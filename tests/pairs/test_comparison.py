@@ -10,36 +10,36 @@ from sida.errors import PictureError
 from sida.image.read import read_mask
 from sida.pairs import compare
 from sida.pairs.registration import warp
-from tests.pairs.made import jpeg, overlap, scene, similarity, with_blot
+from tests.pairs.pictures import jpeg, overlap, scene, similarity, with_blot
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PLACE = similarity(1.1, 0.8, 12, 9), (195, 260)
+FRAME = similarity(1.1, 0.8, 12, 9), (195, 260)
 
 
 @pytest.mark.parametrize("quality", [70, 95])
 def test_a_region_in_a_shifted_scaled_turned_recoded_picture(quality: int) -> None:
     original = scene()
     edited, mask = with_blot(original)
-    edited, _ = warp(edited, *PLACE)
-    truth = warp(mask.astype(np.uint8) * np.uint8(255), *PLACE)[0] > 127
-    found = compare(jpeg(original, 90), jpeg(edited, quality))
-    assert found.relation == "local"
-    assert found.mask.shape == edited.shape[:2]
-    assert overlap(found.mask, truth) > 0.9
-    assert found.share == pytest.approx(truth.mean(), rel=0.15)
-    assert 0 < found.noise < 5
+    edited, _ = warp(edited, *FRAME)
+    truth = warp(mask.astype(np.uint8) * np.uint8(255), *FRAME)[0] > 127
+    comparison = compare(jpeg(original, 90), jpeg(edited, quality))
+    assert comparison.relation == "local"
+    assert comparison.mask.shape == edited.shape[:2]
+    assert overlap(comparison.mask, truth) > 0.9
+    assert comparison.share == pytest.approx(truth.mean(), rel=0.15)
+    assert 0 < comparison.noise < 5
 
 
 @pytest.mark.parametrize("quality", [60, 75, 95])
 def test_a_recoded_resized_crop_is_the_same(quality: int) -> None:
     original = scene()
-    found = compare(original, jpeg(warp(original, *PLACE)[0], quality))
-    assert (found.relation, found.share) == ("same", 0)
+    comparison = compare(original, jpeg(warp(original, *FRAME)[0], quality))
+    assert (comparison.relation, comparison.share) == ("same", 0)
 
 
 def test_a_picture_is_itself() -> None:
-    found = compare(scene(), scene())
-    assert found.as_json() == {"relation": "same", "share": 0, "noise": 0, "covered": 1}
+    comparison = compare(scene(), scene())
+    assert comparison.as_json() == {"relation": "same", "share": 0, "noise": 0, "covered": 1}
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,19 @@ def test_a_picture_is_itself() -> None:
 )
 def test_a_rerendered_picture_is_told_from_a_recoded_one(rerender: object) -> None:
     original = scene()
-    made, _ = warp(rerender(original), *PLACE)
-    found = compare(original, jpeg(made, 85))
-    assert (found.relation, found.share) == ("whole", 1)
+    rerendered, _ = warp(rerender(original), *FRAME)
+    comparison = compare(original, jpeg(rerendered, 85))
+    assert (comparison.relation, comparison.share) == ("whole", 1)
 
 
 def test_unrelated_pictures() -> None:
-    found = compare(scene(), scene(200, 200, seed=5))
-    assert found.as_json() == {"relation": "unrelated", "share": 1, "noise": None, "covered": 1}
+    comparison = compare(scene(), scene(200, 200, seed=5))
+    assert comparison.as_json() == {
+        "relation": "unrelated",
+        "share": 1,
+        "noise": None,
+        "covered": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -69,9 +74,9 @@ def test_unrelated_pictures() -> None:
     [("coffee", "coffee_spliced"), ("cat", "cat_regenerated"), ("heath", "heath_copied")],
 )
 def test_the_examples(original: str, edited: str) -> None:
-    found = compare(EXAMPLES / f"real/{original}.jpg", EXAMPLES / f"tampered/{edited}.jpg")
-    assert found.relation == "local"
-    assert overlap(found.mask, read_mask(EXAMPLES / f"masks/{edited}_mask.png") > 127) > 0.8
+    comparison = compare(EXAMPLES / f"real/{original}.jpg", EXAMPLES / f"tampered/{edited}.jpg")
+    assert comparison.relation == "local"
+    assert overlap(comparison.mask, read_mask(EXAMPLES / f"masks/{edited}_mask.png") > 127) > 0.8
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 90), (7, 5), (64, 64)])

@@ -11,7 +11,7 @@ from sida.image.read import read_picture
 from sida.pairs import compare
 from sida.pairs.comparison_page import comparison_page
 from tests.browser import browser as find_browser
-from tests.pairs.made import jpeg, scene, with_blot
+from tests.pairs.pictures import jpeg, scene, with_blot
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +41,17 @@ def opened(browser: Any, path: Path, **options: Any) -> tuple[Any, list[str]]:
     page.on("pageerror", lambda error: heard.append(str(error)))
     page.on(
         "request",
-        lambda asked: heard.extend([] if asked.url.startswith(("file:", "data:")) else [asked.url]),
+        lambda request: heard.extend(
+            [] if request.url.startswith(("file:", "data:")) else [request.url]
+        ),
     )
     page.goto(path.as_uri())
     return page, heard
 
 
 def cut(page: Any) -> str:
-    found: str = page.evaluate("document.querySelector('.after').style.clipPath")
-    return found
+    clip: str = page.evaluate("document.querySelector('.after').style.clipPath")
+    return clip
 
 
 @pytest.mark.slow

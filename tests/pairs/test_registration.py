@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sida.pairs.registration import compose, invert, register, resize_matrix, warp
-from tests.pairs.made import jpeg, scene, similarity, with_blot
+from tests.pairs.pictures import jpeg, scene, similarity, with_blot
 
 SIZE = (150, 200)
 
@@ -15,9 +15,11 @@ def corners_apart(matrix: np.ndarray, truth: np.ndarray, size: tuple[int, int]) 
     """Largest distance at the corners, in pixels of the edited picture."""
     height, width = size
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], float)
-    there, wanted = (corners @ each[:, :2].T + each[:, 2] for each in (matrix, truth))
+    predicted, expected = (
+        corners @ candidate[:, :2].T + candidate[:, 2] for candidate in (matrix, truth)
+    )
     scale = np.sqrt(np.linalg.det(truth[:, :2]))
-    return float(np.abs(there - wanted).max() / scale)
+    return float(np.abs(predicted - expected).max() / scale)
 
 
 @settings(max_examples=6)
@@ -32,9 +34,9 @@ def test_a_known_map_is_found(scale: float, angle: float, x: float, y: float, qu
     original = scene(300, 380)
     truth = similarity(scale, angle, x, y)
     edited = jpeg(warp(original, truth, SIZE)[0], quality)
-    found = register(original, edited)
-    assert corners_apart(found.matrix, truth, SIZE) < 0.5
-    assert found.agreement > 0.9
+    registration = register(original, edited)
+    assert corners_apart(registration.matrix, truth, SIZE) < 0.5
+    assert registration.agreement > 0.9
 
 
 def test_an_altered_region_does_not_move_it() -> None:

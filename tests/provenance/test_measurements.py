@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sida.forge.regions import Region
+from sida.forge.regions import TargetRegion
 from sida.forge.tamper import copy_move
 from sida.image.read import Picture, read_picture
 from sida.provenance.measured.blocks import luma_of
@@ -52,7 +52,7 @@ def test_a_copy_of_the_forge_is_found(seed: int) -> None:
     pixels = textured(seed=seed)
     mask = np.zeros(pixels.shape[:2], bool)
     mask[40:150, 60:190] = True
-    copied = copy_move(pixels, Region(mask, "shape"), np.random.default_rng(seed))
+    copied = copy_move(pixels, TargetRegion(mask, "shape"), np.random.default_rng(seed))
     stream = io.BytesIO()
     Image.fromarray(copied.pixels).save(stream, "JPEG", quality=85)
     result = copied_regions(read_picture(stream.getvalue()).pixels)

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sida.image.arrays import Pixels
 from sida.image.perturbation import Step, apply
 
-Pixels = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
 
 
@@ -46,6 +46,6 @@ def with_blot(pixels: Pixels, seed: int = 9) -> tuple[Pixels, NDArray[np.bool_]]
     return np.where(mask[..., None] > 0, other, pixels).astype(np.uint8), mask > 0
 
 
-def overlap(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+def overlap(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     """F1 of two masks."""
-    return float(2 * (found & truth).sum() / max(1, found.sum() + truth.sum()))
+    return float(2 * (predicted & truth).sum() / max(1, predicted.sum() + truth.sum()))
