@@ -99,7 +99,7 @@ def _draw_coding(storage: Storage, rng: np.random.Generator) -> tuple[Coding, tu
 
 
 @dataclass(frozen=True)
-class _Draft:
+class _UnitPicture:
     """A picture before post-processing, and its part of the row."""
 
     pixels: Pixels
@@ -108,11 +108,11 @@ class _Draft:
     row: Mapping[str, Any]
 
 
-def _real(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator) -> _Draft:
-    return _Draft(cut.pixels, None, None, {"operation": "none", "parameters": "{}"})
+def _real(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator) -> _UnitPicture:
+    return _UnitPicture(cut.pixels, None, None, {"operation": "none", "parameters": "{}"})
 
 
-def _synthetic(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator) -> _Draft:
+def _synthetic(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator) -> _UnitPicture:
     config = workshop.config
     height, width = cut.pixels.shape[:2]
     synthetic: Synthetic
@@ -123,7 +123,7 @@ def _synthetic(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator
         generator = _weighted(workshop.generators, [p.weight for p in config.text_to_image], rng)
         prompt = prompt_for(cut.photograph.caption, workshop.job.captions, rng)
         synthetic = from_text(generator, prompt, height, width, rng)
-    return _Draft(synthetic.pixels, None, synthetic.content, _operation(synthetic))
+    return _UnitPicture(synthetic.pixels, None, synthetic.content, _operation(synthetic))
 
 
 def _operation(result: Synthetic | Tampered) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _operation(result: Synthetic | Tampered) -> dict[str, Any]:
     }
 
 
-def _tampered(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator) -> _Draft:
+def _tampered(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator) -> _UnitPicture:
     """The unit's operation; where it shows nothing in any of the tries, a splice."""
     operation = _by_turns(workshop.config.tampering, unit, 0.0)
     # Read when first asked for, and the same one in every attempt.
@@ -161,7 +161,7 @@ def _tampered(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator)
         other = donor()
         row |= {"donor": other.photograph.name, "donor_group": other.photograph.group}
         row["donor_sha256"] = other.sha256
-    return _Draft(tampered.pixels, tampered.mask, tampered.content, row)
+    return _UnitPicture(tampered.pixels, tampered.mask, tampered.content, row)
 
 
 def _shows_donor(tampered: Tampered) -> bool:
@@ -240,7 +240,7 @@ def _stored(
     unit: int,
     label: str,
     cut: Cut,
-    draft: _Draft,
+    draft: _UnitPicture,
     coding: Coding,
     steps: Sequence[Step],
     rng: np.random.Generator,

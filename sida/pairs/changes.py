@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sida.image.arrays import Mask
-from sida.pairs.lab import Floats, distance, smooth
+from sida.pairs.lab import Float32Array, distance, smooth
 
 __all__ = ["altered", "detail", "noise_floor"]
 
@@ -40,14 +40,16 @@ LEAST_AREA = 0.002
 """Share of the picture below which a region is not told."""
 
 
-def detail(levels: Floats) -> Floats:
+def detail(levels: Float32Array) -> Float32Array:
     """(height, width) standard deviation of L around each pixel of (height, width, 3)."""
     light = levels[..., 0]
     variance = smooth(light**2, 2) - smooth(light, 2) ** 2
     return np.asarray(np.sqrt(np.maximum(variance, 0)), np.float32)
 
 
-def noise_floor(difference: Floats, amount: Floats, valid: Mask, slope: float) -> Floats:
+def noise_floor(
+    difference: Float32Array, amount: Float32Array, valid: Mask, slope: float
+) -> Float32Array:
     """(height, width) difference that a pixel with its amount of detail has by recoding alone.
 
     The floor never falls as detail grows: a bin in which most pixels were altered (a new sky) is
@@ -74,11 +76,11 @@ def noise_floor(difference: Floats, amount: Floats, valid: Mask, slope: float) -
     return np.asarray(np.interp(amount, middles, floor), np.float32)
 
 
-def _median(values: Floats) -> float:
+def _median(values: Float32Array) -> float:
     return float(np.median(values)) if len(values) >= LEAST_IN_BIN else np.inf
 
 
-def altered(edited: Floats, original: Floats, valid: Mask) -> Mask:
+def altered(edited: Float32Array, original: Float32Array, valid: Mask) -> Mask:
     """(height, width) bool, what differs by more than the noise floor.
 
     Args:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sida.image.arrays import Mask, Pixels
-from sida.pairs.lab import Floats
+from sida.pairs.lab import Float32Array
 
 __all__ = ["Matrix", "Registration", "compose", "invert", "register", "resize_matrix", "warp"]
 
@@ -222,7 +222,7 @@ def _resized(grey: Pixels, scale: float) -> Pixels:
     return np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BOX))
 
 
-def _points(finder: Any, grey: Pixels) -> tuple[Floats, Floats]:
+def _points(finder: Any, grey: Pixels) -> tuple[Float32Array, Float32Array]:
     keys, descriptors = finder.detectAndCompute(grey, None)
     if descriptors is None:
         return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32)
@@ -289,12 +289,12 @@ def _correlation(original: Pixels, edited: Pixels, matrix: Matrix) -> _Correlati
     return _Correlation(float(local[has_detail].mean()), agreement, alike)
 
 
-def _moments(grey: Pixels) -> tuple[Floats, Floats]:
+def _moments(grey: Pixels) -> tuple[Float32Array, Float32Array]:
     """Mean and standard deviation in each pixel's window."""
     levels = grey.astype(np.float32)
     mean = _box(levels)
     return mean, np.sqrt(np.maximum(_box(levels**2) - mean**2, 0))
 
 
-def _box(levels: Floats) -> Floats:
+def _box(levels: Float32Array) -> Float32Array:
     return np.asarray(cv2.blur(levels, (WINDOW, WINDOW)), np.float32)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sida.image.arrays import Mask
 from sida.image.perturbation import Step, apply
-from sida.pairs.lab import Floats, distance, lab, smooth
+from sida.pairs.lab import Float32Array, distance, lab, smooth
 
 __all__ = ["QUALITY", "Rerendering", "band_strengths", "measure"]
 
@@ -93,11 +93,13 @@ def measure(
     return Rerendering(loss, tone, band_strengths(other, levels, unaltered), left)
 
 
-def _median(difference: Floats, scale: float, unaltered: Mask) -> float:
+def _median(difference: Float32Array, scale: float, unaltered: Mask) -> float:
     return float(np.median(distance(smooth(difference, scale))[unaltered]))
 
 
-def band_strengths(edited: Floats, original: Floats, unaltered: Mask) -> tuple[float, ...]:
+def band_strengths(
+    edited: Float32Array, original: Float32Array, unaltered: Mask
+) -> tuple[float, ...]:
     """Log of the ratio of local standard deviations in each of `BANDS`: 0 is as in the original.
 
     The median over the half of the pixels that has most of it: in flat parts there is noise alone.
