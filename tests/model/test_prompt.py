@@ -15,7 +15,7 @@ from sida.model.prompt import (
     IMAGE_TOKEN,
     QUESTIONS,
     TEMPLATES,
-    Conversation,
+    EncodedConversation,
     conversation,
 )
 from sida.model.tokenizer import MARKERS, SPECIAL, Tokenizer
@@ -62,7 +62,7 @@ def test_every_recorded_prompt(cases, tokenizers):
             assert [seg] == (case["seg_read_position_embedded"] or [-1])
 
 
-def answered(tokenizer: Tokenizer, reply: str, **options) -> Conversation:
+def answered(tokenizer: Tokenizer, reply: str, **options) -> EncodedConversation:
     """The conversation whose recorded answer is this."""
     pattern = (
         r"\[CLS\] The image is (real|full synthetic|tampered)(?: \[SEG\])? ?(.*?)(?: ?\[END\])?"
