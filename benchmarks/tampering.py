@@ -26,7 +26,7 @@ from sida.cli.progress import progress_bar
 from sida.data.sample import Sample
 from sida.errors import PictureError
 from sida.evaluation.metrics import f1, histograms, pixel_auc
-from sida.image.postprocess import perturb
+from sida.image.perturbation import perturb
 
 SIZES = ((0.02, "below 2 %"), (0.1, "2 to 10 %"), (0.3, "10 to 30 %"), (1.01, "above 30 %"))
 
