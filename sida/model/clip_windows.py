@@ -52,7 +52,10 @@ class ClipWindowsState(NamedTuple):
 
 
 class LogitShifts(NamedTuple):
-    """How far parts of a picture move its class logits.
+    """How far parts of a picture are from its class logits.
+
+    "Tampered" by the evidence head, "synthetic" by how generated a part looks against the mean of
+    the picture: the head reads that class from the picture as a whole.
 
     Attributes:
         windows: (windows, 3), had the picture no other window.
@@ -100,11 +103,15 @@ class ClipWindows(nn.Module):
         return self.local.altered.weight.dtype
 
     def evidence_columns(self, label: int) -> slice:
-        """Features that speak for a class: of "tampered" only the local evidence, of "synthetic"
-        the whole picture and how generated its patches are."""
+        """Features that speak for a class.
+
+        "Tampered" is read from local evidence alone, "synthetic" from the whole picture alone: maps
+        know the pictures that they were trained on, and would be trusted too much by a head that is
+        fitted to the same pictures.
+        """
         if label == TAMPERED:
             return slice(self.whole_count, None)
-        return slice(0, self.whole_count + LocalMaps.evidence_count // 2)
+        return slice(0, self.whole_count)
 
     def hidden_states(self, pixels: torch.Tensor, layers: tuple[int, ...]) -> list[torch.Tensor]:
         """States (images, 1 + patches, dim) behind the numbered layers, class token first.
@@ -198,10 +205,14 @@ class ClipWindows(nn.Module):
         altered = squares(local)
         generated = local.generated.view_as(altered)
         single = pooled_evidence(local, torch.arange(len(altered), device=altered.device))
-        return LogitShifts(
+        shifts = LogitShifts(
             windows=self._with_local(vector, single) - logits,
             patches=self._with_local(vector, uniform_evidence(generated, altered)) - logits,
         )
+        apart = generated.float() - generated.float().mean()
+        shifts.patches[..., SYNTHETIC] = apart
+        shifts.windows[..., SYNTHETIC] = apart.mean((1, 2))
+        return shifts
 
     def _with_local(self, vector: torch.Tensor, local: torch.Tensor) -> torch.Tensor:
         """Evidence logits (…, 3) of a picture, were its local evidence (…, evidence_count)."""

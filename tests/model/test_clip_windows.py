@@ -13,7 +13,7 @@ from transformers import AutoModel
 from sida.assets import EMBEDDED, TOKENIZER
 from sida.inference.engine import Engine
 from sida.model.checkpoint import load_base
-from sida.model.clip_windows import ClipWindows
+from sida.model.clip_windows import SYNTHETIC, TAMPERED, ClipWindows
 from sida.model.config import SidaConfig
 from sida.model.image_processors import ClipWindowsImageProcessor, covered_size
 from sida.model.local_maps import LocalFeatures, pooled_evidence, squares
@@ -78,7 +78,8 @@ def test_a_window_alone_has_the_logits_that_its_evidence_says(engine: Engine) ->
             )
             alone = torch.cat([vectors[:, : encoder.whole_count], single], 1)
             moved = encoder.project(alone)[1] - state.logits
-            torch.testing.assert_close(moved[0], evidence.windows[window], atol=1e-4, rtol=1e-3)
+            shift = evidence.windows[window, TAMPERED]
+            torch.testing.assert_close(moved[0, TAMPERED], shift, atol=1e-4, rtol=1e-3)
 
 
 def test_a_patch_speaks_as_a_picture_that_is_everywhere_like_it(engine: Engine) -> None:
@@ -92,13 +93,17 @@ def test_a_patch_speaks_as_a_picture_that_is_everywhere_like_it(engine: Engine) 
         like = torch.tensor([*[float(generated[5])] * 4, 0, *[float(altered[1, 1])] * 4, 0])
         vector = torch.cat([state.vectors[1, : encoder.whole_count], like])
         moved = encoder.project(vector[None])[1] - state.logits[1]
-    torch.testing.assert_close(evidence.patches[0, 1, 1], moved[0], atol=1e-4, rtol=1e-3)
+    shift = evidence.patches[0, 1, 1]
+    torch.testing.assert_close(shift[TAMPERED], moved[0, TAMPERED], atol=1e-4, rtol=1e-3)
+    apart = float(generated[5] - generated.mean())
+    assert float(shift[SYNTHETIC]) == pytest.approx(apart, abs=1e-5)
+    assert float(evidence.patches[..., SYNTHETIC].mean()) == pytest.approx(0, abs=1e-5)
 
 
 def test_tampered_is_read_from_local_evidence_alone() -> None:
     encoder = ClipWindows(little_config())
     columns = [range(encoder.feature_count)[encoder.evidence_columns(label)] for label in (1, 2)]
-    assert columns[0] == range(encoder.whole_count + 5)
+    assert columns[0] == range(encoder.whole_count)
     assert columns[1] == range(encoder.whole_count, encoder.feature_count)
 
 
