@@ -185,7 +185,9 @@ def detect(
         raise typer.Exit(status)
     reject(ray_only, "needs --engine ray")
     if fresh and json in (None, "-"):
-        raise typer.BadParameter("--fresh needs a run that can go on: --json FILE or --engine ray")
+        raise typer.BadParameter(
+            "--fresh needs a run that can be resumed: --json FILE or --engine ray"
+        )
     inputs = inputs_of(paths or [], recursive, from_list)
     settings = {
         "PATHS": [str(path) if path == "-" else os.path.abspath(path) for path in paths or []],

@@ -34,7 +34,7 @@ class Outputs:
     where that is asked for (`fresh`).
 
     Attributes:
-        file: the file of lines while it is open, where it is one that can be gone on with.
+        file: the file of lines while it is open, where it is one that can be resumed.
     """
 
     def __init__(

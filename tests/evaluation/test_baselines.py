@@ -192,7 +192,7 @@ def test_a_mask_of_a_command_is_kept(tmp_path: Path) -> None:
         ("print('hello')", "found a line with schema None"),
         ("pass", "found a line with schema None"),
         ("say([1, 0, 0]); say([1, 0, 0])", "it printed 2 lines, expected one"),
-        ("say([.7, 0, 0])", "not to the contract"),
+        ("say([.7, 0, 0])", "does not follow the contract"),
         ("say([1, 0, 0], width=99)", "it says that the picture is 99 x 4, which is 6 x 4"),
         ("say([1, 0, 0], says='all')", "expected masks, classes or real_or_not"),
         ("sys.exit('no\\nmemory')", "it ended with status 1: memory"),
