@@ -103,7 +103,7 @@ def read_adapter(path: str | Path) -> Adapter:
         ) from error
     if header_json is None:
         raise CheckpointError(
-            f"{path} is no adapter: expected a file that `sida train finetune heads_only=true` "
+            f"{path} is not an adapter: expected a file that `sida train finetune heads_only=true` "
             "wrote; a model is named by its folder."
         )
     try:

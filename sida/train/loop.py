@@ -95,7 +95,7 @@ def train(
         config: a recipe's file or packaged name, or the configuration itself.
         out: an empty or new folder, or that of the same run.
         overrides: `key=value` strings that change the recipe.
-        fresh: remove what an earlier run left in `out`, and begin anew.
+        fresh: remove what an earlier run left in `out`, and start over.
 
     Raises:
         ConfigError: the recipe is wrong, or `out` holds another run.

@@ -128,7 +128,7 @@ def test_words_that_stand_for_nothing(tmp_path: Path) -> None:
         load([f"hf:{folder}"], {"fake": "not_real"}, "cpu")
     with pytest.raises(ConfigError, match="expected real and something else"):
         load([f"hf:{folder}"], {"fake": "not_real", "nature": "tampered"}, "cpu")
-    with pytest.raises(CheckpointError, match="no image-classification model"):
+    with pytest.raises(CheckpointError, match="as an image-classification model"):
         load([f"hf:{tmp_path}"], device="cpu")
 
 
@@ -299,7 +299,7 @@ def test_a_table_that_is_not_there_or_no_text(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         load([f"csv:{tmp_path / 'none.csv'}"])
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="no CSV of UTF-8"):
+    with pytest.raises(DataError, match="not CSV in UTF-8"):
         load([f"csv:{tmp_path / 'x.csv'}"])
 
 
