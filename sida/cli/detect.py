@@ -134,7 +134,7 @@ def detect(
     With --json FILE, lines are written as they come. If the run is interrupted (Ctrl-C, a full
     disk, a kill), the same command resumes it; --device and --batch-size may change. Until the
     run is complete, FILE.unfinished lies beside it. Other options or weights are refused; --fresh
-    starts over. A complete FILE is written anew; a file with other content is replaced only at
+    starts over. A complete FILE is rewritten; a file with other content is replaced only at
     the end.
 
     Exit status: 0 every picture has a verdict, 1 some pictures could not be judged or drawn, 2 no

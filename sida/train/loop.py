@@ -337,7 +337,7 @@ class Run:
     def _check(self, means: torch.Tensor) -> None:
         if not bool(means.isfinite().all()):
             raise ConfigError(
-                f"The loss of step {self.step + 1} is not finite: begin again in another --out "
+                f"The loss of step {self.step + 1} is not finite: start again in another --out "
                 f"with a learning_rate below {self.config.learning_rate:g}, or with more "
                 "warmup_steps."
             )
