@@ -23,15 +23,15 @@ CLI_HEAD = """# The command line
 
 This page is written by `make docs` from what each `--help` prints.
 
-Exit statuses, the same everywhere: 0 all was done; 1 some pictures could not be judged, each has
-its line; 2 nothing was reached, one sentence says why; 10 `--fail-on` was met (it outranks 1);
-130 stopped by Ctrl-C. Results go to standard output; progress and messages go to standard error,
-a progress bar only on a terminal.
+Exit statuses, the same everywhere: 0 everything was done; 1 some pictures could not be judged, and
+each has its line; 2 nothing was processed, and one sentence says why;
+10 `--fail-on` was met (it outranks 1); 130 stopped by Ctrl-C. Results go to standard
+output; progress and messages go to standard error, a progress bar only on a terminal.
 """
 RECIPE_HEAD = """# Keys of a recipe
 
 This page is written by `make docs`. A recipe is a YAML file with these keys, or a packaged name;
-`sida train NAME key=value group.key=value …` changes them, and refuses any other.
+`sida train NAME key=value group.key=value …` changes them; other keys are refused.
 
 | key | default | what it is |
 |---|---|---|

@@ -298,7 +298,9 @@ class Detector:
         try:
             image = self.engine.processor.preprocess(picture, masks=idle or request.masks == "all")
         except MemoryError:
-            message = "memory does not suffice to prepare the picture: reduce it, or free memory"
+            message = (
+                "there is not enough memory to prepare the picture: make it smaller, or free memory"
+            )
             return _Unreadable(request, PictureError(message, "out_of_memory"))
         return _Prepared(request, picture, image, self._provenance(request))
 

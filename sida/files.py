@@ -194,10 +194,10 @@ def _from_list(file: Path, recursive: bool, suffixes: Collection[str]) -> list[I
     except OSError as error:
         raise InputError(f"the list {str(file)!r} cannot be read: {error.strerror}") from error
     if "\0" in text:
-        raise InputError(f"the list {str(file)!r} is no text: expected one path a line")
+        raise InputError(f"the list {str(file)!r} is not text: expected one path per line")
     lines = [line for line in text.split("\n") if line.strip()]
     if not lines:
-        raise InputError(f"the list {str(file)!r} is empty: expected one path a line")
+        raise InputError(f"the list {str(file)!r} is empty: expected one path per line")
     return [item for line in lines for item in _list_line(file.parent, line, recursive, suffixes)]
 
 

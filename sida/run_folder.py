@@ -149,8 +149,8 @@ class RunFolder:
         changes = difference(identity, stored, self.option, self.defaults)
         if changes:
             raise ConfigError(
-                f"{self.files.out!r} holds another run: {changes}. Give the options of that run to "
-                "go on with it, choose another --out, or replace it with --fresh."
+                f"{self.files.out!r} holds another run: {changes}. Use that run's options to "
+                "resume it, choose another --out, or replace it with --fresh."
             )
         return stored
 
@@ -178,7 +178,7 @@ class RunFolder:
         else:
             stored = self.check(identity, stored)
             if stored is not None:
-                log.info("Going on with the run in %r.", self.files.out)
+                log.info("Resuming the run in %r.", self.files.out)
         self.files.remove_temporaries()
         return stored
 
@@ -272,7 +272,7 @@ def _value_text(value: object) -> str:
 def busy_error(out: str) -> ConfigError:
     """The error for a folder that another process is writing to."""
     return ConfigError(
-        f"another run is writing to {out!r}: wait for its end, or choose another --out."
+        f"another run is writing to {out!r}: wait until it ends, or choose another --out."
     )
 
 

@@ -62,7 +62,7 @@ def _load(name: str, folder: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(text) or {}
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{name} is no YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{name} holds a {type(values).__name__}, expected keys and values")
     return values
@@ -87,7 +87,7 @@ def _set(values: dict[str, Any], key: str, text: str) -> None:
         values[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"{key}: {text!r} is no YAML value: {reason}") from error
+        raise ConfigError(f"{key}: {text!r} is not a YAML value: {reason}") from error
 
 
 def _sentence(model: type[BaseModel], error: Any) -> str:

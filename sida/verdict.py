@@ -416,7 +416,7 @@ def parse_line(line: str | bytes, folder: str | Path = ".") -> Verdict | Failure
         first = error.errors()[0]
         field = ".".join(str(step) for step in first["loc"]) or "the line"
         raise InputError(
-            f"a line of {schema} is not to the contract: {field}: {first['msg']}"
+            f"a line of {schema} does not follow the contract: {field}: {first['msg']}"
         ) from error
     # Mask files are read when they are asked for, so lines of a large set cost no pixels.
     verdict._folder = Path(folder)

@@ -172,9 +172,9 @@ def test_a_list_comes_after_the_paths(elsewhere: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "'list' is empty: expected one path a line"),
-        (b"\n \n", "'list' is empty: expected one path a line"),
-        (b"\x89PNG\0\1", "'list' is no text: expected one path a line"),
+        (b"", "'list' is empty: expected one path per line"),
+        (b"\n \n", "'list' is empty: expected one path per line"),
+        (b"\x89PNG\0\1", "'list' is not text: expected one path per line"),
         (None, "'list' cannot be read: No such file"),
     ],
 )

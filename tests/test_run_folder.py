@@ -1,4 +1,4 @@
-"""The folder of a run: claimed, gone on with, refused, begun anew; and held by one process."""
+"""The folder of a run: claimed, resumed, refused, started over; and held by one process."""
 
 import json
 import multiprocessing

@@ -78,7 +78,7 @@ def test_what_is_not_there_is_one_sentence(name: str) -> None:
         ("stepps=3", "stepps: there is no such key; the keys are steps, rate, sizes, note, loss"),
         ("loss.colour=1", r"loss\.colour: there is no such key; the keys are text, mask"),
         ("steps.x=1", "steps is a single value, not a group of keys"),
-        ("sizes=[", r"sizes: '\[' is no YAML value"),
+        ("sizes=[", r"sizes: '\[' is not a YAML value"),
     ],
 )
 def test_a_change_that_does_not_fit_is_told(file: Path, change: str, message: str) -> None:
@@ -90,8 +90,8 @@ def test_a_change_that_does_not_fit_is_told(file: Path, change: str, message: st
     ("text", "message"),
     [
         (b"[1, 2]", "holds a list, expected keys and values"),
-        (b"a: [", "is no YAML: while parsing"),
-        (b"a: \xff", "is no YAML"),
+        (b"a: [", "is not YAML: while parsing"),
+        (b"a: \xff", "is not YAML"),
         (b"steps: x\nrate: y", "steps: .*found 'x'; rate: .*found 'y'"),
     ],
 )

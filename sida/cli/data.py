@@ -179,7 +179,9 @@ def download(
     split: Split = None,
     shards: Annotated[
         int | None,
-        typer.Option(min=1, help="Download only so many files of each split; SID-Set has 140 GB."),
+        typer.Option(
+            min=1, help="Download only this many files of each split; SID-Set has 140 GB."
+        ),
     ] = None,
 ) -> None:
     """Download a set in the parquet layout from the hub.

@@ -134,7 +134,7 @@ def detect(
     With --json FILE, lines are written as they come. If the run is interrupted (Ctrl-C, a full
     disk, a kill), the same command resumes it; --device and --batch-size may change. Until the
     run is complete, FILE.unfinished lies beside it. Other options or weights are refused; --fresh
-    starts over. A complete FILE is written anew; a file with other content is replaced only at
+    starts over. A complete FILE is rewritten; a file with other content is replaced only at
     the end.
 
     Exit status: 0 every picture has a verdict, 1 some pictures could not be judged or drawn, 2 no
@@ -185,7 +185,9 @@ def detect(
         raise typer.Exit(status)
     reject(ray_only, "needs --engine ray")
     if fresh and json in (None, "-"):
-        raise typer.BadParameter("--fresh needs a run that can go on: --json FILE or --engine ray")
+        raise typer.BadParameter(
+            "--fresh needs a run that can be resumed: --json FILE or --engine ray"
+        )
     inputs = inputs_of(paths or [], recursive, from_list)
     settings = {
         "PATHS": [str(path) if path == "-" else os.path.abspath(path) for path in paths or []],

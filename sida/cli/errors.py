@@ -81,7 +81,7 @@ def _report(error: Exception, ctx: typer.Context) -> int:
     if ctx.meta.get(_DEBUG):
         print("".join(traceback.format_exception(error)), end="", file=error_stream())
     text = sentence(error)
-    for note in getattr(error, "__notes__", []):  # such as how a run can be gone on with
+    for note in getattr(error, "__notes__", []):  # such as how a run can be resumed
         text = f"{text.removesuffix('.')}. {note}"
     notify(f"Error: {text}")
     return int(ctx.meta.get(REACHED, 2))

@@ -48,7 +48,7 @@ def evaluate(
     predictions: Annotated[
         list[Path] | None,
         typer.Option(
-            "--from", metavar="FILE", help="Measure predictions.jsonl; once for each shard."
+            "--from", metavar="FILE", help="Measure this predictions.jsonl; repeat for each shard."
         ),
     ] = None,
     model: ModelName = None,
@@ -117,8 +117,8 @@ def evaluate(
 ) -> None:
     """Measure how well a model does on labelled pictures.
 
-    Predictions are written first, figures come from them. The same command goes on where it
-    stopped. Exit status 1: some pictures could not be evaluated; they are counted and named.
+    Predictions are written first, and figures are computed from them. The same command resumes
+    a stopped run. Exit status 1: some pictures could not be evaluated; they are counted and named.
 
     \b
     Examples:
@@ -191,7 +191,7 @@ def _labels(values: list[str]) -> tuple[str | None, dict[str, str]]:
 
     numbers = [value for value in values if "=" not in value]
     if len(numbers) > 1:
-        raise typer.BadParameter("--labels says twice what numbers stand for: give it once")
+        raise typer.BadParameter("--labels names the classes twice: give it once")
     words = {
         word: name for value in values if "=" in value for word, name in parse_labels(value).items()
     }

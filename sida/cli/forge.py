@@ -75,7 +75,7 @@ def forge_autoencoder(
     overrides: Overrides = None,
     *,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for the autoencoders, each below its name.")
+        Path, typer.Option(metavar="DIR", help="Folder for the autoencoders, one subfolder each.")
     ],
 ) -> None:
     """Train the autoencoders that a configuration of the forge needs.

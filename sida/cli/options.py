@@ -41,7 +41,8 @@ Dtype = Annotated[
     DtypeName, typer.Option(help="Data type; auto is float32 on the CPU, bfloat16 elsewhere.")
 ]
 Quantize = Annotated[
-    str | None, typer.Option(metavar="KIND", help="Quantize the language model: int8, int4 or fp8.")
+    str | None,
+    typer.Option(metavar="METHOD", help="Quantize the language model: int8, int4 or fp8."),
 ]
 BatchSizeOption = Annotated[
     int | None,

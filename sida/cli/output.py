@@ -30,11 +30,11 @@ Emit = Callable[[Input, Verdict | Failure], bool]
 class Outputs:
     """`json` is a file, or `-` for standard output; the others are folders.
 
-    `settings` are what the results depend on: a file that others began is refused, or begun anew
+    `settings` are what the results depend on: a file that others began is refused, or started over
     where that is asked for (`fresh`).
 
     Attributes:
-        file: the file of lines while it is open, where it is one that can be gone on with.
+        file: the file of lines while it is open, where it is one that can be resumed.
     """
 
     def __init__(

@@ -29,30 +29,30 @@ def pair(
         Path, typer.Argument(metavar="ORIGINAL", help="A picture, or a folder of originals.")
     ],
     edited: Annotated[
-        Path, typer.Argument(metavar="EDITED", help="The same, edited; or a folder of such.")
+        Path, typer.Argument(metavar="EDITED", help="The edited picture, or a folder of them.")
     ],
     file: Annotated[
         str | None,
-        typer.Argument(metavar="FILE", help="Where --json writes; left out, or -: prints."),
+        typer.Argument(metavar="FILE", help="File for the JSON; without it, or -, --json prints."),
     ] = None,
     *,
     out: Annotated[
         Path,
-        typer.Option(metavar="MASK.png|SET", help="The mask; of two folders a new labelled set."),
+        typer.Option(metavar="MASK.png|SET", help="The mask; for folders, a new labelled set."),
     ],
     json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, a line a pair; with FILE, write it there.")
+        bool, typer.Option("--json", help="Print JSON, a line per pair; with FILE, write it there.")
     ] = False,
 ) -> None:
-    """Tell what was changed between an original and an edited picture, to the pixel.
+    """Find what was changed between an original and an edited picture, to the pixel.
 
     The two may differ in size, crop, a small rotation and compression. The relation is local (a
     region was altered), whole (all of it was re-rendered), same, or unrelated; the mask (0, 255)
     has the edited picture's size.
 
-    Two folders: each edited picture is compared with the original of its name, else with the one
-    that looks most alike. Pairs in which a region was altered become a labelled set, tampered
-    pictures with masks and their originals. Status 1 if some pictures could not be compared.
+    Two folders: each edited picture is compared with the original of its name, or else with the
+    most similar one. Pairs in which a region was altered become a labelled set: tampered
+    pictures with masks, and their originals. Status 1 if some pictures could not be compared.
 
     \b
     Examples:
@@ -96,7 +96,8 @@ def _summary(paired: "PairedSet", out: Path) -> list[str]:
     counts = ", ".join(f"{count} {relation}" for relation, count in paired.relations.items())
     return [
         f"{len(paired.results)} pairs: {counts}.",
-        f"Those with an altered region and their originals, {paired.pictures} pictures, are {out}.",
+        f"Those with an altered region and their originals, {paired.pictures} pictures, "
+        f"are in {out}.",
     ]
 
 
@@ -116,13 +117,13 @@ def _deliver(lines: Sequence[dict[str, Any]], sentences: Sequence[str], json: st
 
 def compare(
     original: Annotated[Path, typer.Argument(metavar="A", help="The original.")],
-    edited: Annotated[Path, typer.Argument(metavar="B", help="What may have been made of it.")],
+    edited: Annotated[Path, typer.Argument(metavar="B", help="The edited picture.")],
     *,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write, .html.")],
 ) -> None:
     """Show what was changed between two pictures: aligned to slide and blink, mask, numbers.
 
-    It is one HTML file that needs no network. `sida data pair` gives the same as mask and JSON.
+    It is one HTML file that needs no network. `sida data pair` writes a mask and JSON.
 
     \b
     Example:

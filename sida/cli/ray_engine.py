@@ -72,7 +72,7 @@ def serve_with_ray(
     if config is not None:
         reject(
             {name.replace("_", "-"): value for name, value in options.items()},
-            "is for --config FILE to say",
+            "belongs in the file of --config",
         )
         plan = serving.read_plan(config)
     else:

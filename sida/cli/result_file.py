@@ -1,4 +1,4 @@
-"""A file of JSON lines that grows with its run, and that the same command goes on with.
+"""A file of JSON lines that grows with its run, and that the same command resumes.
 
 Until the run has ended, a note lies beside it (`v.jsonl.unfinished`) and says what the lines were
 made with. So an interrupt, a full disk or a kill costs what was being judged and no more.
@@ -125,9 +125,8 @@ class ResultFile:
     def _require_same(self, settings: RunSettings, earlier_settings: RunSettings) -> None:
         if changes := difference(settings, earlier_settings):
             raise ConfigError(
-                f"{str(self._path)!r} holds an unfinished run of other options: {changes}. Give "
-                "the options of that run to go on with it, choose another FILE, or replace it "
-                "with --fresh."
+                f"{str(self._path)!r} holds an unfinished run with other options: {changes}. Use "
+                "that run's options to resume it, choose another FILE, or replace it with --fresh."
             )
 
     def _whole_lines(self) -> list[bytes]:
@@ -137,8 +136,8 @@ class ResultFile:
         for number, line in enumerate(lines, 1):
             if not _is_result(line):
                 raise ConfigError(
-                    f"line {number} of {str(self._path)!r} is no result, so it cannot be gone on "
-                    "with: remove it to begin anew, or give another FILE"
+                    f"line {number} of {str(self._path)!r} is not a result, so the run cannot be "
+                    "resumed: remove the file to start over, or give another FILE"
                 )
         return lines
 

@@ -42,25 +42,25 @@ def serve(
     max_wait: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Seconds that a first batch waits for more pictures (0.01 if left out)."
+            min=0, help="Seconds that a first batch waits for more pictures (default: 0.01)."
         ),
     ] = None,
     places: Annotated[
         int | None,
-        typer.Option(min=1, help="Requests served at once (64 if left out); more get a 429."),
+        typer.Option(min=1, help="Requests served at once (default: 64); more get a 429."),
     ] = None,
     max_upload: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Largest file, in megabytes (20 if left out)."),
+        typer.Option(min=0.01, help="Largest file, in megabytes (default: 20)."),
     ] = None,
     max_pixels: Annotated[
         float | None,
-        typer.Option(min=0.01, max=100, help="Largest picture, in megapixels (40 if left out)."),
+        typer.Option(min=0.01, max=100, help="Largest picture, in megapixels (default: 40)."),
     ] = None,
     time_limit: Annotated[
         float | None,
         typer.Option(
-            min=0.1, help="Seconds for receiving a body and for answering it (120 if left out)."
+            min=0.1, help="Seconds for receiving a body and for answering it (default: 120)."
         ),
     ] = None,
     keys: Annotated[

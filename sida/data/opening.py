@@ -55,7 +55,7 @@ def open(
 
     Raises:
         InputError: the path leads nowhere.
-        DataError: what lies there is no labelled set; its text says what was found and expected.
+        DataError: what lies there is not a labelled set; its text says what was found and expected.
         MissingExtra: parquet or the hub is needed, and their libraries are not installed.
         DownloadError: the hub cannot be reached.
     """
@@ -185,7 +185,7 @@ def _is_shard(file: Path) -> bool:
 
 
 def _nothing(folder: Path, name: str) -> str:
-    """Message on a folder that is no labelled set: its contents, and what was expected."""
+    """Message on a folder that is not a labelled set: its contents, and what was expected."""
     inside = sorted(folder.iterdir())
     folders = [item.name for item in inside if item.is_dir()]
     pictures = sum(item.suffix.lower() in PICTURE_SUFFIXES for item in inside)
@@ -194,7 +194,7 @@ def _nothing(folder: Path, name: str) -> str:
     if len(inside) > len(folders) + pictures:
         contents.append(f"{len(inside) - len(folders) - pictures} other files")
     return (
-        f"{name!r} is no labelled set: found {' and '.join(contents) or 'an empty folder'}, "
+        f"{name!r} is not a labelled set: found {' and '.join(contents) or 'an empty folder'}, "
         f"expected the folders {', '.join(LABELS)} with pictures (or splits with them), parquet "
         f"files, a manifest, or another set's tree: {KNOWN_TREES}"
     )

@@ -62,7 +62,7 @@ class Report:
     def add(self, code: str, name: str, message: str) -> None:
         """Note a problem with the row called `name`."""
         if code not in PROBLEMS:
-            raise KeyError(f"{code!r} is no kind of problem; see sida.data.problems.PROBLEMS")
+            raise KeyError(f"{code!r} is not a kind of problem; see sida.data.problems.PROBLEMS")
         problem = Problem(code, name, message)
         if self._rows.setdefault(name, {}).setdefault(code, problem) is problem:
             self._order.append(problem)

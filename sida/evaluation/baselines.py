@@ -179,7 +179,7 @@ class HubPredictor:
         except Exception as error:  # transformers raises whatever its libraries do
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise CheckpointError(
-                f"{name!r} is no image-classification model that can be loaded ({reason}): give a "
+                f"{name!r} cannot be loaded as an image-classification model ({reason}): give a "
                 "folder or a name on the hub with a config, a processor and safetensors"
             ) from error
         self._model.to(self._device).eval()
@@ -438,7 +438,7 @@ class ScoresPredictor:
             reason = error.strerror or str(error)
             raise InputError(f"{str(file)!r} cannot be read: {reason}") from error
         except (UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{str(file)!r} is no CSV of UTF-8 text: {error}") from error
+            raise DataError(f"{str(file)!r} is not CSV in UTF-8: {error}") from error
         self._says = self._scores_mode(list(rows[0]) if rows else [])
         self._rows = dict(self._parsed(rows))
         self._used: dict[str, str] = {}

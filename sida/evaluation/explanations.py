@@ -160,7 +160,7 @@ def sentence_encoder(name: str) -> SentenceEncoder:
     except Exception as error:  # whatever a broken folder or an unreachable hub leads to
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(
-            f"{name!r} is no sentence-embedding model that can be loaded ({reason}): give a folder "
+            f"{name!r} cannot be loaded as a sentence-embedding model ({reason}): give a folder "
             "or a name that sentence-transformers knows"
         ) from error
     logging.getLogger("sentence_transformers").setLevel(logging.WARNING)

@@ -3,7 +3,8 @@
 Image level: `truth` (n,) and `predicted` (n,) are class numbers in the order of `LABELS`,
 `probabilities` (n, 3) sum to 1. Every score takes `weights` (n,), how often each picture counts,
 which is what a bootstrap varies. A score that cannot be had (a class is missing, no pictures) is
-None and never NaN.
+None and never NaN. What is reported are the rows of `METRICS` in `scores.py` and of `MASK_METRICS`
+in `masks.py`: a new metric is a function here and a row there.
 
 Pixel level: scores of one picture from two histograms, of altered and of untouched pixels over the
 256 levels of an 8-bit probability map (`histograms`); nothing larger is kept of a picture.

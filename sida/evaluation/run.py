@@ -116,7 +116,7 @@ def evaluate(
         predictor: makes the predictor once all sets are open; the default model if not given.
         predictions: files to measure instead of `data`; several are the shards of one set.
         options: see `Options`.
-        fresh: remove what an earlier run left in `out`, and begin anew.
+        fresh: remove what an earlier run left in `out`, and start over.
         on_progress: called as work gets done.
         mapper: predicts blocks elsewhere, as for `predict`; baselines always run here.
 

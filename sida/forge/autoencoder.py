@@ -169,7 +169,7 @@ def _load(name: str, folder: Path, device: str, sizes: dict[str, Any] | None) ->
         reason = " ".join(str(error).split())
         raise CheckpointError(
             f"the autoencoder in {str(folder)!r} cannot be used: {reason}: remove the folder to "
-            "have it trained anew"
+            "have it trained again"
         ) from error
     return SmallCodec(name, network, stored["factor"], device)
 

@@ -83,9 +83,11 @@ class Pipeline(_Section):
     weight: Weight = 1.0
     steps: int = Field(30, ge=1, description="denoising steps")
     guidance: float = Field(7.5, ge=0)
-    strength: float | None = Field(None, gt=0, le=1, description="of an inpainting, if not its own")
+    strength: float | None = Field(
+        None, gt=0, le=1, description="strength of inpainting, if not the default"
+    )
     side: int | None = Field(
-        None, ge=64, description="shorter side it works at, if not at that of the pictures"
+        None, ge=64, description="shorter side it works at, if not that of the pictures"
     )
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     load: Mapping[str, Any] = Field({}, description="further arguments of from_pretrained")
@@ -99,7 +101,7 @@ class Segmenter(_Section):
     detector: str | None = Field(
         None, description="object detector or, to find a given word, zero-shot detector"
     )
-    threshold: float = Field(0.3, ge=0, le=1, description="least score of a detection")
+    threshold: float = Field(0.3, ge=0, le=1, description="lowest score of a detection")
 
 
 class Language(_Section):
@@ -116,7 +118,7 @@ class ForgeConfig(_Section):
     """Everything that decides a forged set; unknown keys are refused."""
 
     photographs: Path | None = Field(
-        None, description="folder of photographs, or a labelled set, whose real ones are used"
+        None, description="folder of photographs, or a labelled set, whose real pictures are used"
     )
     objects: Path | None = Field(
         None, description="their object masks: a folder, or annotations in COCO's form"
@@ -124,12 +126,12 @@ class ForgeConfig(_Section):
     captions: Path | None = Field(
         None, description="JSON of file name and caption, COCO's form, or text with one a line"
     )
-    count: int = Field(3000, ge=1, description="pictures in all, a third of them each class")
+    count: int = Field(3000, ge=1, description="pictures in total, a third of them of each class")
     seed: int = Field(0, ge=0)
-    workers: int = Field(0, ge=0, description="processes; 0 is one for each core")
+    workers: int = Field(0, ge=0, description="processes; 0 is one per core")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     storage: Storage = Storage()
-    area: tuple[float, float] = Field((0.01, 0.35), description="least and largest region")
+    area: tuple[float, float] = Field((0.01, 0.35), description="smallest and largest region")
     regions: Mapping[RegionMethod, Weight] = {"object": 1, "superpixels": 1, "shape": 1}
     tampering: Mapping[OperationName, Weight] = Field(
         {"splice": 1, "copy_move": 1, "remove_telea": 1}, description="operations, how often each"
@@ -140,8 +142,8 @@ class ForgeConfig(_Section):
         0.0,
         ge=0,
         le=1,
-        description="share of what autoencoders make whose fine detail is brought to the strength "
-        "of the photograph's, so that blur does not tell it",
+        description="share of autoencoder outputs whose fine detail is brought to the strength of "
+        "the photograph's, so that blur does not give them away",
     )
     weights: Path | None = Field(
         None, description="where trained autoencoders are kept; by default below --out"
@@ -150,7 +152,7 @@ class ForgeConfig(_Section):
     text_to_image: tuple[Pipeline, ...] = ()
     segmenter: Segmenter | None = None
     language: Language | None = Field(
-        None, description="chooses, from the caption, the object to replace and what by"
+        None, description="chooses the object to replace and its replacement from the caption"
     )
 
     @model_validator(mode="after")

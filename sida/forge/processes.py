@@ -54,8 +54,8 @@ def in_order_or_not(
         yield from _results(pool, items, processes * QUEUED_ITEMS)
     except BrokenProcessPool as error:
         raise SidaError(
-            "a worker process was ended from outside, most likely because memory ran out: use "
-            "fewer with workers=N and start again, the run goes on where it stopped"
+            "a worker process was killed, most likely because memory ran out: lower workers=N and "
+            "run the command again, which resumes the run"
         ) from error
     except BaseException:
         keep.close()  # the processes leave at once, whatever they are at

@@ -72,7 +72,7 @@ def forge(
         overrides: `key=value` strings.
         mapper: runs the units on something else than processes of this machine.
         progress: called as work gets done, see `Progress`.
-        fresh: remove what an earlier run left in `out`, autoencoders too, and begin anew.
+        fresh: remove what an earlier run left in `out`, autoencoders too, and start over.
 
     Raises:
         ConfigError: the configuration does not fit, or `out` belongs to a run of another.

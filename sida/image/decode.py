@@ -202,7 +202,7 @@ def _refused(title: str, format: str | None) -> Iterator[None]:
         reason = str(error).strip().rstrip(".") or type(error).__name__
         raise PictureError(
             f"{title} cannot be read as {format or 'a picture'} ({reason}): the file is broken or "
-            "of a rare kind; copy or download it again, or save it anew with another program"
+            "in an unusual form; copy or download it again, or re-save it with another program"
         ) from error
 
 
@@ -273,7 +273,7 @@ def _require_few_scans(image: Image.Image, data: bytes, title: str) -> None:
     if image.format in ("JPEG", "MPO") and (scans := scan_count(data)) > MAX_SCANS:
         raise PictureError(
             f"{title} is a JPEG of {scans} scans, expected at most {MAX_SCANS}: it looks made to "
-            "keep a reader busy; save it anew with another program"
+            "keep a reader busy; re-save it with another program"
         )
 
 

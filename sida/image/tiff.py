@@ -63,8 +63,8 @@ def prepare(image: Image.Image, title: str) -> None:
 
 def _unknown(title: str, form: str) -> PictureError:
     return PictureError(
-        f"{title} is a TIFF of a rare form ({form}), which would be read wrongly: save it anew as "
-        "PNG, or as a TIFF of 8 or 16 bits"
+        f"{title} is a TIFF in an unusual form ({form}), which would be read wrongly: re-save it "
+        "as PNG, or as a TIFF of 8 or 16 bits"
     )
 
 

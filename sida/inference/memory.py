@@ -118,10 +118,10 @@ def within_memory(
     if len(items) == 1:
         picture = items[0].picture
         size = f" of {picture.width} x {picture.height}" if isinstance(picture, Picture) else ""
-        message = f"memory does not suffice for a picture{size}: reduce it, or free memory"
+        message = f"there is not enough memory for a picture{size}: make it smaller, or free memory"
         yield PictureError(message, "out_of_memory")
         return
-    log.warning("memory does not suffice for %d pictures at once; halving", len(items))
+    log.warning("not enough memory for %d pictures at once; halving", len(items))
     remaining = items[finished:]
     half = (len(remaining) + 1) // 2
     for part in filter(None, (remaining[:half], remaining[half:])):

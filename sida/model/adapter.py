@@ -103,7 +103,7 @@ def read_adapter(path: str | Path) -> Adapter:
         ) from error
     if header_json is None:
         raise CheckpointError(
-            f"{path} is no adapter: expected a file that `sida train finetune heads_only=true` "
+            f"{path} is not an adapter: expected a file that `sida train finetune heads_only=true` "
             "wrote; a model is named by its folder."
         )
     try:
@@ -136,7 +136,7 @@ def apply_adapter(model: Sida, path: str | Path, base_digest: str) -> Adapter:
         raise CheckpointError(
             f"{path} is an adapter of {adapter.base} with the weights "
             f"{adapter.base_digest[:DIGITS]}, not of these ({base_digest[:DIGITS]}): load it with "
-            "its own base, or train it anew on this one."
+            "its own base, or train it again on this one."
         )
     # All are checked before the first is written: a refused adapter leaves the model as it was.
     parameters = {name: _parameter(model, path, adapter, name) for name in adapter.tensors}

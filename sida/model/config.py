@@ -206,8 +206,8 @@ class SidaConfig(PreTrainedConfig):
         version: of the weights, as verdicts name it; the hub's revision of published ones.
 
     Raises:
-        ValueError: `vision`, `language` or `mask` is no set of sizes, or they do not go together;
-            `out_dim` cannot be split into the heads of the fusion.
+        ValueError: `vision`, `language` or `mask` is not a set of sizes, or they do not go
+            together; `out_dim` cannot be split into the heads of the fusion.
     """
 
     model_type = "sida"
@@ -234,7 +234,7 @@ class SidaConfig(PreTrainedConfig):
             names = ", ".join(part.model_type for part in parts)
             raise ValueError(f"{names} do not go together")
         if self.out_dim <= 0 or self.out_dim % FUSION_HEADS:
-            raise ValueError(f"out_dim {self.out_dim} is no multiple of {FUSION_HEADS} heads")
+            raise ValueError(f"out_dim {self.out_dim} is not a multiple of {FUSION_HEADS} heads")
         self.language.tie_word_embeddings = self.tie_word_embeddings
         super().__post_init__(**kwargs)
         self.id2label = dict(enumerate(LABELS))
@@ -249,7 +249,7 @@ def _sub_config(value: Any, default: str) -> Any:
     if isinstance(value, PreTrainedConfig):
         return value
     if not isinstance(value, dict | None):
-        raise ValueError(f"{value!r} is no set of sizes")
+        raise ValueError(f"{value!r} is not a set of sizes")
     fields = dict(value or {})
     return AutoConfig.for_model(str(fields.pop("model_type", default)), **fields)
 

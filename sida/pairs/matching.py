@@ -34,7 +34,7 @@ def match_folders(originals: str | Path, edited: str | Path) -> list[Match]:
     """
     for folder in (originals, edited):
         if not Path(folder).is_dir():
-            raise InputError(f"{str(folder)!r} is no folder: give two folders, or two pictures")
+            raise InputError(f"{str(folder)!r} is not a folder: give two folders, or two pictures")
     candidates, inputs = find_pictures([originals]), find_pictures([edited])
     by_name = {_name(item): item for item in candidates}
     nameless = [item for item in inputs if _name(item) not in by_name]

@@ -51,8 +51,8 @@ def cluster(address: str | None, workers: int | None) -> Iterator[Any]:
         if address in (None, "auto"):
             raise _no_answer(address or "this machine") from error
         raise InputError(
-            f"what answers at {address!r} does not let this in: it is no Ray, one of another "
-            "version, or one that asks for a token (RAY_AUTH_MODE=token gives it)"
+            f"the server at {address!r} refused the connection: it is not Ray, it runs another "
+            "version, or it requires a token (RAY_AUTH_MODE=token sends it)"
         ) from error
     try:
         yield ray
@@ -97,4 +97,4 @@ def resources(ray: Any, device: str) -> tuple[int, dict[str, float]]:
 def stopped(error: Exception) -> SidaError:
     """An error of ours for one of Ray's: the last line of its text, which the worker raised."""
     last = next((line for line in str(error).splitlines()[::-1] if line.strip()), "")
-    return SidaError(f"the workers stopped ({last.strip()}): run the same again to go on")
+    return SidaError(f"the workers stopped ({last.strip()}): run the same command to resume")

@@ -90,7 +90,7 @@ def detect(
         address: HOST:PORT of a Ray cluster, or `auto` for one that runs on this machine; without
             it that of $RAY_ADDRESS, or else one is started here and ended afterwards.
         workers: their number; else one for each GPU, or for each core where there is none.
-        fresh: remove what an earlier run left in `out`, and begin anew.
+        fresh: remove what an earlier run left in `out`, and start over.
         on_progress: called with the number of pictures that are done, and of all.
 
     Raises:

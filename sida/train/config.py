@@ -25,13 +25,13 @@ class LossWeights(BaseModel):
         ge=0,
         description="cross-entropy of the class from the image tokens alone: by the evidence head "
         "of an encoder that has one, else from the mean token through a head that is dropped "
-        "afterwards, which teaches an encoder that begins from scratch",
+        "afterwards, which teaches an encoder trained from scratch",
     )
     altered: float = Field(
         0.0,
         ge=0,
-        description="loss of the maps of altered positions, of an encoder that has such maps; with "
-        "it or `generated` the maps alone are trained, and the other weights are to be 0",
+        description="loss of the maps of altered positions, for an encoder that has them; with it "
+        "or `generated` only the maps are trained, and all other loss weights must be 0",
     )
     generated: float = Field(0.0, ge=0, description="cross-entropy of generated patches")
 
@@ -48,7 +48,7 @@ class LossWeights(BaseModel):
         )
         if self.local and any(other_weights):
             raise ValueError(
-                "altered and generated are taught by themselves: set classes, mask_bce, mask_dice, "
+                "altered and generated are trained alone: set classes, mask_bce, mask_dice, "
                 "text and image_tokens to 0"
             )
         return self
@@ -72,13 +72,13 @@ class Lora(BaseModel):
 
     rank: int = Field(8, ge=1, description="of each addition")
     alpha: int = Field(16, ge=1, description="the addition is scaled by alpha / rank")
-    dropout: Decay = Field(0.05, description="share of what goes into an addition that is dropped")
+    dropout: Decay = Field(0.05, description="dropout before each addition")
     targets: tuple[str, ...] = Field(
         ("q_proj", "v_proj"), min_length=1, description="ends of the layers' names"
     )
     base: Literal["nf4"] | None = Field(
         None,
-        description="nf4 holds the frozen layers beside the additions in four bits (QLoRA, "
+        description="nf4 keeps the frozen layers beside the additions in four bits (QLoRA, "
         "Dettmers et al., 2023); needs bitsandbytes. The merged model has their rounded weights",
     )
 
@@ -90,111 +90,113 @@ class TrainConfig(BaseModel):
 
     model: str | None = Field(
         None,
-        description="weights to begin from: a name, or a folder (ours, SIDA's or LISA's layout)",
+        description="weights to start from: a name, or a folder (ours, SIDA's or LISA's layout)",
     )
     preset: str | None = Field(
-        None, description="the architecture to begin with fresh weights, where no model is named"
+        None, description="architecture to initialize with new weights if no model is named"
     )
     warm_start: str | None = Field(
         None,
-        description="a model whose tensors a fresh preset begins with, where names and shapes are "
-        "the same; but for what makes image tokens of frozen features",
+        description="a model whose tensors initialize a preset wherever names and shapes match, "
+        "except those that turn frozen features into image tokens",
     )
     tokenizer: Path | None = Field(
-        None, description="folder of the tokenizer of a preset; by default that embedded with tiny"
+        None, description="folder of a preset's tokenizer; by default the one embedded with tiny"
     )
     data: tuple[Path, ...] = Field(
         (),
-        description="labelled folders, parquets or manifests to learn from, one or a list; each "
-        "gives the same share of every class",
+        description="labelled folders, parquet files or manifests to train on, one or a list; "
+        "each contributes the same share of every class",
     )
     validation: tuple[Path, ...] = Field(
-        (), description="labelled data that is only measured, one or a list"
+        (), description="labelled data for validation only, one or a list"
     )
     leave_out: tuple[str, ...] = Field(
-        (), description="sources and groups that are not learned from, such as those of a demo"
+        (), description="sources and groups to exclude from training, such as those of a demo"
     )
     source_power: float = Field(
         1.0,
         ge=0,
         le=1,
         description="a source of n pictures is drawn in proportion to n to this power; below 1 "
-        "large sources dominate less, and all data are one set",
+        "large sources dominate less, and all data count as one set",
     )
     source_limit: int | None = Field(
         None,
         ge=1,
-        description="pictures of one class that a source of a labelled set gives at most, drawn by "
+        description="most pictures of one class taken from one source of a labelled set, drawn by "
         "`seed`",
     )
     held_out: float = Field(
         0.0,
         ge=0,
         le=0.5,
-        description="share of the originals (`group`) of the data that is held back and only "
-        "measured, where no validation is named",
+        description="share of the originals (`group`) of the data that is held back for "
+        "validation if no validation set is named",
     )
     probe: bool = Field(
         False,
-        description="whether a warning says that format, size or coding give the labels away",
+        description="whether to warn if format, size or coding give the labels away",
     )
 
     trained: tuple[str, ...] = Field(
         ("",),
-        description="beginnings of the names of parameters that are trained whole; all by default",
+        description="prefixes of the names of fully trained parameters; all by default",
     )
     heads_only: bool = Field(
         False,
-        description="whether the model is run once and its class head trained from what it gives, "
+        description="whether to run the model once and train only its class head on the outputs, "
         "in seconds; the result is an adapter (docs/finetuning.md)",
     )
     views: int = Field(
         0,
         ge=0,
-        description="with heads_only or cache, post-processed views beside each picture, always "
-        "the same ones",
+        description="with heads_only or cache: number of post-processed views of each picture, "
+        "always the same ones",
     )
     lora: Lora | None = Field(
-        None, description="low-rank additions to frozen layers; merged in the end"
+        None, description="low-rank additions to frozen layers; merged at the end"
     )
     distillation: float = Field(
         0.0,
         ge=0,
         le=1,
         description="share of the class target that is the evidence head's own probability (Hinton "
-        "et al., 2015), so that what is trained behind it does not learn pictures by heart",
+        "et al., 2015), so that the layers after it do not memorize pictures",
     )
     evidence_penalty: float = Field(
         1.5,
         ge=0,
-        description="L2 penalty of the evidence head, which is fitted to all pictures before the "
-        "first step, of an encoder that has one",
+        description="L2 penalty of the evidence head, for an encoder that has one; it is fitted to "
+        "all pictures before the first step",
     )
     texts: Literal["measured", "data"] = Field(
         "measured",
-        description="where the texts that are taught come from: written from label, mask and "
-        "measurements, or the descriptions of the data",
+        description="source of the target texts: written from label, mask and measurements, or the "
+        "descriptions in the data",
     )
-    text_every: int = Field(1, ge=1, description="every n-th step teaches texts as well")
-    max_tokens: int = Field(512, ge=64, description="what is longer is cut off, in embedded tokens")
+    text_every: int = Field(1, ge=1, description="every n-th step trains on texts as well")
+    max_tokens: int = Field(
+        512, ge=64, description="longest sequence, in embedded tokens; the rest is cut off"
+    )
     empty_masks: bool = Field(
-        False, description="whether real pictures teach an empty mask, where no text is taught"
+        False, description="whether real pictures train an empty mask, in steps without texts"
     )
     windows: int | None = Field(
         None,
         ge=1,
-        description="windows that training cuts a picture into at most, for an encoder that covers "
-        "pictures with windows; by default as many as the model does",
+        description="most windows of one picture in training, for an encoder that uses windows; by "
+        "default as many as the model uses",
     )
     forged: float = Field(
         0.0,
         ge=0,
         le=1,
         description="share of tampered pictures that are forged anew from the photographs at every "
-        "step; as many photographs are their untouched originals, delivered alike",
+        "step; as many photographs are their unaltered originals, processed the same way",
     )
     crops: tuple[Side, ...] = Field(
-        (), description="sides of training crops in pixels; whole pictures by default"
+        (), description="side lengths of training crops in pixels; whole pictures by default"
     )
     post_process: float = Field(
         0.0, ge=0, le=1, description="share of pictures resized or compressed as on social media"
@@ -202,61 +204,72 @@ class TrainConfig(BaseModel):
 
     max_steps: int = Field(1000, ge=1, description="optimiser steps")
     batch_size: int = Field(
-        24, ge=1, description="pictures a step over all devices; a third of them each class"
+        24, ge=1, description="pictures per step over all devices, a third of them of each class"
     )
     micro_batch_size: int | None = Field(
-        None, ge=1, description="pictures that a device takes at once; by default its whole share"
+        None,
+        ge=1,
+        description="pictures that a device processes at once; by default its whole share",
     )
     learning_rate: float = Field(1e-4, gt=0, description="highest learning rate of AdamW")
     schedule: Literal["cosine", "linear"] = Field(
-        "cosine", description="how it falls to zero after warm-up"
+        "cosine", description="how the learning rate falls to zero after warm-up"
     )
-    warmup_steps: int = Field(100, ge=0, description="steps over which it rises from zero")
+    warmup_steps: int = Field(
+        100, ge=0, description="steps over which the learning rate rises from zero"
+    )
     betas: tuple[Decay, Decay] = Field(
-        (0.9, 0.95), description="of AdamW, for the gradient and its square"
+        (0.9, 0.95), description="decay rates of AdamW, for the gradient and its square"
     )
     weight_decay: float = Field(
-        0.0, ge=0, description="of AdamW, for matrices and kernels; embeddings have none"
+        0.0, ge=0, description="of AdamW, for matrices and kernels; not for embeddings"
     )
-    clip: float = Field(1.0, gt=0, description="largest norm of all gradients together")
-    average: Decay = Field(0.0, description="decay of the moving average of weights; 0 keeps none")
-    loss: LossWeights = Field(LossWeights(), description="how much each loss counts")
+    clip: float = Field(
+        1.0, gt=0, description="largest norm of all gradients together; larger ones are scaled down"
+    )
+    average: Decay = Field(0.0, description="decay of the moving average of weights; 0 for none")
+    loss: LossWeights = Field(LossWeights(), description="weight of each loss")
     precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="number type of the arithmetic, and of weights that are not trained"
+        "fp32", description="dtype of the arithmetic, and of weights that are not trained"
     )
     frozen_precision: Literal["fp32", "bf16"] | None = Field(
         None,
-        description="number type of an encoder that is never trained; by default `precision`",
+        description="dtype of an encoder that is never trained; by default `precision`",
     )
-    gradient_checkpointing: bool = Field(False, description="less memory for a second forward")
-    compile: bool = Field(False, description="whether torch.compile is used")
+    gradient_checkpointing: bool = Field(
+        False, description="save memory at the cost of a second forward pass"
+    )
+    compile: bool = Field(False, description="whether to use torch.compile")
 
     cache: Path | None = Field(
         None,
-        description="folder that keeps what frozen CLIP and SAM encoders give of whole pictures, "
-        "so that they run once a picture; runs may share it",
+        description="folder for the outputs of frozen CLIP and SAM encoders on whole pictures, so "
+        "that they run once per picture; runs may share it",
     )
-    cache_gb: float = Field(50.0, gt=0, description="most that `cache` may hold, in 10^9 bytes")
+    cache_gb: float = Field(50.0, gt=0, description="largest size of `cache`, in 10^9 bytes")
 
-    validate_every: int = Field(500, ge=1, description="steps between looks at the validation data")
+    validate_every: int = Field(500, ge=1, description="steps between validations")
     save_every: int = Field(250, ge=1, description="steps between checkpoints")
-    keep: int = Field(2, ge=1, description="checkpoints that are kept")
+    keep: int = Field(2, ge=1, description="number of checkpoints to keep")
     best: ValidationMetric | None = Field(
         None,
-        description="metric of the validation whose best weights become the model, such as "
-        "balanced_accuracy; by default the last weights do",
+        description="validation metric by which the best weights are chosen, such as "
+        "balanced_accuracy; by default the last weights are taken",
     )
     patience: int | None = Field(
-        None, ge=1, description="looks at the validation data without a better `best` until the end"
+        None, ge=1, description="validations without an improvement of `best` before the run ends"
     )
     trackers: tuple[str, ...] = Field(
-        ("tensorboard",), description="of accelerate, beside metrics.jsonl: tensorboard, wandb, …"
+        ("tensorboard",),
+        description="trackers of accelerate besides metrics.jsonl: tensorboard, wandb, …",
     )
-    workers: int = Field(2, ge=0, description="processes that read pictures, on each device")
-    threads: int = Field(0, ge=0, description="threads of the network; 0 leaves it to torch")
+    workers: int = Field(2, ge=0, description="processes per device that read pictures")
+    threads: int = Field(
+        0, ge=0, description="threads of the network; 0 leaves the choice to torch"
+    )
     seed: int = Field(0, ge=0, description="of fresh weights, batches and dropout")
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="where it runs; auto takes CUDA where there is one"
+        "auto", description="device to train on; auto takes CUDA if there is one"
     )
 
     @field_validator("data", "validation", mode="before")
@@ -267,18 +280,18 @@ class TrainConfig(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.model is None and self.preset is None:
-            raise ValueError("there is nothing to begin from: give model=NAME, or preset=tiny")
+            raise ValueError("there is nothing to start from: give model=NAME, or preset=tiny")
         size, part = self.batch_size, self.micro_batch_size
         if part is not None and size % part:
             raise ValueError(f"batch_size {size} is not a multiple of micro_batch_size {part}")
         if self.patience is not None and self.best is None:
-            raise ValueError("patience needs best, the metric that has to grow")
+            raise ValueError("patience needs best, the metric that has to improve")
         if self.heads_only:
             _require_heads_alone(self)
         elif self.views and self.cache is None:
-            raise ValueError("views are for heads_only or cache: other runs take post_process")
+            raise ValueError("views are for heads_only or cache: use post_process in other runs")
         if self.lora is not None and "" in self.trained:
-            raise ValueError("lora is for frozen layers: name in `trained` what else is trained")
+            raise ValueError("lora is for frozen layers: name in `trained` what else to train")
         if self.cache is not None and (self.crops or self.post_process):
             raise ValueError(
                 "crops and post_process make a new picture every time, of which a cache would keep "

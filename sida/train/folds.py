@@ -67,7 +67,7 @@ def assign_folds(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarra
     if count[least] < 2:
         raise DataError(
             f"{count[least] or 'no'} original of {least} pictures can be used, and folds by "
-            "original need two at least: add pictures of it (the same `group` in a manifest makes "
+            "original need at least two: add pictures of it (the same `group` in a manifest makes "
             "one original)."
         )
     splitter = StratifiedGroupKFold(min(FOLDS, count[least]), shuffle=True, random_state=seed)

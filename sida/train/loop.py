@@ -95,7 +95,7 @@ def train(
         config: a recipe's file or packaged name, or the configuration itself.
         out: an empty or new folder, or that of the same run.
         overrides: `key=value` strings that change the recipe.
-        fresh: remove what an earlier run left in `out`, and begin anew.
+        fresh: remove what an earlier run left in `out`, and start over.
 
     Raises:
         ConfigError: the recipe is wrong, or `out` holds another run.
@@ -337,7 +337,7 @@ class Run:
     def _check(self, means: torch.Tensor) -> None:
         if not bool(means.isfinite().all()):
             raise ConfigError(
-                f"The loss of step {self.step + 1} is not finite: begin again in another --out "
+                f"The loss of step {self.step + 1} is not finite: start again in another --out "
                 f"with a learning_rate below {self.config.learning_rate:g}, or with more "
                 "warmup_steps."
             )

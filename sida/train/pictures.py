@@ -78,8 +78,8 @@ class Pictures:
         shared_count = sum(len(held_back_files & _files(samples)) for samples in self.sets)
         if shared_count:
             log.warning(
-                "%d pictures are in the data and in the validation: what is measured on them "
-                "says what the model remembers.",
+                "%d pictures are in both the training data and the validation: results on them "
+                "only show what the model remembers.",
                 shared_count,
             )
         labels = {sample.label for sample in self.held_back or ()}

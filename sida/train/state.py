@@ -128,8 +128,8 @@ def load_state(folder: Path) -> dict[str, Any]:
         pickle.UnpicklingError,
     ) as error:
         raise CheckpointError(
-            f"{path} cannot be read ({error}): delete {folder}, and the run goes on from the "
-            "checkpoint before."
+            f"{path} cannot be read ({error}): delete {folder}, and the run resumes from the "
+            "previous checkpoint."
         ) from error
     return state
 

@@ -138,7 +138,7 @@ class _Collection:
         for key, labelled in zip(keys, batch, strict=True):
             names, stored = _names(key, self.view_count), self.store.vectors
             if not all(name in stored for name in names):
-                log.warning("%s is left out: memory does not suffice for it", labelled.sample.name)
+                log.warning("%s is left out: not enough memory", labelled.sample.name)
             elif not all(bool(stored[name].isfinite().all()) for name in names):
                 log.warning("%s is left out: its vectors are not finite", labelled.sample.name)
             else:

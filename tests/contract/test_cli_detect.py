@@ -436,7 +436,7 @@ def test_other_options_are_refused(
     before, loaded = Path("v.jsonl").read_bytes(), len(detector.loaded)
     result = sida(*command, *changes)
     assert result.exit_code == 2
-    assert "'v.jsonl' holds an unfinished run of other options: " in result.stderr
+    assert "'v.jsonl' holds an unfinished run with other options: " in result.stderr
     assert sentence in result.stderr
     assert "choose another FILE, or replace it with --fresh." in result.stderr
     assert Path("v.jsonl").read_bytes() == before

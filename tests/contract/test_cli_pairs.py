@@ -85,7 +85,7 @@ def test_what_cannot_be_compared_is_named_and_status_1(sida: Run, folders: Path)
         (["originals/first.png", "edited/first.png", "--out", "m.jpg"], "found 'm.jpg'"),
         (["originals", "empty", "--out", "m"], "'empty' holds no picture"),
         (["empty", "edited", "--out", "m"], "'empty' holds no picture"),
-        (["originals", "edited/first.png", "--out", "m"], "is no folder"),
+        (["originals", "edited/first.png", "--out", "m"], "is not a folder"),
         (["originals", "originals", "--out", "m"], "no region was altered in any of 3 pairs"),
         (["originals", "edited", "--out", "edited"], "'edited' is there already"),
         (["originals/first.png", "edited/first.png", "a.json", "--out", "m.png"], "add it"),

@@ -64,7 +64,7 @@ def test_each_help_has_an_example(verb: str) -> None:
 
 def test_help_offers_no_quantization_that_would_be_refused() -> None:
     shown = " ".join(run("detect", "--help").stdout.split())
-    assert "--quantize KIND Quantize the language model: int8, int4 or fp8." in shown
+    assert "--quantize METHOD Quantize the language model: int8, int4 or fp8." in shown
 
 
 def test_without_a_verb_the_help_is_shown() -> None:

@@ -356,7 +356,7 @@ def test_what_is_not_known_is_told_how_known_trees_look(
     tmp_path: Path, names: tuple[str, ...]
 ) -> None:
     picture(tmp_path, *names)
-    with pytest.raises(DataError, match=r"is no labelled set.*CASIA \(Au/.*Synthbuster"):
+    with pytest.raises(DataError, match=r"is not a labelled set.*CASIA \(Au/.*Synthbuster"):
         sida.data.open(tmp_path)
 
 

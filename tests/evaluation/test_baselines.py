@@ -128,7 +128,7 @@ def test_words_that_stand_for_nothing(tmp_path: Path) -> None:
         load([f"hf:{folder}"], {"fake": "not_real"}, "cpu")
     with pytest.raises(ConfigError, match="expected real and something else"):
         load([f"hf:{folder}"], {"fake": "not_real", "nature": "tampered"}, "cpu")
-    with pytest.raises(CheckpointError, match="no image-classification model"):
+    with pytest.raises(CheckpointError, match="as an image-classification model"):
         load([f"hf:{tmp_path}"], device="cpu")
 
 
@@ -192,7 +192,7 @@ def test_a_mask_of_a_command_is_kept(tmp_path: Path) -> None:
         ("print('hello')", "found a line with schema None"),
         ("pass", "found a line with schema None"),
         ("say([1, 0, 0]); say([1, 0, 0])", "it printed 2 lines, expected one"),
-        ("say([.7, 0, 0])", "not to the contract"),
+        ("say([.7, 0, 0])", "does not follow the contract"),
         ("say([1, 0, 0], width=99)", "it says that the picture is 99 x 4, which is 6 x 4"),
         ("say([1, 0, 0], says='all')", "expected masks, classes or real_or_not"),
         ("sys.exit('no\\nmemory')", "it ended with status 1: memory"),
@@ -299,7 +299,7 @@ def test_a_table_that_is_not_there_or_no_text(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         load([f"csv:{tmp_path / 'none.csv'}"])
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="no CSV of UTF-8"):
+    with pytest.raises(DataError, match="not CSV in UTF-8"):
         load([f"csv:{tmp_path / 'x.csv'}"])
 
 

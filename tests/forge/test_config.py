@@ -44,7 +44,7 @@ def test_values_are_changed_by_key(tmp_path: Path) -> None:
         ("count=0", "count: .*greater than or equal to 1, found 0"),
         ("cuont=3", "cuont: there is no such key; the keys are photographs, "),
         ("count.x=3", "count is a single value"),
-        ("count=[", "is no YAML value"),
+        ("count=[", "is not a YAML value"),
         ("storage.sides=[80, 64]", r"sides is \[80, 64\], expected two rising numbers of 64"),
         ("area=[0.5, 0.1]", r"area is \[0.5, 0.1\], expected two rising fractions"),
         ("tampering={splice: 0}", "tampering has no weight above 0"),
@@ -67,7 +67,7 @@ def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds a list, expected keys and values"):
         read_config(tmp_path / "list.yaml")
     (tmp_path / "broken.yaml").write_text("a: [")
-    with pytest.raises(ConfigError, match="is no YAML"):
+    with pytest.raises(ConfigError, match="is not YAML"):
         read_config(tmp_path / "broken.yaml")
 
 

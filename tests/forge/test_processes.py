@@ -33,7 +33,7 @@ def test_work_that_nobody_waits_for_is_dropped_at_once() -> None:
 
 @pytest.mark.slow
 def test_a_process_that_dies_is_told() -> None:
-    with pytest.raises(SidaError, match=r"a worker process was ended from outside.*workers=N"):
+    with pytest.raises(SidaError, match=r"a worker process was killed.*workers=N"):
         list(in_order_or_not(os._exit, [3, 3, 3], 2))
 
 

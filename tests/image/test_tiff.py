@@ -144,7 +144,7 @@ def test_unsigned_values_of_32_bits_are_no_negative_ones() -> None:
     ],
 )
 def test_what_would_be_read_wrongly_is_a_sentence(data: Any, form: str) -> None:
-    with pytest.raises(PictureError, match=f"is a TIFF of a rare form \\({form}.*save it anew"):
+    with pytest.raises(PictureError, match=f"is a TIFF in an unusual form \\({form}.*re-save it"):
         read_picture(data())
 
 

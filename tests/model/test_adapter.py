@@ -145,7 +145,7 @@ def test_files_that_are_no_adapters_are_refused(base, file, tmp_path):
     text.write_text("no tensors")
     with pytest.raises(CheckpointError, match="cannot be read as an adapter"):
         load(f"tiny+{text}")
-    with pytest.raises(CheckpointError, match="is no adapter: expected a file that"):
+    with pytest.raises(CheckpointError, match="is not an adapter: expected a file that"):
         load(f"tiny+{base / 'model.safetensors'}")
     odd = tmp_path / "header.safetensors"
     save_file({}, odd, metadata={"sida.adapter/1": json.dumps({"base": "tiny"})})

@@ -206,10 +206,10 @@ def ours(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"out_dim": 5}, r"make no network \(out_dim 5 is no multiple of 8 heads\)"),
+        ({"out_dim": 5}, r"make no network \(out_dim 5 is not a multiple of 8 heads\)"),
         ({"out_dim": "big"}, "make no network"),
         ({"fusion": "none"}, "make no network"),
-        ({"vision": [1]}, r"\(\[1\] is no set of sizes\)"),
+        ({"vision": [1]}, r"\(\[1\] is not a set of sizes\)"),
         ({"vision": None}, "clip_vision_model, llama, sida_native_mask do not go together"),
         ({"language": {"model_type": "bert"}}, "sida_native, bert, sida_native_mask do not go"),
         ({"mask": {"model_type": ["sam"]}}, "make no network"),

@@ -908,7 +908,7 @@ CASES: tuple[Case, ...] = (
 
 def table() -> str:
     """The cases as a table of the documents."""
-    lines = ["| file | what is told | state |", "|---|---|---|"]
+    lines = ["| file | what is reported | state |", "|---|---|---|"]
     for case in CASES:
         statements = ", ".join(dict.fromkeys(name.replace("_", " ") for name, _, _ in case.told))
         states = "; ".join(dict.fromkeys(state for _, _, state in case.told))

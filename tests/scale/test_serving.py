@@ -149,7 +149,7 @@ def sida(*arguments: object) -> Result:
         (("--config", "a.yaml"), "--config needs --engine ray"),
         (
             ("--engine", "ray", "--config", RAY / "serve.yaml", "--max-wait", 1),
-            "--max-wait is for --config FILE to say",
+            "--max-wait belongs in the file of --config",
         ),
         (("--engine", "ray", "--config", "a.yaml"), "there is no file 'a.yaml'"),
     ],

@@ -54,4 +54,4 @@ def test_the_help_says_the_defaults(name: str) -> None:
     _, _, options = " ".join(result.stdout.split()).partition("Options:")
     _, _, text = options.partition(f"--{name.replace('_', '-')} ")
     default = ServeSettings.model_fields[name].default
-    assert f"({default:g} if left out)" in text.partition(" --")[0]
+    assert f"(default: {default:g})" in text.partition(" --")[0]

@@ -46,7 +46,7 @@ def test_what_is_no_recipe_is_one_sentence(tmp_path):
         read_config("nope")
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [")
-    with pytest.raises(ConfigError, match="is no YAML"):
+    with pytest.raises(ConfigError, match="is not YAML"):
         read_config(broken)
     broken.write_text("- a")
     with pytest.raises(ConfigError, match="holds a list, expected keys and values"):

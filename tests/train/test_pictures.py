@@ -45,7 +45,7 @@ def test_pictures_on_both_sides_are_warned_of(tmp_path, caplog, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = read_config("tiny", [f"data={data}", "validation=data"])
     Pictures.of(config).warn(config)
-    assert "6 pictures are in the data and in the validation" in caplog.text
+    assert "6 pictures are in both the training data and the validation" in caplog.text
 
 
 @pytest.mark.parametrize(

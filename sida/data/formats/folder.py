@@ -228,7 +228,7 @@ def _read_texts(file: Path, report: Report) -> dict[str, str]:
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        report.add("unreadable_description", name, f"it is no JSON ({error}): not used")
+        report.add("unreadable_description", name, f"it is not JSON ({error}): not used")
         return {}
     if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
         expected = "expected an object of file names and texts"

@@ -242,7 +242,7 @@ def download(
         reason = " ".join(str(error).split())[:300]
         raise DownloadError(
             f"the set {name!r} cannot be downloaded ({reason}): check its name and the network; "
-            "the same command goes on where it stopped"
+            "the same command resumes the download"
         ) from error
 
 

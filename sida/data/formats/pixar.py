@@ -98,6 +98,6 @@ def _json_object(file: Path, name: str, report: Report) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        report.add("unreadable_description", name, f"it is no JSON ({error}): not used")
+        report.add("unreadable_description", name, f"it is not JSON ({error}): not used")
         return {}
     return content if isinstance(content, dict) else {}

@@ -39,7 +39,7 @@ def read_table(
     """
     reader = {".csv": _csv, ".jsonl": _json_lines, ".parquet": _parquet}.get(file.suffix.lower())
     if reader is None:
-        raise DataError(f"{str(file)!r} is no table: expected {', '.join(TABLES)}")
+        raise DataError(f"{str(file)!r} is not a table: expected {', '.join(TABLES)}")
     try:
         for row in reader(file, columns):
             yield {key: None if value == "" else value for key, value in row.items()}
@@ -85,7 +85,7 @@ def _json_lines(file: Path, columns: object) -> Iterator[Mapping[str, object]]:
                 continue
             row = json.loads(line)
             if not isinstance(row, dict):
-                raise ValueError(f"line {number} is no object")
+                raise ValueError(f"line {number} is not an object")
             yield row
 
 

@@ -121,7 +121,7 @@ def export(
         shares: splits to draw anew with their shares, such as `SHARES`, so that no original is in
             two of them, nor one whose parts were spliced into another (`donor_group`).
         seed: of both draws.
-        fresh: remove what an earlier export left in `out`, and begin anew.
+        fresh: remove what an earlier export left in `out`, and start over.
         progress: called with the number of samples done, and of all.
 
     Raises:

@@ -68,7 +68,7 @@ export function whereWords(verdict) {
   if (mask === null) return `No mask: the picture was judged ${WORDS[verdict.label]}.`;
   if (mask.regions.length === 0) return "The mask is empty: no pixel is above its threshold.";
   const count = mask.regions.length === 1 ? "one region" : `${mask.regions.length} regions`;
-  return `${percent(mask.area)} of the picture is marked, in ${count}. Marked is where the model gives an alteration more than ${mask.threshold}.`;
+  return `${percent(mask.area)} of the picture is marked, in ${count}. Marked are the pixels that the model thinks altered with a probability above ${mask.threshold}.`;
 }
 
 export function showExplanation(explanation) {
