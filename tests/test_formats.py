@@ -45,7 +45,7 @@ def test_suffixes_are_in_small_letters() -> None:
 
 def test_the_page_accepts_what_the_table_says() -> None:
     assert sida.serve.__file__ is not None
-    page = (Path(sida.serve.__file__).parent / "page" / "index.html").read_text(encoding="utf-8")
+    page = (Path(sida.serve.__file__).parent / "web" / "index.html").read_text(encoding="utf-8")
     accept = re.search(r'id="files"[^>]* accept="([^"]*)"', page)
     assert accept is not None
     assert set(accept[1].split(",")) == PAGE_ACCEPTS

@@ -42,7 +42,7 @@ def test_the_same_run_goes_on(tmp_path: Path) -> None:
 def test_a_key_that_is_newer_than_the_run_had_its_default(tmp_path: Path) -> None:
     begin(tmp_path, {"data": "a"})
     assert folder(tmp_path).check({"data": "a", "later": 3})
-    with pytest.raises(ConfigError, match=r"another run: later=4 \(was 3\)\. Give"):
+    with pytest.raises(ConfigError, match=r"another run: later=4 \(was 3\)\. Use"):
         folder(tmp_path).check({"data": "a", "later": 4})
 
 

@@ -149,6 +149,7 @@ def export(
     from sida.data.writing.splitting import parse_shares
 
     with messages(), progress_bar("Writing") as progress:
+        drawn = parse_shares(shares)  # a slip in them is said in any case
         written = run(
             source,
             out,
@@ -158,7 +159,7 @@ def export(
             descriptions=descriptions,
             tau=tau,
             equalise=equalise,
-            shares=parse_shares(shares) if split_by_group else None,
+            shares=drawn if split_by_group else None,
             seed=seed,
             fresh=fresh,
             progress=progress,

@@ -296,7 +296,7 @@ def test_what_ray_raises_later_is_a_sentence() -> None:
         raise RuntimeError("long\nthe front is gone")
 
     with pytest.raises(SidaError, match=r"^the service stopped: the front is gone$"):
-        serving._asked(types.SimpleNamespace(remote=remote))
+        serving._answer_of(types.SimpleNamespace(remote=remote))
 
 
 def test_signals_do_afterwards_what_they_did_before() -> None:
