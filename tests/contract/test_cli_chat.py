@@ -128,7 +128,7 @@ def test_text_cannot_steer_a_terminal(chat: Chat) -> None:
 def terminal(pictures: Path) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     """`sida chat` on a terminal, with a model that takes its time for a word."""
     ours, theirs = pty.openpty()
-    command = fake("chat", "real.jpg", pause=0.1)
+    command = fake("chat", "real.jpg", pause=0.5)
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     yield process, ours

@@ -210,5 +210,5 @@ def test_an_encoder_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> No
     module = type(sys)("sentence_transformers")
     module.SentenceTransformer = Broken  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "sentence_transformers", module)
-    with pytest.raises(CheckpointError, match=r"'x' is no .* \(no x\): give"):
+    with pytest.raises(CheckpointError, match=r"'x' cannot be loaded .* \(no x\): give"):
         sentence_encoder("x")

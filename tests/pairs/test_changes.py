@@ -79,7 +79,7 @@ def test_the_floor_does_not_fall_with_detail_nor_rise_faster_than_the_slope(
     order = np.argsort(amount.ravel(), kind="stable")
     steps, rises = np.diff(floor.ravel()[order]), np.diff(amount.ravel()[order])
     assert (steps >= -1e-3).all()
-    assert (steps <= 0.5 * rises + 1e-3).all()
+    assert (steps <= 0.5 * rises + 1e-2).all()  # float32 of differences up to 255
 
 
 def test_the_floor_of_even_noise_is_its_level() -> None:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import threading
+import time
 
 import pytest
 
@@ -50,6 +51,8 @@ def test_progress_is_seen_while_it_goes_on_and_events_go_on_where_they_were_left
         place = client.post("/v1/detect/batch", json={"images": images}).headers["location"]
         assert client.get(place).json()["state"] == "working"
         held.turns.release(10)
+        while client.get(place).json()["state"] == "working":  # two results have to be there
+            time.sleep(0.02)
         headers = {"accept": "text/event-stream", "last-event-id": "2"}
         followed = events(client.get(place, headers=headers).text)
         assert [(number, kind) for number, kind, _ in followed] == [("3", "result"), ("3", "done")]

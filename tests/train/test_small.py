@@ -252,5 +252,5 @@ def test_a_pair_shows_the_same_part_altered_and_untouched(photographs):
 
 
 def test_weights_of_both_stages_are_refused():
-    with pytest.raises(ValueError, match="by themselves"):
+    with pytest.raises(ValueError, match="trained alone"):
         TrainConfig(preset="small", loss={"altered": 1})
