@@ -25,7 +25,7 @@ from sida.model.local_maps import (
     squares,
     uniform_evidence,
 )
-from sida.model.low_rank import add_low_rank, without_additions
+from sida.model.low_rank import LowRankAdditions, linear_layers
 
 __all__ = ["SYNTHETIC", "TAMPERED", "ClipWindows", "ClipWindowsState", "LogitShifts", "points"]
 
@@ -67,7 +67,7 @@ class LogitShifts(NamedTuple):
 
 
 class ClipWindows(nn.Module):
-    """The image encoder of `small`: frozen CLIP, with low-rank additions where it reads windows."""
+    """The image encoder of `small`: frozen CLIP, with low-rank additions for either use of it."""
 
     cached = ("vision",)
     """Features of a picture that a cache may keep (`sida.train.cache`)."""
@@ -79,10 +79,11 @@ class ClipWindows(nn.Module):
         self.max_windows = vision.max_windows
         self.clip = CLIPVisionModel(vision.clip())
         self.clip.post_layernorm = nn.Identity()  # of a layer that is not there
-        for layer in self.clip.encoder.layers[vision.first_adapted : max(self.patch_layers)]:
-            add_low_rank(layer, vision.rank)
-        # The additions as well; training frees those that it trains.
         self.clip.requires_grad_(False)
+        layers = self.clip.encoder.layers[vision.first_adapted : max(self.layers)]
+        self.whole_additions = LowRankAdditions(linear_layers(layers), vision.rank)
+        layers = layers[: max(self.patch_layers) - vision.first_adapted]
+        self.window_additions = LowRankAdditions(linear_layers(layers), vision.rank)
         self.local = LocalMaps(vision, config.mask.output_channels)
         dim, width = vision.hidden_size, config.language.hidden_size
         self.points = POINTS * len(self.layers)
@@ -113,17 +114,20 @@ class ClipWindows(nn.Module):
             return slice(self.whole_count, None)
         return slice(0, self.whole_count)
 
-    def hidden_states(self, pixels: torch.Tensor, layers: tuple[int, ...]) -> list[torch.Tensor]:
+    def hidden_states(
+        self, pixels: torch.Tensor, layers: tuple[int, ...], additions: LowRankAdditions
+    ) -> list[torch.Tensor]:
         """States (images, 1 + patches, dim) behind the numbered layers, class token first.
 
         Args:
             pixels: (images, 3, side, side); a side that is not CLIP's own has the positions
                 interpolated.
+            additions: to the layers of CLIP.
         """
         size = BATCH if pixels.device.type == "cpu" else max(1, len(pixels))
-        # Without a graph where CLIP is frozen: it would hold the states of every layer.
-        adapted = any(p.requires_grad for p in self.clip.parameters())
-        with torch.set_grad_enabled(adapted and torch.is_grad_enabled()):
+        # Without a graph where nothing is trained: it would hold the states of every layer.
+        trained = any(p.requires_grad for p in additions.parameters())
+        with torch.set_grad_enabled(trained and torch.is_grad_enabled()), additions.active():
             parts = [self._hidden_states(part, layers) for part in pixels.split(size)]
         return [torch.cat(states) for states in zip(*parts, strict=True)]
 
@@ -138,14 +142,13 @@ class ClipWindows(nn.Module):
                 states[number] = x
         return [states[layer] for layer in layers]
 
-    def _whole_states(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-        """States of whole pictures, by CLIP as it is: additions are for the windows."""
-        with without_additions(self.clip):
-            return self.hidden_states(pixels, self.layers)
+    def whole_points(self, pixels: torch.Tensor) -> torch.Tensor:
+        """`points` (pictures, whole_count) of whole pictures (pictures, 3, side, side)."""
+        return points(self.hidden_states(pixels, self.layers, self.whole_additions))
 
     def local_maps(self, windows: Windows) -> LocalFeatures:
         """Maps of all windows of some pictures."""
-        states = self.hidden_states(windows.pixels, self.patch_layers)
+        states = self.hidden_states(windows.pixels, self.patch_layers, self.window_additions)
         patches = [state[:, 1:] for state in states]
         maps: LocalFeatures = self.local(patches, to_unit(windows.pixels), windows.owner)
         return maps
@@ -163,7 +166,7 @@ class ClipWindows(nn.Module):
         A vector holds the points of the whole picture, and the pooled local evidence.
         """
         assert inputs.mask is not None
-        picture_features = points(self._whole_states(inputs.vision.pixels))
+        picture_features = self.whole_points(inputs.vision.pixels)
         local = self.local_maps(inputs.mask)
         return torch.cat([picture_features, pooled_evidence(local, inputs.mask.owner)], 1), local
 
@@ -190,6 +193,17 @@ class ClipWindows(nn.Module):
         logits = self.evidence(scaled)
         tokens += [self.located(located), self.weighed(logits)]
         return torch.stack(tokens, 1), logits
+
+    def synthetic_logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Evidence logits (pictures,) of "synthetic" for whole pictures (pictures, 3, side, side).
+
+        As `project` gives them, with the dropout of training.
+        """
+        columns = self.evidence_columns(SYNTHETIC)
+        local = pixels.new_zeros(len(pixels), self.feature_count - self.whole_count)
+        scaled = self.standardized(torch.cat([self.whole_points(pixels), local], 1))[:, columns]
+        weight = self.evidence.weight[SYNTHETIC, columns]
+        return self.dropout(scaled) @ weight + self.evidence.bias[SYNTHETIC]
 
     def evidence_of(
         self, owner: torch.Tensor, state: ClipWindowsState, picture: int

@@ -1,55 +1,65 @@
 """Low-rank additions to frozen linear layers (Hu et al., 2021), kept apart from what is frozen."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["LowRankLinear", "add_low_rank", "without_additions"]
+__all__ = ["LowRank", "LowRankAdditions", "linear_layers"]
 
 
-class LowRankLinear(nn.Linear):
-    """A linear layer whose frozen weight has a trained addition: W x + b + up (down x).
+class LowRank(nn.Module):
+    """up (down x), which is zero at the start."""
 
-    Args:
-        layer: what it stands for; its weight and bias keep their names.
-        rank: of the addition.
-    """
-
-    def __init__(self, layer: nn.Linear, rank: int) -> None:
-        super().__init__(layer.in_features, layer.out_features)
-        # Here, as transformers would begin it by the rules of the model that the layer is part of.
-        self.down = nn.Parameter(torch.randn(rank, layer.in_features) * layer.in_features**-0.5)
-        self.up = nn.Parameter(torch.zeros(layer.out_features, rank))
-        self.active = True
+    def __init__(self, in_features: int, out_features: int, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Parameter(torch.randn(rank, in_features) * in_features**-0.5)
+        self.up = nn.Parameter(torch.zeros(out_features, rank))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(…, in_features) -> (…, out_features)."""
-        if not self.active:
-            return super().forward(x)
-        addition = F.linear(F.linear(x, self.down), self.up)
-        changed: torch.Tensor = super().forward(x) + addition
-        return changed
+        """(…, in_features) -> (…, out_features), in the dtype of `x`."""
+        return F.linear(F.linear(x, self.down.to(x.dtype)), self.up.to(x.dtype))
 
 
-def add_low_rank(module: nn.Module, rank: int) -> None:
-    """Give every linear layer inside a module an addition."""
-    for parent in list(module.modules()):
-        for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear:
-                setattr(parent, name, LowRankLinear(child, rank))
+class LowRankAdditions(nn.Module):
+    """Additions to layers of another module, which count inside `with additions.active():` alone.
+
+    So one frozen network can have several sets of them, each for what it is used for.
+
+    Args:
+        layers: the frozen layers, in the order of `additions`; they stay part of the other module.
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear], rank: int) -> None:
+        super().__init__()
+        self.additions = nn.ModuleList(
+            LowRank(layer.in_features, layer.out_features, rank) for layer in layers
+        )
+        self._layers = tuple(layers)  # a tuple: as a list of modules they would be parameters here
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Inside, each layer gives W x + b + up (down x)."""
+        handles = [
+            layer.register_forward_hook(_adding(addition))
+            for layer, addition in zip(self._layers, self.additions, strict=True)
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
-@contextmanager
-def without_additions(module: nn.Module) -> Iterator[None]:
-    """Inside, the layers of a module are those that were frozen."""
-    layers = [layer for layer in module.modules() if isinstance(layer, LowRankLinear)]
-    for layer in layers:
-        layer.active = False
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.active = True
+def _adding(
+    addition: nn.Module,
+) -> Callable[[nn.Module, tuple[torch.Tensor], torch.Tensor], torch.Tensor]:
+    """A forward hook that adds to a layer's output."""
+    return lambda layer, inputs, output: output + addition(inputs[0])
+
+
+def linear_layers(module: nn.Module) -> list[nn.Linear]:
+    """All linear layers inside a module, in the order of its definition."""
+    return [layer for layer in module.modules() if isinstance(layer, nn.Linear)]

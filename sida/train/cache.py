@@ -153,7 +153,11 @@ class FeatureCache:
 def _identity(encoder: ClipSam | ClipWindows, config: TrainConfig) -> str:
     """SHA-256 of all that features depend on, beside the picture."""
     clip = encoder.clip
-    parts = [clip, encoder.sam if isinstance(encoder, ClipSam) else encoder.local]
+    parts = [clip]
+    if isinstance(encoder, ClipSam):
+        parts.append(encoder.sam)
+    else:
+        parts += [encoder.local, encoder.whole_additions, encoder.window_additions]
     sizes = [clip.config.to_dict()]
     if isinstance(encoder, ClipSam):
         sizes.append(encoder.sam.config.to_dict())

@@ -11,6 +11,13 @@ from sida.settings import read_settings
 __all__ = ["TrainConfig", "read_config"]
 
 
+CACHED_PARTS = (
+    *("encoder.clip.", "encoder.local.", "encoder.sam."),
+    *("encoder.whole_additions.", "encoder.window_additions."),
+)
+"""Beginnings of the names of parameters behind the features that a cache keeps."""
+
+
 class LossWeights(BaseModel):
     """How much each loss counts."""
 
@@ -34,6 +41,12 @@ class LossWeights(BaseModel):
         "or `generated` only the maps are trained, and all other loss weights must be 0",
     )
     generated: float = Field(0.0, ge=0, description="cross-entropy of generated patches")
+    synthetic: float = Field(
+        0.0,
+        ge=0,
+        description="cross-entropy of synthetic pictures against photographs, by the evidence head "
+        "from whole pictures; all other loss weights must be 0",
+    )
 
     @property
     def local(self) -> bool:
@@ -42,14 +55,11 @@ class LossWeights(BaseModel):
 
     @model_validator(mode="after")
     def _one_stage(self) -> Self:
-        other_weights = (
-            *(self.classes, self.mask_bce, self.mask_dice),
-            *(self.text, self.image_tokens),
-        )
-        if self.local and any(other_weights):
+        answers = (self.classes, self.mask_bce, self.mask_dice, self.text, self.image_tokens)
+        if sum((self.local, bool(self.synthetic), any(answers))) > 1:
             raise ValueError(
-                "altered and generated are trained alone: set classes, mask_bce, mask_dice, "
-                "text and image_tokens to 0"
+                "altered and generated are trained alone, and so is synthetic: set all other "
+                "weights to 0 (classes, mask_bce, mask_dice, text, image_tokens, …)"
             )
         return self
 
@@ -300,7 +310,7 @@ class TrainConfig(BaseModel):
         if self.cache is not None and any(map(_reaches_encoder, self.trained)):
             raise ValueError(
                 "cache is for encoders that are not trained: leave it out, or name in `trained` "
-                "nothing of encoder.clip, encoder.local and encoder.sam"
+                f"nothing of {', '.join(CACHED_PARTS)}"
             )
         if not self.trained and self.lora is None:
             raise ValueError("nothing is trained: name parameters in `trained`, or give lora")
@@ -324,10 +334,7 @@ def _require_heads_alone(config: TrainConfig) -> None:
 def _reaches_encoder(trained: str) -> bool:
     """True for a beginning of names that includes parameters of an encoder that a cache keeps."""
     # Either may be the longer: "" and "encoder.clip.embeddings" both reach CLIP.
-    return any(
-        name.startswith(trained) or trained.startswith(name)
-        for name in ("encoder.clip.", "encoder.local.", "encoder.sam.")
-    )
+    return any(name.startswith(trained) or trained.startswith(name) for name in CACHED_PARTS)
 
 
 def read_config(name: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

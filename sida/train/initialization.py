@@ -46,8 +46,7 @@ def initialize_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
         add_lora(model, config.lora, DTYPES[config.precision])
     frozen = ("encoder.clip.",) if isinstance(model.encoder, ClipWindows) else ()
     for name, parameter in model.named_parameters():
-        low_rank = name.endswith((".down", ".up"))
-        selected = name.startswith(config.trained) and (low_rank or not name.startswith(frozen))
+        selected = name.startswith(config.trained) and not name.startswith(frozen)
         parameter.requires_grad = ".lora_" in name or selected
         precision = config.precision
         if name.startswith(frozen) and config.frozen_precision is not None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from accelerate import DistributedType
 from accelerate.utils import broadcast_object_list, gather_object
 from torch.distributed.fsdp import FSDPModule
@@ -250,13 +251,12 @@ class Run:
         if not isinstance(encoder, ClipWindows):
             encoder.fit(self._first_inputs())
             return
+        if self.config.loss.local:
+            return  # which the evidence head is no part of
         samples, vectors = [], []
         for sample, inputs, key in self.dataset.every_view():
             samples.append(sample)
-            if self.cache is None:
-                vectors.append(encoder.vision_features(inputs, 0).float())
-            else:
-                vectors.append(self.cache.make(inputs, [key], [False]).vision[0].float())
+            vectors.append(self._vector(encoder, inputs, key))
         labels = [sample.label for sample in samples]
         loss = fit_evidence(
             encoder,
@@ -266,6 +266,16 @@ class Run:
             self.config.evidence_penalty,
         )
         log.info("evidence head fitted to %d views: cross-entropy %.4f", len(samples), loss)
+
+    @torch.no_grad()
+    def _vector(self, encoder: ClipWindows, inputs: Inputs, key: str) -> torch.Tensor:
+        """What the evidence head is fitted to, (feature_count,) float32, of one picture."""
+        if self.config.loss.synthetic:  # read from the whole picture: windows need not be encoded
+            whole = encoder.whole_points(inputs.vision.pixels)[0]
+            return F.pad(whole, (0, encoder.feature_count - encoder.whole_count))
+        if self.cache is None:
+            return encoder.vision_features(inputs, 0).float()
+        return self.cache.make(inputs, [key], [False]).vision[0].float()
 
     def _first_inputs(self) -> Iterator[Inputs]:
         """Pictures of the first steps, the same whatever the run is spread over."""

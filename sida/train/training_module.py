@@ -24,7 +24,10 @@ from sida.verdict import LABELS
 
 __all__ = ["LOSSES", "TrainingModule", "counts"]
 
-LOSSES = ("class", "mask_bce", "mask_dice", "text", "image_tokens", "altered", "generated")
+LOSSES = (
+    *("class", "mask_bce", "mask_dice", "text", "image_tokens"),
+    *("altered", "generated", "synthetic"),
+)
 
 
 class TrainingModule(nn.Module):
@@ -59,6 +62,8 @@ class TrainingModule(nn.Module):
         """Weighted sums (losses,) of a micro-batch, in the order of `LOSSES`."""
         if self.weights.local:
             return self._local_sums(batch)
+        if self.weights.synthetic:
+            return self._synthetic_sums(batch)
         text = bool((batch.text_labels >= 0).any())
         output = self.model(
             self._inputs(batch),
@@ -79,8 +84,7 @@ class TrainingModule(nn.Module):
             dice_loss * weights.mask_dice,
             text_sum(output.logits, batch.text_labels) * weights.text if text else zero,
             self._token_sum(output, batch.labels, zero),
-            zero,
-            zero,
+            *(zero, zero, zero),
         )
         return torch.stack(sums)
 
@@ -102,6 +106,20 @@ class TrainingModule(nn.Module):
         )
         sums[LOSSES.index("generated")] = self.weights.generated * generated_sum(
             maps.generated[untampered], generated
+        )
+        return sums
+
+    def _synthetic_sums(self, batch: Batch) -> torch.Tensor:
+        """The loss of the whole picture (losses,), for which windows are not encoded."""
+        encoder = self.model.encoder
+        assert isinstance(encoder, ClipWindows)
+        untampered = batch.labels != LABELS.index("tampered")
+        logits = encoder.synthetic_logits(batch.inputs.vision.pixels[untampered])
+        target = (batch.labels[untampered] == LABELS.index("full_synthetic")).float()
+        sums = torch.zeros(len(LOSSES), device=logits.device)
+        sums[LOSSES.index("synthetic")] = (
+            self.weights.synthetic
+            * F.binary_cross_entropy_with_logits(logits.float(), target, reduction="sum")
         )
         return sums
 
@@ -129,12 +147,13 @@ def counts(batch: Batch) -> torch.Tensor:
     """Numbers of items that each of `LOSSES` adds up over (losses,).
 
     Pictures, masks, filled masks, tokens, pictures, windows with a true mask, windows of
-    photographs and synthetic pictures.
+    photographs and synthetic pictures, and these pictures.
     """
     filled = (batch.masks * batch.inside).flatten(1).any(1).sum()
     pictures, masks = len(batch.labels), len(batch.masks)
     tokens = supervised(batch.text_labels)
     owner = (batch.inputs.vision if batch.inputs.mask is None else batch.inputs.mask).owner
-    untampered = int((batch.labels[owner] != LABELS.index("tampered")).sum())
-    numbers = [pictures, masks, int(filled), tokens, pictures, masks, untampered]
+    untampered = batch.labels != LABELS.index("tampered")
+    numbers = [pictures, masks, int(filled), tokens, pictures, masks]
+    numbers += [int(untampered[owner].sum()), int(untampered.sum())]
     return torch.tensor(numbers, dtype=torch.float64)

@@ -13,7 +13,10 @@ RECIPES = sorted((Path(sida.__file__).parent / "configs").glob("*.yaml"))
 
 def test_every_packaged_recipe_can_be_read():
     stages = [f"sida-{size}{stage}" for size in ("13b", "7b") for stage in ("", "-description")]
-    assert {path.stem for path in RECIPES} == {"small", "windows", "tiny", "finetune", *stages}
+    assert {path.stem for path in RECIPES} == {
+        *("small", "windows", "whole", "tiny", "finetune"),
+        *stages,
+    }
     for path in RECIPES:
         assert read_config(path.stem) == read_config(path)
 

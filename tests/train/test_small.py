@@ -15,12 +15,14 @@ from sida.errors import SidaError
 from sida.model import Sida, SidaProcessor
 from sida.model.checkpoint import load
 from sida.model.clip_windows import ClipWindows
+from sida.model.presets import PRESETS
 from sida.model.tokenizer import Tokenizer
 from sida.train import train
 from sida.train.config import TrainConfig
 from sida.train.initialization import initialize_model
 from sida.train.loader import Batches, Collator, view_sample
 from sida.train.pictures import open_training_set
+from sida.verdict import LABELS
 from tests.model.test_clip_windows import little_config
 from tests.small import labelled_folder
 
@@ -63,9 +65,9 @@ def test_a_cache_changes_no_loss_and_is_asked_instead_of_the_encoder(
     counts = Counter()
     hidden_states = ClipWindows.hidden_states
 
-    def counted(self, pixels, layers):
+    def counted(self, pixels, *arguments):
         counts[pixels.shape[-1]] += len(pixels)
-        return hidden_states(self, pixels, layers)
+        return hidden_states(self, pixels, *arguments)
 
     monkeypatch.setattr(ClipWindows, "hidden_states", counted)
     options = ("frozen_precision=fp32", "text_every=100")
@@ -87,8 +89,8 @@ def test_the_frozen_encoder_stays_and_the_rest_learns(base, labelled, tmp_path):
     losses(base, labelled, tmp_path / "run", "frozen_precision=fp32", "trained=['']")
     before, after = (load(str(f)).model.state_dict() for f in (base, tmp_path / "run/model"))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    frozen = {name for name in changed if name.startswith("encoder.clip.")}
-    assert all(name.endswith((".down", ".up")) for name in frozen)
+    assert not any(name.startswith("encoder.clip.") for name in changed)
+    assert any(name.startswith("encoder.whole_additions.") for name in changed)
     assert "encoder.evidence.weight" in changed
     assert "class_head.0.weight" in changed
 
@@ -219,6 +221,39 @@ def test_local_maps_learn_from_alterations_and_nothing_else_changes(base, photog
     assert not any(line["loss_class"] for line in lines)
 
 
+def test_the_whole_picture_learns_what_is_synthetic_and_nothing_else_changes(
+    base, photographs, tmp_path
+):
+    dropped = ("crops=[64]", "forged=1")
+    overrides = [option.format(base=base) for option in LOCAL if option not in dropped]
+    train("whole", tmp_path / "run", overrides=[*overrides, f"data={photographs}", "windows=null"])
+    before, after = (load(str(f)).model.state_dict() for f in (base, tmp_path / "run/model"))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    beginnings = {".".join(name.split(".")[:2]) for name in changed}
+    assert beginnings == {"encoder.whole_additions", "encoder.evidence"}
+    head = "encoder.evidence.weight"
+    synthetic = LABELS.index("full_synthetic")
+    assert (after[head] != before[head]).any(1).tolist() == [x == synthetic for x in range(3)]
+    lines = [json.loads(x) for x in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert all(line["loss_synthetic"] > 0 for line in lines)
+    assert not any(line["loss_class"] or line["loss_altered"] for line in lines)
+
+
+def test_a_fresh_run_begins_with_the_evidence_of_whole_pictures(photographs, tmp_path, monkeypatch):
+    monkeypatch.setitem(PRESETS, "small", little_config)
+    monkeypatch.setattr("sida.train.initialization.load_frozen", lambda model: None)
+    monkeypatch.setattr(ClipWindows, "local_maps", None)  # no window is encoded
+    dropped = ("model={base}", "crops=[64]", "forged=1")
+    overrides = [option for option in LOCAL if option not in dropped]
+    overrides += [f"data={photographs}", "windows=null", "warm_start=null", "max_steps=1"]
+    train("whole", tmp_path / "run", overrides=[*overrides, "learning_rate=1e-9"])
+    state = load(str(tmp_path / "run/model")).model.state_dict()
+    weight = state["encoder.evidence.weight"]
+    assert weight[1].abs().max() > 1e-3
+    assert not weight[0].any()
+    assert state["encoder.deviation"][:100].std() > 0
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_forged_pictures_do_not_depend_on_workers(base, photographs, tmp_path, workers):
     overrides = [option.format(base=base) for option in LOCAL]
@@ -251,6 +286,9 @@ def test_a_pair_shows_the_same_part_altered_and_untouched(photographs):
         assert altered.mask[differs].mean() > altered.mask[~differs].mean()
 
 
-def test_weights_of_both_stages_are_refused():
+def test_weights_of_two_stages_are_refused():
     with pytest.raises(ValueError, match="trained alone"):
         TrainConfig(preset="small", loss={"altered": 1})
+    only = dict.fromkeys(("classes", "mask_bce", "mask_dice", "text"), 0)
+    with pytest.raises(ValueError, match="trained alone"):
+        TrainConfig(preset="small", loss={**only, "altered": 1, "synthetic": 1})
