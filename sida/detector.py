@@ -45,6 +45,7 @@ from sida.inference.malloc import trim
 from sida.inference.memory import fitting_batch, micro_batches, within_memory
 from sida.inference.quantize import check as check_quantization
 from sida.inference.quantize import quantize as quantize_model
+from sida.model.budget import BudgetCalibration, read_calibration
 from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
 from sida.model.clip_windows import ClipWindows
 from sida.model.image_processors import ClipWindowsImageProcessor
@@ -54,10 +55,12 @@ from sida.options import BatchSize, DetectOptions, MaskFor, ModelOptions, Reques
 from sida.provenance.inspection import inspect
 from sida.verdict import (
     LABELS,
+    Budget,
     Declared,
     Evidence,
     Explanation,
     Failure,
+    Label,
     Localization,
     ModelInfo,
     Probabilities,
@@ -81,6 +84,7 @@ class _Prepared(NamedTuple):
     request: Request
     picture: Picture
     image: PreparedImage
+    budget: Budget | None
     provenance: Provenance | None
 
 
@@ -104,6 +108,7 @@ class Detector:
         self.options = options
         self.engine = Engine(loaded.model, loaded.processor)
         self.calibration = loaded.calibration
+        self.budget_calibration = _budget_calibration(loaded, options)
         self.model = ModelInfo(name=loaded.name, version=loaded.version, digest=loaded.digest)
         self.batch_size = (
             fitting_batch(self.device, self._try_out)
@@ -133,10 +138,12 @@ class Detector:
         fast: bool = ModelOptions.fast,
         max_pixels: int = ModelOptions.max_pixels,
         trust: str | None = ModelOptions.trust,
+        calibration: str | Path | None = None,
     ) -> "Detector":
         """Load a model by name, from a folder (ours or the published layout) or from a hub.
 
-        The arguments are the fields of `ModelOptions`, and the errors those of `from_options`.
+        The arguments are the fields of `ModelOptions`, but that `calibration` is the path of its
+        file; the errors are those of `from_options`, and of `read_calibration`.
         """
         return cls.from_options(
             ModelOptions(
@@ -148,6 +155,7 @@ class Detector:
                 fast=fast,
                 max_pixels=max_pixels,
                 trust=trust,
+                calibration=None if calibration is None else read_calibration(calibration),
             )
         )
 
@@ -187,7 +195,8 @@ class Detector:
             DownloadError: the hub cannot be reached.
             DeviceError: this machine has no such device, dtype or quantization.
             ConfigError: torchao is missing, `batch_size` is below 1, or `fast` has no effect; there
-                is no preset or file of `random_weights`, or its sizes make no network.
+                is no preset or file of `random_weights`, or its sizes make no network; the
+                calibration is none, or that of another model.
         """
         device, dtype = resolve(options.device, options.dtype)
         _require_possible(options, device, dtype)
@@ -228,14 +237,20 @@ class Detector:
         explain: bool = DetectOptions.explain,
         provenance: bool = DetectOptions.provenance,
         evidence: bool = DetectOptions.evidence,
+        max_false_positives: float | None = DetectOptions.max_false_positives,
     ) -> Verdict:
         """The verdict of one picture; the arguments are the fields of `DetectOptions`.
 
         Raises:
             PictureError: it cannot be read or judged; its text says why.
+            ConfigError: there is no calibration for a budget, or none for so small a share.
         """
         options = DetectOptions(
-            masks=masks, explain=explain, provenance=provenance, evidence=evidence
+            masks=masks,
+            explain=explain,
+            provenance=provenance,
+            evidence=evidence,
+            max_false_positives=max_false_positives,
         )
         (result,) = self.run([Request.of(picture, options)])
         return _or_raise(result)
@@ -247,12 +262,31 @@ class Detector:
         explain: bool = DetectOptions.explain,
         provenance: bool = DetectOptions.provenance,
         evidence: bool = DetectOptions.evidence,
+        max_false_positives: float | None = DetectOptions.max_false_positives,
     ) -> Iterator[Verdict | Failure]:
         """Verdicts of pictures in their order, drawn as needed; an unreadable one is a Failure."""
         options = DetectOptions(
-            masks=masks, explain=explain, provenance=provenance, evidence=evidence
+            masks=masks,
+            explain=explain,
+            provenance=provenance,
+            evidence=evidence,
+            max_false_positives=max_false_positives,
         )
         return self.run(Request.of(picture, options) for picture in pictures)
+
+    def budget(self, max_false_positives: float) -> Budget:
+        """The budget with the threshold that keeps it.
+
+        Raises:
+            ConfigError: the model has no calibration for it, or one on too few photographs.
+        """
+        if self.budget_calibration is None:
+            raise ConfigError(
+                f"{self.model.name} has no calibration for a budget of false accusations: make one "
+                "of real photographs with `sida calibrate FOLDER --out calibration.json`, and give "
+                "it with --calibration."
+            )
+        return self.budget_calibration.budget(max_false_positives)
 
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
         """Results of requests in their order, in micro-batches (`micro_batches`), reading ahead."""
@@ -290,6 +324,8 @@ class Detector:
 
     def _read(self, request: Request) -> _Prepared | _Unreadable:
         """Decode a picture and cut it into windows; threads do this while the model runs."""
+        share = request.max_false_positives
+        budget = None if share is None else self.budget(share)
         picture = read_or_error(request.picture, self.options.max_pixels)
         if isinstance(picture, PictureError):
             return _Unreadable(request, picture)
@@ -302,7 +338,7 @@ class Detector:
                 "there is not enough memory to prepare the picture: make it smaller, or free memory"
             )
             return _Unreadable(request, PictureError(message, "out_of_memory"))
-        return _Prepared(request, picture, image, self._provenance(request))
+        return _Prepared(request, picture, image, budget, self._provenance(request))
 
     def _provenance(self, request: Request) -> Provenance | None:
         """The provenance of the picture, where it is asked for."""
@@ -335,7 +371,7 @@ class Detector:
         outputs: list[ImageOutput | PictureError | None] = [
             *self.engine.infer_each(
                 [item.image for item in batch],
-                [self._mask_rule(request) for request in requests],
+                [self._mask_rule(item.request, item.budget) for item in batch],
                 [request.explain for request in requests],
                 [request.explain or request.evidence for request in requests],
             )
@@ -360,20 +396,24 @@ class Detector:
             start = time.perf_counter()
             draft = drafts.pop(i, None) or self._draft(item, output)
             seconds = shared + time.perf_counter() - start
-            yield self._verdict(draft, explanations.get(i), seconds, item.provenance)
+            yield self._verdict(draft, explanations.get(i), seconds)
 
-    def _mask_rule(self, request: Request) -> MaskRule:
+    def _mask_rule(self, request: Request, budget: Budget | None) -> MaskRule:
         """A mask is made to be handed out, or to be measured in for an explanation."""
         measures = request.explain and self.engine.explains
 
         def needs(class_logits: np.ndarray) -> bool:
-            label = self._label(class_logits)
+            label, _ = self._decide(self.calibration.probabilities(class_logits), budget)
             return _wants_mask(request.masks, label) or (measures and label == "tampered")
 
         return needs
 
-    def _label(self, class_logits: np.ndarray) -> str:
-        return LABELS[int(self.calibration.probabilities(class_logits).argmax())]
+    def _decide(self, probabilities: np.ndarray, budget: Budget | None) -> tuple[Label, bool]:
+        """Label and `inconclusive` of probabilities (3,), under a budget where there is one."""
+        unsure = self.calibration.inconclusive(probabilities)
+        if budget is not None:
+            return budget.decide(probabilities.tolist(), unsure)
+        return LABELS[int(probabilities.argmax())], unsure
 
     def _draft(self, prepared: _Prepared, output: ImageOutput) -> "_Draft":
         """Mask and cues of a picture, and the prompt of its explanation.
@@ -383,7 +423,7 @@ class Detector:
         """
         request, picture = prepared.request, prepared.picture
         probabilities = self.calibration.probabilities(output.class_logits)
-        label = LABELS[int(probabilities.argmax())]
+        label, unsure = self._decide(probabilities, prepared.budget)
         altered = None if output.mask_logits is None else self._localize(output.mask_logits)
         evidence = None
         if output.evidence is not None:
@@ -395,7 +435,6 @@ class Detector:
             cues = measure(picture.pixels, mask) if mask is not None and label == "tampered" else ()
             entries = () if evidence is None else evidence.windows
             windows = [(entry.position, entry.probabilities[label]) for entry in entries]
-            unsure = self.calibration.inconclusive(probabilities)
             facts = facts_of(label, mask, cues, windows=window_facts(label, windows), unsure=unsure)
             addition = evidence_text(facts) if evidence is not None else ""
             prompt = TextPrompt(output.cache, label, facts_text(facts))
@@ -406,10 +445,10 @@ class Detector:
         if evidence is not None and request.evidence:
             evidence_map = self._evidence_map(output.evidence, picture)
         return _Draft(
-            request,
-            picture,
+            prepared,
             probabilities,
             label,
+            unsure,
             altered,
             prompt,
             cues,
@@ -451,14 +490,14 @@ class Detector:
         draft: "_Draft",
         text: GeneratedText | None,
         seconds: float,
-        provenance: Provenance | None,
     ) -> Verdict:
-        picture, altered = draft.picture, draft.altered
+        request, picture, _, budget, provenance = draft.prepared
+        altered = draft.altered
         warnings = list(picture.warnings)
         unfit = unsuitable(picture.pixels) if self.weighs_windows else None
         if unfit is not None:
             warnings.append(f"Do not rely on this verdict: {unfit}.")
-        if draft.request.explain and text is None:
+        if request.explain and text is None:
             warnings.append(
                 f"{self.model.name} was not trained to explain: use a description model."
             )
@@ -471,11 +510,13 @@ class Detector:
             label=draft.label,
             probabilities=_probabilities(draft.probabilities),
             calibrated=self.calibration.fitted,
-            inconclusive=self.calibration.inconclusive(draft.probabilities)
-            or (self.calibration.fitted and unfit is not None),
+            inconclusive=draft.inconclusive
+            or (unfit is not None and (self.calibration.fitted or budget is not None)),
+            unsuitable=unfit,
+            budget=budget,
             localization=None if altered is None else altered.localization,
             explanation=None if text is None else _explanation(text, draft),
-            evidence=draft.evidence if draft.request.evidence or draft.request.explain else None,
+            evidence=draft.evidence if request.evidence or request.explain else None,
             provenance=provenance,
             model=self.model,
             warnings=tuple(warnings),
@@ -485,7 +526,7 @@ class Detector:
             mask=None if altered is None else altered.mask,
             probability_map=None if altered is None else altered.probability_map,
             evidence_map=draft.evidence_map,
-            picture=draft.request.picture,  # not its pixels: a list of verdicts would keep them all
+            picture=request.picture,  # not its pixels: a list of verdicts would keep them all
         )
 
     def _localize(self, logits: np.ndarray) -> "_Altered":
@@ -510,10 +551,10 @@ class _Altered(NamedTuple):
 class _Draft(NamedTuple):
     """All of a verdict but its explanation."""
 
-    request: Request
-    picture: Picture
+    prepared: _Prepared
     probabilities: np.ndarray
-    label: str
+    label: Label
+    inconclusive: bool
     altered: _Altered | None
     prompt: TextPrompt | None
     cues: tuple[Cue, ...]
@@ -565,6 +606,17 @@ def _or_raise(result: Verdict | Failure) -> Verdict:
 def _failure(request: Request, error: PictureError) -> Failure:
     name = str(request.picture) if isinstance(request.picture, str | Path) else None
     return Failure(image=name, error=error.code, message=str(error))
+
+
+def _budget_calibration(loaded: Loaded, options: ModelOptions) -> BudgetCalibration | None:
+    """The calibration that options give, or that of the model's own folder."""
+    if options.calibration is None:
+        stored = loaded.budget_calibration
+        # Other windows give other scores; without a calibration for them there is no budget.
+        return None if stored is None or stored.fast != options.fast else stored
+    calibration = BudgetCalibration.parse(options.calibration, "The calibration")
+    calibration.require(loaded.digest, options.fast)
+    return calibration
 
 
 def _require_possible(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> None:

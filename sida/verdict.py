@@ -5,6 +5,7 @@ built; their JSON is what `model_dump_json()` prints, with the fields in the ord
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -32,6 +33,7 @@ from sida.image.read import read_mask, read_picture
 
 __all__ = [
     "LABELS",
+    "Budget",
     "Claim",
     "Declared",
     "Evidence",
@@ -89,6 +91,41 @@ class Probabilities(_Part):
     def items(self) -> list[tuple[Label, float]]:
         """(label, probability) in the order of `LABELS`."""
         return [(label, self[label]) for label in LABELS]
+
+
+class Budget(_Part):
+    """The stated share of real photographs that may be called altered or generated.
+
+    The score of a picture is `1 - probabilities.real`. `threshold` is the highest that keeps the
+    promise of `max_false_positives` on the real photographs of `set`, of which there were
+    `photographs`; see `sida.model.conformal`.
+    """
+
+    max_false_positives: Annotated[float, Field(gt=0, lt=1)]
+    threshold: Fraction
+    photographs: PositiveInt
+    set: str
+
+    def exceeded(self, probability_of_real: float) -> bool:
+        """True where fewer real photographs than the budget allows look so little like one."""
+        return 1 - probability_of_real > self.threshold
+
+    def decide(self, probabilities: Sequence[float], unsure: bool) -> tuple[Label, bool]:
+        """Label and `inconclusive` under the budget.
+
+        A picture above the threshold is called by the likelier of the other two classes, also where
+        real is as likely. One below it is real where the model states so without a budget, and
+        else inconclusive.
+
+        Args:
+            probabilities: of the labels, in their order.
+            unsure: the model's own rule calls the verdict inconclusive.
+        """
+        largest = max(range(len(LABELS)), key=lambda number: probabilities[number])
+        if not self.exceeded(probabilities[0]):
+            return LABELS[largest], unsure or LABELS[largest] != "real"
+        _, synthetic, tampered = probabilities
+        return "full_synthetic" if synthetic >= tampered else "tampered", False
 
 
 class Region(_Part):
@@ -227,7 +264,8 @@ class Verdict(_Part):
     `mask`, `probability_map` and `evidence_map` are arrays in the original's pixels and no part of
     the JSON.
     Raises pydantic's `ValidationError` (a `ValueError`) where probabilities do not sum to 1 within
-    1e-6, the label is not the largest of them, or a box leaves the picture.
+    1e-6, the label is not the largest of them (above the threshold of a budget: the largest but
+    real), or a box leaves the picture.
     """
 
     schema_id: Literal["sida.verdict/1"] = Field("sida.verdict/1", alias="schema")
@@ -240,6 +278,8 @@ class Verdict(_Part):
     probabilities: Probabilities
     calibrated: bool = False
     inconclusive: bool = False
+    unsuitable: str | None = Field(None, exclude_if=lambda value: value is None)
+    budget: Budget | None = Field(None, exclude_if=lambda value: value is None)
     localization: Localization | None = Field(None, alias="mask")
     explanation: Explanation | None = None
     evidence: Evidence | None = None
@@ -256,11 +296,14 @@ class Verdict(_Part):
 
     @model_validator(mode="after")
     def _label_is_largest(self) -> Self:
-        best = max(value for _, value in self.probabilities.items())
-        if self.probabilities[self.label] < best:
+        probabilities = dict(self.probabilities.items())
+        if self.budget is not None and self.budget.exceeded(probabilities["real"]):
+            del probabilities["real"]
+        best = max(probabilities.values())
+        if probabilities.get(self.label, 0.0) < best:
             raise ValueError(
                 f"label is {self.label!r} with probability {self.probabilities[self.label]}, "
-                f"expected the largest, {best}"
+                f"expected the largest{'' if len(probabilities) == 3 else ' but real'}, {best}"
             )
         return self
 
