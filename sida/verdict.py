@@ -325,6 +325,11 @@ class Verdict(_Part):
 
     __hash__ = None  # type: ignore[assignment]
 
+    @property
+    def outcome(self) -> Label | Literal["inconclusive"]:
+        """The label as it is counted and acted on: under a budget only what is stated has one."""
+        return "inconclusive" if self.budget is not None and self.inconclusive else self.label
+
     def with_arrays(
         self,
         *,

@@ -39,8 +39,14 @@ def encode(rows: Sequence[VerdictRow]) -> bytes:
 
 
 def count_labels(rows: Iterable[VerdictRow]) -> Counter[str]:
-    """How many rows have each label, or `FAILED`."""
-    return Counter(row.get("label") or FAILED for row in rows)
+    """How many rows have each outcome (see `Verdict`), or `FAILED`."""
+    return Counter(_outcome(row) for row in rows)
+
+
+def _outcome(row: VerdictRow) -> str:
+    if row.get("budget") is not None and row["inconclusive"]:
+        return "inconclusive"
+    return row.get("label") or FAILED
 
 
 def read_rows(store: Store, name: str, columns: Sequence[str] | None = None) -> list[VerdictRow]:
@@ -67,7 +73,11 @@ def _schema() -> Any:
         "schema": text, "image": text, "sha256": text, "width": pa.int32(), "height": pa.int32(),
         "format": text, "label": text,
         "probabilities": pa.struct(dict.fromkeys(LABELS, number)),
-        "calibrated": pa.bool_(), "inconclusive": pa.bool_(),
+        "calibrated": pa.bool_(), "inconclusive": pa.bool_(), "unsuitable": text,
+        "budget": pa.struct({
+            "max_false_positives": number, "threshold": number, "photographs": pa.int64(),
+            "set": text,
+        }),
         "mask": pa.struct(
             {"area": number, "threshold": number, "file": text, "regions": pa.list_(region)}
         ),
