@@ -9,6 +9,7 @@ for text in detector.chat("photo.jpg").ask("Is the light right?"): ...
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,8 @@ from sida.explanation.wording import (
     statements,
     window_facts,
 )
+from sida.image.arrays import Pixels
+from sida.image.deliveries import DELIVERIES, deliver, shrink
 from sida.image.geometry import position_of
 from sida.image.prefetch import prefetch, read_or_error
 from sida.image.read import Picture, Source
@@ -57,6 +60,7 @@ from sida.verdict import (
     LABELS,
     Budget,
     Declared,
+    DeliveryVerdict,
     Evidence,
     Explanation,
     Failure,
@@ -65,6 +69,7 @@ from sida.verdict import (
     ModelInfo,
     Probabilities,
     Provenance,
+    Stability,
     Verdict,
     WindowEvidence,
     regions_from_mask,
@@ -79,13 +84,27 @@ THRESHOLD = 0.5
 
 
 class _Prepared(NamedTuple):
-    """A request with its picture, decoded and cut into windows."""
+    """A request with its picture, decoded and cut into windows.
+
+    Attributes:
+        unfit: why a model that can be wrong about such pictures should not judge it.
+    """
 
     request: Request
     picture: Picture
     image: PreparedImage
+    unfit: str | None
     budget: Budget | None
     provenance: Provenance | None
+
+
+class _Delivered(NamedTuple):
+    """A delivery of a picture, cut into windows."""
+
+    name: str
+    picture: Picture
+    image: PreparedImage
+    unfit: str | None
 
 
 class _Unreadable(NamedTuple):
@@ -238,6 +257,7 @@ class Detector:
         provenance: bool = DetectOptions.provenance,
         evidence: bool = DetectOptions.evidence,
         max_false_positives: float | None = DetectOptions.max_false_positives,
+        stability: bool = DetectOptions.stability,
     ) -> Verdict:
         """The verdict of one picture; the arguments are the fields of `DetectOptions`.
 
@@ -251,6 +271,7 @@ class Detector:
             provenance=provenance,
             evidence=evidence,
             max_false_positives=max_false_positives,
+            stability=stability,
         )
         (result,) = self.run([Request.of(picture, options)])
         return _or_raise(result)
@@ -263,6 +284,7 @@ class Detector:
         provenance: bool = DetectOptions.provenance,
         evidence: bool = DetectOptions.evidence,
         max_false_positives: float | None = DetectOptions.max_false_positives,
+        stability: bool = DetectOptions.stability,
     ) -> Iterator[Verdict | Failure]:
         """Verdicts of pictures in their order, drawn as needed; an unreadable one is a Failure."""
         options = DetectOptions(
@@ -271,6 +293,7 @@ class Detector:
             provenance=provenance,
             evidence=evidence,
             max_false_positives=max_false_positives,
+            stability=stability,
         )
         return self.run(Request.of(picture, options) for picture in pictures)
 
@@ -338,7 +361,12 @@ class Detector:
                 "there is not enough memory to prepare the picture: make it smaller, or free memory"
             )
             return _Unreadable(request, PictureError(message, "out_of_memory"))
-        return _Prepared(request, picture, image, budget, self._provenance(request))
+        return _Prepared(
+            request, picture, image, self._unfit(picture), budget, self._provenance(request)
+        )
+
+    def _unfit(self, picture: Picture) -> str | None:
+        return unsuitable(picture.pixels) if self.weighs_windows else None
 
     def _provenance(self, request: Request) -> Provenance | None:
         """The provenance of the picture, where it is asked for."""
@@ -376,9 +404,17 @@ class Detector:
                 [request.explain or request.evidence for request in requests],
             )
         ]
+        stabilities: dict[int, Stability] = {}
+        for i, item in enumerate(batch):
+            if item.request.stability and isinstance(output := outputs[i], ImageOutput):
+                stability = self._stability(item, output)
+                if isinstance(stability, PictureError):
+                    outputs[i] = stability
+                else:
+                    stabilities[i] = stability
         # Texts are generated for the whole batch, so the drafts they need are made first.
         drafts = {
-            i: self._draft(batch[i], output)
+            i: self._draft(batch[i], output, stabilities.get(i))
             for i, output in enumerate(outputs)
             if isinstance(output, ImageOutput) and output.cache is not None
         }
@@ -394,36 +430,85 @@ class Detector:
                 yield output
                 continue
             start = time.perf_counter()
-            draft = drafts.pop(i, None) or self._draft(item, output)
+            draft = drafts.pop(i, None) or self._draft(item, output, stabilities.get(i))
             seconds = shared + time.perf_counter() - start
             yield self._verdict(draft, explanations.get(i), seconds)
+
+    def _stability(self, item: _Prepared, output: ImageOutput) -> Stability | PictureError:
+        """The verdicts on a picture's deliveries, held against that on the picture itself."""
+        own = self._decide(output.class_logits, item.budget, item.unfit)
+        work = partial(self._deliver, shrink(item.picture.pixels))
+        # Made in threads and a few at a time: all six may be larger than the picture.
+        deliveries = prefetch(work, DELIVERIES, buffer_size=self.batch_size)
+        verdicts = []
+        for batch in micro_batches(deliveries, self.batch_size):
+            for delivered, result in zip(batch, within_memory(self._infer, batch), strict=True):
+                if isinstance(result, PictureError):
+                    return result
+                # Whatever is unfit stays so when it is delivered: JPEG can hide a drawing.
+                unfit = item.unfit or delivered.unfit
+                decision = self._decide(result.class_logits, item.budget, unfit)
+                verdicts.append(
+                    DeliveryVerdict(
+                        name=delivered.name,
+                        label=decision.label,
+                        probabilities=_probabilities(decision.probabilities),
+                        inconclusive=decision.inconclusive,
+                        held=decision.agrees(own),
+                    )
+                )
+        return Stability.among(verdicts)
+
+    def _deliver(self, pixels: Pixels, name: str) -> _Delivered:
+        picture = Picture(deliver(pixels, name))
+        image = self.engine.processor.preprocess(picture)
+        return _Delivered(name, picture, image, self._unfit(picture))
+
+    def _infer(self, batch: Sequence[_Delivered]) -> Iterator[ImageOutput | PictureError]:
+        """Outputs of deliveries: class logits, and neither masks nor texts."""
+        rules: list[MaskRule] = [lambda _: False] * len(batch)
+        yield from self.engine.infer_each(
+            [item.image for item in batch], rules, [False] * len(batch)
+        )
 
     def _mask_rule(self, request: Request, budget: Budget | None) -> MaskRule:
         """A mask is made to be handed out, or to be measured in for an explanation."""
         measures = request.explain and self.engine.explains
 
         def needs(class_logits: np.ndarray) -> bool:
-            label, _ = self._decide(self.calibration.probabilities(class_logits), budget)
+            label = self._decide(class_logits, budget, unfit=None).label
             return _wants_mask(request.masks, label) or (measures and label == "tampered")
 
         return needs
 
-    def _decide(self, probabilities: np.ndarray, budget: Budget | None) -> tuple[Label, bool]:
-        """Label and `inconclusive` of probabilities (3,), under a budget where there is one."""
+    def _decide(
+        self, class_logits: np.ndarray, budget: Budget | None, unfit: str | None
+    ) -> "_Decision":
+        """The decision by class logits (3,), under a budget where there is one."""
+        probabilities = self.calibration.probabilities(class_logits)
+        label = LABELS[int(probabilities.argmax())]
         unsure = self.calibration.inconclusive(probabilities)
         if budget is not None:
-            return budget.decide(probabilities.tolist(), unsure)
-        return LABELS[int(probabilities.argmax())], unsure
+            label, unsure = budget.decide(probabilities.tolist(), unsure)
+        if unfit is not None and (self.calibration.fitted or budget is not None):
+            unsure = True
+        return _Decision(probabilities, label, unsure)
 
-    def _draft(self, prepared: _Prepared, output: ImageOutput) -> "_Draft":
+    def _draft(
+        self, prepared: _Prepared, output: ImageOutput, stability: Stability | None
+    ) -> "_Draft":
         """Mask and cues of a picture, and the prompt of its explanation.
 
         Which masks are handed out does not matter for a text: there is a region only where the
         label says so.
         """
         request, picture = prepared.request, prepared.picture
-        probabilities = self.calibration.probabilities(output.class_logits)
-        label, unsure = self._decide(probabilities, prepared.budget)
+        decision = self._decide(output.class_logits, prepared.budget, prepared.unfit)
+        label, unsure = decision.label, decision.inconclusive
+        unstable = False
+        if prepared.budget is not None and stability is not None and not stability.stable:
+            # Under a budget; without one, it is for the reader to decide what stability is worth.
+            unsure, unstable = True, not unsure
         altered = None if output.mask_logits is None else self._localize(output.mask_logits)
         evidence = None
         if output.evidence is not None:
@@ -446,9 +531,9 @@ class Detector:
             evidence_map = self._evidence_map(output.evidence, picture)
         return _Draft(
             prepared,
-            probabilities,
-            label,
-            unsure,
+            decision._replace(inconclusive=unsure),
+            stability,
+            unstable,
             altered,
             prompt,
             cues,
@@ -491,12 +576,17 @@ class Detector:
         text: GeneratedText | None,
         seconds: float,
     ) -> Verdict:
-        request, picture, _, budget, provenance = draft.prepared
-        altered = draft.altered
+        request, picture, _, unfit, budget, provenance = draft.prepared
+        decision, stability, altered = draft.decision, draft.stability, draft.altered
         warnings = list(picture.warnings)
-        unfit = unsuitable(picture.pixels) if self.weighs_windows else None
         if unfit is not None:
             warnings.append(f"Do not rely on this verdict: {unfit}.")
+        if stability is not None and draft.unstable:
+            held = f"only {stability.held}" if stability.held else "none"
+            warnings.append(
+                f"Inconclusive under the budget, since it holds in {held} of {stability.of} "
+                "deliveries."
+            )
         if request.explain and text is None:
             warnings.append(
                 f"{self.model.name} was not trained to explain: use a description model."
@@ -507,13 +597,13 @@ class Detector:
             width=picture.width,
             height=picture.height,
             format=picture.format,
-            label=draft.label,
-            probabilities=_probabilities(draft.probabilities),
+            label=decision.label,
+            probabilities=_probabilities(decision.probabilities),
             calibrated=self.calibration.fitted,
-            inconclusive=draft.inconclusive
-            or (unfit is not None and (self.calibration.fitted or budget is not None)),
+            inconclusive=decision.inconclusive,
             unsuitable=unfit,
             budget=budget,
+            stability=stability,
             localization=None if altered is None else altered.localization,
             explanation=None if text is None else _explanation(text, draft),
             evidence=draft.evidence if request.evidence or request.explain else None,
@@ -548,13 +638,31 @@ class _Altered(NamedTuple):
     localization: Localization
 
 
-class _Draft(NamedTuple):
-    """All of a verdict but its explanation."""
+class _Decision(NamedTuple):
+    """Probabilities (3,) of the labels, and what is decided by them."""
 
-    prepared: _Prepared
     probabilities: np.ndarray
     label: Label
     inconclusive: bool
+
+    def agrees(self, other: "_Decision") -> bool:
+        """True where both come to the same: one label that is stated, or nothing."""
+        if self.inconclusive or other.inconclusive:
+            return self.inconclusive and other.inconclusive
+        return self.label == other.label
+
+
+class _Draft(NamedTuple):
+    """All of a verdict but its explanation.
+
+    Attributes:
+        unstable: it would be stated, but is not as it does not hold in deliveries.
+    """
+
+    prepared: _Prepared
+    decision: _Decision
+    stability: Stability | None
+    unstable: bool
     altered: _Altered | None
     prompt: TextPrompt | None
     cues: tuple[Cue, ...]
@@ -582,7 +690,7 @@ def _explanation(generated: GeneratedText, draft: "_Draft") -> Explanation:
     text, complete = generated.text, generated.complete
     if draft.addition:
         types = {x.value for x in statements(text) if x.about == "type"}
-        if types - {draft.label}:
+        if types - {draft.decision.label}:
             text, complete = "", False
         text = f"{text}{'' if not text or text.endswith('.') else '.'} {draft.addition}".strip()
     return Explanation(

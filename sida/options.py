@@ -63,6 +63,7 @@ class DetectOptions:
         evidence: the verdict says and can draw how parts of the image spoke for it.
         max_false_positives: the share of real photographs, above 0 and below 1, that may be called
             altered or generated; what the calibration cannot promise that of is inconclusive.
+        stability: the image is judged again in each delivery of `sida.image.deliveries`.
     """
 
     masks: MaskFor = "tampered"
@@ -70,6 +71,7 @@ class DetectOptions:
     provenance: bool = False
     evidence: bool = False
     max_false_positives: float | None = None
+    stability: bool = False
 
     def __post_init__(self) -> None:
         if self.max_false_positives is not None and not 0 < self.max_false_positives < 1:

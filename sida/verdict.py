@@ -5,7 +5,7 @@ built; their JSON is what `model_dump_json()` prints, with the fields in the ord
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     JsonValue,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveInt,
     PrivateAttr,
     ValidationError,
@@ -27,6 +28,7 @@ from pydantic import (
 from sida.errors import FailureCode, InputError
 from sida.image.arrays import altered_pixels
 from sida.image.components import components
+from sida.image.deliveries import DELIVERIES
 from sida.image.geometry import Box, Position, position_of
 from sida.image.overlay import heat_map, outlined, overlay, save_png, side_by_side
 from sida.image.read import read_mask, read_picture
@@ -36,6 +38,7 @@ __all__ = [
     "Budget",
     "Claim",
     "Declared",
+    "DeliveryVerdict",
     "Evidence",
     "Explanation",
     "Failure",
@@ -49,6 +52,7 @@ __all__ = [
     "Probabilities",
     "Provenance",
     "Region",
+    "Stability",
     "Verdict",
     "WindowEvidence",
     "parse_line",
@@ -159,6 +163,80 @@ class Evidence(_Part):
 
     windows: tuple[WindowEvidence, ...]
     file: str | None = None
+
+
+class DeliveryVerdict(_Part):
+    """The verdict on one delivery of the picture; see `sida.image.deliveries`.
+
+    `held` is true where it comes to the same as that on the picture itself: the same label, both
+    stated; or both inconclusive, whatever the labels.
+    """
+
+    name: str
+    label: Label
+    probabilities: Probabilities
+    inconclusive: bool
+    held: bool
+
+    @property
+    def title(self) -> str:
+        """The name for people, such as "JPEG 50"."""
+        return DELIVERIES[self.name].title if self.name in DELIVERIES else self.name
+
+    @property
+    def phrase(self) -> str:
+        """The verdict in a word or two: inconclusive, or the label."""
+        return "inconclusive" if self.inconclusive else self.label.replace("full_", "fully ")
+
+
+class Stability(_Part):
+    """The number of deliveries, out of all, in which the verdict holds."""
+
+    held: NonNegativeInt
+    of: PositiveInt
+    deliveries: tuple[DeliveryVerdict, ...]
+
+    @model_validator(mode="after")
+    def _counts_are_those_of_the_deliveries(self) -> Self:
+        counts = sum(delivery.held for delivery in self.deliveries), len(self.deliveries)
+        if (self.held, self.of) != counts:
+            raise ValueError(
+                f"held is {self.held} of {self.of}, expected those of the deliveries, "
+                f"{counts[0]} of {counts[1]}"
+            )
+        return self
+
+    @classmethod
+    def among(cls, deliveries: Iterable[DeliveryVerdict]) -> "Stability":
+        """The stability that some deliveries amount to."""
+        verdicts = tuple(deliveries)
+        held = sum(delivery.held for delivery in verdicts)
+        return cls(held=held, of=len(verdicts), deliveries=verdicts)
+
+    @property
+    def stable(self) -> bool:
+        """True where the verdict holds in more than half of the deliveries."""
+        return 2 * self.held > self.of
+
+    @property
+    def sentence(self) -> str:
+        """The numbers, and what each delivery makes of the verdict that does not hold in it."""
+        if self.held == self.of:
+            return f"Holds in all {self.of} deliveries."
+        changed: dict[str, list[str]] = {}
+        for delivery in self.deliveries:
+            if not delivery.held:
+                changed.setdefault(delivery.phrase, []).append(delivery.title)
+        changes = [
+            f"{_enumerated(titles)} {'makes' if len(titles) == 1 else 'make'} it {phrase}"
+            for phrase, titles in changed.items()
+        ]
+        return f"Holds in {self.held or 'none'} of {self.of} deliveries; {', '.join(changes)}."
+
+
+def _enumerated(words: Sequence[str]) -> str:
+    """Words as in a sentence: a, b and c."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 class Claim(_Part):
@@ -280,6 +358,7 @@ class Verdict(_Part):
     inconclusive: bool = False
     unsuitable: str | None = Field(None, exclude_if=lambda value: value is None)
     budget: Budget | None = Field(None, exclude_if=lambda value: value is None)
+    stability: Stability | None = Field(None, exclude_if=lambda value: value is None)
     localization: Localization | None = Field(None, alias="mask")
     explanation: Explanation | None = None
     evidence: Evidence | None = None

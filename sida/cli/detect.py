@@ -98,6 +98,12 @@ def detect(
     trust: Trust = None,
     max_false_positives: MaxFalsePositives = None,
     calibration: CalibrationFile = None,
+    stability: Annotated[
+        bool,
+        typer.Option(
+            "--stability", help="Judge each picture again as messengers and sites deliver it."
+        ),
+    ] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     quantize: Quantize = None,
@@ -151,6 +157,7 @@ def detect(
       sida detect photo.jpg --explain
       sida detect pictures/ --json verdicts.jsonl --masks masks --overlays overlays
       sida detect pictures/ --max-false-positives 0.05 --calibration calibration.json
+      sida detect photo.jpg --stability
       curl -s URL | sida detect - --json - | jq .label
       sida detect s3://bucket/pictures --engine ray --out s3://bucket/verdicts
     """
@@ -184,6 +191,7 @@ def detect(
         provenance=provenance,
         evidence=evidence is not None,
         max_false_positives=max_false_positives,
+        stability=stability,
     )
     ray_only: dict[str, Any] = {"address": address, "out": out, "workers": workers}
     ray_only |= {"limit": limit, "sample": sample, "shard": shard}
@@ -217,6 +225,7 @@ def detect(
         "--evidence": evidence and os.path.abspath(evidence),
         "--explain": explain,
         "--provenance": provenance,
+        "--stability": stability or None,
         "--trust": trusted and hashlib.sha256(trusted.encode()).hexdigest(),
         "--max-false-positives": max_false_positives,
         "--calibration": own_calibration and hashlib.sha256(own_calibration.encode()).hexdigest(),

@@ -24,6 +24,7 @@ class Row:
     warnings: tuple[str, ...]
     text: str | None
     budget: Budget | None = None
+    stability: str | None = None
 
     @classmethod
     def of(cls, name: str, result: Verdict | Failure) -> "Row":
@@ -38,7 +39,8 @@ class Row:
         )
         cells = (name, verdict, real, synthetic, tampered, _altered(result))
         style = STYLES[result.outcome]
-        return cls(cells, style, result.warnings, _text(result), result.budget)
+        stability = None if result.stability is None else result.stability.sentence
+        return cls(cells, style, result.warnings, _text(result), result.budget, stability)
 
     @property
     def name(self) -> str:
@@ -46,10 +48,11 @@ class Row:
 
 
 def render(rows: list[Row]) -> str:
-    """The table of verdicts; below it explanations, failures and warnings."""
+    """The table of verdicts; below it explanations, failures, stability and warnings."""
     styles = [row.style for row in rows]
     text = columns(HEADINGS, [row.cells for row in rows], right=(2, 3, 4), styles=styles)
     notes = [f"{row.name}: {row.text}" for row in rows if row.text is not None]
+    notes += [f"{row.name}: {row.stability}" for row in rows if row.stability is not None]
     notes += _warnings(rows)
     if any(row.cells[1].endswith("?") for row in rows):
         notes.append("? inconclusive: by its own calibration the model is unsure here.")

@@ -4,16 +4,16 @@ Messengers and sites write pictures anew and make them smaller, and people crop 
 their screens. Nothing in a delivery is random, so it can be named and made again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sida.image.arrays import Pixels
 from sida.image.perturbation import Step, apply
 
-__all__ = ["DELIVERIES", "Delivery", "deliver", "deliver_all"]
+__all__ = ["DELIVERIES", "Delivery", "deliver", "shrink"]
 
-SENT = Step("fit", {"long_side": 2048})
-"""The first step of every delivery: messengers and most sites hand on nothing larger."""
+_LIMIT = Step("fit", {"long_side": 2048})
+"""Messengers and most sites hand on nothing larger."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ DELIVERIES: Mapping[str, Delivery] = {
 }
 
 
+def shrink(pixels: Pixels) -> Pixels:
+    """A picture (height, width, 3) uint8 at the largest size that is handed on: 2048 pixels.
+
+    Every delivery begins so. Where one picture gets several, it is worth doing once.
+    """
+    return apply(pixels, None, [_LIMIT])[0]
+
+
 def deliver(pixels: Pixels, name: str) -> Pixels:
     """The picture (height, width, 3) uint8 as that one of `DELIVERIES` brings it."""
-    return apply(pixels, None, [SENT, DELIVERIES[name].step])[0]
-
-
-def deliver_all(pixels: Pixels) -> Iterator[tuple[str, Pixels]]:
-    """Every delivery of a picture with its name, each made when it is drawn."""
-    # Once for all: the first step is the slowest of a large picture, and changes nothing then.
-    sent, _ = apply(pixels, None, [SENT])
-    for name in DELIVERIES:
-        yield name, deliver(sent, name)
+    return apply(shrink(pixels), None, [DELIVERIES[name].step])[0]

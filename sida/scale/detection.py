@@ -128,6 +128,7 @@ def detect(
         "masks": options.masks,
         "explain": options.explain,
         "provenance": options.provenance,
+        "stability": options.stability or None,
         "trust": model.trust and hashlib.sha256(model.trust.encode()).hexdigest(),
         "max_false_positives": options.max_false_positives,
         "calibration": model.calibration and hashlib.sha256(model.calibration.encode()).hexdigest(),

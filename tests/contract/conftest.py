@@ -27,6 +27,7 @@ from sida.verdict import (
     Verdict,
     regions_from_mask,
 )
+from tests.deliveries import stability
 
 
 @dataclass
@@ -123,6 +124,7 @@ class FakeDetector:
             explanation=Explanation(text="Because I say so.", complete=True)
             if request.explain
             else None,
+            stability=stability(label, jpeg_50="inconclusive") if request.stability else None,
             model=self.model,
             seconds=0.0,
         )
