@@ -9,6 +9,7 @@ for text in detector.chat("photo.jpg").ask("Is the light right?"): ...
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,8 @@ from sida.explanation.wording import (
     statements,
     window_facts,
 )
+from sida.image.arrays import Pixels
+from sida.image.deliveries import DELIVERIES, deliver, shrink
 from sida.image.geometry import position_of
 from sida.image.prefetch import prefetch, read_or_error
 from sida.image.read import Picture, Source
@@ -45,6 +48,7 @@ from sida.inference.malloc import trim
 from sida.inference.memory import fitting_batch, micro_batches, within_memory
 from sida.inference.quantize import check as check_quantization
 from sida.inference.quantize import quantize as quantize_model
+from sida.model.budget import BudgetCalibration, read_calibration
 from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
 from sida.model.clip_windows import ClipWindows
 from sida.model.image_processors import ClipWindowsImageProcessor
@@ -54,14 +58,18 @@ from sida.options import BatchSize, DetectOptions, MaskFor, ModelOptions, Reques
 from sida.provenance.inspection import inspect
 from sida.verdict import (
     LABELS,
+    Budget,
     Declared,
+    DeliveryVerdict,
     Evidence,
     Explanation,
     Failure,
+    Label,
     Localization,
     ModelInfo,
     Probabilities,
     Provenance,
+    Stability,
     Verdict,
     WindowEvidence,
     regions_from_mask,
@@ -76,12 +84,27 @@ THRESHOLD = 0.5
 
 
 class _Prepared(NamedTuple):
-    """A request with its picture, decoded and cut into windows."""
+    """A request with its picture, decoded and cut into windows.
+
+    Attributes:
+        unfit: why a model that can be wrong about such pictures should not judge it.
+    """
 
     request: Request
     picture: Picture
     image: PreparedImage
+    unfit: str | None
+    budget: Budget | None
     provenance: Provenance | None
+
+
+class _Delivered(NamedTuple):
+    """A delivery of a picture, cut into windows."""
+
+    name: str
+    picture: Picture
+    image: PreparedImage
+    unfit: str | None
 
 
 class _Unreadable(NamedTuple):
@@ -104,6 +127,7 @@ class Detector:
         self.options = options
         self.engine = Engine(loaded.model, loaded.processor)
         self.calibration = loaded.calibration
+        self.budget_calibration = _budget_calibration(loaded, options)
         self.model = ModelInfo(name=loaded.name, version=loaded.version, digest=loaded.digest)
         self.batch_size = (
             fitting_batch(self.device, self._try_out)
@@ -133,10 +157,12 @@ class Detector:
         fast: bool = ModelOptions.fast,
         max_pixels: int = ModelOptions.max_pixels,
         trust: str | None = ModelOptions.trust,
+        calibration: str | Path | None = None,
     ) -> "Detector":
         """Load a model by name, from a folder (ours or the published layout) or from a hub.
 
-        The arguments are the fields of `ModelOptions`, and the errors those of `from_options`.
+        The arguments are the fields of `ModelOptions`, but that `calibration` is the path of its
+        file; the errors are those of `from_options`, and of `read_calibration`.
         """
         return cls.from_options(
             ModelOptions(
@@ -148,6 +174,7 @@ class Detector:
                 fast=fast,
                 max_pixels=max_pixels,
                 trust=trust,
+                calibration=None if calibration is None else read_calibration(calibration),
             )
         )
 
@@ -187,7 +214,8 @@ class Detector:
             DownloadError: the hub cannot be reached.
             DeviceError: this machine has no such device, dtype or quantization.
             ConfigError: torchao is missing, `batch_size` is below 1, or `fast` has no effect; there
-                is no preset or file of `random_weights`, or its sizes make no network.
+                is no preset or file of `random_weights`, or its sizes make no network; the
+                calibration is none, or that of another model.
         """
         device, dtype = resolve(options.device, options.dtype)
         _require_possible(options, device, dtype)
@@ -228,14 +256,22 @@ class Detector:
         explain: bool = DetectOptions.explain,
         provenance: bool = DetectOptions.provenance,
         evidence: bool = DetectOptions.evidence,
+        max_false_positives: float | None = DetectOptions.max_false_positives,
+        stability: bool = DetectOptions.stability,
     ) -> Verdict:
         """The verdict of one picture; the arguments are the fields of `DetectOptions`.
 
         Raises:
             PictureError: it cannot be read or judged; its text says why.
+            ConfigError: there is no calibration for a budget, or none for so small a share.
         """
         options = DetectOptions(
-            masks=masks, explain=explain, provenance=provenance, evidence=evidence
+            masks=masks,
+            explain=explain,
+            provenance=provenance,
+            evidence=evidence,
+            max_false_positives=max_false_positives,
+            stability=stability,
         )
         (result,) = self.run([Request.of(picture, options)])
         return _or_raise(result)
@@ -247,12 +283,33 @@ class Detector:
         explain: bool = DetectOptions.explain,
         provenance: bool = DetectOptions.provenance,
         evidence: bool = DetectOptions.evidence,
+        max_false_positives: float | None = DetectOptions.max_false_positives,
+        stability: bool = DetectOptions.stability,
     ) -> Iterator[Verdict | Failure]:
         """Verdicts of pictures in their order, drawn as needed; an unreadable one is a Failure."""
         options = DetectOptions(
-            masks=masks, explain=explain, provenance=provenance, evidence=evidence
+            masks=masks,
+            explain=explain,
+            provenance=provenance,
+            evidence=evidence,
+            max_false_positives=max_false_positives,
+            stability=stability,
         )
         return self.run(Request.of(picture, options) for picture in pictures)
+
+    def budget(self, max_false_positives: float) -> Budget:
+        """The budget with the threshold that keeps it.
+
+        Raises:
+            ConfigError: the model has no calibration for it, or one on too few photographs.
+        """
+        if self.budget_calibration is None:
+            raise ConfigError(
+                f"{self.model.name} has no calibration for a budget of false accusations: make one "
+                "of real photographs with `sida calibrate FOLDER --out calibration.json`, and give "
+                "it with --calibration."
+            )
+        return self.budget_calibration.budget(max_false_positives)
 
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
         """Results of requests in their order, in micro-batches (`micro_batches`), reading ahead."""
@@ -290,6 +347,8 @@ class Detector:
 
     def _read(self, request: Request) -> _Prepared | _Unreadable:
         """Decode a picture and cut it into windows; threads do this while the model runs."""
+        share = request.max_false_positives
+        budget = None if share is None else self.budget(share)
         picture = read_or_error(request.picture, self.options.max_pixels)
         if isinstance(picture, PictureError):
             return _Unreadable(request, picture)
@@ -302,7 +361,12 @@ class Detector:
                 "there is not enough memory to prepare the picture: make it smaller, or free memory"
             )
             return _Unreadable(request, PictureError(message, "out_of_memory"))
-        return _Prepared(request, picture, image, self._provenance(request))
+        return _Prepared(
+            request, picture, image, self._unfit(picture), budget, self._provenance(request)
+        )
+
+    def _unfit(self, picture: Picture) -> str | None:
+        return unsuitable(picture.pixels) if self.weighs_windows else None
 
     def _provenance(self, request: Request) -> Provenance | None:
         """The provenance of the picture, where it is asked for."""
@@ -335,14 +399,22 @@ class Detector:
         outputs: list[ImageOutput | PictureError | None] = [
             *self.engine.infer_each(
                 [item.image for item in batch],
-                [self._mask_rule(request) for request in requests],
+                [self._mask_rule(item.request, item.budget) for item in batch],
                 [request.explain for request in requests],
                 [request.explain or request.evidence for request in requests],
             )
         ]
+        stabilities: dict[int, Stability] = {}
+        for i, item in enumerate(batch):
+            if item.request.stability and isinstance(output := outputs[i], ImageOutput):
+                stability = self._stability(item, output)
+                if isinstance(stability, PictureError):
+                    outputs[i] = stability
+                else:
+                    stabilities[i] = stability
         # Texts are generated for the whole batch, so the drafts they need are made first.
         drafts = {
-            i: self._draft(batch[i], output)
+            i: self._draft(batch[i], output, stabilities.get(i))
             for i, output in enumerate(outputs)
             if isinstance(output, ImageOutput) and output.cache is not None
         }
@@ -358,32 +430,85 @@ class Detector:
                 yield output
                 continue
             start = time.perf_counter()
-            draft = drafts.pop(i, None) or self._draft(item, output)
+            draft = drafts.pop(i, None) or self._draft(item, output, stabilities.get(i))
             seconds = shared + time.perf_counter() - start
-            yield self._verdict(draft, explanations.get(i), seconds, item.provenance)
+            yield self._verdict(draft, explanations.get(i), seconds)
 
-    def _mask_rule(self, request: Request) -> MaskRule:
+    def _stability(self, item: _Prepared, output: ImageOutput) -> Stability | PictureError:
+        """The verdicts on a picture's deliveries, held against that on the picture itself."""
+        own = self._decide(output.class_logits, item.budget, item.unfit)
+        work = partial(self._deliver, shrink(item.picture.pixels))
+        # Made in threads and a few at a time: all six may be larger than the picture.
+        deliveries = prefetch(work, DELIVERIES, buffer_size=self.batch_size)
+        verdicts = []
+        for batch in micro_batches(deliveries, self.batch_size):
+            for delivered, result in zip(batch, within_memory(self._infer, batch), strict=True):
+                if isinstance(result, PictureError):
+                    return result
+                # Whatever is unfit stays so when it is delivered: JPEG can hide a drawing.
+                unfit = item.unfit or delivered.unfit
+                decision = self._decide(result.class_logits, item.budget, unfit)
+                verdicts.append(
+                    DeliveryVerdict(
+                        name=delivered.name,
+                        label=decision.label,
+                        probabilities=_probabilities(decision.probabilities),
+                        inconclusive=decision.inconclusive,
+                        held=decision.agrees(own),
+                    )
+                )
+        return Stability.among(verdicts)
+
+    def _deliver(self, pixels: Pixels, name: str) -> _Delivered:
+        picture = Picture(deliver(pixels, name))
+        image = self.engine.processor.preprocess(picture)
+        return _Delivered(name, picture, image, self._unfit(picture))
+
+    def _infer(self, batch: Sequence[_Delivered]) -> Iterator[ImageOutput | PictureError]:
+        """Outputs of deliveries: class logits, and neither masks nor texts."""
+        rules: list[MaskRule] = [lambda _: False] * len(batch)
+        yield from self.engine.infer_each(
+            [item.image for item in batch], rules, [False] * len(batch)
+        )
+
+    def _mask_rule(self, request: Request, budget: Budget | None) -> MaskRule:
         """A mask is made to be handed out, or to be measured in for an explanation."""
         measures = request.explain and self.engine.explains
 
         def needs(class_logits: np.ndarray) -> bool:
-            label = self._label(class_logits)
+            label = self._decide(class_logits, budget, unfit=None).label
             return _wants_mask(request.masks, label) or (measures and label == "tampered")
 
         return needs
 
-    def _label(self, class_logits: np.ndarray) -> str:
-        return LABELS[int(self.calibration.probabilities(class_logits).argmax())]
+    def _decide(
+        self, class_logits: np.ndarray, budget: Budget | None, unfit: str | None
+    ) -> "_Decision":
+        """The decision by class logits (3,), under a budget where there is one."""
+        probabilities = self.calibration.probabilities(class_logits)
+        label = LABELS[int(probabilities.argmax())]
+        unsure = self.calibration.inconclusive(probabilities)
+        if budget is not None:
+            label, unsure = budget.decide(probabilities.tolist(), unsure)
+        if unfit is not None and (self.calibration.fitted or budget is not None):
+            unsure = True
+        return _Decision(probabilities, label, unsure)
 
-    def _draft(self, prepared: _Prepared, output: ImageOutput) -> "_Draft":
+    def _draft(
+        self, prepared: _Prepared, output: ImageOutput, stability: Stability | None
+    ) -> "_Draft":
         """Mask and cues of a picture, and the prompt of its explanation.
 
         Which masks are handed out does not matter for a text: there is a region only where the
         label says so.
         """
         request, picture = prepared.request, prepared.picture
-        probabilities = self.calibration.probabilities(output.class_logits)
-        label = LABELS[int(probabilities.argmax())]
+        decision = self._decide(output.class_logits, prepared.budget, prepared.unfit)
+        label, unsure = decision.label, decision.inconclusive
+        unstable = False
+        if prepared.budget is not None and stability is not None and not stability.stable:
+            # Under a budget; without one, it is for the reader to decide what stability is worth.
+            unsure, unstable = True, not unsure
         altered = None if output.mask_logits is None else self._localize(output.mask_logits)
         evidence = None
         if output.evidence is not None:
@@ -395,7 +520,6 @@ class Detector:
             cues = measure(picture.pixels, mask) if mask is not None and label == "tampered" else ()
             entries = () if evidence is None else evidence.windows
             windows = [(entry.position, entry.probabilities[label]) for entry in entries]
-            unsure = self.calibration.inconclusive(probabilities)
             facts = facts_of(label, mask, cues, windows=window_facts(label, windows), unsure=unsure)
             addition = evidence_text(facts) if evidence is not None else ""
             prompt = TextPrompt(output.cache, label, facts_text(facts))
@@ -406,10 +530,10 @@ class Detector:
         if evidence is not None and request.evidence:
             evidence_map = self._evidence_map(output.evidence, picture)
         return _Draft(
-            request,
-            picture,
-            probabilities,
-            label,
+            prepared,
+            decision._replace(inconclusive=unsure),
+            stability,
+            unstable,
             altered,
             prompt,
             cues,
@@ -451,14 +575,19 @@ class Detector:
         draft: "_Draft",
         text: GeneratedText | None,
         seconds: float,
-        provenance: Provenance | None,
     ) -> Verdict:
-        picture, altered = draft.picture, draft.altered
+        request, picture, _, unfit, budget, provenance = draft.prepared
+        decision, stability, altered = draft.decision, draft.stability, draft.altered
         warnings = list(picture.warnings)
-        unfit = unsuitable(picture.pixels) if self.weighs_windows else None
         if unfit is not None:
             warnings.append(f"Do not rely on this verdict: {unfit}.")
-        if draft.request.explain and text is None:
+        if stability is not None and draft.unstable:
+            held = f"only {stability.held}" if stability.held else "none"
+            warnings.append(
+                f"Inconclusive under the budget, since it holds in {held} of {stability.of} "
+                "deliveries."
+            )
+        if request.explain and text is None:
             warnings.append(
                 f"{self.model.name} was not trained to explain: use a description model."
             )
@@ -468,14 +597,16 @@ class Detector:
             width=picture.width,
             height=picture.height,
             format=picture.format,
-            label=draft.label,
-            probabilities=_probabilities(draft.probabilities),
+            label=decision.label,
+            probabilities=_probabilities(decision.probabilities),
             calibrated=self.calibration.fitted,
-            inconclusive=self.calibration.inconclusive(draft.probabilities)
-            or (self.calibration.fitted and unfit is not None),
+            inconclusive=decision.inconclusive,
+            unsuitable=unfit,
+            budget=budget,
+            stability=stability,
             localization=None if altered is None else altered.localization,
             explanation=None if text is None else _explanation(text, draft),
-            evidence=draft.evidence if draft.request.evidence or draft.request.explain else None,
+            evidence=draft.evidence if request.evidence or request.explain else None,
             provenance=provenance,
             model=self.model,
             warnings=tuple(warnings),
@@ -485,7 +616,7 @@ class Detector:
             mask=None if altered is None else altered.mask,
             probability_map=None if altered is None else altered.probability_map,
             evidence_map=draft.evidence_map,
-            picture=draft.request.picture,  # not its pixels: a list of verdicts would keep them all
+            picture=request.picture,  # not its pixels: a list of verdicts would keep them all
         )
 
     def _localize(self, logits: np.ndarray) -> "_Altered":
@@ -507,13 +638,31 @@ class _Altered(NamedTuple):
     localization: Localization
 
 
-class _Draft(NamedTuple):
-    """All of a verdict but its explanation."""
+class _Decision(NamedTuple):
+    """Probabilities (3,) of the labels, and what is decided by them."""
 
-    request: Request
-    picture: Picture
     probabilities: np.ndarray
-    label: str
+    label: Label
+    inconclusive: bool
+
+    def agrees(self, other: "_Decision") -> bool:
+        """True where both come to the same: one label that is stated, or nothing."""
+        if self.inconclusive or other.inconclusive:
+            return self.inconclusive and other.inconclusive
+        return self.label == other.label
+
+
+class _Draft(NamedTuple):
+    """All of a verdict but its explanation.
+
+    Attributes:
+        unstable: it would be stated, but is not as it does not hold in deliveries.
+    """
+
+    prepared: _Prepared
+    decision: _Decision
+    stability: Stability | None
+    unstable: bool
     altered: _Altered | None
     prompt: TextPrompt | None
     cues: tuple[Cue, ...]
@@ -541,7 +690,7 @@ def _explanation(generated: GeneratedText, draft: "_Draft") -> Explanation:
     text, complete = generated.text, generated.complete
     if draft.addition:
         types = {x.value for x in statements(text) if x.about == "type"}
-        if types - {draft.label}:
+        if types - {draft.decision.label}:
             text, complete = "", False
         text = f"{text}{'' if not text or text.endswith('.') else '.'} {draft.addition}".strip()
     return Explanation(
@@ -565,6 +714,17 @@ def _or_raise(result: Verdict | Failure) -> Verdict:
 def _failure(request: Request, error: PictureError) -> Failure:
     name = str(request.picture) if isinstance(request.picture, str | Path) else None
     return Failure(image=name, error=error.code, message=str(error))
+
+
+def _budget_calibration(loaded: Loaded, options: ModelOptions) -> BudgetCalibration | None:
+    """The calibration that options give, or that of the model's own folder."""
+    if options.calibration is None:
+        stored = loaded.budget_calibration
+        # Other windows give other scores; without a calibration for them there is no budget.
+        return None if stored is None or stored.fast != options.fast else stored
+    calibration = BudgetCalibration.parse(options.calibration, "The calibration")
+    calibration.require(loaded.digest, options.fast)
+    return calibration
 
 
 def _require_possible(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sida.assets import DEFAULT_MODEL
+from sida.errors import ConfigError
 from sida.image.read import MAX_PIXELS, Source
 
 __all__ = ["BatchSize", "DetectOptions", "MaskFor", "ModelOptions", "Request"]
@@ -34,6 +35,8 @@ class ModelOptions:
         max_pixels: larger images are refused by their header.
         trust: certificates (PEM) of the issuers of content credentials that provenance calls
             trusted.
+        calibration: text of a file that `sida calibrate` wrote, for budgets of false accusations
+            in the place of the model's own.
     """
 
     model: str = DEFAULT_MODEL
@@ -45,6 +48,7 @@ class ModelOptions:
     fast: bool = False
     max_pixels: int = MAX_PIXELS
     trust: str | None = None
+    calibration: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +61,24 @@ class DetectOptions:
         provenance: the verdict has what the file says of itself and what it shows; needs the
             extra `provenance`.
         evidence: the verdict says and can draw how parts of the image spoke for it.
+        max_false_positives: the share of real photographs, above 0 and below 1, that may be called
+            altered or generated; what the calibration cannot promise that of is inconclusive.
+        stability: the image is judged again in each delivery of `sida.image.deliveries`.
     """
 
     masks: MaskFor = "tampered"
     explain: bool = False
     provenance: bool = False
     evidence: bool = False
+    max_false_positives: float | None = None
+    stability: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_false_positives is not None and not 0 < self.max_false_positives < 1:
+            raise ConfigError(
+                f"max_false_positives is {self.max_false_positives}, expected a share above 0 and "
+                "below 1, such as 0.05"
+            )
 
 
 @dataclass(frozen=True)
@@ -78,10 +94,4 @@ class Request(DetectOptions):
     @classmethod
     def of(cls, picture: Source, options: DetectOptions) -> "Request":
         """A request for one of many images that share their options."""
-        return cls(
-            picture,
-            masks=options.masks,
-            explain=options.explain,
-            provenance=options.provenance,
-            evidence=options.evidence,
-        )
+        return cls(picture, **vars(options))

@@ -5,6 +5,7 @@ built; their JSON is what `model_dump_json()` prints, with the fields in the ord
 """
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -17,6 +18,7 @@ from pydantic import (
     Field,
     JsonValue,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveInt,
     PrivateAttr,
     ValidationError,
@@ -26,14 +28,17 @@ from pydantic import (
 from sida.errors import FailureCode, InputError
 from sida.image.arrays import altered_pixels
 from sida.image.components import components
+from sida.image.deliveries import DELIVERIES
 from sida.image.geometry import Box, Position, position_of
 from sida.image.overlay import heat_map, outlined, overlay, save_png, side_by_side
 from sida.image.read import read_mask, read_picture
 
 __all__ = [
     "LABELS",
+    "Budget",
     "Claim",
     "Declared",
+    "DeliveryVerdict",
     "Evidence",
     "Explanation",
     "Failure",
@@ -47,6 +52,7 @@ __all__ = [
     "Probabilities",
     "Provenance",
     "Region",
+    "Stability",
     "Verdict",
     "WindowEvidence",
     "parse_line",
@@ -91,6 +97,41 @@ class Probabilities(_Part):
         return [(label, self[label]) for label in LABELS]
 
 
+class Budget(_Part):
+    """The stated share of real photographs that may be called altered or generated.
+
+    The score of a picture is `1 - probabilities.real`. `threshold` is the highest that keeps the
+    promise of `max_false_positives` on the real photographs of `set`, of which there were
+    `photographs`; see `sida.model.conformal`.
+    """
+
+    max_false_positives: Annotated[float, Field(gt=0, lt=1)]
+    threshold: Fraction
+    photographs: PositiveInt
+    set: str
+
+    def exceeded(self, probability_of_real: float) -> bool:
+        """True where fewer real photographs than the budget allows look so little like one."""
+        return 1 - probability_of_real > self.threshold
+
+    def decide(self, probabilities: Sequence[float], unsure: bool) -> tuple[Label, bool]:
+        """Label and `inconclusive` under the budget.
+
+        A picture above the threshold is called by the likelier of the other two classes, also where
+        real is as likely. One below it is real where the model states so without a budget, and
+        else inconclusive.
+
+        Args:
+            probabilities: of the labels, in their order.
+            unsure: the model's own rule calls the verdict inconclusive.
+        """
+        largest = max(range(len(LABELS)), key=lambda number: probabilities[number])
+        if not self.exceeded(probabilities[0]):
+            return LABELS[largest], unsure or LABELS[largest] != "real"
+        _, synthetic, tampered = probabilities
+        return "full_synthetic" if synthetic >= tampered else "tampered", False
+
+
 class Region(_Part):
     """An altered region: `area` as a fraction of the picture, `score` the mean probability."""
 
@@ -122,6 +163,80 @@ class Evidence(_Part):
 
     windows: tuple[WindowEvidence, ...]
     file: str | None = None
+
+
+class DeliveryVerdict(_Part):
+    """The verdict on one delivery of the picture; see `sida.image.deliveries`.
+
+    `held` is true where it comes to the same as that on the picture itself: the same label, both
+    stated; or both inconclusive, whatever the labels.
+    """
+
+    name: str
+    label: Label
+    probabilities: Probabilities
+    inconclusive: bool
+    held: bool
+
+    @property
+    def title(self) -> str:
+        """The name for people, such as "JPEG 50"."""
+        return DELIVERIES[self.name].title if self.name in DELIVERIES else self.name
+
+    @property
+    def phrase(self) -> str:
+        """The verdict in a word or two: inconclusive, or the label."""
+        return "inconclusive" if self.inconclusive else self.label.replace("full_", "fully ")
+
+
+class Stability(_Part):
+    """The number of deliveries, out of all, in which the verdict holds."""
+
+    held: NonNegativeInt
+    of: PositiveInt
+    deliveries: tuple[DeliveryVerdict, ...]
+
+    @model_validator(mode="after")
+    def _counts_are_those_of_the_deliveries(self) -> Self:
+        counts = sum(delivery.held for delivery in self.deliveries), len(self.deliveries)
+        if (self.held, self.of) != counts:
+            raise ValueError(
+                f"held is {self.held} of {self.of}, expected those of the deliveries, "
+                f"{counts[0]} of {counts[1]}"
+            )
+        return self
+
+    @classmethod
+    def among(cls, deliveries: Iterable[DeliveryVerdict]) -> "Stability":
+        """The stability that some deliveries amount to."""
+        verdicts = tuple(deliveries)
+        held = sum(delivery.held for delivery in verdicts)
+        return cls(held=held, of=len(verdicts), deliveries=verdicts)
+
+    @property
+    def stable(self) -> bool:
+        """True where the verdict holds in more than half of the deliveries."""
+        return 2 * self.held > self.of
+
+    @property
+    def sentence(self) -> str:
+        """The numbers, and what each delivery makes of the verdict that does not hold in it."""
+        if self.held == self.of:
+            return f"Holds in all {self.of} deliveries."
+        changed: dict[str, list[str]] = {}
+        for delivery in self.deliveries:
+            if not delivery.held:
+                changed.setdefault(delivery.phrase, []).append(delivery.title)
+        changes = [
+            f"{_enumerated(titles)} {'makes' if len(titles) == 1 else 'make'} it {phrase}"
+            for phrase, titles in changed.items()
+        ]
+        return f"Holds in {self.held or 'none'} of {self.of} deliveries; {', '.join(changes)}."
+
+
+def _enumerated(words: Sequence[str]) -> str:
+    """Words as in a sentence: a, b and c."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 class Claim(_Part):
@@ -227,7 +342,8 @@ class Verdict(_Part):
     `mask`, `probability_map` and `evidence_map` are arrays in the original's pixels and no part of
     the JSON.
     Raises pydantic's `ValidationError` (a `ValueError`) where probabilities do not sum to 1 within
-    1e-6, the label is not the largest of them, or a box leaves the picture.
+    1e-6, the label is not the largest of them (above the threshold of a budget: the largest but
+    real), or a box leaves the picture.
     """
 
     schema_id: Literal["sida.verdict/1"] = Field("sida.verdict/1", alias="schema")
@@ -240,6 +356,9 @@ class Verdict(_Part):
     probabilities: Probabilities
     calibrated: bool = False
     inconclusive: bool = False
+    unsuitable: str | None = Field(None, exclude_if=lambda value: value is None)
+    budget: Budget | None = Field(None, exclude_if=lambda value: value is None)
+    stability: Stability | None = Field(None, exclude_if=lambda value: value is None)
     localization: Localization | None = Field(None, alias="mask")
     explanation: Explanation | None = None
     evidence: Evidence | None = None
@@ -256,11 +375,14 @@ class Verdict(_Part):
 
     @model_validator(mode="after")
     def _label_is_largest(self) -> Self:
-        best = max(value for _, value in self.probabilities.items())
-        if self.probabilities[self.label] < best:
+        probabilities = dict(self.probabilities.items())
+        if self.budget is not None and self.budget.exceeded(probabilities["real"]):
+            del probabilities["real"]
+        best = max(probabilities.values())
+        if probabilities.get(self.label, 0.0) < best:
             raise ValueError(
                 f"label is {self.label!r} with probability {self.probabilities[self.label]}, "
-                f"expected the largest, {best}"
+                f"expected the largest{'' if len(probabilities) == 3 else ' but real'}, {best}"
             )
         return self
 
@@ -281,6 +403,11 @@ class Verdict(_Part):
         return isinstance(other, Verdict) and self.__dict__ == other.__dict__
 
     __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def outcome(self) -> Label | Literal["inconclusive"]:
+        """The label as it is counted and acted on: under a budget only what is stated has one."""
+        return "inconclusive" if self.budget is not None and self.inconclusive else self.label
 
     def with_arrays(
         self,

@@ -10,6 +10,7 @@ from PIL import Image
 from sida.assets import TOKENIZER
 from sida.detector import Detector
 from sida.model import Sida, SidaConfig, SidaProcessor
+from sida.model.budget import BudgetCalibration
 from sida.model.calibration import Calibration
 from sida.model.checkpoint import Loaded
 from sida.model.presets import tiny
@@ -29,7 +30,10 @@ def small_config() -> SidaConfig:
 
 
 def small_detector(
-    batch_size: int = 3, calibration: Calibration | None = None, **options: Any
+    batch_size: int = 3,
+    calibration: Calibration | None = None,
+    budgets: BudgetCalibration | None = None,
+    **options: Any,
 ) -> Detector:
     """The same weights at every call; they say different things of different pictures."""
     torch.manual_seed(0)
@@ -38,7 +42,8 @@ def small_detector(
     for parameter in model.parameters():
         parameter.data += 0.05 * torch.randn(parameter.shape)
     processor = SidaProcessor(config, Tokenizer.load(TOKENIZER))
-    loaded = Loaded(model, processor, calibration or Calibration(), "small", "1", "0" * 64)
+    calibration = calibration or Calibration()
+    loaded = Loaded(model, processor, calibration, "small", "1", "0" * 64, budgets)
     return Detector(loaded, ModelOptions(batch_size=batch_size, **options))
 
 

@@ -13,6 +13,7 @@ from sida.detector import Detector, Request
 from sida.errors import ConfigError, DeviceError, MissingExtra, PictureError, SidaError
 from sida.explanation.cues import CUES
 from sida.inference import engine
+from sida.model.budget import BudgetCalibration
 from sida.model.calibration import Calibration
 from sida.provenance import inspection
 from sida.verdict import LABELS, Failure, Verdict, parse_line
@@ -125,6 +126,60 @@ def test_a_calibration_shows_in_the_verdict(files):
     assert (sure.calibrated, sure.inconclusive) == (True, False)
     unsure = Calibration(scale=(0.0, 0.0, 0.0), digest="x", unsure_below=(0.5,) * 3)
     assert small_detector(calibration=unsure).detect(files[0]).inconclusive
+
+
+def budgets(*scores: float, digest: str = "0" * 64) -> BudgetCalibration:
+    """A calibration on 19 photographs, enough for a twentieth; the last score is its threshold."""
+    return BudgetCalibration.of("mine", digest, {"as_is": [0.0] * (19 - len(scores)) + [*scores]})
+
+
+def test_a_verdict_above_the_threshold_of_a_budget_is_stated(files):
+    biases = {"tampered": (0.0, -9.0, 1.0), "real": (0.0, -9.0, -1.0)}  # the likeliest of three
+    for calibration in (Calibration(bias=bias) for bias in biases.values()):
+        low = small_detector(calibration=calibration, budgets=budgets(0.1))
+        verdict = low.detect(files[3], max_false_positives=0.05)
+        assert (verdict.label, verdict.inconclusive) == ("tampered", False)
+        assert verdict.mask is not None
+        assert verdict.budget.threshold == 0.1
+        assert (verdict.budget.photographs, verdict.budget.set) == (19, "mine")
+
+
+def test_below_the_threshold_of_a_budget_nothing_but_real_is_stated(files):
+    tampered, real = Calibration(bias=(0.0, 0.0, 9.0)), Calibration(bias=(9.0, 0.0, 0.0))
+    high = [small_detector(calibration=c, budgets=budgets(1.0)) for c in (tampered, real)]
+    verdicts = [detector.detect(files[3], max_false_positives=0.05) for detector in high]
+    assert [verdict.label for verdict in verdicts] == ["tampered", "real"]
+    assert [verdict.inconclusive for verdict in verdicts] == [True, False]
+
+
+def test_each_picture_of_a_run_has_its_own_budget(files):
+    detector = small_detector(budgets=budgets(0.2, 0.3))
+    shares = [0.1, None, 0.05]
+    requests = [Request(files[3], max_false_positives=share) for share in shares]
+    thresholds = [v.budget and v.budget.threshold for v in detector.run(requests)]
+    assert thresholds == [0.2, None, 0.3]
+    (many,) = detector.detect_many([files[3]], max_false_positives=0.1)
+    assert many.budget.threshold == 0.2
+
+
+def test_a_budget_that_cannot_be_kept_is_refused(detector, files):
+    with pytest.raises(ConfigError, match=r"no calibration for a budget .* `sida calibrate FOLDER"):
+        detector.detect(files[3], max_false_positives=0.05)
+    with pytest.raises(ConfigError, match="takes at least 99"):
+        small_detector(budgets=budgets(0.2)).detect(files[3], max_false_positives=0.01)
+    for share in (0, 1, -0.1, float("nan")):
+        with pytest.raises(ConfigError, match="expected a share above 0 and below 1"):
+            detector.detect(files[3], max_false_positives=share)
+
+
+def test_a_calibration_of_a_users_own_takes_the_place_of_the_models(tmp_path):
+    detector = Detector.load("tiny")
+    own = tmp_path / "calibration.json"
+    budgets(0.7, digest=detector.model.digest).save(own)
+    assert Detector.load("tiny", calibration=own).budget(0.05).threshold == 0.7
+    budgets(0.7).save(own)
+    with pytest.raises(ConfigError, match="of other weights"):
+        Detector.load("tiny", calibration=own)
 
 
 def test_an_explanation_is_written_by_the_model_and_checked_against_cues(files):

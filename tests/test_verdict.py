@@ -17,6 +17,7 @@ from sida.errors import InputError
 from sida.image.geometry import position_of
 from sida.verdict import (
     LABELS,
+    Budget,
     Explanation,
     Failure,
     Localization,
@@ -194,6 +195,50 @@ def test_probabilities_are_checked(shares: tuple[float, ...], message: str) -> N
 def test_the_label_is_the_largest_probability() -> None:
     with pytest.raises(ValidationError, match=r"expected the largest, 0\.97"):
         make(label="real")
+
+
+BUDGET = Budget(max_false_positives=0.05, threshold=0.4, photographs=400, set="mine")
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "unsure", "expected"),
+    [
+        ((0.9, 0.05, 0.05), False, ("real", False)),
+        ((0.9, 0.05, 0.05), True, ("real", True)),
+        ((0.6, 0.3, 0.1), False, ("real", False)),  # on the threshold, not above it
+        ((0.7, 0.1, 0.2), False, ("real", False)),
+        ((0.1, 0.5, 0.4), True, ("full_synthetic", False)),
+        ((0.1, 0.4, 0.5), False, ("tampered", False)),
+        ((0.45, 0.35, 0.2), False, ("full_synthetic", False)),  # real is the likeliest of three
+    ],
+)
+def test_a_budget_decides(
+    probabilities: tuple[float, ...], unsure: bool, expected: tuple[str, bool]
+) -> None:
+    assert BUDGET.decide(probabilities, unsure) == expected
+
+
+def test_below_the_threshold_nothing_but_real_is_stated() -> None:
+    strict = BUDGET.model_copy(update={"threshold": 0.9})
+    assert strict.decide((0.2, 0.1, 0.7), False) == ("tampered", True)
+
+
+def test_above_the_threshold_the_label_is_the_largest_but_real() -> None:
+    shares = Probabilities(real=0.45, full_synthetic=0.35, tampered=0.2)
+    verdict = make(label="full_synthetic", probabilities=shares, budget=BUDGET)
+    line = json.loads(verdict.model_dump_json())
+    assert line["budget"] == {
+        "max_false_positives": 0.05,
+        "threshold": 0.4,
+        "photographs": 400,
+        "set": "mine",
+    }
+    assert parse_line(verdict.model_dump_json()) == verdict
+    for label in ("real", "tampered"):
+        with pytest.raises(ValidationError, match=r"expected the largest but real, 0\.35"):
+            make(label=label, probabilities=shares, budget=BUDGET)
+    with pytest.raises(ValidationError, match=r"expected the largest, 0\.45"):
+        make(label="full_synthetic", probabilities=shares)
 
 
 @pytest.mark.parametrize("box", [(0, 0, 7, 4), (-1, 0, 2, 2), (3, 1, 3, 2), (0, 3, 2, 5)])

@@ -10,6 +10,7 @@ import typer
 import sida
 from sida.cli import (
     benchmark,
+    calibrate,
     chat,
     convert,
     data,
@@ -60,7 +61,7 @@ def sida_(
 
 for verb in (
     *(detect, chat, inspect, report, pairs, serve),
-    *(data, forge, train, evaluate, models, convert, benchmark),
+    *(data, forge, train, evaluate, calibrate, models, convert, benchmark),
 ):
     verb.register(app)
 

@@ -13,14 +13,16 @@ import typer
 
 from sida.assets import DEFAULT_MODEL
 from sida.cli.errors import REACHED, notify
-from sida.cli.loading import certificates, load, require_one_model
+from sida.cli.loading import calibration_text, certificates, load, require_one_model
 from sida.cli.options import (
     Address,
     BatchSizeOption,
+    CalibrationFile,
     Device,
     Dtype,
     Fresh,
     FromList,
+    MaxFalsePositives,
     ModelName,
     Quantize,
     RandomWeights,
@@ -94,6 +96,14 @@ def detect(
         ),
     ] = False,
     trust: Trust = None,
+    max_false_positives: MaxFalsePositives = None,
+    calibration: CalibrationFile = None,
+    stability: Annotated[
+        bool,
+        typer.Option(
+            "--stability", help="Judge each picture again as messengers and sites deliver it."
+        ),
+    ] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     quantize: Quantize = None,
@@ -103,7 +113,9 @@ def detect(
     fail_on: Annotated[
         str | None,
         typer.Option(
-            metavar="LABELS", help="Exit with status 10 if any picture gets one of these labels."
+            metavar="LABELS",
+            help="Exit with status 10 if any picture gets one of these labels; under "
+            "--max-false-positives, if one is stated.",
         ),
     ] = None,
     random_weights: RandomWeights = None,
@@ -144,6 +156,8 @@ def detect(
     Examples:
       sida detect photo.jpg --explain
       sida detect pictures/ --json verdicts.jsonl --masks masks --overlays overlays
+      sida detect pictures/ --max-false-positives 0.05 --calibration calibration.json
+      sida detect photo.jpg --stability
       curl -s URL | sida detect - --json - | jq .label
       sida detect s3://bucket/pictures --engine ray --out s3://bucket/verdicts
     """
@@ -159,6 +173,7 @@ def detect(
     if fast and random_weights is not None:
         raise typer.BadParameter("--fast is for trained models: leave out --random-weights")
     trusted = certificates(trust, provenance)
+    own_calibration = calibration_text(calibration, max_false_positives)
     model_options = ModelOptions(
         model=model or DEFAULT_MODEL,
         random_weights=random_weights,
@@ -168,9 +183,15 @@ def detect(
         batch_size=batch_size or "auto",
         fast=fast,
         trust=trusted,
+        calibration=own_calibration,
     )
     options = DetectOptions(
-        masks=mask_for, explain=explain, provenance=provenance, evidence=evidence is not None
+        masks=mask_for,
+        explain=explain,
+        provenance=provenance,
+        evidence=evidence is not None,
+        max_false_positives=max_false_positives,
+        stability=stability,
     )
     ray_only: dict[str, Any] = {"address": address, "out": out, "workers": workers}
     ray_only |= {"limit": limit, "sample": sample, "shard": shard}
@@ -204,7 +225,10 @@ def detect(
         "--evidence": evidence and os.path.abspath(evidence),
         "--explain": explain,
         "--provenance": provenance,
+        "--stability": stability or None,
         "--trust": trusted and hashlib.sha256(trusted.encode()).hexdigest(),
+        "--max-false-positives": max_false_positives,
+        "--calibration": own_calibration and hashlib.sha256(own_calibration.encode()).hexdigest(),
     }
     outputs = Outputs(inputs, json, masks, overlays, evidence, settings, fresh)
     tally = _Tally(watched)
@@ -220,6 +244,8 @@ def detect(
         try:
             if left or not earlier:
                 detector = load(model_options)
+                if max_false_positives is not None:
+                    detector.budget(max_false_positives)  # refused before the first picture
                 if evidence is not None and not detector.weighs_windows:
                     notify(
                         f"{detector.model.name} has no windows to weigh, so it draws no evidence."
@@ -270,10 +296,10 @@ class _Tally:
     matched: bool = False
 
     def add(self, result: "Verdict | Failure") -> None:
-        label = getattr(result, "label", None)  # a failure has none
+        outcome = getattr(result, "outcome", None)  # a failure has none
         self.count += 1
-        self.failed += label is None
-        self.matched |= label in self.watched
+        self.failed += outcome is None
+        self.matched |= outcome in self.watched
 
     @property
     def status(self) -> int:

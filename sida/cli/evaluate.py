@@ -81,6 +81,12 @@ def evaluate(
     explanations: Annotated[
         bool, typer.Option("--explanations", help="Let the model explain; measure its texts.")
     ] = False,
+    stability: Annotated[
+        bool,
+        typer.Option(
+            "--stability", help="Judge six deliveries of each picture; measure what changes."
+        ),
+    ] = False,
     similarity: Annotated[
         str | None,
         typer.Option(
@@ -153,6 +159,7 @@ def evaluate(
         shard=Shard.parse(shard) if shard is not None else Shard(),
         leakage=leakage,
         explanations=explanations,
+        stability=stability,
         similarity=similarity,
         baselines=tuple(baseline or ()),
         baseline_labels=words,
@@ -163,7 +170,7 @@ def evaluate(
         from sida.evaluation.detector_predictor import DetectorPredictor
 
         ctx.meta[REACHED] = 2
-        return DetectorPredictor(load(model_options), explanations)
+        return DetectorPredictor(load(model_options), options.detect)
 
     with messages(), progress_bars() as show:
         shared: dict[str, Any] = {"options": options, "fresh": fresh, "on_progress": show}

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sida.detector import Detector
     from sida.options import ModelOptions
 
-__all__ = ["certificates", "load", "require_one_model"]
+__all__ = ["calibration_text", "certificates", "load", "require_one_model"]
 
 
 def load(options: "ModelOptions") -> "Detector":
@@ -27,6 +27,17 @@ def require_one_model(model: str | None, random_weights: str | None) -> None:
     """Raise a usage error where both are given."""
     if random_weights is not None and model is not None:
         raise typer.BadParameter("--model and --random-weights exclude each other: give one")
+
+
+def calibration_text(file: Path | None, max_false_positives: float | None) -> str | None:
+    """The text of --calibration, which --max-false-positives needs."""
+    if file is None:
+        return None
+    if max_false_positives is None:
+        raise typer.BadParameter("--calibration needs --max-false-positives, which it is for")
+    from sida.model.budget import read_calibration
+
+    return read_calibration(file)
 
 
 def certificates(file: Path | None, provenance: bool) -> str | None:

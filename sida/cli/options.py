@@ -8,11 +8,13 @@ import typer
 __all__ = [
     "Address",
     "BatchSizeOption",
+    "CalibrationFile",
     "Device",
     "Dtype",
     "DtypeName",
     "Fresh",
     "FromList",
+    "MaxFalsePositives",
     "ModelName",
     "Quantize",
     "RandomWeights",
@@ -57,6 +59,18 @@ FromList = Annotated[
 Trust = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="PEM certificates of the credential issuers that you trust."),
+]
+MaxFalsePositives = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="State altered or generated only where at most this share of real photographs "
+        "scores as high, such as 0.05; everything else but real is inconclusive.",
+    ),
+]
+CalibrationFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="For that: a file of `sida calibrate`, not the model's own."),
 ]
 RayEngine = Annotated[
     Literal["ray"] | None, typer.Option(help="Run on Ray, on one machine or many.")

@@ -48,7 +48,8 @@ def detect_with_ray(
     with messages():
         selection = Selection(recursive, from_list, limit, sample, run_shard)
         summary = detect(paths, out, selection=selection, **options)
-    labels = "".join(f", {summary.labels.get(label, 0)} {label}" for label in LABELS)
+    outcomes = (*LABELS, "inconclusive") if "inconclusive" in summary.labels else LABELS
+    labels = "".join(f", {summary.labels.get(label, 0)} {label}" for label in outcomes)
     typer.echo(f"{out}: {summary.pictures} pictures{labels}")
     for failure in summary.failures:
         notify(plain(f"{failure.image}: {failure.message}"))

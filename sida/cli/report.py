@@ -46,6 +46,12 @@ def report(
         bool, typer.Option("--provenance", help="Include what each file says about its origin.")
     ] = False,
     trust: Trust = None,
+    stability: Annotated[
+        bool,
+        typer.Option(
+            "--stability", help="Judge each picture again as messengers and sites deliver it."
+        ),
+    ] = False,
     personal: Annotated[
         bool,
         typer.Option(
@@ -87,9 +93,9 @@ def report(
     if earlier and (len(files) > 1 or from_list):
         raise typer.BadParameter(f"{earlier[0]} holds verdicts, which stand alone in a report")
     trusted = certificates(trust, provenance)
-    if earlier and (model or provenance):
+    if earlier and (model or provenance or stability):
         raise typer.BadParameter(
-            f"{earlier[0]} holds verdicts already: leave out --model and --provenance"
+            f"{earlier[0]} holds verdicts already: leave out --model, --provenance and --stability"
         )
     if personal and not (earlier or provenance):
         raise typer.BadParameter("--personal needs --provenance, which reads metadata")
@@ -105,7 +111,7 @@ def report(
                 batch_size=batch_size or "auto",
                 trust=trusted,
             )
-            results = _detected(inputs, options, explain, provenance, personal)
+            results = _detected(inputs, options, explain, provenance, stability, personal)
         summary = batch_report(
             _watched(ctx, results, show), out, personal=personal, details=details
         )
@@ -130,6 +136,7 @@ def _detected(
     options: "ModelOptions",
     explain: bool,
     provenance: bool,
+    stability: bool,
     personal: bool,
 ) -> "Iterator[ReportItem]":
     """Results of pictures, as they are drawn; the model is loaded before the first."""
@@ -140,7 +147,10 @@ def _detected(
 
     detector = load(options)
     detect_options = DetectOptions(
-        explain=explain, provenance=provenance, evidence=detector.weighs_windows
+        explain=explain,
+        provenance=provenance,
+        evidence=detector.weighs_windows,
+        stability=stability,
     )
     requests = (Request.of(source.path, detect_options) for source in inputs)
     for source, result in zip(inputs, detector.run(requests), strict=True):

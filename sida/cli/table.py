@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from sida.verdict import LABELS, Failure, Verdict
+from sida.verdict import LABELS, Budget, Failure, Verdict
 
 __all__ = ["Row", "columns", "plain", "render"]
 
 HEADINGS = ("Picture", "Verdict", "Real", "Synthetic", "Tampered", "Altered")
-STYLES = {"real": "green", "full_synthetic": "magenta", "tampered": "red"}
+STYLES = {"real": "green", "full_synthetic": "magenta", "tampered": "red", "inconclusive": "yellow"}
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Row:
     style: str
     warnings: tuple[str, ...]
     text: str | None
+    budget: Budget | None = None
+    stability: str | None = None
 
     @classmethod
     def of(cls, name: str, result: Verdict | Failure) -> "Row":
@@ -30,12 +32,15 @@ class Row:
         if isinstance(result, Failure):
             cells = (name, "not judged", "", "", "", "")
             return cls(cells, "yellow", (), result.message)
-        verdict = result.label.replace("_", " ") + (" ?" if result.inconclusive else "")
+        unsure = result.inconclusive and result.budget is None
+        verdict = result.outcome.replace("_", " ") + (" ?" if unsure else "")
         real, synthetic, tampered = (
             f"{100 * result.probabilities[label]:.1f} %" for label in LABELS
         )
         cells = (name, verdict, real, synthetic, tampered, _altered(result))
-        return cls(cells, STYLES[result.label], result.warnings, _text(result))
+        style = STYLES[result.outcome]
+        stability = None if result.stability is None else result.stability.sentence
+        return cls(cells, style, result.warnings, _text(result), result.budget, stability)
 
     @property
     def name(self) -> str:
@@ -43,13 +48,15 @@ class Row:
 
 
 def render(rows: list[Row]) -> str:
-    """The table of verdicts; below it explanations, failures and warnings."""
+    """The table of verdicts; below it explanations, failures, stability and warnings."""
     styles = [row.style for row in rows]
     text = columns(HEADINGS, [row.cells for row in rows], right=(2, 3, 4), styles=styles)
     notes = [f"{row.name}: {row.text}" for row in rows if row.text is not None]
+    notes += [f"{row.name}: {row.stability}" for row in rows if row.stability is not None]
     notes += _warnings(rows)
     if any(row.cells[1].endswith("?") for row in rows):
         notes.append("? inconclusive: by its own calibration the model is unsure here.")
+    notes += dict.fromkeys(budget_sentence(row.budget) for row in rows if row.budget is not None)
     return text + "".join(f"\n{plain(note)}\n" for note in notes)
 
 
@@ -77,6 +84,15 @@ def columns(
         table.add_row(first, second, *remaining)
     console.print(table)
     return "".join(line.rstrip() + "\n" for line in output.getvalue().splitlines())
+
+
+def budget_sentence(budget: Budget) -> str:
+    """The promise of a budget, and the photographs that it rests on."""
+    return (
+        f"Budget: at most {100 * budget.max_false_positives:g} of 100 real photographs score above "
+        f"{budget.threshold:.4g} (1 less the probability of real), by {budget.photographs} of "
+        f"{budget.set}; what does not, and is not real, is inconclusive."
+    )
 
 
 def plain(text: str) -> str:

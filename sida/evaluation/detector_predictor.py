@@ -1,12 +1,13 @@
 """`DetectorPredictor`: our detector as a predictor of labelled pictures."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sida.data.sample import Sample
 from sida.detector import Detector
 from sida.evaluation.predictions import Pixels
-from sida.options import Request
+from sida.options import DetectOptions, Request
 from sida.verdict import Failure, ModelInfo, Verdict
 
 __all__ = ["DetectorPredictor"]
@@ -17,10 +18,13 @@ class DetectorPredictor:
 
     Of pictures with a true mask a probability map is kept whatever the verdict, for the protocol
     that measures all of them; the verdict itself does not change.
+
+    Args:
+        options: of every verdict; their masks are decided here.
     """
 
-    def __init__(self, detector: Detector, explain: bool = False) -> None:
-        self.detector, self.explain = detector, explain
+    def __init__(self, detector: Detector, options: DetectOptions = DetectOptions()) -> None:
+        self.detector, self.options = detector, options
 
     @property
     def model(self) -> ModelInfo:
@@ -32,8 +36,9 @@ class DetectorPredictor:
     ) -> Iterator[Verdict | Failure]:
         """A result for each picture, in order."""
         requests = (
-            Request(
-                picture, masks="tampered" if sample.mask is None else "all", explain=self.explain
+            Request.of(
+                picture,
+                replace(self.options, masks="tampered" if sample.mask is None else "all"),
             )
             for sample, picture in zip(samples, pictures, strict=True)
         )

@@ -12,7 +12,8 @@ from sida.data.sample import Sample
 from sida.evaluation.metrics import Order
 from sida.evaluation.mistakes import Mistake, mistakes, thumbs
 from sida.evaluation.result import Result
-from sida.evaluation.tables import Sheet, joint, sheets
+from sida.evaluation.stability import EVERY_CLASS
+from sida.evaluation.tables import STABILITY_ROWS, Sheet, joint, sheets
 from sida.html import (
     Bars,
     FactList,
@@ -60,6 +61,8 @@ def evaluation_page(
             _curves(section, {_words(label): pair.order for label, pair in against_real})
         if sheet.title == "Robustness":
             _robustness(section, result)
+        if sheet.title == "Stability":
+            _stability(section, result)
     _gallery(page, result, predictions, samples)
     return page
 
@@ -79,6 +82,8 @@ _INTROS = {
     "where at most so many real pictures are mistaken.",
     "Stated verdicts": "Verdicts that are not inconclusive.",
     "Robustness": "The same pictures, perturbed before the model sees them.",
+    "Stability": "The share of verdicts that change when the picture is delivered: to another "
+    "label, or between stated and inconclusive.",
     "Explanations": "Each text is held against its own verdict and what was measured for it.",
     "Baselines": "Other models on the same set; each has a page of its own below baselines.",
     "Model against baselines": "On the pictures that both have predictions for. Beside p: the "
@@ -191,6 +196,14 @@ def _robustness(section: Section, result: Result) -> None:
         for perturbation, part in parts.items()
     }
     section.add(Bars(bars, "By perturbation", limit=1))
+
+
+def _stability(section: Section, result: Result) -> None:
+    bars: dict[str, dict[str, float]] = {}
+    for (part, *name), figure in result.figures.items():
+        if part == "stability" and name[0] == EVERY_CLASS:
+            bars[STABILITY_ROWS.get(name[1], name[1])] = {"changed": figure.value}
+    section.add(Bars(bars, "By delivery", limit=1))
 
 
 def _gallery(

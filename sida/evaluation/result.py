@@ -24,6 +24,7 @@ from sida.evaluation.scores import (
     figures,
     reliability,
 )
+from sida.evaluation.stability import StabilityFigures
 from sida.image.arrays import ALTERED_THRESHOLD
 from sida.verdict import LABELS
 
@@ -128,6 +129,7 @@ def measure(
     samples: int = SAMPLES,
     on_progress: Callable[[int, int | None], None] = lambda finished, total: None,
     explanations: Explanations | None = None,
+    stability: StabilityFigures | None = None,
 ) -> Result:
     """Every figure of some predictions, with intervals.
 
@@ -138,17 +140,19 @@ def measure(
         samples: of the bootstrap.
         on_progress: called after each of them.
         explanations: texts of the same pictures, where they are to be measured.
+        stability: the verdicts on their deliveries, likewise.
     """
     detection, masks = Detection(rows), Masks(rows, protocol)
     per_mask = {f"{name}_mean_tampered": masks.per_mask(name) for name in BY_MASK}
+    further = [part for part in (explanations, stability) if part is not None]
     parts: list[FigurePart] = [detection, masks]
     parts.append(Origins("by_source", rows.sources, rows, per_mask))
     parts.append(Origins("by_generator", rows.generators, rows, per_mask))
-    parts += [] if explanations is None else [explanations]
+    parts += further
     values = figures(parts, rows.groups, samples, on_progress)
     missing = {
         name: part.why_not(name)
-        for part in (detection, masks, *(() if explanations is None else (explanations,)))
+        for part in (detection, masks, *further)
         for name in part(None)
         if name not in values
     }

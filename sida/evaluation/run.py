@@ -43,9 +43,11 @@ from sida.evaluation.prediction_run import (
 from sida.evaluation.predictions import Predictor
 from sida.evaluation.protocol import Protocol
 from sida.evaluation.result import Result, formulas, measure
+from sida.evaluation.stability import StabilityFigures
 from sida.evaluation.tables import as_csv, as_markdown, joint, markdown
 from sida.files import natural_key, write_text, write_whole
 from sida.image.perturbation import perturb
+from sida.options import DetectOptions
 from sida.run_folder import locked
 
 __all__ = ["Options", "StageProgress", "evaluate", "perturbations"]
@@ -68,6 +70,7 @@ class Options:
         shard: predict only these blocks; figures need all shards together.
         leakage: probe first whether file formats reveal the class, which reads every picture.
         explanations: measure texts, too; the model has to write them.
+        stability: measure how often verdicts change in deliveries, too; the model judges these.
         similarity: a sentence-embedding model that compares texts with the set's descriptions.
         baselines: other models, as `sida.evaluation.baselines.load` takes them.
         baseline_labels: their labels -> our classes.
@@ -82,6 +85,7 @@ class Options:
     shard: Shard = field(default_factory=Shard)
     leakage: bool = True
     explanations: bool = False
+    stability: bool = False
     similarity: str | None = None
     baselines: Sequence[str] = ()
     baseline_labels: Mapping[str, str] = field(default_factory=dict)
@@ -90,6 +94,16 @@ class Options:
     def __post_init__(self) -> None:
         if self.similarity is not None and not self.explanations:
             raise ConfigError("similarity is of explanations: ask for them, too (--explanations)")
+        if self.stability and self.perturbations:
+            raise ConfigError(
+                "stability judges every picture in six deliveries, and each perturbation every "
+                "picture again: measure one of them at a time, into two folders"
+            )
+
+    @property
+    def detect(self) -> DetectOptions:
+        """The parts of a verdict that are needed, beside masks."""
+        return DetectOptions(explain=self.explanations, stability=self.stability)
 
 
 def evaluate(
@@ -145,7 +159,7 @@ def evaluate(
             result = _measured(predictions, folder, options, (), on_progress, encoder)
             results = {_set_name(predictions): result}
         else:
-            predictor = predictor or partial(_default_predictor, options.explanations)
+            predictor = predictor or partial(_default_predictor, options.detect)
             results = _evaluate_sets(
                 data, folder, predictor, options, on_progress, encoder, mapper, fresh
             )
@@ -163,11 +177,11 @@ def perturbations(names: Sequence[str]) -> dict[str, Perturb]:
     return {name: partial(perturb, name) for name in names}
 
 
-def _default_predictor(explain: bool) -> Predictor:
+def _default_predictor(options: DetectOptions) -> Predictor:
     from sida.detector import Detector
     from sida.evaluation.detector_predictor import DetectorPredictor
 
-    return DetectorPredictor(Detector.load(), explain)
+    return DetectorPredictor(Detector.load(), options)
 
 
 def _claim_for_predictions(out: Path, files: Sequence[str | Path], fresh: bool) -> None:
@@ -281,6 +295,7 @@ def _identity(
         "labels": options.labels,
         "model": predictor.model.model_dump(),
         "explanations": (options.explanations and not baseline) or None,
+        "stability": (options.stability and not baseline) or None,
         "perturbation": perturbation or None,
     }
 
@@ -378,7 +393,8 @@ def _measured(
     data: Dataset | None = None,
 ) -> Result:
     """Figures of some predictions, written to a folder with the predictions themselves."""
-    plain = replace(options, explanations=False, similarity=None)  # texts are of the model alone
+    # Texts and deliveries are of the model alone.
+    plain = replace(options, explanations=False, similarity=None, stability=False)
     perturbed = {
         name: _result(files_beside, folder / ROBUSTNESS / name, plain, on_progress)
         for name, files_beside in _beside(files, ROBUSTNESS).items()
@@ -435,8 +451,16 @@ def _result(
     texts = None
     if options.explanations:
         texts = Explanations(merged([target], folder), encoder)
+    stability = StabilityFigures(merged([target], folder)) if options.stability else None
     intervals = partial(on_progress, "Intervals")
-    return measure(rows, options.protocol, data, on_progress=intervals, explanations=texts)
+    return measure(
+        rows,
+        options.protocol,
+        data,
+        on_progress=intervals,
+        explanations=texts,
+        stability=stability,
+    )
 
 
 def _require_whole(files: Sequence[str | Path]) -> None:

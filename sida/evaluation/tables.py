@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from sida.evaluation.masks import HEADINGS as MASK_HEADINGS
 from sida.evaluation.result import Result
 from sida.evaluation.scores import AGAINST_REAL, HEADINGS, RECALLS, Figure
+from sida.evaluation.stability import ANY, EVERY_CLASS, UNSTABLE
+from sida.image.deliveries import DELIVERIES
 from sida.verdict import LABELS
 
 __all__ = ["Sheet", "as_csv", "as_markdown", "joint", "sheets"]
@@ -37,6 +39,7 @@ def sheets(result: Result) -> list[Sheet]:
         _origins("by_generator", "Generator", result),
         _robustness(result),
         _further_robustness(result),
+        _stability(result),
         _explanations(result),
         _baselines(result),
         _differences(result),
@@ -243,6 +246,28 @@ def _further_robustness(result: Result) -> Sheet:
     ]
     title = "Robustness against real alone, and of stated verdicts"
     return Sheet(title, ("Perturbation", *map(_heading, columns)), rows)
+
+
+STABILITY_ROWS = {
+    **{name: delivery.title for name, delivery in DELIVERIES.items()},
+    ANY: "any of them",
+    UNSTABLE: "half of them or more",
+}
+
+
+def _stability(result: Result) -> Sheet:
+    """Shares of verdicts that change, by delivery and by true class."""
+    names = dict.fromkeys(name[2] for name in result.figures if name[0] == "stability")
+    classes = (EVERY_CLASS, *LABELS)
+    rows = [
+        (
+            STABILITY_ROWS.get(name, name),
+            *(figure_text(result.get("stability", label, name)) for label in classes),
+        )
+        for name in names
+    ]
+    headings = ("Changed by", *(_words(label) for label in classes))
+    return Sheet("Stability", headings, rows)
 
 
 def _explanations(result: Result) -> Sheet:

@@ -16,7 +16,7 @@ from sida.html.elements import (
 )
 from sida.html.page import Page, Section
 from sida.html.plots import Bars, Histogram, Lines
-from sida.html.thumbnails import data_uri, thumbnail
+from sida.html.thumbnails import data_uri, small_jpeg, thumbnail
 
 __all__ = [
     "Bars",
@@ -37,5 +37,6 @@ __all__ = [
     "Thumb",
     "Tone",
     "data_uri",
+    "small_jpeg",
     "thumbnail",
 ]

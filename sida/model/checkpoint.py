@@ -20,6 +20,7 @@ from torch import nn
 from sida.assets import EMBEDDED, HUB_NAMES, TOKENIZER
 from sida.errors import CheckpointError, DownloadError
 from sida.model.adapter import apply_adapter, split_name
+from sida.model.budget import BudgetCalibration
 from sida.model.calibration import Calibration
 from sida.model.config import SidaConfig
 from sida.model.hub import fetch, is_hub_name, revision
@@ -51,6 +52,7 @@ class Loaded:
     name: str
     version: str
     digest: str
+    budget_calibration: BudgetCalibration | None = None
 
 
 def load(
@@ -79,7 +81,9 @@ def load(
     if adapter is not None:
         applied = apply_adapter(model, adapter, digest)
         label, digest, calibration = f"{label}+{adapter.stem}", applied.digest, applied.calibration
-    return Loaded(model, processor, calibration, label, model.config.version, digest)
+    # By the digest of what was loaded: scores of the base are none of an adapted model.
+    budgets = BudgetCalibration.load(folder, digest)
+    return Loaded(model, processor, calibration, label, model.config.version, digest, budgets)
 
 
 def load_base(

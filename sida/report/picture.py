@@ -9,6 +9,7 @@ from sida.html.elements import Element
 from sida.image.read import Picture
 from sida.report.evidence import explanation, picture_elements
 from sida.report.provenance import provenance
+from sida.report.stability import stability_elements
 from sida.report.wording import INTRO, LABEL_NAMES, confidence, headline, meaning, shortened, tone
 from sida.verdict import Verdict
 
@@ -56,6 +57,8 @@ def parts(
     """The sections of a picture: title, elements."""
     yield "Verdict", _verdict(verdict, notes)
     yield "Picture", picture_elements(verdict, picture)
+    if verdict.stability is not None:
+        yield "Stability", stability_elements(verdict.stability, picture)
     yield "Explanation", explanation(verdict.explanation)
     yield "Provenance", provenance(verdict.provenance, personal)
     yield "How this was made", _record(verdict)

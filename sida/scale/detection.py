@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -51,6 +51,8 @@ LISTED_FAILURES = 20
 """Failures that a summary has by name."""
 SUMMARY = ("label", "image", "error", "message")
 """Columns that a summary is made of."""
+BUDGETED = (*SUMMARY, "inconclusive", "budget")
+"""The same of a run with a budget; files of earlier versions lack the last."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,10 @@ def detect(
         "masks": options.masks,
         "explain": options.explain,
         "provenance": options.provenance,
+        "stability": options.stability or None,
         "trust": model.trust and hashlib.sha256(model.trust.encode()).hexdigest(),
+        "max_false_positives": options.max_false_positives,
+        "calibration": model.calibration and hashlib.sha256(model.calibration.encode()).hexdigest(),
         "dtype": model.dtype,
         "quantize": model.quantize,
     }
@@ -167,6 +172,11 @@ class _Job:
     weights: Weights
     options: DetectOptions
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns of a summary."""
+        return SUMMARY if self.options.max_false_positives is None else BUDGETED
+
     def __call__(self, task: tuple[PlannedShard, bool]) -> list[VerdictRow]:
         """Do a shard, or its failures again; gives the columns of a summary."""
         shard, again = task
@@ -175,10 +185,10 @@ class _Job:
         if again:
             rows = retry_failures(detector, self.store, shard, self.options)
         elif self.store.has(name):  # by a worker that was killed before it could answer
-            rows = read_rows(self.store, name, SUMMARY)
+            rows = read_rows(self.store, name, self.columns)
         else:
             rows = detect_shard(detector, self.store, shard, self.options)
-        return [{column: row.get(column) for column in SUMMARY} for row in rows]
+        return [{column: row.get(column) for column in self.columns} for row in rows]
 
 
 class _DetectionTally:
@@ -214,7 +224,7 @@ def _detect_missing(
         if name.rsplit("/", 1)[-1] not in present:
             tasks.append((shard, False))
             continue
-        rows = read_rows(job.store, name, SUMMARY)
+        rows = read_rows(job.store, name, job.columns)
         failed = [index for index, row in enumerate(rows) if row["error"] in RETRIED]
         # Checked by the driver, so that a run without anything to do starts no Ray.
         if failed and can_retry(job.store, shard, failed):

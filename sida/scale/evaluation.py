@@ -14,7 +14,7 @@ from sida.data.sample import Sample
 from sida.evaluation.detector_predictor import DetectorPredictor
 from sida.evaluation.predictions import Pixels
 from sida.evaluation.result import Result
-from sida.options import ModelOptions
+from sida.options import DetectOptions, ModelOptions
 from sida.scale.pool import WorkerPool
 from sida.scale.weights import Weights, locate, worker_detector
 from sida.verdict import Failure, ModelInfo, Verdict
@@ -51,7 +51,7 @@ def evaluate(
             # One worker loads first and tells name and digest, which every line of predictions has.
             weights = locate(model)
             (info,) = pool.map(_model_info, [weights])
-            return _RemotePredictor(weights, options.explanations, info)
+            return _RemotePredictor(weights, options.detect, info)
 
         return evaluation.evaluate(
             data, out, predictor=predictor, options=options, mapper=pool.map, **further
@@ -67,10 +67,10 @@ class _RemotePredictor:
     """A `Predictor` that can be sent: it has its weights in the process where it is called."""
 
     weights: Weights
-    explain: bool
+    options: DetectOptions
     model: ModelInfo
 
     def __call__(
         self, samples: Sequence[Sample], pictures: Sequence[Path | bytes | Pixels]
     ) -> Iterator[Verdict | Failure]:
-        return DetectorPredictor(worker_detector(self.weights), self.explain)(samples, pictures)
+        return DetectorPredictor(worker_detector(self.weights), self.options)(samples, pictures)

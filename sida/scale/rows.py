@@ -39,8 +39,14 @@ def encode(rows: Sequence[VerdictRow]) -> bytes:
 
 
 def count_labels(rows: Iterable[VerdictRow]) -> Counter[str]:
-    """How many rows have each label, or `FAILED`."""
-    return Counter(row.get("label") or FAILED for row in rows)
+    """How many rows have each outcome (see `Verdict`), or `FAILED`."""
+    return Counter(_outcome(row) for row in rows)
+
+
+def _outcome(row: VerdictRow) -> str:
+    if row.get("budget") is not None and row["inconclusive"]:
+        return "inconclusive"
+    return row.get("label") or FAILED
 
 
 def read_rows(store: Store, name: str, columns: Sequence[str] | None = None) -> list[VerdictRow]:
@@ -58,16 +64,28 @@ def _schema() -> Any:
     import pyarrow as pa
 
     text, number, texts = pa.string(), pa.float64(), pa.list_(pa.string())
+    probabilities = pa.struct(dict.fromkeys(LABELS, number))
     region = pa.struct(
         {"box": pa.list_(pa.int32()), "area": number, "score": number, "position": text}
     )
     claim_type = pa.struct({"cue": text, "inside": number, "outside": number, "text": text})
+    delivery = pa.struct({
+        "name": text, "label": text, "probabilities": probabilities, "inconclusive": pa.bool_(),
+        "held": pa.bool_(),
+    })  # fmt: skip
     headings = pa.struct(dict.fromkeys(("lighting", "edges", "resolution", "shadows"), text))
     return pa.schema({
         "schema": text, "image": text, "sha256": text, "width": pa.int32(), "height": pa.int32(),
         "format": text, "label": text,
-        "probabilities": pa.struct(dict.fromkeys(LABELS, number)),
-        "calibrated": pa.bool_(), "inconclusive": pa.bool_(),
+        "probabilities": probabilities,
+        "calibrated": pa.bool_(), "inconclusive": pa.bool_(), "unsuitable": text,
+        "budget": pa.struct({
+            "max_false_positives": number, "threshold": number, "photographs": pa.int64(),
+            "set": text,
+        }),
+        "stability": pa.struct(
+            {"held": pa.int32(), "of": pa.int32(), "deliveries": pa.list_(delivery)}
+        ),
         "mask": pa.struct(
             {"area": number, "threshold": number, "file": text, "regions": pa.list_(region)}
         ),

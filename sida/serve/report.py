@@ -48,7 +48,8 @@ def routes(service: Service) -> APIRouter:
             if parameters.format == "pdf":
                 require_pdf()
             service.keys.charge(owner, 1)
-            result = await service.detect(upload, PARTS, http)
+            wanted = PARTS.model_copy(update={"stability": parameters.stability})
+            result = await service.detect(upload, wanted, http)
             if isinstance(result, Failure):
                 return JSONResponse(result.model_dump(mode="json"), STATUS[result.error])
             content = await asyncio.to_thread(_render, result, upload, parameters.format)

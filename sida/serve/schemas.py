@@ -61,6 +61,12 @@ class DetectParameters(BaseModel):
     provenance: bool = Field(
         False, description="Add what the file declares and what is measured in it."
     )
+    stability: bool = Field(
+        False, description="Judge the picture again as messengers and sites deliver it."
+    )
+    deliveries: bool = Field(
+        False, description="With stability: return each delivery as a small JPEG."
+    )
 
 
 class OnePicture(DetectParameters):
@@ -75,6 +81,9 @@ class ReportParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["html", "pdf"] = "html"
+    stability: bool = Field(
+        False, description="Judge the picture again as messengers and sites deliver it."
+    )
 
 
 class OneReport(ReportParameters):
@@ -90,12 +99,16 @@ class SeveralPictures(DetectParameters):
 
 
 class Answer(Verdict):
-    """A verdict; PNGs are in base64, there where asked for, null where there is nothing to draw."""
+    """A verdict; PNGs are in base64, there where asked for, null where there is nothing to draw.
+
+    So are JPEGs, by the names of the deliveries that they show.
+    """
 
     mask_png: str | None = None
     probability_png: str | None = None
     overlay_png: str | None = None
     evidence_png: str | None = None
+    delivery_jpegs: dict[str, str] | None = None
 
 
 class JobState(BaseModel):

@@ -16,6 +16,8 @@ from pydantic import JsonValue
 from sida.errors import SidaError
 from sida.files import write_bytes
 from sida.formats import suffix_of
+from sida.html import small_jpeg
+from sida.image.deliveries import deliver, shrink
 from sida.image.overlay import overlay, png_bytes
 from sida.image.read import read_picture
 from sida.options import Request
@@ -112,6 +114,7 @@ class Service:
             explain=parameters.explain,
             provenance=parameters.provenance,
             evidence=parameters.evidence,
+            stability=parameters.stability,
         )
         # Cancelling the wrapped future cancels the backend's, which leaves the queue.
         future = asyncio.wrap_future(self.backend.submit(request))
@@ -127,9 +130,8 @@ class Service:
         """A verdict with its drawings, or a failure, as JSON holds them; see `detect`."""
         result = await self.detect(upload, parameters, http)
         answer: dict[str, JsonValue] = result.model_dump(mode="json")
-        if isinstance(result, Verdict) and (
-            parameters.masks or parameters.overlays or parameters.evidence
-        ):
+        if isinstance(result, Verdict):
+            # In a worker thread: what is drawn would hold up the event loop.
             answer |= await asyncio.to_thread(_drawings, result, upload, parameters)
         return answer
 
@@ -170,10 +172,10 @@ async def _disconnected(http: Http) -> None:
 
 def _drawings(
     verdict: Verdict, upload: Upload, parameters: DetectParameters
-) -> dict[str, str | None]:
-    """Mask, overlay and evidence in base64, as wanted; None where there is nothing to draw."""
+) -> dict[str, JsonValue]:
+    """Drawings in base64, as wanted; None where there is nothing to draw."""
     mask, probability = verdict.mask, verdict.probability_map
-    drawings: dict[str, str | None] = {}
+    drawings: dict[str, JsonValue] = {}
     if parameters.masks:
         drawings["mask_png"] = None if mask is None else _text(png_bytes(mask))
         drawings["probability_png"] = _levels(probability)
@@ -184,6 +186,14 @@ def _drawings(
         if mask is not None:
             pixels = read_picture(upload.data).pixels
             drawings["overlay_png"] = _text(png_bytes(overlay(pixels, mask)))
+    if parameters.deliveries:
+        drawings["delivery_jpegs"] = None
+        if verdict.stability is not None:
+            pixels = shrink(read_picture(upload.data).pixels)
+            drawings["delivery_jpegs"] = {
+                delivery.name: _text(small_jpeg(deliver(pixels, delivery.name)))
+                for delivery in verdict.stability.deliveries
+            }
     return drawings
 
 
@@ -202,5 +212,5 @@ def _keep(folder: Path, verdict: Verdict, upload: Upload) -> None:
         log.error("a picture could not be kept: %s", error)
 
 
-def _text(png: bytes) -> str:
-    return base64.b64encode(png).decode()
+def _text(image: bytes) -> str:
+    return base64.b64encode(image).decode()

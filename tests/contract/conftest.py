@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from sida.errors import CheckpointError, PictureError
+from sida.errors import CheckpointError, ConfigError, PictureError
 from sida.image.read import read_picture
-from sida.options import ModelOptions, Request
+from sida.model.budget import BudgetCalibration
+from sida.options import MaskFor, ModelOptions, Request
 from sida.verdict import (
     LABELS,
+    Budget,
     Explanation,
     Failure,
     Localization,
@@ -25,6 +27,7 @@ from sida.verdict import (
     Verdict,
     regions_from_mask,
 )
+from tests.deliveries import stability
 
 
 @dataclass
@@ -50,6 +53,8 @@ class FakeDetector:
     device = types.SimpleNamespace(type="cpu")
     loaded: list[ModelOptions] = field(default_factory=list)
     before: Callable[[Request], None] = lambda request: None
+    options: ModelOptions = ModelOptions()
+    calibration: BudgetCalibration | None = None
     model: ModelInfo = field(
         default_factory=lambda: ModelInfo(name="fake", version="0", digest="none")
     )
@@ -58,7 +63,18 @@ class FakeDetector:
         if options.model == "absent":
             raise CheckpointError("there is no model 'absent': see `sida models`")
         self.loaded.append(options)
+        if options.calibration is not None:
+            self.calibration = BudgetCalibration.parse(options.calibration, "it")
+            self.calibration.require(self.model.digest)
         return self
+
+    def budget(self, max_false_positives: float) -> Budget:
+        if self.calibration is None:
+            raise ConfigError("fake has no calibration")
+        return self.calibration.budget(max_false_positives)
+
+    def detect_many(self, pictures: Iterable[Any], masks: MaskFor) -> Iterator[Verdict | Failure]:
+        return self.run(Request(picture, masks=masks) for picture in pictures)
 
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
         for request in requests:
@@ -80,6 +96,11 @@ class FakeDetector:
 
     def _verdict(self, request: Request, picture: Any, label: str) -> Verdict:
         shares = {each: 0.9 if each == label else 0.05 for each in LABELS}
+        share = request.max_false_positives
+        budget = None if share is None else self.budget(share)
+        unsure = False
+        if budget is not None:
+            label, unsure = budget.decide([*shares.values()], unsure)
         wanted = request.masks == "all" or (request.masks == label == "tampered")
         mask = np.zeros(picture.pixels.shape[:2], bool)
         mask[: picture.height // 2, : picture.width // 2] = True
@@ -91,6 +112,8 @@ class FakeDetector:
             format=picture.format,
             label=label,
             probabilities=Probabilities(**shares),
+            inconclusive=unsure,
+            budget=budget,
             localization=Localization(
                 area=float(mask.mean()),
                 threshold=0.5,
@@ -101,6 +124,7 @@ class FakeDetector:
             explanation=Explanation(text="Because I say so.", complete=True)
             if request.explain
             else None,
+            stability=stability(label, jpeg_50="inconclusive") if request.stability else None,
             model=self.model,
             seconds=0.0,
         )

@@ -38,6 +38,24 @@ def test_explanations_stand_below_the_table(sida: Run, pictures: Path) -> None:
     assert result.stdout.splitlines()[-1] == "real.jpg: Because I say so."
 
 
+def test_stability_is_a_sentence_and_a_field(sida: Run, pictures: Path) -> None:
+    result = sida("detect", "real.jpg", "--stability", "--json", "v.jsonl")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == (
+        "real.jpg: Holds in 5 of 6 deliveries; JPEG 50 makes it inconclusive."
+    )
+    stability = json.loads(Path("v.jsonl").read_text())["stability"]
+    assert (stability["held"], stability["of"]) == (5, 6)
+    assert [each["name"] for each in stability["deliveries"]] == [
+        *("jpeg_85", "jpeg_70", "jpeg_50", "half_size", "cropped", "screenshot")
+    ]
+    changed = stability["deliveries"][2]
+    assert {"name", "label", "inconclusive", "held", "probabilities"} == set(changed)
+    assert (changed["inconclusive"], changed["held"]) == (True, False)
+    plain = sida("detect", "real.jpg", "--json", "-")
+    assert "stability" not in json.loads(plain.stdout)
+
+
 def test_json_lines_alone_on_standard_output(sida: Run, pictures: Path) -> None:
     result = sida("detect", ".", "--json", "-")
     assert result.exit_code == 1

@@ -54,6 +54,20 @@ def test_verdicts_written_earlier(sida: Run, pictures: Path, detector: Any) -> N
     assert "v.jsonl, line 3" in html
 
 
+def test_deliveries_stand_in_a_row_also_of_verdicts_written_earlier(
+    sida: Run, pictures: Path
+) -> None:
+    sida("report", "real.jpg", "--stability", "--out", "now.html")
+    sida("detect", "real.jpg", "--stability", "--json", "v.jsonl")
+    sida("report", "v.jsonl", "--out", "later.html")
+    for name in ("now.html", "later.html"):
+        html = Path(name).read_text(encoding="utf-8")
+        assert "Holds in 5 of 6 deliveries; JPEG 50 makes it inconclusive." in html
+        assert 'alt="JPEG 50: inconclusive"' in html
+    sida("report", "real.jpg", "--out", "without.html")
+    assert "deliveries" not in Path("without.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -64,6 +78,7 @@ def test_verdicts_written_earlier(sida: Run, pictures: Path, detector: Any) -> N
         (["absent.jsonl", "--out", "a.html"], "'absent.jsonl' cannot be read"),
         (["v.jsonl", "real.jpg", "--out", "a.html"], "stand alone in a report"),
         (["v.jsonl", "--model", "tiny", "--out", "a.html"], "leave out --model"),
+        (["v.jsonl", "--stability", "--out", "a.html"], "leave out --model, --provenance and"),
         (["v.jsonl", "--out", "a.html"], "'v.jsonl' holds no verdict"),
         (["real.jpg", "--model", "absent", "--out", "a.html"], "there is no model 'absent'"),
         (["real.jpg"], "Missing option '--out'"),

@@ -14,6 +14,7 @@ from sida.report import picture_report
 from sida.report.provenance import is_personal
 from sida.report.wording import whole_percent
 from sida.verdict import Claim, Declared, Explanation, Provenance, Verdict, parse_line
+from tests.deliveries import stability
 from tests.html.test_page import parsed
 from tests.report.made import EXPLANATION, NASTY, PROVENANCE, photo, pictures, verdict, words
 
@@ -211,3 +212,33 @@ def test_a_valid_signature_does_not_hide_a_generated_origin(made: Verdict) -> No
     assert origin in said
     assert said.index(origin) < said.index("A CDN signed, valid, by the list of --trust")
     assert "Left out, as it can lead to a person or a place: latitude, serial number." in said
+
+
+def test_deliveries_stand_in_a_row_with_what_was_said_of_each(made: Verdict) -> None:
+    judged = stability("tampered", jpeg_50="inconclusive", half_size="full_synthetic")
+    told = made.model_copy(update={"stability": judged})
+    html = picture_report(told, read_picture("a.jpg"))
+    said = words(html)
+    assert (
+        "Holds in 4 of 6 deliveries; JPEG 50 makes it inconclusive, half size makes it fully "
+        "synthetic."
+    ) in said
+    *_, jpeg, half, cropped, screenshot = map(opened, pictures(html))
+    assert jpeg.shape == (40, 60, 3)
+    assert half.shape == (20, 30, 3)
+    assert cropped.shape == (36, 54, 3)
+    assert screenshot.shape == (34, 45, 3)
+    for caption in ("JPEG 50: inconclusive", "A screenshot: tampered"):
+        assert f'alt="{caption}"' in html
+        assert caption in said
+    assert html.count('class="badge">changed<') == 2
+    assert "Stability" not in words(picture_report(made, read_picture("a.jpg")))
+
+
+def test_without_its_picture_deliveries_are_a_table(made: Verdict) -> None:
+    judged = stability("tampered", carrier_pigeon="real", jpeg_50="inconclusive")
+    told = made.model_copy(update={"stability": judged})
+    assert "JPEG 50 inconclusive no" in words(picture_report(told, None))
+    said = words(picture_report(told, read_picture("a.jpg")))
+    assert "carrier_pigeon real no" in said  # a later version's, which is not known how to make
+    assert "screenshot tampered yes" in said

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from sida.detector import Detector
+from sida.image.deliveries import deliver
 from sida.inference import engine
 from sida.model.calibration import Calibration
 from sida.provenance import inspect, inspection
@@ -78,6 +79,24 @@ def test_an_explanation_comes_where_it_is_asked_for(monkeypatch) -> None:
         asked = client.post("/v1/detect", files={"file": picture()}, data={"explain": "true"})
         assert asked.json()["explanation"]["text"] is not None
         assert client.post("/v1/detect", files={"file": picture()}).json()["explanation"] is None
+
+
+def test_deliveries_are_judged_and_shown_where_that_is_asked_for(client: TestClient) -> None:
+    expected = small_detector().detect(picture(), stability=True).stability
+    wish = {"files": {"file": picture()}, "data": {"stability": "true"}}
+    answer = client.post("/v1/detect", **wish).json()
+    assert answer["stability"] == expected.model_dump(mode="json")
+    assert "delivery_jpegs" not in answer
+    wish["data"]["deliveries"] = "true"
+    shown = client.post("/v1/detect", **wish).json()["delivery_jpegs"]
+    assert list(shown) == [each["name"] for each in answer["stability"]["deliveries"]]
+    for name, jpeg in shown.items():
+        assert base64.b64decode(jpeg).startswith(b"\xff\xd8")
+        assert levels(jpeg).shape == deliver(photo(), name).shape
+    alone = {"files": {"file": picture()}, "data": {"deliveries": "true"}}
+    answer = client.post("/v1/detect", **alone).json()
+    assert answer["delivery_jpegs"] is None
+    assert "stability" not in answer
 
 
 def test_provenance_comes_where_it_is_asked_for(client: TestClient, monkeypatch) -> None:

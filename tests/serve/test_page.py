@@ -319,6 +319,53 @@ def test_verdicts_are_remembered_without_their_pictures_and_forgotten_when_told(
     assert shown.evaluate("() => localStorage.length") == 0
 
 
+def test_deliveries_stand_in_a_row_and_are_remembered_without_their_pictures(
+    page: Any, address: str, detector: Remembering
+) -> None:
+    request = Request(
+        TAMPERED.read_bytes(), explain=True, provenance=True, evidence=True, stability=True
+    )
+    (judged,) = detector.run([request])
+    assert isinstance(judged, Verdict)
+    assert judged.stability is not None
+    changed = judged.stability.model_dump(mode="json")
+    changed["held"] -= changed["deliveries"][2]["held"]
+    changed["deliveries"][2] |= {"label": "real", "inconclusive": False, "held": False}
+    answering(page, address, stability=changed)
+    page.focus("#deliver")
+    page.keyboard.press("Space")
+    drop(page, "bench.jpg", TAMPERED.read_bytes())
+    row = page.locator("#deliveries li")
+    expect(row).to_have_count(6, timeout=30_000)
+    expect(page.locator("#held")).to_have_text(
+        f"The verdict holds in {changed['held'] or 'none'} of 6 of them."
+    )
+    share = changed["deliveries"][2]["probabilities"]["real"]
+    expect(row.nth(2)).to_contain_text(f"real ({100 * share:.1f} %)")
+    expect(row.nth(2)).to_contain_text("does not hold")
+    images = row.locator("img")
+    expect(images.nth(2)).to_have_attribute("alt", "The picture after JPEG 50")
+    widths = images.evaluate_all("all => all.map((each) => each.naturalWidth)")
+    assert len(widths) == 6
+    assert min(widths) > 50
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 390
+    for name, begins in REPORTS.items():
+        with page.expect_download() as download:
+            page.click(f"#downloads button:has-text('{name.upper()}')")
+        content = download.value.path().read_bytes()
+        assert content.startswith(begins)
+        assert name == "pdf" or judged.stability.sentence.encode() in content
+    page.reload()
+    page.click("#list button")
+    expect(row).to_have_count(6)
+    expect(images).to_have_count(0)
+
+
+def test_a_verdict_of_which_no_delivery_was_judged_has_no_row(shown: Any) -> None:
+    expect(shown.locator("#stability")).to_be_hidden()
+
+
 def test_provenance_warnings_and_hostile_text_are_shown_as_text(page: Any, address: str) -> None:
     hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     small = thumbnail(np.zeros((4, 6, 3), np.uint8))
@@ -408,9 +455,17 @@ def test_everything_can_be_reached_and_has_a_name(shown: Any) -> None:
     for _ in range(60):
         shown.keyboard.press("Tab")
         reached.add(shown.evaluate("() => document.activeElement.id"))
-    assert {"files", "explain", "clear", "split", "opacity", "larger", "text-asked", "send"} <= (
-        reached
-    )
+    assert {
+        "files",
+        "explain",
+        "deliver",
+        "clear",
+        "split",
+        "opacity",
+        "larger",
+        "text-asked",
+        "send",
+    } <= (reached)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

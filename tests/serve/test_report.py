@@ -22,6 +22,12 @@ def test_a_report_has_the_verdict_and_what_the_file_says(client: TestClient) -> 
     assert sha256(picture()) in client.post("/v1/report", json=asked).text
 
 
+def test_a_report_shows_deliveries_where_they_are_asked_for(client: TestClient) -> None:
+    wish = {"data": {"stability": "true"}, "files": {"file": picture()}}
+    assert "of 6 deliveries" in client.post("/v1/report", **wish).text.replace("all 6", "of 6")
+    assert "deliveries" not in client.post("/v1/report", files={"file": picture()}).text
+
+
 def test_a_pdf_is_written_where_weasyprint_is(client: TestClient, monkeypatch) -> None:
     pytest.importorskip("weasyprint")
     wish = {"data": {"format": "pdf"}, "files": {"file": picture()}}

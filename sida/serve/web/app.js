@@ -1,6 +1,6 @@
 // The page: pictures come in, are judged one after the other, and are shown.
 
-import { showExplanation, showProvenance, showVerdict, summary, whereWords } from "./panels.js";
+import { showExplanation, showProvenance, showStability, showVerdict, summary, whereWords } from "./panels.js";
 import { detect, modelName, report, useKey } from "./service.js";
 import { showTalk } from "./talk.js";
 import { show, showRegions } from "./viewer.js";
@@ -52,7 +52,8 @@ async function judge(entry) {
   draw();
   try {
     await readable(entry.file);
-    entry.answer = await detect(entry.file, find("explain").checked, (share) => {
+    const parts = { explain: find("explain").checked, stability: find("deliver").checked };
+    entry.answer = await detect(entry.file, parts, (share) => {
       entry.share = share;
       draw();
     });
@@ -180,6 +181,7 @@ function open(entry) {
   find("where").textContent = whereWords(answer)
     + (entry.file === null ? " The picture itself is not remembered: choose it again to see it." : "");
   showRegions(answer.mask?.regions ?? []);
+  showStability(answer.stability ?? null, answer.delivery_jpegs ?? {});
   showExplanation(answer.explanation);
   showProvenance(answer.provenance);
   showTalk(entry);
@@ -189,7 +191,7 @@ function open(entry) {
 
 /** The contract's verdict, without the pictures that came beside it. */
 function verdictOf(answer) {
-  const { mask_png, overlay_png, probability_png, evidence_png, ...verdict } = answer;
+  const { mask_png, overlay_png, probability_png, evidence_png, delivery_jpegs, ...verdict } = answer;
   return verdict;
 }
 
@@ -199,8 +201,8 @@ function showDownloads(entry) {
   if (answer.mask_png) offers.push(["Mask (PNG)", `${stem}_mask.png`, () => picture(answer.mask_png)]);
   if (answer.overlay_png) offers.push(["Overlay (PNG)", `${stem}_overlay.png`, () => picture(answer.overlay_png)]);
   if (file) {
-    offers.push(["Report (HTML)", `${stem}_report.html`, () => report(file, "html")]);
-    offers.push(["Report (PDF)", `${stem}_report.pdf`, () => report(file, "pdf")]);
+    offers.push(["Report (HTML)", `${stem}_report.html`, () => report(file, "html", "stability" in answer)]);
+    offers.push(["Report (PDF)", `${stem}_report.pdf`, () => report(file, "pdf", "stability" in answer)]);
   }
   find("download-problem").hidden = true;
   find("downloads").replaceChildren(...offers.map(([words, name, content]) => {

@@ -20,6 +20,9 @@ const WEAK_BY_MODEL = {
   small: "small is right about nine times in ten where it states a verdict on a photograph or a fully synthetic picture of a source that it does not know; its masks of altered parts are often wrong, and many altered photographs pass as real.",
   tiny: "tiny is a small model for trying things out: on sources that it never saw it is hardly better than chance, and its masks find little more than marking everything would. Do not decide anything by it.",
 };
+const DELIVERIES = {
+  jpeg_85: "JPEG 85", jpeg_70: "JPEG 70", jpeg_50: "JPEG 50", half_size: "half size", cropped: "cropping", screenshot: "a screenshot",
+};
 const PARTS = [["type", "Type"], ["areas", "Areas"], ["content", "Tampered content"]];
 const HEADINGS = [["lighting", "Lighting"], ["edges", "Edges"], ["resolution", "Resolution"], ["shadows", "Shadows"]];
 
@@ -69,6 +72,22 @@ export function whereWords(verdict) {
   if (mask.regions.length === 0) return "The mask is empty: no pixel is above its threshold.";
   const count = mask.regions.length === 1 ? "one region" : `${mask.regions.length} regions`;
   return `${percent(mask.area)} of the picture is marked, in ${count}. Marked are the pixels that the model thinks altered with a probability above ${mask.threshold}.`;
+}
+
+/** The deliveries in a row, each with its verdict; `jpegs` has their pictures, where they are still there. */
+export function showStability(stability, jpegs) {
+  find("stability").hidden = stability === null;
+  if (stability === null) return;
+  const { held, of, deliveries } = stability;
+  find("held").textContent = held === of
+    ? `The verdict holds in all ${of} of them.` : `The verdict holds in ${held || "none"} of ${of} of them.`;
+  find("deliveries").replaceChildren(...deliveries.map((delivery) => {
+    const title = DELIVERIES[delivery.name] ?? spaced(delivery.name), item = make("li", "", { className: delivery.held ? "" : "changed" });
+    if (jpegs[delivery.name]) item.append(make("img", "", { src: `data:image/jpeg;base64,${jpegs[delivery.name]}`, alt: `The picture after ${title}` }));
+    item.append(make("b", title), make("span", summary(delivery)));
+    if (!delivery.held) item.append(make("span", "does not hold"));
+    return item;
+  }));
 }
 
 export function showExplanation(explanation) {

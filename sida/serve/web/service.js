@@ -54,7 +54,7 @@ function form(file, fields) {
 }
 
 /** The answer of /v1/detect; `progress` gets the share that is uploaded. fetch cannot tell it. */
-export function detect(file, explain, progress) {
+export function detect(file, { explain, stability }, progress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/v1/detect");
@@ -72,13 +72,15 @@ export function detect(file, explain, progress) {
         reject(new Refused("The service's answer was cut short: try again."));
       }
     };
-    request.send(form(file, { explain, masks: true, overlays: true, evidence: true, provenance: true }));
+    request.send(form(file, {
+      explain, stability, deliveries: stability, masks: true, overlays: true, evidence: true, provenance: true,
+    }));
   });
 }
 
 /** A report as a Blob; `format` is html or pdf. */
-export async function report(file, format) {
-  return (await ask("/v1/report", { method: "POST", body: form(file, { format }) })).blob();
+export async function report(file, format, stability) {
+  return (await ask("/v1/report", { method: "POST", body: form(file, { format, stability }) })).blob();
 }
 
 export async function modelName() {
