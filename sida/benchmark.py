@@ -93,6 +93,8 @@ class _Benchmark:
     def __init__(self, detector: Detector, seconds: float, on_progress: OnProgress) -> None:
         self.detector, self.engine = detector, detector.engine
         self.model, self.device = detector.engine.model, detector.engine.model.device
+        # Most operations are the encoder's, whose frozen layers may have a dtype of their own.
+        self.encoder_dtype = next(self.model.encoder.parameters()).dtype
         self.seconds, self.on_progress = seconds, on_progress
         self.size = detector.batch_size
         rng = np.random.default_rng(0)
@@ -108,7 +110,7 @@ class _Benchmark:
 
     def run(self) -> dict[str, Any]:
         steps: dict[str, Callable[[], Any]] = {
-            "matrix": lambda: matrix_rate(self.device, self.model.dtype),
+            "matrix": lambda: matrix_rate(self.device, self.encoder_dtype),
             "operations": self._operations,
             "verdict": lambda: self._passes(False),
             "verdict_and_mask": lambda: self._passes(True),
@@ -138,6 +140,7 @@ class _Benchmark:
                 "name": self.detector.model.name,
                 "digest": self.detector.model.digest,
                 "dtype": str(self.model.dtype).removeprefix("torch."),
+                "encoder_dtype": str(self.encoder_dtype).removeprefix("torch."),
                 "quantize": self.detector.options.quantize,
                 "weights_bytes": _bytes(self.model),
             },

@@ -26,7 +26,8 @@ class ModelOptions:
             as `saberzl/SIDA-7B`. Not read where there are `random_weights`.
         random_weights: a preset's name, or a JSON file of sizes, for an untrained model.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, …
-        dtype: `auto` (float32 on the CPU, bfloat16 elsewhere) or the name of one.
+        dtype: the name of one, or `auto`: float32 on the CPU, bfloat16 elsewhere; the frozen
+            encoder of `small` is bfloat16 on a CPU that has instructions for it, too.
         quantize: `int8`, `int4` or `fp8` for the layers of the language model; needs torchao.
         batch_size: images in one pass, and 12.5 megapixels for each of them; fewer where memory
             does not suffice. `auto` is 2 on the CPU; on CUDA what fits into free memory.

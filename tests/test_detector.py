@@ -437,3 +437,16 @@ def test_a_missing_package_for_provenance_is_one_sentence(detector, files, monke
     monkeypatch.setitem(inspection.PACKAGES, "absent", "absent")
     with pytest.raises(MissingExtra, match="provenance"):
         next(detector.run([Request(files[0], provenance=True)]))
+
+
+@pytest.mark.parametrize(
+    ("native", "dtype", "encoder_dtype"),
+    [(True, "auto", torch.bfloat16), (False, "auto", torch.float32)]
+    + [(True, "float32", torch.float32)],
+)
+def test_a_frozen_encoder_takes_the_dtype_that_the_processor_is_fast_in(
+    monkeypatch: pytest.MonkeyPatch, native: bool, dtype: str, encoder_dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr("sida.detector.multiplies_bfloat16", lambda: native)
+    model = Detector.load("small", device="cpu", dtype=dtype).engine.model
+    assert (model.encoder.clip.dtype, model.dtype) == (encoder_dtype, torch.float32)

@@ -129,4 +129,6 @@ def _table(figures: dict[str, Any]) -> str:
 
 def _format(model: dict[str, Any]) -> str:
     formats = [model["dtype"], model["quantize"]]
+    if model["encoder_dtype"] != model["dtype"]:
+        formats.insert(1, f"encoder {model['encoder_dtype']}")
     return " and ".join(filter(None, formats))

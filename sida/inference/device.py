@@ -6,7 +6,7 @@ import torch
 
 from sida.errors import DeviceError
 
-__all__ = ["out_of_memory", "resolve"]
+__all__ = ["multiplies_bfloat16", "out_of_memory", "resolve"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -31,6 +31,11 @@ def resolve(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
     if dtype not in DTYPES:
         raise DeviceError(f"There is no dtype {dtype!r}: choose auto, {', '.join(DTYPES)}.")
     return target, DTYPES[dtype]
+
+
+def multiplies_bfloat16() -> bool:
+    """True for a processor with instructions for products of bfloat16 matrices."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _device(name: str) -> torch.device:
