@@ -745,9 +745,9 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Lo
         loaded = load_random(options.random_weights, device=target, dtype=dtype)
     # A frozen encoder loses nothing that its calibration shows, and takes half the time.
     encoder = loaded.model.encoder
-    if options.dtype == "auto" and target.type == "cpu" and isinstance(encoder, ClipWindows):
-        if multiplies_bfloat16():
-            encoder.clip.to(torch.bfloat16)
+    automatic = options.dtype == "auto" and target.type == "cpu"
+    if automatic and isinstance(encoder, ClipWindows) and multiplies_bfloat16():
+        encoder.clip.to(torch.bfloat16)
     if options.fast:
         processor = loaded.processor.image_processor
         if not isinstance(processor, ClipWindowsImageProcessor):

@@ -441,8 +441,11 @@ def test_a_missing_package_for_provenance_is_one_sentence(detector, files, monke
 
 @pytest.mark.parametrize(
     ("native", "dtype", "encoder_dtype"),
-    [(True, "auto", torch.bfloat16), (False, "auto", torch.float32)]
-    + [(True, "float32", torch.float32)],
+    [
+        (True, "auto", torch.bfloat16),
+        (False, "auto", torch.float32),
+        (True, "float32", torch.float32),
+    ],
 )
 def test_a_frozen_encoder_takes_the_dtype_that_the_processor_is_fast_in(
     monkeypatch: pytest.MonkeyPatch, native: bool, dtype: str, encoder_dtype: torch.dtype

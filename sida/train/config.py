@@ -167,6 +167,14 @@ class TrainConfig(BaseModel):
     lora: Lora | None = Field(
         None, description="low-rank additions to frozen layers; merged at the end"
     )
+    addition_scale: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="factor of the trained low-rank additions of an encoder in the written model; "
+        "weights between the first and the last do better on unseen sources (Wortsman et al., "
+        "2022)",
+    )
     distillation: float = Field(
         0.0,
         ge=0,

@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -455,7 +455,7 @@ class Run:
         if not self.accelerator.is_main_process:
             return
         with write_folder(folder) as temporary:
-            save_model(model, temporary, merge(model, weights))
+            save_model(model, temporary, self._scaled(merge(model, weights)))
             self.processor.save_pretrained(temporary)
             if self.validation is not None:
                 calibration = fit_calibration(self.validation, digest_of(temporary))
@@ -464,6 +464,16 @@ class Run:
                 # Not under the calibration, which was fitted to the same pictures.
                 metrics = json.dumps(self.validation.metrics(Calibration()), indent=1)
                 write_text(temporary / "validation.json", f"{metrics}\n")
+
+    def _scaled(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The weights with low-rank additions of the encoder scaled as the recipe says."""
+        scale = self.config.addition_scale
+        additions = tuple(x for x in self.config.trained if x.endswith("_additions."))
+        return {
+            # W x + up (down x): one of the two factors scales the addition.
+            name: value * scale if name.startswith(additions) and name.endswith(".up") else value
+            for name, value in weights.items()
+        }
 
 
 def best_folders(out: Path, after: int = 0) -> list[Path]:

@@ -239,6 +239,22 @@ def test_the_whole_picture_learns_what_is_synthetic_and_nothing_else_changes(
     assert not any(line["loss_class"] or line["loss_altered"] for line in lines)
 
 
+def test_half_of_an_addition_is_written(base, photographs, tmp_path):
+    dropped = ("crops=[64]", "forged=1")
+    overrides = [option.format(base=base) for option in LOCAL if option not in dropped]
+    overrides += [f"data={photographs}", "windows=null", "max_steps=2"]
+    states = []
+    for scale in (1.0, 0.5):
+        out = tmp_path / str(scale)
+        train("whole", out, overrides=[*overrides, f"addition_scale={scale}"])
+        states.append(load(str(out / "model")).model.state_dict())
+    whole, half = states
+    for name, value in whole.items():
+        scaled = name.startswith("encoder.whole_additions.") and name.endswith(".up")
+        assert torch.equal(half[name], value / 2 if scaled else value), name
+    assert any(value.any() for name, value in whole.items() if name.endswith(".up"))
+
+
 def test_a_fresh_run_begins_with_the_evidence_of_whole_pictures(photographs, tmp_path, monkeypatch):
     monkeypatch.setitem(PRESETS, "small", little_config)
     monkeypatch.setattr("sida.train.initialization.load_frozen", lambda model: None)
