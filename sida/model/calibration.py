@@ -9,9 +9,11 @@ from sida.errors import CheckpointError
 from sida.files import write_text
 from sida.verdict import Fraction
 
-__all__ = ["Calibration"]
+__all__ = ["Calibration", "mask_limit"]
 
 FILE = "calibration.json"
+STRONGEST = 16
+"""A mask's limit may be relative to the strongest pixels: one in so many."""
 
 
 class Calibration(BaseModel):
@@ -22,6 +24,9 @@ class Calibration(BaseModel):
         bias: added to each scaled logit.
         mask_threshold: what the network says of a pixel, as a probability, where it is as likely
             altered as not; `pixels` makes 0.5 of it.
+        mask_relative: this share of the mean probability of a picture's strongest pixels takes the
+            place of `mask_threshold` where it is more; 0 where it does not matter. Networks mark
+            the right place with less certainty on pictures unlike those that they learned from.
         unsure_below: for each label, the probability of it below which a verdict is inconclusive.
         digest: of the weights that it was fitted to; None where nothing was fitted.
     """
@@ -31,6 +36,7 @@ class Calibration(BaseModel):
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
     bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
     mask_threshold: float = Field(0.5, gt=0, lt=1)
+    mask_relative: float = Field(0.0, ge=0, lt=1)
     unsure_below: tuple[Fraction, Fraction, Fraction] = (0.0, 0.0, 0.0)
     digest: str | None = None
 
@@ -47,8 +53,11 @@ class Calibration(BaseModel):
         return np.asarray(powers / powers.sum(-1, keepdims=True))
 
     def pixels(self, mask_logits: np.ndarray) -> np.ndarray:
-        """Mask logits (…) -> probabilities (…) float32; a pixel above 0.5 counts as altered."""
-        shifted = mask_logits - np.log(self.mask_threshold / (1 - self.mask_threshold))
+        """Mask logits of a picture (height, width) -> probabilities (height, width) float32.
+
+        A pixel above 0.5 counts as altered.
+        """
+        shifted = mask_logits - mask_limit(mask_logits, self.mask_threshold, self.mask_relative)
         # Within 60, as exp overflows float32 beyond 88; such a pixel is decided anyhow.
         return np.asarray(1 / (1 + np.exp(-shifted.clip(-60, 60))), np.float32)
 
@@ -79,3 +88,17 @@ class Calibration(BaseModel):
                 "probabilities are given as they come from the network."
             ) from error
         return stored if stored.digest == digest else cls()
+
+
+def mask_limit(mask_logits: np.ndarray, threshold: float, relative: float) -> float:
+    """Logit above which a pixel of a picture counts as altered.
+
+    Args:
+        mask_logits: (height, width).
+        threshold, relative: as `mask_threshold` and `mask_relative` of a calibration.
+    """
+    if relative:
+        count = max(1, mask_logits.size // STRONGEST)
+        strongest = np.partition(mask_logits, -count, axis=None)[-count:].clip(-60, 60)
+        threshold = max(threshold, relative * float((1 / (1 + np.exp(-strongest))).mean()))
+    return float(np.log(threshold / (1 - threshold)))

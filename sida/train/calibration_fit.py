@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from sida.model.calibration import Calibration
-from sida.train.validation import THRESHOLDS, Validation
+from sida.train.validation import MASK_RULES, THRESHOLDS, Validation
 from sida.verdict import LABELS
 
-__all__ = ["best_threshold", "fit_calibration", "fit_scaling", "unsure_below"]
+__all__ = ["best_mask_rule", "fit_calibration", "fit_scaling", "unsure_below"]
 
 SLACK = 0.02
 """Mean F1 of masks that makes no difference."""
@@ -27,10 +27,12 @@ def fit_calibration(result: Validation, digest: str) -> Calibration:
         return Calibration()
     labels = np.array([LABELS.index(label) for label in result.truth])
     scale, bias = fit_scaling(result.class_logits, labels)
+    threshold, relative = best_mask_rule(result.mask_f1)
     fitted = Calibration(
         scale=(scale,) * 3,
         bias=bias,
-        mask_threshold=best_threshold(result.mask_f1),
+        mask_threshold=threshold,
+        mask_relative=relative,
         digest=digest,
     )
     probabilities = fitted.probabilities(result.class_logits)
@@ -59,20 +61,24 @@ def unsure_below(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, 
     return limits[0], limits[1], limits[2]
 
 
-def best_threshold(mask_f1: np.ndarray) -> float:
-    """The probability at which masks agree best with the truth.
+def best_mask_rule(mask_f1: np.ndarray) -> tuple[float, float]:
+    """`mask_threshold` and `mask_relative` with which masks agree best with the truth.
 
-    Of those about as good, within 0.02, it is the highest, which marks least. It is 0.5 where the
-    best is no better than the lowest, which marks about everything: masks that say nothing are
-    better empty than full.
+    A relative limit is taken where it is better by more than 0.02. Else it is, of the thresholds
+    about as good as the best, the highest, which marks least; and 0.5 where the best is no better
+    than the lowest, which marks about everything: masks that say nothing are better empty than
+    full.
 
     Args:
-        mask_f1: (masks, thresholds), F1 at `THRESHOLDS`.
+        mask_f1: (masks, rules), F1 by `MASK_RULES`.
     """
-    means = mask_f1.mean(0) if len(mask_f1) else np.zeros(len(THRESHOLDS))
-    if means.max() <= means[0] + SLACK:
-        return 0.5
-    return float(THRESHOLDS[np.flatnonzero(means >= means.max() - SLACK)[-1]])
+    means = mask_f1.mean(0) if len(mask_f1) else np.zeros(len(MASK_RULES))
+    fixed = means[: len(THRESHOLDS)]
+    if means.max() > fixed.max() + SLACK:
+        return MASK_RULES[int(means.argmax())]
+    if fixed.max() <= fixed[0] + SLACK:
+        return 0.5, 0.0
+    return MASK_RULES[int(np.flatnonzero(fixed >= fixed.max() - SLACK)[-1])]
 
 
 def fit_scaling(logits: np.ndarray, labels: np.ndarray) -> tuple[float, tuple[float, float, float]]:

@@ -264,8 +264,8 @@ class _Heads:
         truth = [LABELS[label] for label in vectors.labels]
         fitted = fit_calibration(Validation(logits, truth), bare.digest)
         # Masks are made as before, and so is what the base's calibration says of them.
-        threshold = self.base.calibration.mask_threshold
-        fitted = fitted.model_copy(update={"mask_threshold": threshold})
+        kept = self.base.calibration.model_dump(include={"mask_threshold", "mask_relative"})
+        fitted = fitted.model_copy(update=kept)
         return Adapter(bare.base, bare.base_digest, tensors, rows, fitted), text
 
     def _predictions_of_base(self, vectors: Vectors) -> HeadPredictions:

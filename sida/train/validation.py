@@ -21,16 +21,20 @@ from sida.image.arrays import altered_pixels
 from sida.image.overlay import overlay, side_by_side
 from sida.inference.engine import Engine
 from sida.model import Sida, SidaProcessor
-from sida.model.calibration import Calibration
+from sida.model.calibration import Calibration, mask_limit
 from sida.verdict import LABELS
 
-__all__ = ["THRESHOLDS", "Validation", "measurable", "validate"]
+__all__ = ["MASK_RULES", "THRESHOLDS", "Validation", "measurable", "validate"]
 
 THRESHOLDS = np.round(np.arange(0.05, 1, 0.05), 2)
 """Probabilities at which masks are compared."""
 EXAMPLES = 4
 """Pictures that are drawn with their masks for the trackers."""
-LOGIT_THRESHOLDS = np.log(THRESHOLDS / (1 - THRESHOLDS))
+MASK_RULES = (
+    *((float(threshold), 0.0) for threshold in THRESHOLDS),
+    *((float(THRESHOLDS[0]), relative) for relative in (0.2, 0.25, 0.3, 0.35, 0.4, 0.5)),
+)
+"""`mask_threshold` and `mask_relative` of the calibrations that are compared."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Validation:
         class_logits: (pictures, 3).
         truth: the true labels.
         masked: (masks,) indices of the truly tampered pictures with a true mask.
-        mask_f1: (masks, thresholds) F1 of their masks at `THRESHOLDS`.
+        mask_f1: (masks, rules) F1 of their masks by `MASK_RULES`.
         mask_iou: the same of the intersection over union.
         examples: picture, true and predicted mask of the first tampered ones, side by side.
     """
@@ -49,8 +53,8 @@ class Validation:
     class_logits: np.ndarray
     truth: list[str]
     masked: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    mask_f1: np.ndarray = field(default_factory=lambda: np.zeros((0, len(THRESHOLDS))))
-    mask_iou: np.ndarray = field(default_factory=lambda: np.zeros((0, len(THRESHOLDS))))
+    mask_f1: np.ndarray = field(default_factory=lambda: np.zeros((0, len(MASK_RULES))))
+    mask_iou: np.ndarray = field(default_factory=lambda: np.zeros((0, len(MASK_RULES))))
     examples: list[np.ndarray] = field(default_factory=list)
 
     def metrics(self, calibration: Calibration) -> dict[str, float]:
@@ -61,7 +65,8 @@ class Validation:
         table = confusion(truth, predicted)
         # The mask is shown for this verdict alone, so that another one scores 0.
         hits = predicted[self.masked] == LABELS.index("tampered")
-        level = int(np.abs(THRESHOLDS - calibration.mask_threshold).argmin())
+        rule = (calibration.mask_threshold, calibration.mask_relative)
+        level = int(np.abs(np.array(MASK_RULES) - rule).sum(1).argmin())
         metrics = {
             "count": len(self.truth),
             "accuracy": accuracy(table),
@@ -77,7 +82,7 @@ class Validation:
 def measurable(samples: Sequence[Sample]) -> set[str]:
     """Names of the metrics that are defined on pictures with these labels and masks."""
     masked = [i for i, x in enumerate(samples) if x.label == "tampered" and x.mask]
-    blank = np.zeros((len(masked), len(LOGIT_THRESHOLDS)))
+    blank = np.zeros((len(masked), len(MASK_RULES)))
     truth = [sample.label for sample in samples]
     zeros = Validation(np.zeros((len(truth), 3)), truth, np.array(masked, int), blank, blank)
     return set(zeros.metrics(Calibration()))
@@ -105,7 +110,9 @@ def validate(model: Sida, processor: SidaProcessor, samples: Sequence[Sample]) -
         if mask is not None and output.mask_logits is not None:
             masked.append(len(truth) - 1)
             altered = altered_pixels(mask)
-            predicted = [output.mask_logits > threshold for threshold in LOGIT_THRESHOLDS]
+            predicted = [
+                output.mask_logits > mask_limit(output.mask_logits, *rule) for rule in MASK_RULES
+            ]
             f1s.append([f1(altered, mask_at) for mask_at in predicted])
             ious.append([iou(altered, mask_at) for mask_at in predicted])
             if len(examples) < EXAMPLES:
@@ -117,8 +124,8 @@ def validate(model: Sida, processor: SidaProcessor, samples: Sequence[Sample]) -
         np.stack(logits),
         truth,
         np.array(masked, np.int64),
-        np.array(f1s).reshape(-1, len(LOGIT_THRESHOLDS)),
-        np.array(ious).reshape(-1, len(LOGIT_THRESHOLDS)),
+        np.array(f1s).reshape(-1, len(MASK_RULES)),
+        np.array(ious).reshape(-1, len(MASK_RULES)),
         examples,
     )
 

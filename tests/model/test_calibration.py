@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from sida.errors import CheckpointError, SidaError
-from sida.model.calibration import Calibration
+from sida.model.calibration import Calibration, mask_limit
 
 THREE = st.tuples(*[st.floats(-20, 20)] * 3)
 
@@ -53,3 +54,27 @@ def test_it_counts_for_its_own_weights_alone(tmp_path: Path) -> None:
     (tmp_path / "calibration.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"calibration\.json is not a calibration"):
         Calibration.load(tmp_path, "a")
+
+
+@given(
+    logits=arrays(np.float32, (6, 8), elements=st.floats(-90, 90, width=32)),
+    relative=st.floats(0.05, 0.95),
+)
+def test_a_relative_limit_lies_between_the_threshold_and_the_strongest_pixels(
+    logits: np.ndarray, relative: float
+) -> None:
+    strongest = np.sort(logits, axis=None)[-3:].clip(-60, 60)  # a sixteenth of 48
+    mean = float((1 / (1 + np.exp(-strongest.astype(np.float64)))).mean())
+    limit = mask_limit(logits, 0.05, relative)
+    assert 1 / (1 + np.exp(-limit)) == pytest.approx(max(0.05, relative * mean), rel=1e-3)
+    assert mask_limit(logits, 0.05, 0) == pytest.approx(np.log(0.05 / 0.95))
+
+
+def test_a_faint_region_is_marked_where_the_limit_is_relative() -> None:
+    logits = np.full((8, 8), -6.0)
+    logits[:2, :3] = -1.5
+    fixed, relative = Calibration(), Calibration(mask_threshold=0.05, mask_relative=0.3)
+    assert not (fixed.pixels(logits) > 0.5).any()
+    assert ((relative.pixels(logits) > 0.5) == (logits > -2)).all()
+    # A threshold is the least that counts: where nothing stands out, nothing is marked.
+    assert not (relative.pixels(np.full((8, 8), -6.0)) > 0.5).any()

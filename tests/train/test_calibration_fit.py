@@ -5,8 +5,8 @@ import pytest
 
 from sida.errors import CheckpointError
 from sida.model.calibration import Calibration
-from sida.train.calibration_fit import best_threshold, fit_calibration, fit_scaling, unsure_below
-from sida.train.validation import THRESHOLDS, Validation
+from sida.train.calibration_fit import best_mask_rule, fit_calibration, fit_scaling, unsure_below
+from sida.train.validation import MASK_RULES, THRESHOLDS, Validation
 
 
 def test_overconfident_logits_are_cooled_to_their_truth():
@@ -45,15 +45,28 @@ def test_probabilities_sum_to_one_whatever_the_logits():
     assert probabilities[0, 0] == 1
 
 
+def f1_by_rule(fixed: np.ndarray, relative: float = 0.0) -> np.ndarray:
+    """F1 (1, rules), of relative limits the same."""
+    return np.concatenate([fixed, np.full(len(MASK_RULES) - len(fixed), relative)])[None]
+
+
 def test_the_mask_threshold_is_where_masks_agree_best():
-    curve = np.where(THRESHOLDS == 0.3, 0.6, 0.2)[None]
-    assert best_threshold(curve) == 0.3
+    curve = f1_by_rule(np.where(THRESHOLDS == 0.3, 0.6, 0.2))
+    assert best_mask_rule(curve) == (0.3, 0)
+
+
+def test_a_relative_limit_has_to_be_clearly_better():
+    fixed = np.where(THRESHOLDS == 0.3, 0.6, 0.2)
+    assert best_mask_rule(f1_by_rule(fixed, 0.61)) == (0.3, 0)
+    curve = f1_by_rule(fixed, 0.63)
+    curve[:, MASK_RULES.index((0.05, 0.3))] = 0.65
+    assert best_mask_rule(curve) == (0.05, 0.3)
 
 
 def test_masks_that_say_nothing_are_left_empty():
-    marks_everything = np.where(THRESHOLDS < 0.3, 0.15, 0.0)[None]
-    assert best_threshold(marks_everything) == 0.5
-    assert best_threshold(np.zeros((0, len(THRESHOLDS)))) == 0.5
+    marks_everything = f1_by_rule(np.where(THRESHOLDS < 0.3, 0.15, 0.0))
+    assert best_mask_rule(marks_everything) == (0.5, 0)
+    assert best_mask_rule(np.zeros((0, len(MASK_RULES)))) == (0.5, 0)
 
 
 def test_verdicts_are_stated_from_where_nine_in_ten_are_right():
@@ -67,7 +80,7 @@ def test_verdicts_are_stated_from_where_nine_in_ten_are_right():
 
 
 def test_a_missed_tampered_picture_counts_with_an_empty_mask():
-    curve = np.full((2, len(THRESHOLDS)), 0.8)
+    curve = np.full((2, len(MASK_RULES)), 0.8)
     logits = np.array([[5.0, 0, 0], [0, 5, 0], [0, 0, 5], [5, 0, 0]])
     truth = ["real", "full_synthetic", "tampered", "tampered"]
     result = Validation(logits, truth, np.array([2, 3]), curve, curve / 2)
@@ -84,7 +97,7 @@ def test_nothing_is_fitted_without_all_classes():
 
 def test_a_tampered_picture_without_a_known_mask_counts_for_the_class_alone():
     logits = np.array([[0, 0, 5.0], [0, 0, 5]])
-    curve = np.full((1, len(THRESHOLDS)), 0.6)
+    curve = np.full((1, len(MASK_RULES)), 0.6)
     result = Validation(logits, ["tampered", "tampered"], np.array([1]), curve, curve)
     metrics = result.metrics(Calibration())
     assert metrics["f1_fixed_mean_tampered"] == 0.6
