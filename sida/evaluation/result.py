@@ -1,12 +1,12 @@
 """`Result`: all figures of a model on a set, as JSON and as tables."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from sida.evaluation.comparison import Comparison
+from sida.evaluation.comparison import ModelComparison
 from sida.evaluation.explanations import Explanations
 from sida.evaluation.masks import Masks
 from sida.evaluation.metrics import intersection_and_union
@@ -49,7 +49,8 @@ class Result:
         robustness: perturbation -> figures of the perturbed pictures.
         baselines: name -> figures of another model on the same set.
         compared: name -> the comparison on the pictures that both have predictions for.
-        extra: further parts of the JSON.
+        explanation_texts: how many texts were measured, and of which; None where none were.
+        published_formulas: figures of the published script; None where not asked for.
     """
 
     protocol: Protocol
@@ -63,8 +64,9 @@ class Result:
     masks: Masks
     robustness: Mapping[str, "Result"] = field(default_factory=dict)
     baselines: Mapping[str, "Result"] = field(default_factory=dict)
-    compared: Mapping[str, Comparison] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    compared: Mapping[str, ModelComparison] = field(default_factory=dict)
+    explanation_texts: Mapping[str, int] | None = None
+    published_formulas: Mapping[str, float | None] | None = None
 
     def get(self, *name: str) -> Figure | None:
         """A figure by its name, None where it is missing."""
@@ -75,7 +77,7 @@ class Result:
         """Predicted classes: the columns of the confusion."""
         return ("real", "not_real") if self.detection.two else LABELS
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The content of `metrics.json`; the same for the same predictions."""
         rows = self.rows
         content: dict[str, Any] = {
@@ -108,9 +110,13 @@ class Result:
             section[name[-1]] = figure._asdict()
         if self.compared:
             content["baselines"] = {name: self._baseline(name) for name in self.compared}
-        return {**content, **self.extra}
+        if self.explanation_texts is not None:
+            content["explanation_texts"] = self.explanation_texts
+        if self.published_formulas is not None:
+            content["published_formulas"] = self.published_formulas
+        return content
 
-    def _baseline(self, name: str) -> dict[str, Any]:
+    def _baseline(self, name: str) -> dict[str, object]:
         """A baseline's figures, short, and how it compares."""
         result = self.baselines[name]
         model = result.rows.model
@@ -163,7 +169,7 @@ def measure(
     result = Result(protocol, data, rows, values, missing, table.tolist(), bins, detection, masks)
     if explanations is None:
         return result
-    return replace(result, extra={"explanation_texts": explanations.counts()})
+    return replace(result, explanation_texts=explanations.counts())
 
 
 def formulas(result: Result) -> dict[str, float | None]:
@@ -178,7 +184,7 @@ def formulas(result: Result) -> dict[str, float | None]:
     return published_formulas(np.array(result.confusion, float), pairs[:, 0], pairs[:, 1])
 
 
-def _counted(words: Any) -> dict[str, int]:
+def _counted(words: Iterable[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for word in words:
         counts[word] = counts.get(word, 0) + 1
@@ -188,6 +194,6 @@ def _counted(words: Any) -> dict[str, int]:
 _PERTURBED = ("detection", "localization")
 
 
-def _short(values: Figures) -> dict[str, Any]:
+def _short(values: Figures) -> dict[str, dict[str, object]]:
     """Figures of a perturbation, without those by class and source."""
     return {name[-1]: figure._asdict() for name, figure in values.items() if name[0] in _PERTURBED}

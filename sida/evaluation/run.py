@@ -407,7 +407,7 @@ def _measured(
     compared = {name: compare(result.rows, other.rows) for name, other in baselines.items()}
     result = replace(result, robustness=perturbed, baselines=baselines, compared=compared)
     if options.published_formulas:
-        result = replace(result, extra={**result.extra, "published_formulas": formulas(result)})
+        result = replace(result, published_formulas=formulas(result))
     text = json.dumps(result.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / "metrics.json", text + "\n")
     write_text(folder / "metrics.md", as_markdown(result))

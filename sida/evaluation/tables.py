@@ -277,7 +277,7 @@ def _explanations(result: Result) -> Sheet:
         for name, figure in result.figures.items()
         if name[0] == "explanations"
     ]
-    counts = result.extra.get("explanation_texts", {})
+    counts = result.explanation_texts or {}
     rows += [(_words(name), str(count)) for name, count in counts.items()]
     return Sheet("Explanations", ("Figure", "Value"), rows)
 
@@ -317,7 +317,7 @@ def _differences(result: Result) -> Sheet:
 
 def _formulas(result: Result) -> Sheet:
     """Figures of the published script, which has no intervals."""
-    formulas = result.extra.get("published_formulas", {})
+    formulas = result.published_formulas or {}
     rows = [(name, NONE if value is None else f"{value:.3f}") for name, value in formulas.items()]
     return Sheet("Published formulas", ("What it is", "Value"), rows)
 

@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import ModuleType
 
 from sida.errors import ConfigError, InputError, SidaError, optional_package
 
@@ -16,15 +16,16 @@ ANSWERS_WITHIN = 5.0
 """Seconds."""
 
 
-def require_ray() -> Any:
+def require_ray() -> ModuleType:
     """The module `ray`. Raises MissingExtra."""
     with optional_package("ray", "ray", "The engine ray"):
         import ray
-    return ray
+    module: ModuleType = ray
+    return module
 
 
 @contextmanager
-def cluster(address: str | None, workers: int | None) -> Iterator[Any]:
+def cluster(address: str | None, workers: int | None) -> Iterator[ModuleType]:
     """Connect the module `ray`; a connection that is there already stays.
 
     Args:
@@ -83,7 +84,7 @@ def _no_answer(address: str) -> InputError:
     )
 
 
-def resources(ray: Any, device: str) -> tuple[int, dict[str, float]]:
+def resources(ray: ModuleType, device: str) -> tuple[int, dict[str, float]]:
     """The number of workers that a cluster has room for, and what Ray reserves for each.
 
     One for each GPU where there are some and the device may be one, else one for each core.

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from accelerate import DistributedType
@@ -51,6 +51,7 @@ from sida.train.optimizer import adamw, average_of, take_step
 from sida.train.pictures import Pictures
 from sida.train.run_folder import identity_of, prepare_folder, training_folder
 from sida.train.state import (
+    RunState,
     gather,
     latest,
     load_state,
@@ -393,8 +394,8 @@ class Run:
                 shutil.rmtree(folder)
 
     def _save(self) -> None:
-        state = gather(self.module, self.plain_optimizer)
-        state |= {
+        state: RunState = {
+            **gather(self.module, self.plain_optimizer),
             "step": self.step,
             "average": None if self.average is None else self.average.state_dict(),
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
@@ -409,9 +410,9 @@ class Run:
         self.saved = self.step
         self.accelerator.wait_for_everyone()
 
-    def _restore(self, state: dict[str, Any]) -> None:
+    def _restore(self, state: RunState) -> None:
         restore(self.module, self.plain_optimizer, state)
-        if self.average is not None:
+        if self.average is not None and state["average"] is not None:
             self.average.load_state_dict(state["average"])
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
