@@ -67,9 +67,9 @@ def detect_with_ray(
         summary = detect(
             inputs.paths,
             out,
-            model,
-            options,
-            selection,
+            model=model,
+            options=options,
+            selection=selection,
             address=address,
             workers=workers,
             fresh=fresh,

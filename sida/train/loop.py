@@ -115,7 +115,7 @@ def train(
     # Before the model is loaded, and by every process; only the first may write below.
     stored = None if fresh else training_folder(folder).check(identity_of(settings))
     if stored is not None and (folder / "model").is_dir():
-        log.info("%s is finished", folder)
+        log.info("The run in %r is finished.", str(folder))
         return folder / "model"
     is_first = os.environ.get("RANK", "0") == "0"
     with locked(folder) if is_first else nullcontext():
