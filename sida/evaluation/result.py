@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sida.evaluation.budgets import BudgetCurve, under_budget
 from sida.evaluation.comparison import ModelComparison
 from sida.evaluation.explanations import Explanations
 from sida.evaluation.masks import Masks
@@ -51,6 +52,7 @@ class Result:
         compared: name -> the comparison on the pictures that both have predictions for.
         explanation_texts: how many texts were measured, and of which; None where none were.
         published_formulas: figures of the published script; None where not asked for.
+        budgets: the budget that verdicts were counted under, and the curve; None without one.
     """
 
     protocol: Protocol
@@ -67,6 +69,7 @@ class Result:
     compared: Mapping[str, ModelComparison] = field(default_factory=dict)
     explanation_texts: Mapping[str, int] | None = None
     published_formulas: Mapping[str, float | None] | None = None
+    budgets: BudgetCurve | None = None
 
     def get(self, *name: str) -> Figure | None:
         """A figure by its name, None where it is missing."""
@@ -110,6 +113,8 @@ class Result:
             section[name[-1]] = figure._asdict()
         if self.compared:
             content["baselines"] = {name: self._baseline(name) for name in self.compared}
+        if self.budgets is not None:
+            content["budget"] = self.budgets.as_json()
         if self.explanation_texts is not None:
             content["explanation_texts"] = self.explanation_texts
         if self.published_formulas is not None:
@@ -136,6 +141,7 @@ def measure(
     on_progress: Callable[[int, int | None], None] = lambda finished, total: None,
     explanations: Explanations | None = None,
     stability: StabilityFigures | None = None,
+    budgets: BudgetCurve | None = None,
 ) -> Result:
     """Every figure of some predictions, with intervals.
 
@@ -147,10 +153,13 @@ def measure(
         on_progress: called after each of them.
         explanations: texts of the same pictures, where they are to be measured.
         stability: the verdicts on their deliveries, likewise.
+        budgets: the curve, where verdicts are to be counted under a budget.
     """
+    if budgets is not None:
+        rows = under_budget(rows, budgets.budget)
     detection, masks = Detection(rows), Masks(rows, protocol)
     per_mask = {f"{name}_mean_tampered": masks.per_mask(name) for name in BY_MASK}
-    further = [part for part in (explanations, stability) if part is not None]
+    further = [part for part in (budgets, explanations, stability) if part is not None]
     parts: list[FigurePart] = [detection, masks]
     parts.append(Origins("by_source", rows.sources, rows, per_mask))
     parts.append(Origins("by_generator", rows.generators, rows, per_mask))
@@ -167,6 +176,8 @@ def measure(
         table = np.stack([table[:, 0], table[:, 1:].sum(1)], 1)
     bins = reliability(detection)
     result = Result(protocol, data, rows, values, missing, table.tolist(), bins, detection, masks)
+    if budgets is not None:
+        result = replace(result, budgets=budgets)
     if explanations is None:
         return result
     return replace(result, explanation_texts=explanations.counts())

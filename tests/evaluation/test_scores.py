@@ -51,6 +51,7 @@ def many(count: int = 10_000) -> PredictionRows:
         failures=(),
         notes=(),
         indices=np.arange(count),
+        unsuitable=np.zeros(count, bool),
     )
 
 
