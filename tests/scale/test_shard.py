@@ -13,7 +13,7 @@ from sida.scale.plan import PlannedShard, write_plan
 from sida.scale.shard import DEATHS, can_retry, detect_shard, retry_failures
 from sida.scale.store import Store
 from sida.verdict import Failure, Verdict, parse_line
-from tests.scale.conftest import PROVENANCE, FakeDetector, png, write_tar
+from tests.scale.conftest import PROVENANCE, STABILITY, FakeDetector, png, write_tar
 
 SHARD = PlannedShard(0, 0, 0)
 ROWS = "verdicts/part-00000000.parquet"
@@ -60,6 +60,12 @@ def test_provenance_comes_back_as_it_was(store: Store) -> None:
     detect_shard(FakeDetector(), store, SHARD, DetectOptions(provenance=True))  # type: ignore[arg-type]
     found = [result.provenance for result in written(store) if isinstance(result, Verdict)]
     assert found == [PROVENANCE] * 7
+
+
+def test_deliveries_come_back_as_they_were(store: Store) -> None:
+    detect_shard(FakeDetector(), store, SHARD, DetectOptions(stability=True))  # type: ignore[arg-type]
+    found = [result.stability for result in written(store) if isinstance(result, Verdict)]
+    assert found == [STABILITY] * 7
 
 
 def test_nothing_of_a_part_is_there_before_all_of_it(store: Store) -> None:
