@@ -178,7 +178,7 @@ class RunFolder:
         else:
             stored = self.check(identity, stored)
             if stored is not None:
-                log.info("Resuming the run in %r.", self.files.out)
+                log.info("Resuming the run in %r; finished work is kept.", self.files.out)
         self.files.remove_temporaries()
         return stored
 

@@ -45,8 +45,8 @@ def png(seed: int) -> bytes:
     return file.getvalue()
 
 
-def write_tar(place: Path, members: dict[str, bytes]) -> None:
-    with tarfile.open(place, "w") as archive:
+def write_tar(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as archive:
         for name, content in members.items():
             header = tarfile.TarInfo(name)
             header.size = len(content)

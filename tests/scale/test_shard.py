@@ -58,8 +58,8 @@ def test_every_picture_is_a_row_and_masks_are_files(store: Store, pictures: Path
 
 def test_provenance_comes_back_as_it_was(store: Store) -> None:
     detect_shard(FakeDetector(), store, SHARD, DetectOptions(provenance=True))  # type: ignore[arg-type]
-    found = [result.provenance for result in written(store) if isinstance(result, Verdict)]
-    assert found == [PROVENANCE] * 7
+    outcome = [result.provenance for result in written(store) if isinstance(result, Verdict)]
+    assert outcome == [PROVENANCE] * 7
 
 
 def test_deliveries_come_back_as_they_were(store: Store) -> None:
@@ -149,11 +149,11 @@ def test_a_mended_picture_is_judged_and_the_rest_stays(store: Store, pictures: P
     assert not can_retry(store, SHARD, failed)
     (pictures / "broken.jpg").write_bytes(png(8))
     assert can_retry(store, SHARD, failed)
-    judged = []
+    judgements = []
     detector = FakeDetector()
-    detector.before = lambda request: judged.append(request.picture)
+    detector.before = lambda request: judgements.append(request.picture)
     rows = retry_failures(detector, store, SHARD, DetectOptions())  # type: ignore[arg-type]
-    assert judged == [pictures / "broken.jpg"]
+    assert judgements == [pictures / "broken.jpg"]
     after = written(store)
     assert [row.get("label") for row in rows] == [
         getattr(result, "label", None) for result in after
