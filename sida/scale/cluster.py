@@ -36,6 +36,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[ModuleType]:
     Raises:
         MissingExtra: Ray is not installed.
         InputError: nobody answers.
+        SidaError: none could be started here.
     """
     ray = require_ray()
     if ray.is_initialized():
@@ -48,9 +49,17 @@ def cluster(address: str | None, workers: int | None) -> Iterator[ModuleType]:
             ray.init("local", num_cpus=cores, include_dashboard=False, **_QUIET)
         else:
             ray.init(address, **_QUIET)
-    except (ConnectionError, RuntimeError) as error:
-        if address in (None, "auto"):
-            raise _no_answer(address or "this machine") from error
+    # Where Ray does not come up in time on a busy machine it raises a bare Exception.
+    except Exception as error:
+        if address is None:
+            raise SidaError(
+                f"Ray did not start on this machine ({str(error).split('. ')[0].rstrip('.')}): run "
+                "the same command again when the machine is less busy"
+            ) from error
+        if not isinstance(error, ConnectionError | RuntimeError):
+            raise
+        if address == "auto":
+            raise _no_answer(address) from error
         raise InputError(
             f"the server at {address!r} refused the connection: it is not Ray, it runs another "
             "version, or it requires a token (RAY_AUTH_MODE=token sends it)"
