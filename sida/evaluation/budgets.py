@@ -7,7 +7,6 @@ from the same predictions.
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -103,7 +102,7 @@ class BudgetCurve:
         label = {"fpr_real": "real", "recall": "other than real"}.get(name[-1])
         return f"no picture is {label or name[-1].removeprefix('recall_')}"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The budget that verdicts were counted under, and the threshold of each in the curve."""
         thresholds = {name: budget.threshold for name, budget in self.budgets.items()}
         return {**self.budget.model_dump(), "thresholds": thresholds}
