@@ -169,13 +169,15 @@ class DeliveryVerdict(_Part):
     """The verdict on one delivery of the picture; see `sida.image.deliveries`.
 
     `held` is true where it comes to the same as that on the picture itself: the same label, both
-    stated; or both inconclusive, whatever the labels.
+    stated; or both inconclusive, whatever the labels. `unsuitable` says why the picture should not
+    be judged as it is delivered.
     """
 
     name: str
     label: Label
     probabilities: Probabilities
     inconclusive: bool
+    unsuitable: str | None = Field(None, exclude_if=lambda value: value is None)
     held: bool
 
     @property

@@ -15,6 +15,7 @@ from sida.errors import ConfigError
 from sida.evaluation.metrics import Floats, Score, share
 from sida.evaluation.prediction_rows import PredictionRows
 from sida.evaluation.scores import FigureName
+from sida.evaluation.stability import StabilityFigures
 from sida.model.budget import BudgetCalibration
 from sida.model.conformal import smallest_count
 from sida.verdict import LABELS, Budget, ModelInfo
@@ -68,9 +69,16 @@ class BudgetCurve:
     """For each budget that the calibration can promise, what share of each class is accused."""
 
     def __init__(
-        self, rows: PredictionRows, calibration: BudgetCalibration, max_false_positives: float
+        self,
+        rows: PredictionRows,
+        calibration: BudgetCalibration,
+        max_false_positives: float,
+        stability: StabilityFigures | None = None,
     ) -> None:
-        """`rows` are those without a budget. Raises ConfigError where it cannot be promised."""
+        """`rows` and `stability` are those without a budget.
+
+        Raises ConfigError where it cannot be promised.
+        """
         self.budget = calibration.budget(max_false_positives)
         shares = sorted({max_false_positives, *BUDGETS})
         self.budgets = {
@@ -79,11 +87,15 @@ class BudgetCurve:
             if smallest_count(value) <= calibration.photographs
         }
         scores = 1 - rows.probabilities[:, REAL]
-        # A picture that the model was not made for is accused by no budget.
+        # A picture that the model was not made for is accused by no budget, and none by a verdict
+        # that does not hold in its deliveries.
         self._accused = {
             name: (scores > budget.threshold) & ~rows.unsuitable
             for name, budget in self.budgets.items()
         }
+        if stability is not None:
+            for name, budget in self.budgets.items():
+                self._accused[name] &= ~stability.under(under_budget(rows, budget), budget).unstable
         self._among = {"fpr_real": rows.truth == REAL, "recall": rows.truth != REAL} | {
             f"recall_{label}": rows.truth == number
             for number, label in enumerate(LABELS)

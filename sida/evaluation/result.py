@@ -157,6 +157,9 @@ def measure(
     """
     if budgets is not None:
         rows = under_budget(rows, budgets.budget)
+        if stability is not None:
+            stability = stability.under(rows, budgets.budget)
+            rows = replace(rows, inconclusive=rows.inconclusive | stability.unstable)
     detection, masks = Detection(rows), Masks(rows, protocol)
     per_mask = {f"{name}_mean_tampered": masks.per_mask(name) for name in BY_MASK}
     further = [part for part in (budgets, explanations, stability) if part is not None]

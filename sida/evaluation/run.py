@@ -467,7 +467,7 @@ def _result(
     budgets = None
     if options.max_false_positives is not None and rows.model is not None:
         calibration = calibration_of(rows.model, options.calibration)
-        budgets = BudgetCurve(rows, calibration, options.max_false_positives)
+        budgets = BudgetCurve(rows, calibration, options.max_false_positives, stability)
         if calibration.set == Path(data).name:
             note = (
                 f"the budget rests on photographs of {calibration.set}, too: what it is found to "

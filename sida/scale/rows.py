@@ -73,7 +73,7 @@ def _schema() -> Any:
     claim_type = pa.struct({"cue": text, "inside": number, "outside": number, "text": text})
     delivery = pa.struct({
         "name": text, "label": text, "probabilities": probabilities, "inconclusive": pa.bool_(),
-        "held": pa.bool_(),
+        "unsuitable": text, "held": pa.bool_(),
     })  # fmt: skip
     headings = pa.struct(dict.fromkeys(("lighting", "edges", "resolution", "shadows"), text))
     return pa.schema({
