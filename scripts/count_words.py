@@ -69,7 +69,9 @@ def main() -> None:
     print_table({**dict(sorted(rooms.items())), "all": total})
     print("\nmost frequent:", ", ".join(f"{word} {n}" for word, n in total.words.most_common(25)))
     print_list(f"functions of more than {MOST_PARAMETERS} parameters", long_functions(trees))
-    print_list("public signatures and fields with Any in a container", containers_of_any(trees))
+    print_list(
+        "public signatures, fields and aliases with Any in a container", containers_of_any(trees)
+    )
     print_list("import circles", import_circles(trees))
     print_list("classes and types defined more than once", repeated_classes(trees))
     if options.list:
@@ -175,7 +177,7 @@ def long_functions(trees: dict[Path, ast.Module]) -> list[str]:
 
 
 def containers_of_any(trees: dict[Path, ast.Module]) -> list[str]:
-    """Annotations of public functions and public classes' fields such as `tuple[Any, ...]`."""
+    """Annotations of public functions and of fields, and aliases, such as `tuple[Any, ...]`."""
     lines = []
     for file, tree in trees.items():
         for owner, annotation in public_annotations(tree):
@@ -190,7 +192,9 @@ def public_annotations(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
         name = getattr(node, "name", None) or ""
         if name.startswith("_") and name != "__init__":
             continue
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, ast.Module):
+            yield from aliases(node)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield from ((name, arg.annotation) for arg in parameters(node) if arg.annotation)
             if node.returns:
                 yield name, node.returns
@@ -198,6 +202,13 @@ def public_annotations(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
             for statement in node.body:
                 if isinstance(statement, ast.AnnAssign):
                     yield name, statement.annotation
+
+
+def aliases(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Type aliases such as `Row = dict[str, Any]`, which would hide it in signatures."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            yield from ((name, statement.value) for name in class_names(statement))
 
 
 def holds_any(annotation: ast.expr) -> bool:

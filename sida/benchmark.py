@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from sida.inference.generate import generate
 from sida.inference.llama import KVCache
 from sida.model.processor import PreparedImage
 
-__all__ = ["benchmark", "machine", "matrix_rate"]
+__all__ = ["BenchmarkReport", "BenchmarkedModel", "benchmark", "machine", "matrix_rate"]
 
 HEIGHT, WIDTH = 768, 1024
 QUALITY = 90
@@ -37,12 +37,42 @@ MATRIX = {"cuda": 8192, "cpu": 2048}
 """Rows and columns of the matrices whose product is timed."""
 TOKENS = 16
 """Of a text whose speed is measured."""
-OnProgress = Callable[[int, int], None]
+
+
+class BenchmarkedModel(TypedDict):
+    """The weights, and how they are held."""
+
+    name: str
+    digest: str
+    dtype: str
+    quantize: str | None
+    weights_bytes: int
+
+
+class BenchmarkReport(TypedDict):
+    """`sida benchmark --json`; `docs/performance.md` has the fields with their units."""
+
+    schema: str
+    machine: dict[str, str | int | None]
+    model: BenchmarkedModel
+    batch_size: int
+    picture: list[int]
+    rates: dict[str, float]
+    latency_ms: dict[str, float]
+    peak_memory_bytes: int
+    flops_per_image: dict[str, int]
+    matrix_rate: float
+    matrix_rate_share: dict[str, float]
+    memory_rate: float
+    memory_rate_share: dict[str, float]
+    stages_ms: dict[str, float]
 
 
 def benchmark(
-    detector: Detector, seconds: float = 5.0, on_progress: OnProgress | None = None
-) -> Any:
+    detector: Detector,
+    seconds: float = 5.0,
+    on_progress: Callable[[int, int | None], None] = lambda count, total: None,
+) -> BenchmarkReport:
     """Measure a detector at its own batch size.
 
     Args:
@@ -52,10 +82,10 @@ def benchmark(
     Returns:
         What `sida benchmark --json` writes, as `docs/performance.md` describes it.
     """
-    return _Benchmark(detector, seconds, on_progress or (lambda *_: None)).run()
+    return _Benchmark(detector, seconds, on_progress).run()
 
 
-def machine(device: torch.device) -> dict[str, Any]:
+def machine(device: torch.device) -> dict[str, str | int | None]:
     """The machine and versions that figures depend on beside the model."""
     cuda = torch.cuda.get_device_properties(device) if device.type == "cuda" else None
     return {
@@ -90,7 +120,12 @@ def memory_rate(device: torch.device) -> float:
 class _Benchmark:
     """A run, in which every figure is the median of its repetitions."""
 
-    def __init__(self, detector: Detector, seconds: float, on_progress: OnProgress) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        seconds: float,
+        on_progress: Callable[[int, int | None], None],
+    ) -> None:
         self.detector, self.engine = detector, detector.engine
         self.model, self.device = detector.engine.model, detector.engine.model.device
         # Most operations are the encoder's, whose frozen layers may have a dtype of their own.
@@ -108,7 +143,7 @@ class _Benchmark:
         self.pixels = read_picture(self.jpeg).pixels
         self.images = [self.engine.processor.preprocess(self.pixels, masks=True)] * self.size
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> BenchmarkReport:
         steps: dict[str, Callable[[], Any]] = {
             "matrix": lambda: matrix_rate(self.device, self.encoder_dtype),
             "operations": self._operations,
@@ -129,7 +164,7 @@ class _Benchmark:
         self.on_progress(len(steps), len(steps))
         return self._report(figures)
 
-    def _report(self, figures: dict[str, Any]) -> dict[str, Any]:
+    def _report(self, figures: dict[str, Any]) -> BenchmarkReport:
         rates = {name: figures[name] for name in ("verdict", "verdict_and_mask")}
         language = _bytes(self.model.language.layers) + _bytes(self.model.lm_head)
         token = figures["text"] / 1000
@@ -197,14 +232,14 @@ class _Benchmark:
         owner = (inputs.vision if inputs.mask is None else inputs.mask).owner
         windows = (owner == 0).nonzero()[:, 0]  # of one picture, as masks are made on a CPU
         prompts = output.prompts[owner[windows]]
-        embedding = model.encoder.embed(inputs, windows, state)
+        embedding = model.mask_embedding(inputs, windows, state)
         logits = model.decoder(embedding, prompts)
         stages = {
             "read": self._median(lambda: read_picture(self.jpeg)),
             "preprocess": self._median(lambda: engine.processor.preprocess(picture, masks=True)),
             "vision": self._median(lambda: model.image_tokens(inputs)) / size,
             "language": self._median(lambda: engine.prefill(tokens, state)) / size,
-            "mask_encoder": self._median(lambda: model.encoder.embed(inputs, windows, state)),
+            "mask_encoder": self._median(lambda: model.mask_embedding(inputs, windows, state)),
             "mask_decoder": self._median(lambda: model.decoder(embedding, prompts)),
             "mask_resize": self._median(lambda: frames[0].restore(logits).cpu()),
         }

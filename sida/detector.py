@@ -454,6 +454,7 @@ class Detector:
                         label=decision.label,
                         probabilities=_probabilities(decision.probabilities),
                         inconclusive=decision.inconclusive,
+                        unsuitable=unfit,
                         held=decision.agrees(own),
                     )
                 )

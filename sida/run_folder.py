@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from sida.errors import ConfigError, InputError
 from sida.files import remove_temporaries, write_bytes
@@ -30,7 +30,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-RunRecord = dict[str, Any]
+RunRecord = dict[str, object]
 """The identity of a run, and what else its verb keeps with it."""
 
 DIFFERENCES, VALUE_LENGTH = 3, 60
@@ -178,7 +178,7 @@ class RunFolder:
         else:
             stored = self.check(identity, stored)
             if stored is not None:
-                log.info("Resuming the run in %r.", self.files.out)
+                log.info("Resuming the run in %r; finished work is kept.", self.files.out)
         self.files.remove_temporaries()
         return stored
 

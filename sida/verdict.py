@@ -169,13 +169,15 @@ class DeliveryVerdict(_Part):
     """The verdict on one delivery of the picture; see `sida.image.deliveries`.
 
     `held` is true where it comes to the same as that on the picture itself: the same label, both
-    stated; or both inconclusive, whatever the labels.
+    stated; or both inconclusive, whatever the labels. `unsuitable` says why the picture should not
+    be judged as it is delivered.
     """
 
     name: str
     label: Label
     probabilities: Probabilities
     inconclusive: bool
+    unsuitable: str | None = Field(None, exclude_if=lambda value: value is None)
     held: bool
 
     @property
@@ -221,8 +223,10 @@ class Stability(_Part):
     @property
     def sentence(self) -> str:
         """The numbers, and what each delivery makes of the verdict that does not hold in it."""
+        same = any(delivery.held and delivery.inconclusive for delivery in self.deliveries)
+        verb = "Stays inconclusive" if same else "Holds"
         if self.held == self.of:
-            return f"Holds in all {self.of} deliveries."
+            return f"{verb} in all {self.of} deliveries."
         changed: dict[str, list[str]] = {}
         for delivery in self.deliveries:
             if not delivery.held:
@@ -231,7 +235,7 @@ class Stability(_Part):
             f"{_enumerated(titles)} {'makes' if len(titles) == 1 else 'make'} it {phrase}"
             for phrase, titles in changed.items()
         ]
-        return f"Holds in {self.held or 'none'} of {self.of} deliveries; {', '.join(changes)}."
+        return f"{verb} in {self.held or 'none'} of {self.of} deliveries; {', '.join(changes)}."
 
 
 def _enumerated(words: Sequence[str]) -> str:

@@ -10,6 +10,6 @@ __all__ = ["browser"]
 def browser() -> str:
     """A browser's command; skips the test where there is none."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
-        if (found := shutil.which(name)) is not None:
-            return found
+        if (result := shutil.which(name)) is not None:
+            return result
     pytest.skip("needs a browser: install chromium")

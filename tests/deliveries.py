@@ -9,14 +9,14 @@ PROBABILITIES = Probabilities(real=0.4, full_synthetic=0.3, tampered=0.3)
 
 
 def stability(label: str = "real", **outcomes: str) -> Stability:
-    """That of a stated verdict, which holds but in deliveries with another outcome.
+    """That of a verdict which holds but in deliveries with another outcome.
 
     `stability("real", jpeg_50="inconclusive")` holds in 5 of 6.
     """
     return Stability.among(
         DeliveryVerdict(
             name=name,
-            label=label if outcome == "inconclusive" else outcome,  # type: ignore[arg-type]
+            label="real" if outcome == "inconclusive" else outcome,  # type: ignore[arg-type]
             probabilities=PROBABILITIES,
             inconclusive=outcome == "inconclusive",
             held=outcome == label,

@@ -26,10 +26,10 @@ def exists(name: str) -> bool:
         path /= "__init__.py"
     body = ast.parse(path.read_text(encoding="utf-8")).body
     for part in parts:
-        found = [node for node in body if part in defined(node)]
-        if not found:
+        result = [node for node in body if part in defined(node)]
+        if not result:
             return False
-        body = getattr(found[0], "body", [])
+        body = getattr(result[0], "body", [])
     return True
 
 

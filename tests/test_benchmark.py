@@ -12,35 +12,35 @@ from tests.small import small_detector
 
 
 @pytest.fixture(scope="module")
-def found():
-    done = []
+def report():
+    steps = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(module.MATRIX, "cpu", 256)
         patch.setattr(module, "HEIGHT", 96)
         patch.setattr(module, "WIDTH", 128)
         detector = small_detector(batch_size=2)
-        figures = benchmark(detector, 0.0, lambda at, of: done.append((at, of)))
-    assert done[-1][0] == done[-1][1] == len(done) - 1
+        figures = benchmark(detector, 0.0, lambda at, of: steps.append((at, of)))
+    assert steps[-1][0] == steps[-1][1] == len(steps) - 1
     return figures
 
 
-def test_the_form_is_the_contracts(found):
-    assert found["schema"] == "sida.benchmark/1"
-    assert found["rates"].keys() == found["matrix_rate_share"].keys()
-    assert list(found["rates"]) == ["verdict", "verdict_and_mask"]
-    assert found["latency_ms"]["p50"] <= found["latency_ms"]["p95"]
-    assert found["batch_size"] == 2
-    assert found["peak_memory_bytes"] > 10**7
-    assert min(found["stages_ms"].values()) >= 0
-    assert json.loads(json.dumps(found)) == found
+def test_the_form_is_the_contracts(report):
+    assert report["schema"] == "sida.benchmark/1"
+    assert report["rates"].keys() == report["matrix_rate_share"].keys()
+    assert list(report["rates"]) == ["verdict", "verdict_and_mask"]
+    assert report["latency_ms"]["p50"] <= report["latency_ms"]["p95"]
+    assert report["batch_size"] == 2
+    assert report["peak_memory_bytes"] > 10**7
+    assert min(report["stages_ms"].values()) >= 0
+    assert json.loads(json.dumps(report)) == report
 
 
-def test_a_mask_costs_operations_and_shares_follow_from_rates(found):
-    operations, rates = found["flops_per_image"], found["rates"]
+def test_a_mask_costs_operations_and_shares_follow_from_rates(report):
+    operations, rates = report["flops_per_image"], report["rates"]
     assert operations["verdict_and_mask"] > operations["verdict"] > 10**6
-    for name, share in found["matrix_rate_share"].items():
+    for name, share in report["matrix_rate_share"].items():
         assert share == pytest.approx(
-            rates[name] * operations[name] / found["matrix_rate"], abs=1e-3, rel=1e-2
+            rates[name] * operations[name] / report["matrix_rate"], abs=1e-3, rel=1e-2
         )
 
 
@@ -50,7 +50,7 @@ def test_attention_and_weights_are_counted():
 
 
 def test_the_machine_is_described():
-    told = machine(torch.device("cpu"))
-    assert told["threads"] == torch.get_num_threads()
-    assert told["torch"] == torch.__version__
+    facts = machine(torch.device("cpu"))
+    assert facts["threads"] == torch.get_num_threads()
+    assert facts["torch"] == torch.__version__
     assert matrix_rate(torch.device("cpu"), torch.float32) > 10**8

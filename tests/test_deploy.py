@@ -29,21 +29,21 @@ with_service = pytest.mark.skipif(
 
 def tool(name: str, hint: str) -> str:
     beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
-    return found or pytest.skip(f"needs {name}: {hint}")
+    executable = str(beside) if beside.exists() else shutil.which(name)
+    return executable or pytest.skip(f"needs {name}: {hint}")
 
 
 def output(*command: object) -> str:
-    done = subprocess.run([str(each) for each in command], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    process = subprocess.run([str(item) for item in command], capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 def serve_options() -> set[str]:
     from sida.cli import app
 
     verb = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
-    return {name for each in verb.params for name in each.opts}
+    return {name for item in verb.params for name in item.opts}
 
 
 def test_the_containerfiles_are_linted() -> None:
@@ -90,10 +90,10 @@ def test_services_have_no_more_rights_than_they_need(name: str) -> None:
     assert service["mem_limit"]
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     for volume in service.get("volumes", []):
-        source, _, rest = volume.partition(":")
+        source, _, mode = volume.partition(":")
         if source.startswith("."):
             assert (DEPLOY / source).is_file(), volume
-            assert rest.endswith(":ro")
+            assert mode.endswith(":ro")
         else:
             assert source in COMPOSE["volumes"]
 
@@ -115,13 +115,13 @@ def test_prometheus_and_grafana_find_each_other() -> None:
 
 def test_panels_are_numbered_and_do_not_overlap() -> None:
     assert len({panel["id"] for panel in PANELS}) == len(PANELS) >= 8
-    taken: set[tuple[int, int]] = set()
+    cells_in_use: set[tuple[int, int]] = set()
     for panel in PANELS:
         at: dict[str, Any] = panel["gridPos"]
         cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
-        assert not cells & taken, panel["title"]
+        assert not cells & cells_in_use, panel["title"]
         assert max(x for x, _ in cells) < 24
-        taken |= cells
+        cells_in_use |= cells
 
 
 @with_service
@@ -134,11 +134,13 @@ def test_every_panel_shows_what_the_service_measures() -> None:
     metrics.watch(lambda: 0, lambda: 0)
     metrics.request("/v1/detect", 200, 0.1)
     text = metrics.text().decode()
-    known = {one.name for family in text_string_to_metric_families(text) for one in family.samples}
-    known.add("sida_pictures_total")  # has no sample before the first picture
-    asked = {name for expression in EXPRESSIONS for name in METRIC.findall(expression)}
-    assert asked <= known
-    assert len(asked) >= 6
+    exported = {
+        metric.name for family in text_string_to_metric_families(text) for metric in family.samples
+    }
+    exported.add("sida_pictures_total")  # has no sample before the first picture
+    queried = {name for expression in EXPRESSIONS for name in METRIC.findall(expression)}
+    assert queried <= exported
+    assert len(queried) >= 6
 
 
 def test_expressions_are_promql(tmp_path: Path) -> None:

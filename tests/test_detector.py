@@ -59,8 +59,8 @@ def test_a_picture_is_judged_the_same_alone_and_in_company(detector, files):
             continue
         alone = detector.detect(path, masks="all")
         for label in LABELS:
-            found = alone.probabilities[label]
-            assert found == pytest.approx(verdict.probabilities[label], abs=1e-5)
+            outcome = alone.probabilities[label]
+            assert outcome == pytest.approx(verdict.probabilities[label], abs=1e-5)
         np.testing.assert_allclose(alone.probability_map, verdict.probability_map, atol=1e-4)
 
 
@@ -78,26 +78,26 @@ def test_pictures_are_taken_only_as_they_are_needed(detector, files):
     results.close()
 
 
-@pytest.mark.parametrize("kind", ["path", "text", "bytes", "array", "image"])
-def test_every_way_to_give_a_picture(detector, files, kind):
+@pytest.mark.parametrize("form", ["path", "text", "bytes", "array", "image"])
+def test_every_way_to_give_a_picture(detector, files, form):
     path = files[0]
     with Image.open(path) as image:
         image.load()
     sources = {"path": path, "text": str(path), "bytes": path.read_bytes(), "image": image}
-    source = sources.get(kind, np.asarray(image))
+    source = sources.get(form, np.asarray(image))
     verdict = detector.detect(source)
     expected = detector.detect(path)
     assert verdict.probabilities == expected.probabilities
-    assert verdict.image == (str(path) if kind in ("path", "text") else None)
-    assert (verdict.sha256 is None) == (kind in ("array", "image"))
+    assert verdict.image == (str(path) if form in ("path", "text") else None)
+    assert (verdict.sha256 is None) == (form in ("array", "image"))
 
 
 def test_masks_are_made_where_they_are_wanted(files):
     detector = small_detector(calibration=ALWAYS_TAMPERED)
-    for masks, made in (("tampered", True), ("all", True), ("none", False)):
+    for masks, has_mask in (("tampered", True), ("all", True), ("none", False)):
         verdict = detector.detect(files[1], masks=masks)
         assert verdict.label == "tampered"
-        assert (verdict.mask is not None) == (verdict.localization is not None) == made
+        assert (verdict.mask is not None) == (verdict.localization is not None) == has_mask
     assert verdict.explanation is None
     never = small_detector(calibration=Calibration(bias=(100.0, 0.0, 0.0)))
     assert never.detect(files[1]).mask is None
@@ -316,14 +316,14 @@ def test_a_batch_that_does_not_fit_is_halved_and_one_picture_alone_fails(
     files, monkeypatch, caplog
 ):
     detector = small_detector(batch_size=4)
-    judge = detector.engine.infer_each
+    infer_each = detector.engine.infer_each
     sizes = []
 
-    def limited(pictures, *wishes):
+    def limited(pictures, *explains):
         sizes.append(len(pictures))
         if len(pictures) > 1 or pictures[0].pixels.shape[0] == 64:
             raise torch.OutOfMemoryError("no room")
-        return judge(pictures, *wishes)
+        return infer_each(pictures, *explains)
 
     monkeypatch.setattr(detector.engine, "infer_each", limited)
     paths = [files[0], files[1], files[3], files[4]]
@@ -340,11 +340,11 @@ def test_explanations_that_do_not_fit_together_are_written_with_fewer(files, mon
     monkeypatch.setattr(engine, "TEXT_LIMIT", 3)
     explain = detector.engine.explain
 
-    def limited(begun):
-        passes.append(len(begun))
-        if len(begun) > 1:
+    def limited(outputs):
+        passes.append(len(outputs))
+        if len(outputs) > 1:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return explain(begun)
+        return explain(outputs)
 
     monkeypatch.setattr(detector.engine, "explain", limited)
     paths = [files[0], files[1], files[3], files[4]]
@@ -358,12 +358,14 @@ def test_only_those_that_ask_are_explained_and_each_gets_its_own(files, monkeypa
     monkeypatch.setattr(engine, "TEXT_LIMIT", 4)
     detector = small_detector(batch_size=4)
     paths = [files[0], files[1], files[3], files[4]]
-    wishes = [True, False, True, True]
-    requests = [Request(path, explain=wish) for path, wish in zip(paths, wishes, strict=True)]
+    explains = [True, False, True, True]
+    requests = [Request(path, explain=wish) for path, wish in zip(paths, explains, strict=True)]
     results = list(detector.run(requests))
-    assert [result.explanation is not None for result in results] == wishes
-    alone = [detector.detect(path, explain=wish) for path, wish in zip(paths, wishes, strict=True)]
-    assert [each.explanation for each in results] == [each.explanation for each in alone]
+    assert [result.explanation is not None for result in results] == explains
+    alone = [
+        detector.detect(path, explain=wish) for path, wish in zip(paths, explains, strict=True)
+    ]
+    assert [item.explanation for item in results] == [item.explanation for item in alone]
 
 
 def test_other_errors_of_the_network_are_not_taken_for_a_lack_of_memory(files, monkeypatch):
@@ -419,7 +421,7 @@ def test_which_masks_are_handed_out_does_not_change_an_explanation(files, monkey
 
 def test_provenance_comes_with_the_verdict_where_it_is_asked_for(detector, files):
     first, second = detector.run([Request(files[0], provenance=True), Request(files[0])])
-    assert "noise" in [each.name for each in first.provenance.measured]
+    assert "noise" in [item.name for item in first.provenance.measured]
     assert second.provenance is None
     assert '"provenance":{"declared":[' in first.model_dump_json()
 
@@ -429,8 +431,8 @@ def test_provenance_that_cannot_be_looked_for_costs_no_verdict(detector, files, 
         raise MemoryError
 
     monkeypatch.setattr("sida.detector.inspect", fail)
-    (found,) = detector.run([Request(files[0], provenance=True)])
-    assert "not enough memory" in found.provenance.declared[0].value
+    (outcome,) = detector.run([Request(files[0], provenance=True)])
+    assert "not enough memory" in outcome.provenance.declared[0].value
 
 
 def test_a_missing_package_for_provenance_is_one_sentence(detector, files, monkeypatch):

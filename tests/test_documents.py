@@ -184,23 +184,23 @@ def blocks(document: Path) -> Iterator[Block]:
 
 def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
     """Each command of a console block with the output that is shown for it."""
-    command, shown = "", []
+    command, output = "", []
     for line in block.lines:
         if command.endswith("\\"):
             command += "\n" + line
         elif line.startswith("$ "):
             if command:
-                yield command, shown
-            command, shown = line.removeprefix("$ "), []
+                yield command, output
+            command, output = line.removeprefix("$ "), []
         else:
-            shown.append(line)
+            output.append(line)
     if command:
-        yield command, shown
+        yield command, output
 
 
-def as_pattern(shown: list[str]) -> str:
+def as_pattern(output: list[str]) -> str:
     """What the output must be like: numbers and the width of gaps may differ."""
-    parts = [r"(.*\n)*?" if line.strip() == "..." else loose(line) + "\n" for line in shown]
+    parts = [r"(.*\n)*?" if line.strip() == "..." else loose(line) + "\n" for line in output]
     return "".join(parts)
 
 
@@ -208,15 +208,15 @@ def loose(line: str) -> str:
     """A pattern for one line."""
     pieces = re.split(r"(\d+(?:\.\d+)?|\s+)", line.rstrip())
     return "".join(
-        r"\d+(\.\d+)?" if piece[:1].isdigit() else r"\s+" if piece.isspace() else re.escape(piece)
-        for piece in pieces
+        r"\d+(\.\d+)?" if part[:1].isdigit() else r"\s+" if part.isspace() else re.escape(part)
+        for part in pieces
     )
 
 
 def run(command: str, folder: Path) -> str:
     """The command's standard output; fails the test where it does not end with status 0."""
-    places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": places, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": search_path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
         cwd=folder,
@@ -245,10 +245,10 @@ def test_commands_and_python_of_the_documents_work(document: Path, folder: Path)
             code = compile("\n" * block.line + "\n".join(block.lines), str(document), "exec")
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(code, names)
-        for command, shown in commands(block) if block.run and block.kind == "console" else ():
+        for command, output in commands(block) if block.run and block.kind == "console" else ():
             printed = run(command, folder)
-            if shown:
-                assert re.fullmatch(as_pattern(shown), printed), f"$ {command}\n{printed}"
+            if output:
+                assert re.fullmatch(as_pattern(output), printed), f"$ {command}\n{printed}"
 
 
 def test_only_the_listed_commands_are_not_run() -> None:
@@ -305,9 +305,9 @@ def test_this_test_can_fail(folder: Path) -> None:
     document = folder / "page.md"
     document.write_text("text\n```console\n$ echo a  1.5 \\\n  b\na 2 b\n$ true\n...\n```\n")
     (block,) = blocks(document)
-    (first, shown), (second, _) = commands(block)
+    (first, output), (second, _) = commands(block)
     assert (first, second) == ("echo a  1.5 \\\n  b", "true")
-    assert re.fullmatch(as_pattern(shown), run(first, folder))
+    assert re.fullmatch(as_pattern(output), run(first, folder))
     assert not re.fullmatch(as_pattern(["a 2 c"]), run(first, folder))
     with pytest.raises(AssertionError, match="false"):
         run("false", folder)

@@ -13,7 +13,7 @@ NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 def rows() -> list[tuple[str, str]]:
     """The first and the last cell of every row of a table whose last column is `test`."""
-    found, within = [], False
+    result, within = [], False
     for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if not line.startswith("|"):
@@ -21,8 +21,8 @@ def rows() -> list[tuple[str, str]]:
         elif cells[-1] == "test":
             within = True
         elif within and not set(line) <= set("|-"):
-            found.append((cells[0], cells[-1]))
-    return found
+            result.append((cells[0], cells[-1]))
+    return result
 
 
 def functions(file: str) -> set[str]:
@@ -35,13 +35,15 @@ def test_there_are_two_tables() -> None:
     assert len(rows()) >= 20
 
 
-@pytest.mark.parametrize(("what", "test"), rows(), ids=lambda cell: re.sub(r"\W+", " ", cell)[:60])
-def test_each_row_names_its_test(what: str, test: str) -> None:
-    assert re.fullmatch(NAMED, test), f"{what}: {test!r} is no test"
+@pytest.mark.parametrize(
+    ("subject", "test"), rows(), ids=lambda cell: re.sub(r"\W+", " ", cell)[:60]
+)
+def test_each_row_names_its_test(subject: str, test: str) -> None:
+    assert re.fullmatch(NAMED, test), f"{subject}: {test!r} is no test"
 
 
 def test_every_named_test_exists() -> None:
-    named = NAMED.findall(DOCUMENT.read_text(encoding="utf-8"))
-    assert len(named) > 20
-    missing = [f"{file}::{name}" for file, name in named if name not in functions(file)]
+    names = NAMED.findall(DOCUMENT.read_text(encoding="utf-8"))
+    assert len(names) > 20
+    missing = [f"{file}::{name}" for file, name in names if name not in functions(file)]
     assert not missing

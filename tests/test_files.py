@@ -170,7 +170,7 @@ def test_a_list_comes_after_the_paths(elsewhere: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "sentence"),
     [
         (b"", "'list' is empty: expected one path per line"),
         (b"\n \n", "'list' is empty: expected one path per line"),
@@ -178,10 +178,10 @@ def test_a_list_comes_after_the_paths(elsewhere: Path) -> None:
         (None, "'list' cannot be read: No such file"),
     ],
 )
-def test_lists_that_lead_nowhere(elsewhere: Path, content: bytes | None, said: str) -> None:
+def test_lists_that_lead_nowhere(elsewhere: Path, content: bytes | None, sentence: str) -> None:
     if content is not None:
         (elsewhere / "list").write_bytes(content)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=sentence):
         find_pictures(from_list="list")
 
 

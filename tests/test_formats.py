@@ -26,10 +26,10 @@ def test_a_format_of_the_table_is_read(format: ImageFormat) -> None:
 
 @pytest.mark.parametrize("format", WRITTEN, ids=lambda format: format.name)
 def test_suffixes_are_those_that_pillow_knows(format: ImageFormat) -> None:
-    known = {
+    expected = {
         suffix for suffix, name in Image.registered_extensions().items() if name == format.name
     }
-    assert set(format.suffixes) <= known
+    assert set(format.suffixes) <= expected
 
 
 def test_files_are_written_with_the_first_suffix() -> None:

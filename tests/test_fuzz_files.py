@@ -11,13 +11,13 @@ COMMAND = Path(__file__).parents[1] / "benchmarks" / "fuzz_files.py"
 
 @pytest.mark.slow
 def test_some_files_go_through_every_parser() -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, str(COMMAND), "--count", "140", "--processes", "1", "--seed", "3"],
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    lines = [line.split() for line in done.stdout.splitlines()]
+    assert process.returncode == 0, process.stdout + process.stderr
+    lines = [line.split() for line in process.stdout.splitlines()]
     assert ["all", "140"] in lines
     assert ["credentials", "20"] in lines
-    assert "crashes: 0, of 0 forms" in done.stdout
+    assert "crashes: 0, of 0 forms" in process.stdout

@@ -12,12 +12,12 @@ from sida.errors import ConfigError, InputError
 from sida.run_folder import LocalFolder, RunFolder, RunRecord, difference, locked
 
 
-def made(record: RunRecord) -> Iterable[str]:
+def outputs(record: RunRecord) -> Iterable[str]:
     return ["parts/*.txt", "whole"]
 
 
 def folder(out: Path) -> RunFolder:
-    return RunFolder(LocalFolder(out), "run.json", "data", made, defaults={"later": 3})
+    return RunFolder(LocalFolder(out), "run.json", "data", outputs, defaults={"later": 3})
 
 
 def begin(out: Path, identity: RunRecord) -> None:

@@ -42,8 +42,8 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_file_is_changed_by_key(file: Path) -> None:
     changes = ["rate=1e-3", "sizes=[32, 64]", "loss.mask=0", "note=a=b"]
-    found = read_settings(Run, file, changes)
-    assert found == Run(steps=5, rate=1e-3, sizes=(32, 64), loss=Loss(text=2, mask=0), note="a=b")
+    result = read_settings(Run, file, changes)
+    assert result == Run(steps=5, rate=1e-3, sizes=(32, 64), loss=Loss(text=2, mask=0), note="a=b")
     assert read_settings(Run, file) == Run(steps=5, loss=Loss(text=2))
 
 
@@ -51,8 +51,8 @@ def test_a_file_is_changed_by_key(file: Path) -> None:
 def test_later_changes_win(values: dict[str, Any]) -> None:
     changes = [f"{key}=first" for key in values]
     changes += [f"{key}={str(value).lower()}" for key, value in values.items()]
-    found = read_settings(Anything, "small", changes, "forge").model_dump()
-    assert {key: found[key] for key in values} == values
+    result = read_settings(Anything, "small", changes, "forge").model_dump()
+    assert {key: result[key] for key in values} == values
 
 
 def test_packaged_ones_are_found_by_name_and_by_path() -> None:
@@ -97,9 +97,9 @@ def test_a_change_that_does_not_fit_is_told(file: Path, change: str, message: st
 )
 def test_a_file_that_does_not_fit_is_told(file: Path, text: bytes, message: str) -> None:
     file.write_bytes(text)
-    with pytest.raises(ConfigError, match=message) as told:
+    with pytest.raises(ConfigError, match=message) as error:
         read_settings(Run, file)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_an_empty_file_leaves_everything_as_it_is(file: Path) -> None:

@@ -264,6 +264,9 @@ def test_a_sentence_says_what_holds_and_what_changes_it() -> None:
     assert unsure.sentence == (
         "Holds in 4 of 6 deliveries; JPEG 70 and cropping make it inconclusive."
     )
+    assert made_stability("inconclusive", jpeg_50="real").sentence == (
+        "Stays inconclusive in 5 of 6 deliveries; JPEG 50 makes it real."
+    )
     changed = dict.fromkeys(DELIVERIES, "tampered")
     several = made_stability("real", **changed, carrier_pigeon="full_synthetic")
     assert several.sentence == (

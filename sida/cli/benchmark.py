@@ -2,7 +2,7 @@
 
 import json as json_
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from sida.cli.errors import notify
 from sida.cli.loading import load, require_one_model
 from sida.cli.options import BatchSizeOption, Device, Dtype, ModelName, Quantize, RandomWeights
 from sida.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from sida.benchmark import BenchmarkedModel, BenchmarkReport
 
 __all__ = ["register"]
 
@@ -89,7 +92,7 @@ def benchmark(
         notify(f"Wrote {file}.")
 
 
-def _table(figures: dict[str, Any]) -> str:
+def _table(figures: "BenchmarkReport") -> str:
     from sida.cli.table import columns
 
     machine, model, share = figures["machine"], figures["model"], figures["matrix_rate_share"]
@@ -127,7 +130,7 @@ def _table(figures: dict[str, Any]) -> str:
     return table
 
 
-def _format(model: dict[str, Any]) -> str:
+def _format(model: "BenchmarkedModel") -> str:
     formats = [model["dtype"], model["quantize"]]
     if model["encoder_dtype"] != model["dtype"]:
         formats.insert(1, f"encoder {model['encoder_dtype']}")

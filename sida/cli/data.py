@@ -13,7 +13,7 @@ from sida.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from sida.data.checks.findings import Findings
-    from sida.data.problems import Problem
+    from sida.data.problems import DataProblem
 
 __all__ = ["register"]
 
@@ -235,7 +235,7 @@ def _counts(counts: Mapping[str, Mapping[str, int]]) -> str:
     return columns(headings, rows, right=(1, 2, 3, 4))
 
 
-def _say_problems(problems: "Sequence[Problem]") -> None:
+def _say_problems(problems: "Sequence[DataProblem]") -> None:
     for problem in problems[:MAX_PROBLEMS]:
         notify(problem.line)
     if len(problems) > MAX_PROBLEMS:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -32,7 +32,7 @@ from sida.cli.options import (
     Workers,
 )
 from sida.cli.progress import progress_bar
-from sida.cli.ray_engine import detect_with_ray, reject
+from sida.cli.ray_engine import RayInputs, detect_with_ray, reject
 from sida.errors import InputError
 from sida.files import Input, find_pictures
 
@@ -193,15 +193,21 @@ def detect(
         max_false_positives=max_false_positives,
         stability=stability,
     )
-    ray_only: dict[str, Any] = {"address": address, "out": out, "workers": workers}
+    ray_only: dict[str, object] = {"address": address, "out": out, "workers": workers}
     ray_only |= {"limit": limit, "sample": sample, "shard": shard}
     if engine is not None:
-        local_only: dict[str, Any] = {"json": json, "masks": masks, "overlays": overlays}
+        local_only: dict[str, object] = {"json": json, "masks": masks, "overlays": overlays}
         local_only |= {"evidence": evidence, "fast": fast or None}
         reject(local_only, "is not for --engine ray")
-        files: dict[str, Any] = {"recursive": recursive, "from_list": from_list, "fresh": fresh}
         status = detect_with_ray(
-            paths or [], watched, model=model_options, options=options, **files, **ray_only
+            RayInputs(paths or [], recursive, from_list, limit, sample, shard),
+            watched,
+            model_options,
+            options,
+            out=out,
+            address=address,
+            workers=workers,
+            fresh=fresh,
         )
         raise typer.Exit(status)
     reject(ray_only, "needs --engine ray")

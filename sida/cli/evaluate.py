@@ -7,13 +7,15 @@ import typer
 
 from sida.assets import DEFAULT_MODEL
 from sida.cli.errors import REACHED, messages, notify
-from sida.cli.loading import load
+from sida.cli.loading import calibration_text, load
 from sida.cli.options import (
     Address,
     BatchSizeOption,
+    CalibrationFile,
     Device,
     Dtype,
     Fresh,
+    MaxFalsePositives,
     ModelName,
     RayEngine,
     Resume,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from sida.evaluation.predictions import Predictor
     from sida.evaluation.result import Result
     from sida.evaluation.tables import Sheet
+    from sida.model.budget import BudgetCalibration
 
 __all__ = ["register"]
 
@@ -100,6 +103,8 @@ def evaluate(
             help="Also measure hf:FOLDER_OR_NAME, command:CMD or csv:FILE, and compare.",
         ),
     ] = None,
+    max_false_positives: MaxFalsePositives = None,
+    calibration: CalibrationFile = None,
     leakage: Annotated[
         bool,
         typer.Option(
@@ -132,6 +137,7 @@ def evaluate(
       sida evaluate --from evaluation/predictions.jsonl --protocol published --out published
       sida evaluate pictures/val --shard 1/2 --out part1
       sida evaluate pictures/val --baseline csv:scores.csv --out compared
+      sida evaluate pictures/val --max-false-positives 0.05 --calibration mine.json --out budget
     """
     from sida.evaluation import Options, Shard
     from sida.evaluation import evaluate as run
@@ -145,6 +151,7 @@ def evaluate(
     if engine is None:
         reject({"address": address, "workers": workers}, "needs --engine ray")
     numbers, words = _labels(labels or [])
+    own_calibration = calibration_text(calibration, max_false_positives)
     model_options = ModelOptions(
         model=model or DEFAULT_MODEL, device=device, dtype=dtype, batch_size=batch_size or "auto"
     )
@@ -164,6 +171,10 @@ def evaluate(
         baselines=tuple(baseline or ()),
         baseline_labels=words,
         device=device,
+        max_false_positives=max_false_positives,
+        calibration=_calibration(own_calibration, None if predictions else model_options.model)
+        if max_false_positives is not None
+        else None,
     )
 
     def load_predictor() -> "Predictor":
@@ -190,6 +201,16 @@ def evaluate(
     for name, result in results.items():
         _print(name, result)
     _finish(results, out)
+
+
+def _calibration(text: str | None, model: str | None) -> "BudgetCalibration | None":
+    """The user's own calibration, or that in the folder of the model that is to be evaluated."""
+    from sida.model.budget import BudgetCalibration
+    from sida.model.checkpoint import stored_calibration
+
+    if text is not None:
+        return BudgetCalibration.parse(text, "The calibration")
+    return None if model is None else stored_calibration(model)
 
 
 def _labels(values: list[str]) -> tuple[str | None, dict[str, str]]:

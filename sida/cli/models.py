@@ -12,19 +12,19 @@ JUDGES = "class, mask"
 EXPLAINS = "class, mask, explanation"
 
 
-class Facts(NamedTuple):
-    """Weights of the published folder, without the vision tower, and what they are for."""
+class PublishedFolder(NamedTuple):
+    """Number of its weights, those of the vision tower aside, and what the model gives."""
 
     parameters: int
     gives: str
 
 
 PUBLISHED = {
-    "sida-7b": Facts(7_410_228_531, JUDGES),
-    "sida-13b": Facts(13_703_156_019, JUDGES),
-    "sida-7b-description": Facts(7_410_236_723, EXPLAINS),
-    "sida-13b-description": Facts(13_703_166_259, EXPLAINS),
-    "lisa-7b": Facts(7_401_559_344, "base for training, judges nothing"),
+    "sida-7b": PublishedFolder(7_410_228_531, JUDGES),
+    "sida-13b": PublishedFolder(13_703_156_019, JUDGES),
+    "sida-7b-description": PublishedFolder(7_410_236_723, EXPLAINS),
+    "sida-13b-description": PublishedFolder(13_703_166_259, EXPLAINS),
+    "lisa-7b": PublishedFolder(7_401_559_344, "base for training, judges nothing"),
 }
 
 

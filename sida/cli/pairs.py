@@ -1,9 +1,9 @@
 """`sida data pair` and `sida compare`: what was changed between an original and its edit."""
 
 import json as json_
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -101,7 +101,9 @@ def _summary(paired: "PairedSet", out: Path) -> list[str]:
     ]
 
 
-def _deliver(lines: Sequence[dict[str, Any]], sentences: Sequence[str], json: str | None) -> None:
+def _deliver(
+    lines: Sequence[Mapping[str, object]], sentences: Sequence[str], json: str | None
+) -> None:
     """Print for people unless standard output belongs to the JSON."""
     from sida.files import write_text
 

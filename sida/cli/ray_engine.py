@@ -1,14 +1,18 @@
 """`--engine ray` of `sida detect` and `sida serve`: the same verbs on one machine or on many."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from sida.cli.errors import messages, notify
 
-__all__ = ["announce", "detect_with_ray", "reject", "serve_with_ray"]
+if TYPE_CHECKING:
+    from sida.options import DetectOptions, ModelOptions
+
+__all__ = ["RayInputs", "announce", "detect_with_ray", "reject", "serve_with_ray"]
 
 
 def reject(options: Mapping[str, object], reason: str) -> None:
@@ -18,36 +22,58 @@ def reject(options: Mapping[str, object], reason: str) -> None:
             raise typer.BadParameter(f"--{name} {reason}")
 
 
+@dataclass(frozen=True)
+class RayInputs:
+    """Paths as they were typed, and the options that choose among their pictures."""
+
+    paths: Sequence[str]
+    recursive: bool
+    from_list: Path | None
+    limit: int | None
+    sample: float | None
+    shard: str | None
+
+
 def detect_with_ray(
-    paths: Sequence[str],
+    inputs: RayInputs,
     watched: frozenset[str],
+    model: "ModelOptions",
+    options: "DetectOptions",
     *,
     out: str | None,
-    recursive: bool,
-    from_list: Path | None,
-    limit: int | None,
-    sample: float | None,
-    shard: str | None,
-    **options: Any,
+    address: str | None,
+    workers: int | None,
+    fresh: bool,
 ) -> int:
-    """Run `sida.scale.detect` with its options, say what came of it, return the exit status.
+    """Run `sida.scale.detect`, say what came of it, return the exit status.
 
     Args:
         watched: labels of --fail-on.
     """
     if out is None:
         raise typer.BadParameter("--engine ray needs --out DIR, where its results go")
-    if "-" in paths:
+    if "-" in inputs.paths:
         raise typer.BadParameter("- is not for --engine ray: name files, folders or addresses")
     from sida.cli.table import plain
     from sida.evaluation import Shard
     from sida.scale import Selection, detect
     from sida.verdict import LABELS
 
-    run_shard = Shard() if shard is None else Shard.parse(shard)
+    shard = Shard() if inputs.shard is None else Shard.parse(inputs.shard)
     with messages():
-        selection = Selection(recursive, from_list, limit, sample, run_shard)
-        summary = detect(paths, out, selection=selection, **options)
+        selection = Selection(
+            inputs.recursive, inputs.from_list, inputs.limit, inputs.sample, shard
+        )
+        summary = detect(
+            inputs.paths,
+            out,
+            model=model,
+            options=options,
+            selection=selection,
+            address=address,
+            workers=workers,
+            fresh=fresh,
+        )
     outcomes = (*LABELS, "inconclusive") if "inconclusive" in summary.labels else LABELS
     labels = "".join(f", {summary.labels.get(label, 0)} {label}" for label in outcomes)
     typer.echo(f"{out}: {summary.pictures} pictures{labels}")
@@ -62,7 +88,12 @@ def detect_with_ray(
 
 
 def serve_with_ray(
-    options: Mapping[str, Any], address: str | None, replicas: int | None, config: Path | None
+    options: Mapping[str, object],
+    host: str,
+    port: int,
+    address: str | None,
+    replicas: int | None,
+    config: Path | None,
 ) -> None:
     """Serve as the options that were typed say, or as the file does."""
     from sida.scale import serving
@@ -77,9 +108,8 @@ def serve_with_ray(
         )
         plan = serving.read_plan(config)
     else:
-        at = {name: value for name, value in options.items() if name in ("host", "port")}
-        settings = {name: value for name, value in options.items() if name not in at}
-        plan = serving.Plan(ServeSettings(**settings), **at)
+        settings = {k: value for k, value in options.items() if k not in ("host", "port")}
+        plan = serving.Plan(ServeSettings.model_validate(settings), host, port)
     with messages():
         serving.serve(plan, announce, address=address, replicas=replicas)
 

@@ -114,7 +114,7 @@ def serve(
         if getattr(ctx.get_parameter_source(name), "name", None) == "COMMANDLINE"
     }
     if engine is not None:
-        serve_with_ray(options, address, replicas, config)
+        serve_with_ray(options, host, port, address, replicas, config)
         return
     reject({"address": address, "replicas": replicas, "config": config}, "needs --engine ray")
     settings = service.ServeSettings(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-__all__ = ["HARMLESS", "PROBLEMS", "Problem", "Report"]
+__all__ = ["HARMLESS", "PROBLEMS", "DataProblem", "Report"]
 
 PROBLEMS: Mapping[str, str] = {
     "unreadable": "picture that cannot be read; not used",
@@ -34,7 +34,7 @@ HARMLESS = frozenset({"converted"})
 
 
 @dataclass(frozen=True)
-class Problem:
+class DataProblem:
     """A problem of one row: its code (a key of `PROBLEMS`), the row, and a sentence."""
 
     code: str
@@ -56,24 +56,24 @@ class Report:
     """
 
     def __init__(self) -> None:
-        self._rows: dict[str, dict[str, Problem]] = {}
-        self._order: list[Problem] = []
+        self._rows: dict[str, dict[str, DataProblem]] = {}
+        self._order: list[DataProblem] = []
 
     def add(self, code: str, name: str, message: str) -> None:
         """Note a problem with the row called `name`."""
         if code not in PROBLEMS:
             raise KeyError(f"{code!r} is not a kind of problem; see sida.data.problems.PROBLEMS")
-        problem = Problem(code, name, message)
+        problem = DataProblem(code, name, message)
         if self._rows.setdefault(name, {}).setdefault(code, problem) is problem:
             self._order.append(problem)
 
-    def __iter__(self) -> Iterator[Problem]:
+    def __iter__(self) -> Iterator[DataProblem]:
         return iter(list(self._order))
 
     def __len__(self) -> int:
         return len(self._order)
 
-    def of(self, name: str) -> list[Problem]:
+    def of(self, name: str) -> list[DataProblem]:
         """Problems of one row."""
         return list(self._rows.get(name, {}).values())
 

@@ -28,7 +28,8 @@ import numpy as np
 from sida.data.sample import Sample
 from sida.errors import CheckpointError, ConfigError, DataError, InputError, PictureError, SidaError
 from sida.evaluation.metrics import Floats
-from sida.evaluation.predictions import BaselineVerdict, Pixels, Predictor, Says
+from sida.evaluation.predictions import BaselineVerdict, Predictor, Says
+from sida.image.arrays import Pixels
 from sida.image.overlay import save_png
 from sida.image.read import read_picture
 from sida.verdict import LABELS, Failure, ModelInfo, Probabilities, Verdict, parse_line

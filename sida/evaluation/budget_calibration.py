@@ -20,7 +20,7 @@ from sida.errors import InputError, PictureError
 from sida.files import write_text
 from sida.forge.photographs import Photograph, digest
 from sida.image.arrays import Pixels
-from sida.image.deliveries import deliver
+from sida.image.deliveries import deliver, shrink
 from sida.image.prefetch import prefetch
 from sida.model.budget import BudgetCalibration
 from sida.verdict import Failure, Verdict
@@ -153,7 +153,8 @@ def _scored(name: str, results: Mapping[str, Verdict | Failure]) -> _Scored:
 def _delivered(deliveries: Sequence[str], photograph: Photograph) -> list[Pixels] | PictureError:
     try:
         pixels = photograph.read().pixels
-        return [pixels if name == AS_IS else deliver(pixels, name) for name in deliveries]
+        sent = shrink(pixels)
+        return [pixels if name == AS_IS else deliver(sent, name) for name in deliveries]
     except PictureError as error:
         return error
     except MemoryError:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from sida.evaluation.metrics import Floats, Order, Score, auroc, mean
 from sida.evaluation.prediction_rows import NOT_REAL, PredictionRows
 from sida.evaluation.scores import REAL, SAMPLES, FigureName, Figures, figures, right
 
-__all__ = ["Comparison", "McNemar", "compare", "mcnemar"]
+__all__ = ["McNemar", "ModelComparison", "compare", "mcnemar"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class McNemar:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ModelComparison:
     """Two judges on the pictures that both have judged.
 
     Attributes:
@@ -42,9 +41,9 @@ class Comparison:
     of_classes: bool
     why_not: str | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """For `metrics.json`."""
-        values: dict[str, Any] = {
+        values: dict[str, object] = {
             "count": self.count,
             "difference": {name[-1]: value._asdict() for name, value in self.difference.items()},
         }
@@ -63,7 +62,7 @@ def compare(
     theirs: PredictionRows,
     samples: int = SAMPLES,
     on_progress: Callable[[int, int | None], None] = lambda finished, total: None,
-) -> Comparison:
+) -> ModelComparison:
     """Compare two on their common pictures, matched by their indices in the set.
 
     Intervals are of groups, drawn as for all figures. McNemar's test takes pictures for
@@ -74,7 +73,7 @@ def compare(
     in_set = ours.indices[mine] >= 0
     our_rows, their_rows = _selected(ours, mine[in_set]), _selected(theirs, its[in_set])
     if not len(our_rows.truth):
-        return Comparison(0, {}, None, False, "no picture was judged by both")
+        return ModelComparison(0, {}, None, False, "no picture was judged by both")
     # Both are reduced to what the coarser one can say.
     if "real_or_not" in (our_rows.says, their_rows.says):
         our_rows, their_rows = (
@@ -86,7 +85,7 @@ def compare(
     except MissingExtra as error:
         test, why_not = None, str(error).rstrip(".")
     difference = figures([part], our_rows.groups, samples, on_progress)
-    return Comparison(
+    return ModelComparison(
         len(our_rows.truth), difference, test, our_rows.says != "real_or_not", why_not
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sida.data.sample import Sample
 from sida.detector import Detector
-from sida.evaluation.predictions import Pixels
+from sida.image.arrays import Pixels
 from sida.options import DetectOptions, Request
 from sida.verdict import Failure, ModelInfo, Verdict
 

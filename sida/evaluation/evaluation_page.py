@@ -13,7 +13,7 @@ from sida.evaluation.metrics import Order
 from sida.evaluation.mistakes import Mistake, mistakes, thumbs
 from sida.evaluation.result import Result
 from sida.evaluation.stability import EVERY_CLASS
-from sida.evaluation.tables import STABILITY_ROWS, Sheet, joint, sheets
+from sida.evaluation.tables import BUDGETS_TITLE, STABILITY_ROWS, Sheet, joint, sheets
 from sida.html import (
     Bars,
     FactList,
@@ -81,6 +81,9 @@ _INTROS = {
     "probability of the class where only it and real are left. Recall is the share that is found "
     "where at most so many real pictures are mistaken.",
     "Stated verdicts": "Verdicts that are not inconclusive.",
+    BUDGETS_TITLE: "Real accused is the share of real pictures that score above the threshold of "
+    "the budget: it should be at most the budget, where they are like the photographs that the "
+    "threshold rests on. Found is the share of the others that still do.",
     "Robustness": "The same pictures, perturbed before the model sees them.",
     "Stability": "The share of verdicts that change when the picture is delivered: to another "
     "label, or between stated and inconclusive.",

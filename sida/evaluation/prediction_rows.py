@@ -56,6 +56,7 @@ class PredictionRows:
         failures: pictures without a verdict.
         notes: sentences about masks and maps that could not be used.
         indices: (n,) positions in the set; -1 where the line does not say.
+        unsuitable: (n,) True for a picture that the model was not made for.
         says: the least that any of the verdicts says.
     """
 
@@ -77,6 +78,7 @@ class PredictionRows:
     failures: Sequence[FailedPrediction]
     notes: Sequence[str]
     indices: NDArray[np.int64]
+    unsuitable: NDArray[np.bool_]
     says: Says = "masks"
 
 
@@ -162,6 +164,7 @@ class _PictureNumbers(NamedTuple):
     predicted_pixels: int
     pixels: int
     position: int
+    unsuitable: bool
     says: Says
 
 
@@ -183,6 +186,7 @@ def _picture_numbers(prediction: Prediction) -> _PictureNumbers:
         predicted_pixels=_predicted_pixels(prediction),
         pixels=prediction.width * prediction.height,
         position=-1 if prediction.index is None else prediction.index,
+        unsuitable=prediction.unsuitable is not None,
         says=prediction.says,
     )
 
@@ -219,6 +223,7 @@ def _rows(
         failures=tuple(failures),
         notes=tuple(_note(problem, names) for problem, names in problems.items()),
         indices=np.array([row.position for row in numbers], np.int64),
+        unsuitable=np.array([row.unsuitable for row in numbers], bool),
         says=max((row.says for row in numbers), key=get_args(Says).index, default="masks"),
     )
 

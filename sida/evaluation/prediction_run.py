@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.data.problems import Problem
+from sida.data.problems import DataProblem
 from sida.data.sample import Sample, stored_bytes
 from sida.errors import ConfigError, DataError, PictureError
 from sida.evaluation.predictions import (
     FailedPrediction,
-    Pixels,
     Prediction,
     Predictor,
     Truth,
@@ -31,7 +30,7 @@ from sida.evaluation.predictions import (
     relative,
 )
 from sida.files import write_bytes, write_whole
-from sida.image.arrays import altered_pixels
+from sida.image.arrays import Mask, Pixels, altered_pixels
 from sida.image.overlay import png_bytes
 from sida.image.read import read_picture
 from sida.run_folder import LocalFolder, RunFolder, RunRecord
@@ -66,7 +65,6 @@ OPTIONS = {
     "model.digest": "weights",
 }
 
-Mask = NDArray[np.bool_]
 Perturb = Callable[[Pixels, Mask | None, int], tuple[Pixels, Mask | None]]
 """Takes pixels (height, width, 3), the mask (height, width) and a seed; gives others."""
 
@@ -81,7 +79,7 @@ class PredictedSample(NamedTuple):
 
     line: Line
     files: Mapping[str, bytes]
-    problems: Sequence[Problem]
+    problems: Sequence[DataProblem]
 
 
 BlockResult = tuple[int, Sequence[PredictedSample]]
@@ -118,7 +116,7 @@ def predict(
     predictor: Predictor,
     samples: Iterable[Sample],
     out: Path,
-    identity: Mapping[str, Any],
+    identity: Mapping[str, object],
     *,
     shard: Shard = Shard(),
     perturb: Perturb | None = None,
@@ -182,7 +180,8 @@ def run_folder(out: Path) -> RunFolder:
 
 def _written(record: RunRecord) -> Iterator[str]:
     """Patterns of what evaluations write."""
-    for above in ("", *(f"{glob.escape(name)}/" for name in record.get("folders", ()))):
+    folders = cast(Sequence[str], record.get("folders", ()))
+    for above in ("", *(f"{glob.escape(name)}/" for name in folders)):
         for folder in (above, f"{above}{BASELINES}/*/"):
             for below in (folder, f"{folder}{ROBUSTNESS}/*/"):
                 for name in (PREDICTIONS, JOURNAL, LEAKAGE, *FIGURES):

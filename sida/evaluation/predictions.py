@@ -27,7 +27,7 @@ from pydantic import (
 
 from sida.data.sample import Sample
 from sida.errors import DataError, InputError, PictureError
-from sida.image.arrays import altered_pixels
+from sida.image.arrays import Pixels, altered_pixels
 from sida.image.read import read_mask
 from sida.image.truth_mask import read_truth_mask
 from sida.verdict import Failure, Label, ModelInfo, Verdict
@@ -52,8 +52,6 @@ TruthLabel = Label | Literal["not_real"]
 
 Says = Literal["masks", "classes", "real_or_not"]
 """How much verdicts say. By `real_or_not` both other labels mean no more than "not real"."""
-
-Pixels = NDArray[np.uint8]
 
 
 class BaselineVerdict(Verdict):

@@ -1,12 +1,13 @@
 """`Result`: all figures of a model on a set, as JSON and as tables."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from sida.evaluation.comparison import Comparison
+from sida.evaluation.budgets import BudgetCurve, under_budget
+from sida.evaluation.comparison import ModelComparison
 from sida.evaluation.explanations import Explanations
 from sida.evaluation.masks import Masks
 from sida.evaluation.metrics import intersection_and_union
@@ -49,7 +50,9 @@ class Result:
         robustness: perturbation -> figures of the perturbed pictures.
         baselines: name -> figures of another model on the same set.
         compared: name -> the comparison on the pictures that both have predictions for.
-        extra: further parts of the JSON.
+        explanation_texts: how many texts were measured, and of which; None where none were.
+        published_formulas: figures of the published script; None where not asked for.
+        budgets: the budget that verdicts were counted under, and the curve; None without one.
     """
 
     protocol: Protocol
@@ -63,8 +66,10 @@ class Result:
     masks: Masks
     robustness: Mapping[str, "Result"] = field(default_factory=dict)
     baselines: Mapping[str, "Result"] = field(default_factory=dict)
-    compared: Mapping[str, Comparison] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    compared: Mapping[str, ModelComparison] = field(default_factory=dict)
+    explanation_texts: Mapping[str, int] | None = None
+    published_formulas: Mapping[str, float | None] | None = None
+    budgets: BudgetCurve | None = None
 
     def get(self, *name: str) -> Figure | None:
         """A figure by its name, None where it is missing."""
@@ -75,7 +80,7 @@ class Result:
         """Predicted classes: the columns of the confusion."""
         return ("real", "not_real") if self.detection.two else LABELS
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The content of `metrics.json`; the same for the same predictions."""
         rows = self.rows
         content: dict[str, Any] = {
@@ -108,9 +113,15 @@ class Result:
             section[name[-1]] = figure._asdict()
         if self.compared:
             content["baselines"] = {name: self._baseline(name) for name in self.compared}
-        return {**content, **self.extra}
+        if self.budgets is not None:
+            content["budget"] = self.budgets.as_json()
+        if self.explanation_texts is not None:
+            content["explanation_texts"] = self.explanation_texts
+        if self.published_formulas is not None:
+            content["published_formulas"] = self.published_formulas
+        return content
 
-    def _baseline(self, name: str) -> dict[str, Any]:
+    def _baseline(self, name: str) -> dict[str, object]:
         """A baseline's figures, short, and how it compares."""
         result = self.baselines[name]
         model = result.rows.model
@@ -130,6 +141,7 @@ def measure(
     on_progress: Callable[[int, int | None], None] = lambda finished, total: None,
     explanations: Explanations | None = None,
     stability: StabilityFigures | None = None,
+    budgets: BudgetCurve | None = None,
 ) -> Result:
     """Every figure of some predictions, with intervals.
 
@@ -141,10 +153,16 @@ def measure(
         on_progress: called after each of them.
         explanations: texts of the same pictures, where they are to be measured.
         stability: the verdicts on their deliveries, likewise.
+        budgets: the curve, where verdicts are to be counted under a budget.
     """
+    if budgets is not None:
+        rows = under_budget(rows, budgets.budget)
+        if stability is not None:
+            stability = stability.under(rows, budgets.budget)
+            rows = replace(rows, inconclusive=rows.inconclusive | stability.unstable)
     detection, masks = Detection(rows), Masks(rows, protocol)
     per_mask = {f"{name}_mean_tampered": masks.per_mask(name) for name in BY_MASK}
-    further = [part for part in (explanations, stability) if part is not None]
+    further = [part for part in (budgets, explanations, stability) if part is not None]
     parts: list[FigurePart] = [detection, masks]
     parts.append(Origins("by_source", rows.sources, rows, per_mask))
     parts.append(Origins("by_generator", rows.generators, rows, per_mask))
@@ -161,9 +179,11 @@ def measure(
         table = np.stack([table[:, 0], table[:, 1:].sum(1)], 1)
     bins = reliability(detection)
     result = Result(protocol, data, rows, values, missing, table.tolist(), bins, detection, masks)
+    if budgets is not None:
+        result = replace(result, budgets=budgets)
     if explanations is None:
         return result
-    return replace(result, extra={"explanation_texts": explanations.counts()})
+    return replace(result, explanation_texts=explanations.counts())
 
 
 def formulas(result: Result) -> dict[str, float | None]:
@@ -178,7 +198,7 @@ def formulas(result: Result) -> dict[str, float | None]:
     return published_formulas(np.array(result.confusion, float), pairs[:, 0], pairs[:, 1])
 
 
-def _counted(words: Any) -> dict[str, int]:
+def _counted(words: Iterable[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for word in words:
         counts[word] = counts.get(word, 0) + 1
@@ -188,6 +208,6 @@ def _counted(words: Any) -> dict[str, int]:
 _PERTURBED = ("detection", "localization")
 
 
-def _short(values: Figures) -> dict[str, Any]:
+def _short(values: Figures) -> dict[str, dict[str, object]]:
     """Figures of a perturbation, without those by class and source."""
     return {name[-1]: figure._asdict() for name, figure in values.items() if name[0] in _PERTURBED}

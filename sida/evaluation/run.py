@@ -24,6 +24,7 @@ from sida.data.checks.traits import survey
 from sida.data.dataset import Dataset
 from sida.errors import ConfigError, DataError, InputError, MissingExtra
 from sida.evaluation.baselines import load
+from sida.evaluation.budgets import BudgetCurve, calibration_of
 from sida.evaluation.comparison import compare
 from sida.evaluation.evaluation_page import evaluation_page, joint_page
 from sida.evaluation.explanations import Explanations, SentenceEncoder, sentence_encoder
@@ -47,6 +48,7 @@ from sida.evaluation.stability import StabilityFigures
 from sida.evaluation.tables import as_csv, as_markdown, joint, markdown
 from sida.files import natural_key, write_text, write_whole
 from sida.image.perturbation import perturb
+from sida.model.budget import BudgetCalibration
 from sida.options import DetectOptions
 from sida.run_folder import locked
 
@@ -75,6 +77,8 @@ class Options:
         baselines: other models, as `sida.evaluation.baselines.load` takes them.
         baseline_labels: their labels -> our classes.
         device: of the baselines.
+        max_false_positives: count verdicts under this budget, and measure the curve of budgets.
+        calibration: for that; of an embedded model its own, if not given.
     """
 
     protocol: Protocol = "end_to_end"
@@ -90,8 +94,11 @@ class Options:
     baselines: Sequence[str] = ()
     baseline_labels: Mapping[str, str] = field(default_factory=dict)
     device: str = "auto"
+    max_false_positives: float | None = None
+    calibration: BudgetCalibration | None = None
 
     def __post_init__(self) -> None:
+        DetectOptions(max_false_positives=self.max_false_positives)  # checks it
         if self.similarity is not None and not self.explanations:
             raise ConfigError("similarity is of explanations: ask for them, too (--explanations)")
         if self.stability and self.perturbations:
@@ -232,6 +239,9 @@ def _evaluate_sets(
     perturbs = perturbations(options.perturbations)
     baselines = load(options.baselines, options.baseline_labels, options.device)
     predictor = load_predictor()
+    if options.max_false_positives is not None:  # refused before the first prediction
+        calibration = calibration_of(predictor.model, options.calibration)
+        calibration.budget(options.max_false_positives)
     folders = _claim_folders(out, sets, predictor, options, fresh)
     results = {}
     for data_set, folder in zip(sets, folders, strict=True):
@@ -399,15 +409,17 @@ def _measured(
         name: _result(files_beside, folder / ROBUSTNESS / name, plain, on_progress)
         for name, files_beside in _beside(files, ROBUSTNESS).items()
     }
+    # The scores of other models have no calibration here.
+    others = replace(plain, max_false_positives=None)
     baselines = {
-        name: _measured(files_beside, folder / BASELINES / name, plain, (), on_progress, data=data)
+        name: _measured(files_beside, folder / BASELINES / name, others, (), on_progress, data=data)
         for name, files_beside in _beside(files, BASELINES).items()
     }
     result = _result(files, folder, options, on_progress, encoder)
     compared = {name: compare(result.rows, other.rows) for name, other in baselines.items()}
     result = replace(result, robustness=perturbed, baselines=baselines, compared=compared)
     if options.published_formulas:
-        result = replace(result, extra={**result.extra, "published_formulas": formulas(result)})
+        result = replace(result, published_formulas=formulas(result))
     text = json.dumps(result.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / "metrics.json", text + "\n")
     write_text(folder / "metrics.md", as_markdown(result))
@@ -452,6 +464,16 @@ def _result(
     if options.explanations:
         texts = Explanations(merged([target], folder), encoder)
     stability = StabilityFigures(merged([target], folder)) if options.stability else None
+    budgets = None
+    if options.max_false_positives is not None and rows.model is not None:
+        calibration = calibration_of(rows.model, options.calibration)
+        budgets = BudgetCurve(rows, calibration, options.max_false_positives, stability)
+        if calibration.set == Path(data).name:
+            note = (
+                f"the budget rests on photographs of {calibration.set}, too: what it is found to "
+                "keep here proves nothing"
+            )
+            rows = replace(rows, notes=(*rows.notes, note))
     intervals = partial(on_progress, "Intervals")
     return measure(
         rows,
@@ -460,6 +482,7 @@ def _result(
         on_progress=intervals,
         explanations=texts,
         stability=stability,
+        budgets=budgets,
     )
 
 

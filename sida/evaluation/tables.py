@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sida.evaluation.budgets import FOUND
 from sida.evaluation.masks import HEADINGS as MASK_HEADINGS
 from sida.evaluation.result import Result
 from sida.evaluation.scores import AGAINST_REAL, HEADINGS, RECALLS, Figure
@@ -12,9 +13,10 @@ from sida.evaluation.stability import ANY, EVERY_CLASS, UNSTABLE
 from sida.image.deliveries import DELIVERIES
 from sida.verdict import LABELS
 
-__all__ = ["Sheet", "as_csv", "as_markdown", "joint", "sheets"]
+__all__ = ["BUDGETS_TITLE", "Sheet", "as_csv", "as_markdown", "joint", "sheets"]
 
 NONE = "—"
+BUDGETS_TITLE = "Budget of false accusations"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ def sheets(result: Result) -> list[Sheet]:
         _ranking(result),
         _against_real(result),
         _stated_verdicts(result),
+        _budgets(result),
         _confusion(result),
         _localization(result),
         _origins("by_source", "Source", result),
@@ -172,6 +175,19 @@ def _stated_verdicts(result: Result) -> Sheet:
     return Sheet("Stated verdicts", headings, rows)
 
 
+def _budgets(result: Result) -> Sheet:
+    """The curve: budgets, and the shares of each class that they call altered or generated."""
+    rows = [
+        (
+            share,
+            f"{budget.threshold:.6g}",
+            *(figure_text(result.get("by_budget", share, name)) for name in FOUND),
+        )
+        for share, budget in (result.budgets.budgets.items() if result.budgets else ())
+    ]
+    return Sheet(BUDGETS_TITLE, ("Budget", "Threshold", *FOUND.values()), rows)
+
+
 def _confusion(result: Result) -> Sheet:
     names = [label.replace("_", " ") for label in LABELS]
     rows = [
@@ -277,7 +293,7 @@ def _explanations(result: Result) -> Sheet:
         for name, figure in result.figures.items()
         if name[0] == "explanations"
     ]
-    counts = result.extra.get("explanation_texts", {})
+    counts = result.explanation_texts or {}
     rows += [(_words(name), str(count)) for name, count in counts.items()]
     return Sheet("Explanations", ("Figure", "Value"), rows)
 
@@ -317,7 +333,7 @@ def _differences(result: Result) -> Sheet:
 
 def _formulas(result: Result) -> Sheet:
     """Figures of the published script, which has no intervals."""
-    formulas = result.extra.get("published_formulas", {})
+    formulas = result.published_formulas or {}
     rows = [(name, NONE if value is None else f"{value:.3f}") for name, value in formulas.items()]
     return Sheet("Published formulas", ("What it is", "Value"), rows)
 

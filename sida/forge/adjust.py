@@ -10,15 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.forge.regions import TargetRegion
+from sida.forge.regions import Parameters, TargetRegion
 from sida.forge.tamper import Tampered, blend
 from sida.image.arrays import Pixels
 from sida.image.geometry import bounding_box
 from sida.image.perturbation import Step, apply
 
 __all__ = ["ADJUSTMENTS", "adjust"]
-
-Parameters = dict[str, Any]
 
 
 def adjust(pixels: Pixels, region: TargetRegion, name: str, rng: np.random.Generator) -> Tampered:

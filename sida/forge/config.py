@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from sida.settings import read_settings
 
@@ -90,8 +90,8 @@ class Pipeline(_Section):
         None, ge=64, description="shorter side it works at, if not that of the pictures"
     )
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    load: Mapping[str, Any] = Field({}, description="further arguments of from_pretrained")
-    call: Mapping[str, Any] = Field({}, description="further arguments of each call")
+    load: Mapping[str, JsonValue] = Field({}, description="further arguments of from_pretrained")
+    call: Mapping[str, JsonValue] = Field({}, description="further arguments of each call")
 
 
 class Segmenter(_Section):

@@ -7,16 +7,21 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 from skimage.segmentation import slic
 
 from sida.forge.config import RegionMethod
 from sida.image.arrays import Mask, Pixels
 
-__all__ = ["Finder", "ObjectMask", "TargetRegion", "draw_region"]
+__all__ = ["Finder", "ObjectMask", "Parameters", "TargetRegion", "draw_region"]
 
 
 _SLIC_SIDE, _GRABCUT_SIDE = 192, 128
 """Larger pictures are looked at smaller: finer borders cost time and say nothing."""
+
+
+Parameters = Mapping[str, JsonValue]
+"""Of an operation or a region, as the manifest notes them."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class TargetRegion:
 
     mask: Mask
     method: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     object: str | None = None
 
 

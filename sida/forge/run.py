@@ -12,11 +12,11 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sida.errors import ConfigError, DataError, optional_package
 from sida.files import write_text, write_whole
@@ -172,7 +172,8 @@ def _written_patterns(record: RunRecord) -> Iterator[str]:
         yield f"{label}/{label[0]}[0-9]*.*"
         yield f"description/{label}_GT.json"
     yield from ("masks/[rft][0-9]*_mask.png", "manifest.parquet", ".forge/units")
-    for autoencoder in record["config"].get("autoencoders", ()):
+    config = cast(Mapping[str, Sequence[Mapping[str, str]]], record["config"])
+    for autoencoder in config.get("autoencoders", ()):
         yield f"autoencoders/{glob.escape(autoencoder['name'])}"
 
 

@@ -1,13 +1,14 @@
 """Pictures that are synthetic as a whole: reconstructions of photographs, and pictures to texts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from sida.forge.detail import match_detail
+from sida.forge.regions import Parameters
 from sida.forge.tamper import Codec
 from sida.image.arrays import Pixels
 
@@ -20,7 +21,7 @@ class Synthetic:
 
     pixels: Pixels
     operation: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     content: str | None = None
 
 
@@ -64,7 +65,7 @@ def from_text(
         for length, side in zip(generated.shape[:2], (height, width), strict=True)
     )
     part = np.ascontiguousarray(generated[top : top + height, left : left + width])
-    parameters = {
+    parameters: Parameters = {
         "pipeline": generator.name, "prompt": prompt, "seed": seed, "size": list(size),
         "left": left, "top": top,
     }  # fmt: skip

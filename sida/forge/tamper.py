@@ -11,10 +11,11 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from sida.forge.detail import match_detail
 from sida.forge.patches import fill_from_patches
-from sida.forge.regions import TargetRegion
+from sida.forge.regions import Parameters, TargetRegion
 from sida.image.arrays import Mask, Pixels
 from sida.image.geometry import bounding_box
 
@@ -48,7 +49,7 @@ class Tampered:
     pixels: Pixels
     mask: Mask
     operation: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     content: str | None = None
     unaltered: Pixels | None = None
 
@@ -92,7 +93,7 @@ def splice(
     matched = blending != "poisson" and rng.random() < 0.5
     if matched:
         donor = _colours_matched(donor, region.mask, pixels)
-    parameters: dict[str, Any] = {"blending": blending, "colour_matching": matched}
+    parameters: dict[str, JsonValue] = {"blending": blending, "colour_matching": matched}
     if blending == "poisson":
         changed = _poisson(pixels, donor, region.mask)
     else:
@@ -191,7 +192,7 @@ def _moved(
     avoided: Mask,
     rng: np.random.Generator,
     scales: tuple[float, float],
-) -> tuple[Pixels, Mask, dict[str, Any]]:
+) -> tuple[Pixels, Mask, Parameters]:
     """The source with its region somewhere else, the moved mask, and the move's parameters."""
     angle = round(float(rng.uniform(-30, 30)), 1) if rng.random() < 0.6 else 0.0
     scale = round(float(rng.uniform(*scales)), 3) if rng.random() < 0.6 else 1.0
@@ -204,7 +205,7 @@ def _moved(
         np.ascontiguousarray(source), shift, (width, height),
         flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101,
     )  # fmt: skip
-    parameters = {
+    parameters: Parameters = {
         "angle": angle, "scale": scale, "mirrored": mirrored,
         "matrix": [round(float(value), 4) for value in shift.ravel()],
     }  # fmt: skip
@@ -242,14 +243,14 @@ def _elsewhere(
 
 def remove(pixels: Pixels, region: TargetRegion, method: str, rng: np.random.Generator) -> Tampered:
     """Fill the region; from its border by "telea" (2004) or "ns" (Bertalmio 2001), or "patches"."""
-    parameters = {}
+    parameters: dict[str, JsonValue] = {}
     filled: NDArray[Any]
     if method == "patches":
         filled = fill_from_patches(pixels, region.mask, rng)
     else:
-        parameters["radius"] = int(rng.integers(2, 8))
+        parameters["radius"] = radius = int(rng.integers(2, 8))
         flag = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}[method]
-        filled = cv2.inpaint(pixels, region.mask.astype(np.uint8), parameters["radius"], flag)
+        filled = cv2.inpaint(pixels, region.mask.astype(np.uint8), radius, flag)
     changed = np.where(region.mask[..., None], filled, pixels).astype(np.uint8)
     return Tampered(
         changed, region.mask, f"remove_{method}", parameters,
@@ -368,7 +369,7 @@ def inpaint(
     painted = painter(pixels, region.mask, prompt, seed)
     if variant == "paste":
         painted = np.where(region.mask[..., None], painted, pixels)
-    parameters = {"pipeline": painter.name, "prompt": prompt, "seed": seed}
+    parameters: dict[str, JsonValue] = {"pipeline": painter.name, "prompt": prompt, "seed": seed}
     subject = region.object or "a part"
     if replacement is not None:
         parameters["replacement"] = replacement

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 from PIL import Image
+from pydantic import JsonValue
 
 from sida.files import write_bytes
 from sida.forge import tamper
@@ -32,7 +33,7 @@ from sida.verdict import LABELS
 
 __all__ = ["Coding", "ManifestRow", "make_unit"]
 
-ManifestRow = dict[str, Any]
+ManifestRow = dict[str, JsonValue]
 """A line of the manifest."""
 
 ATTEMPTS = 4
@@ -126,7 +127,7 @@ def _synthetic(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator
     return _UnitPicture(synthetic.pixels, None, synthetic.content, _operation(synthetic))
 
 
-def _operation(result: Synthetic | Tampered) -> dict[str, Any]:
+def _operation(result: Synthetic | Tampered) -> ManifestRow:
     parameters = result.parameters
     return {
         "operation": result.operation,

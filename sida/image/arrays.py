@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ALTERED_THRESHOLD", "Mask", "Pixels", "altered_pixels"]
+__all__ = ["ALTERED_THRESHOLD", "Float32Array", "Mask", "Pixels", "altered_pixels"]
+
+Float32Array = NDArray[np.float32]
 
 Pixels = NDArray[np.uint8]
 """(height, width, 3), RGB."""

@@ -12,8 +12,8 @@ from sida.image.perturbation import Step, apply
 
 __all__ = ["DELIVERIES", "Delivery", "deliver", "shrink"]
 
-_LIMIT = Step("fit", {"long_side": 2048})
-"""Messengers and most sites hand on nothing larger."""
+_LIMIT = Step("fit", {"long_side": 1600})
+"""Messengers hand on nothing larger unless they are asked to."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ DELIVERIES: Mapping[str, Delivery] = {
 
 
 def shrink(pixels: Pixels) -> Pixels:
-    """A picture (height, width, 3) uint8 at the largest size that is handed on: 2048 pixels.
+    """A picture (height, width, 3) uint8 at the largest size that is handed on: 1600 pixels.
 
     Every delivery begins so. Where one picture gets several, it is worth doing once.
     """

@@ -139,14 +139,14 @@ def _webp(pixels: Pixels, mask: MaskLevels | None, quality: int) -> PictureAndMa
 
 
 def _recoded(
-    pixels: Pixels, mask: MaskLevels | None, format: str, **options: Any
+    pixels: Pixels, mask: MaskLevels | None, format: str, **options: object
 ) -> PictureAndMask:
     pixels, mask = _fit(pixels, mask, _LONGEST[format])
     with Image.open(io.BytesIO(encode(pixels, format, **options))) as image:
         return np.array(image.convert("RGB")), mask
 
 
-def encode(pixels: Pixels, format: str, **options: Any) -> bytes:
+def encode(pixels: Pixels, format: str, **options: object) -> bytes:
     """The bytes of a picture in a format of Pillow's; the same pixels give the same bytes."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format, **options)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,8 @@ from sida.errors import PictureError
 from sida.inference.attention import fuse
 from sida.inference.generate import generate_batch
 from sida.inference.llama import SPARE_SLOTS, KVCache, prefill
-from sida.model.clip_windows import ClipWindows
+from sida.model.clip_windows import ClipWindows, ClipWindowsState
+from sida.model.encoders import EncoderState
 from sida.model.frame import Frame
 from sida.model.inputs import Inputs
 from sida.model.processor import HasPixels, SidaProcessor
@@ -88,7 +89,7 @@ class ForwardOutput(NamedTuple):
 
     class_logits: torch.Tensor
     prompts: torch.Tensor
-    state: Any
+    state: EncoderState
     cache: KVCache
 
 
@@ -215,7 +216,7 @@ class Engine:
 
     @torch.inference_mode()
     def prefill(
-        self, image_tokens: torch.Tensor, state: Any, keep_cache: bool = False
+        self, image_tokens: torch.Tensor, state: EncoderState, keep_cache: bool = False
     ) -> ForwardOutput:
         """The language model's part of `forward`.
 
@@ -242,6 +243,7 @@ class Engine:
             return None
         logits = output.class_logits[index].float()
         assert inputs.mask is not None
+        assert isinstance(output.state, ClipWindowsState)
         evidence = encoder.evidence_of(inputs.mask.owner, output.state, index)
         arrays = ((logits + part.float()).cpu().numpy() for part in evidence)
         return WindowLogits(tuple(window.box for window in frame.windows), *arrays)

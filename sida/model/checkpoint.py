@@ -32,7 +32,17 @@ from sida.model.sida import Sida
 from sida.model.tokenizer import MARKERS, Tokenizer
 from sida.model.weights import Shards, digest_of
 
-__all__ = ["Loaded", "digest_of", "fill", "find", "load", "load_base", "load_random", "refuse_lisa"]
+__all__ = [
+    "Loaded",
+    "digest_of",
+    "fill",
+    "find",
+    "load",
+    "load_base",
+    "load_random",
+    "refuse_lisa",
+    "stored_calibration",
+]
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +129,16 @@ def load_random(sizes: str, device: torch.device | str, dtype: torch.dtype) -> L
     processor = SidaProcessor(config, Tokenizer.load(TOKENIZER))
     name = f"random {Path(sizes).stem}"
     return Loaded(model, processor, Calibration(), name, "0", "0" * 64)
+
+
+def stored_calibration(name: str) -> BudgetCalibration | None:
+    """The calibration of budgets in a model's folder; None without one, and of an adapted model.
+
+    Raises as `find`, and ConfigError where the file is no calibration.
+    """
+    base, adapter = split_name(name)
+    folder = find(base)
+    return None if adapter is not None else BudgetCalibration.load(folder, digest_of(folder))
 
 
 def find(name: str) -> Path:

@@ -12,7 +12,7 @@ from transformers import initialization as init
 from transformers.models.sam.modeling_sam import SamPositionalEmbedding
 
 from sida.model.clip_sam import ClipSam, SamDecoder
-from sida.model.clip_windows import ClipWindows
+from sida.model.clip_windows import ClipWindows, ClipWindowsState
 from sida.model.config import ClipWindowsConfig, NativeVisionConfig, SidaConfig
 from sida.model.image_processors import (
     ClipSamImageProcessor,
@@ -20,13 +20,15 @@ from sida.model.image_processors import (
     NativeImageProcessor,
 )
 from sida.model.local_maps import LocalDecoder
-from sida.model.native import ChannelNorm, Conv, Native, NativeDecoder, Pool
+from sida.model.native import ChannelNorm, Conv, Native, NativeDecoder, NativeState, Pool
 from sida.model.statistics import Statistics
 
-__all__ = ["Decoder", "Encoder", "Parts", "build", "initialize", "parts"]
+__all__ = ["Decoder", "Encoder", "EncoderState", "Parts", "build", "initialize", "parts"]
 
 Encoder = ClipSam | ClipWindows | Native
 Decoder = SamDecoder | NativeDecoder | LocalDecoder
+EncoderState = ClipWindowsState | NativeState | None
+"""What an encoder keeps of a pass for the masks of the same pictures."""
 
 
 class Parts(NamedTuple):

@@ -88,9 +88,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def config_from_published(
     folder: Path,
-    fields: Mapping[str, Any],
+    fields: Mapping[str, object],
     shapes: Shapes,
-    vision: dict[str, Any],
+    vision: Mapping[str, object],
     vision_tower: str,
 ) -> SidaConfig:
     """Our configuration of a published folder.
@@ -124,7 +124,9 @@ def config_from_published(
         ) from error
 
 
-def _clip(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _clip(fields: object) -> dict[str, object]:
+    if not isinstance(fields, Mapping):
+        raise ValueError("vision_config of the vision tower is not a set of sizes")
     sizes = {name: fields[name] for name in _VISION if name in fields}
     for name in ("image_size", "patch_size"):  # transformers would also take pairs
         if not isinstance(sizes.get(name), int):

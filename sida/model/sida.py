@@ -179,7 +179,7 @@ class Sida(PreTrainedModel):
         """Vectors that stand for the picture in a conversation."""
         return self.encoder.image_tokens
 
-    def image_tokens(self, inputs: Inputs) -> tuple[torch.Tensor, Any]:
+    def image_tokens(self, inputs: Inputs) -> tuple[torch.Tensor, encoders.EncoderState]:
         """Image tokens (pictures, image_token_count, dim), and the encoder's state for masks."""
         return self.encoder.tokens(inputs)
 
@@ -244,8 +244,19 @@ class Sida(PreTrainedModel):
         fused: torch.Tensor = self.fusion(class_logits, self.mask_prompt(hidden))
         return fused
 
+    def mask_embedding(
+        self, inputs: Inputs, windows: torch.Tensor, state: encoders.EncoderState
+    ) -> torch.Tensor:
+        """The embedding (windows, …) that the mask decoder reads; arguments as `decode_masks`."""
+        # An encoder gets the state that it gave itself, which no type can say.
+        return self.encoder.embed(inputs, windows, state)  # type: ignore[arg-type]
+
     def decode_masks(
-        self, inputs: Inputs, windows: torch.Tensor, prompts: torch.Tensor, state: Any
+        self,
+        inputs: Inputs,
+        windows: torch.Tensor,
+        prompts: torch.Tensor,
+        state: encoders.EncoderState,
     ) -> torch.Tensor:
         """Mask logits (windows, h, w) of the chosen windows.
 
@@ -254,7 +265,7 @@ class Sida(PreTrainedModel):
             windows: (windows,) indices into those that masks are made in.
             prompts: (windows, out_dim), the prompt of each window's picture.
         """
-        logits: torch.Tensor = self.decoder(self.encoder.embed(inputs, windows, state), prompts)
+        logits: torch.Tensor = self.decoder(self.mask_embedding(inputs, windows, state), prompts)
         return logits
 
     def forward(

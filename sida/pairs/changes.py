@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.image.arrays import Mask
-from sida.pairs.lab import Float32Array, distance, smooth
+from sida.image.arrays import Float32Array, Mask
+from sida.pairs.lab import distance, smooth
 
 __all__ = ["altered", "detail", "noise_floor"]
 

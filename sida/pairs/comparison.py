@@ -1,7 +1,7 @@
 """`compare`: how an edited picture relates to its original, and which pixels were altered."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,22 @@ from sida.pairs.lab import distance, lab, smooth
 from sida.pairs.registration import Matrix, register, warp
 from sida.pairs.rerendering import QUALITY, measure
 
-__all__ = ["Comparison", "Relation", "compare"]
+__all__ = ["Comparison", "ComparisonRow", "Relation", "compare"]
 
 Relation = Literal["local", "whole", "same", "unrelated"]
 
 LEAST_AGREEMENT = 0.15
 """Share of parts with detail that look alike below which two pictures are unrelated. Of unrelated
 photographs it is below 0.06."""
+
+
+class ComparisonRow(TypedDict):
+    """`Comparison` as JSON: its numbers, rounded, without its pictures."""
+
+    relation: Relation
+    share: float
+    noise: float | None
+    covered: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +61,7 @@ class Comparison:
         """The mask's share of the edited picture."""
         return float(self.mask.mean())
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> ComparisonRow:
         """Values that `sida data pair --json` prints."""
         return {
             "relation": self.relation,

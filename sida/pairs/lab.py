@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CHROMA", "Float32Array", "distance", "lab", "smooth"]
+from sida.image.arrays import Float32Array
 
-Float32Array = NDArray[np.float32]
+__all__ = ["CHROMA", "distance", "lab", "smooth"]
+
 
 CHROMA = 0.35
 """Weight of a and b beside L: JPEG keeps them at half of the sides, so they are noisy far around

@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sida.data.writing.writers import ExportItem, ExportRow, FolderWriter
 from sida.errors import InputError, PictureError
 from sida.files import Input, write_folder
 from sida.image.overlay import png_bytes
 from sida.image.read import file_bytes, read_picture
-from sida.pairs.comparison import Comparison, Relation, compare
+from sida.pairs.comparison import Comparison, ComparisonRow, Relation, compare
 from sida.pairs.matching import Match, match_folders
 
 __all__ = ["PairResult", "PairedSet", "pair_folders"]
@@ -29,10 +28,10 @@ class PairResult:
 
     edited: str
     original: str | None
-    comparison: dict[str, Any] | None = None
+    comparison: ComparisonRow | None = None
     problem: str | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Line of `sida data pair --json`."""
         names = {"original": self.original, "edited": self.edited}
         return {**names, **(self.comparison or {"error": self.problem})}

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sida.image.arrays import Mask, Pixels
-from sida.pairs.lab import Float32Array
+from sida.image.arrays import Float32Array, Mask, Pixels
 
 __all__ = ["Matrix", "Registration", "compose", "invert", "register", "resize_matrix", "warp"]
 

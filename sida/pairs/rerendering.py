@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.image.arrays import Mask
+from sida.image.arrays import Float32Array, Mask
 from sida.image.perturbation import Step, apply
-from sida.pairs.lab import Float32Array, distance, lab, smooth
+from sida.pairs.lab import distance, lab, smooth
 
 __all__ = ["QUALITY", "Rerendering", "band_strengths", "measure"]
 

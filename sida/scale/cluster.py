@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import ModuleType
 
 from sida.errors import ConfigError, InputError, SidaError, optional_package
 
@@ -16,15 +16,16 @@ ANSWERS_WITHIN = 5.0
 """Seconds."""
 
 
-def require_ray() -> Any:
+def require_ray() -> ModuleType:
     """The module `ray`. Raises MissingExtra."""
     with optional_package("ray", "ray", "The engine ray"):
         import ray
-    return ray
+    module: ModuleType = ray
+    return module
 
 
 @contextmanager
-def cluster(address: str | None, workers: int | None) -> Iterator[Any]:
+def cluster(address: str | None, workers: int | None) -> Iterator[ModuleType]:
     """Connect the module `ray`; a connection that is there already stays.
 
     Args:
@@ -35,6 +36,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[Any]:
     Raises:
         MissingExtra: Ray is not installed.
         InputError: nobody answers.
+        SidaError: none could be started here.
     """
     ray = require_ray()
     if ray.is_initialized():
@@ -47,9 +49,17 @@ def cluster(address: str | None, workers: int | None) -> Iterator[Any]:
             ray.init("local", num_cpus=cores, include_dashboard=False, **_QUIET)
         else:
             ray.init(address, **_QUIET)
-    except (ConnectionError, RuntimeError) as error:
-        if address in (None, "auto"):
-            raise _no_answer(address or "this machine") from error
+    # Where Ray does not come up in time on a busy machine it raises a bare Exception.
+    except Exception as error:
+        if address is None:
+            raise SidaError(
+                f"Ray did not start on this machine ({str(error).split('. ')[0].rstrip('.')}): run "
+                "the same command again when the machine is less busy"
+            ) from error
+        if not isinstance(error, ConnectionError | RuntimeError):
+            raise
+        if address == "auto":
+            raise _no_answer(address) from error
         raise InputError(
             f"the server at {address!r} refused the connection: it is not Ray, it runs another "
             "version, or it requires a token (RAY_AUTH_MODE=token sends it)"
@@ -83,7 +93,7 @@ def _no_answer(address: str) -> InputError:
     )
 
 
-def resources(ray: Any, device: str) -> tuple[int, dict[str, float]]:
+def resources(ray: ModuleType, device: str) -> tuple[int, dict[str, float]]:
     """The number of workers that a cluster has room for, and what Ray reserves for each.
 
     One for each GPU where there are some and the device may be one, else one for each core.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 from sida.errors import ConfigError
 from sida.options import DetectOptions, ModelOptions
@@ -148,8 +149,9 @@ def detect(
             record = {"schema": "sida.scale/1", **identity, "pictures": pictures, "parts": shards}
             folder.begin(record)
         job = _Job(store, weights, options)
-        shards_of_run = planned_shards(record["parts"], selection.shard)
-        tally = _detect_missing(job, pool, shards_of_run, record["pictures"], on_progress)
+        shards_of_run = planned_shards(cast(int, record["parts"]), selection.shard)
+        total = cast(int, record["pictures"])
+        tally = _detect_missing(job, pool, shards_of_run, total, on_progress)
     failed = tally.counts.pop(FAILED, 0)
     failures = sorted(tally.failures, key=lambda failure: failure.image or "")
     return DetectionSummary(store.out, tally.counts, failed, tuple(failures))

@@ -7,13 +7,13 @@ without Ray, and one goes on with what the other left.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sida import evaluation
 from sida.data.sample import Sample
 from sida.evaluation.detector_predictor import DetectorPredictor
-from sida.evaluation.predictions import Pixels
 from sida.evaluation.result import Result
+from sida.evaluation.run import StageProgress
+from sida.image.arrays import Pixels
 from sida.options import DetectOptions, ModelOptions
 from sida.scale.pool import WorkerPool
 from sida.scale.weights import Weights, locate, worker_detector
@@ -30,12 +30,13 @@ def evaluate(
     address: str | None = None,
     workers: int | None = None,
     options: evaluation.Options = evaluation.Options(),  # noqa: B008
-    **further: Any,
+    fresh: bool = False,
+    on_progress: StageProgress = lambda stage, finished, total: None,
 ) -> dict[str, Result]:
     """Predict labelled sets with Ray, and measure here.
 
     Args:
-        data, out, options: as of `sida.evaluation.evaluate`, and so is `further`: fresh, progress.
+        data, out, options, fresh, on_progress: as of `sida.evaluation.evaluate`.
             Pictures named by paths have to lie at these on every machine.
         model: how each worker loads it.
         address, workers: as of `sida.scale.detect`.
@@ -54,7 +55,13 @@ def evaluate(
             return _RemotePredictor(weights, options.detect, info)
 
         return evaluation.evaluate(
-            data, out, predictor=predictor, options=options, mapper=pool.map, **further
+            data,
+            out,
+            predictor=predictor,
+            options=options,
+            fresh=fresh,
+            on_progress=on_progress,
+            mapper=pool.map,
         )
 
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
+from types import ModuleType
 from typing import Any, Self, TypeVar
 
 from sida.errors import SidaError
@@ -52,7 +53,7 @@ class WorkerPool:
             require_answer(self._address)
         self._workers, self._device, self._retries = workers, device, retries
         self._stack = ExitStack()
-        self._ray: Any = None
+        self._ray: ModuleType | None = None
         self._actors: list[Any] = []
 
     def __enter__(self) -> Self:
@@ -94,7 +95,7 @@ class WorkerPool:
         except ray.exceptions.RayError as error:
             raise stopped(error) from error
 
-    def _started(self) -> Any:
+    def _started(self) -> ModuleType:
         """The module `ray`, with all actors asked for."""
         if self._ray is None:
             self._ray = ray = self._stack.enter_context(cluster(self._address, self._workers))
@@ -115,13 +116,13 @@ class _Worker:
             os.chdir(folder)
         except OSError:
             self.remark = f" (the worker does not see the folder {folder!r} of the command)"
-        self.reference: Any = None
+        self.reference: object = None
         self.function: Callable[[Any], Any]
 
     def ready(self) -> None:
         """Answer when the process runs."""
 
-    def call(self, reference: list[Any], item: object) -> tuple[Any, SidaError | None]:
+    def call(self, reference: list[object], item: object) -> tuple[object, SidaError | None]:
         """The result, or an error of ours; the function is fetched once."""
         if self.reference != reference[0]:
             self.function, self.reference = require_ray().get(reference[0]), reference[0]

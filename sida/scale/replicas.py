@@ -1,4 +1,4 @@
-"""The two deployments: `Model`, of which there are replicas, and `Front`, the app before them.
+"""The two deployments: `ModelReplica`, one or more of them, and `Front`, the app before them.
 
 All that a service remembers (places, keys' minutes, batches, figures) is in the one front.
 """
@@ -15,11 +15,11 @@ from fastapi import FastAPI
 from sida.detector import Detector
 from sida.options import Request
 from sida.serve import ServeSettings, app_around
-from sida.serve.backend import MAX_CHATS, ChatTurn
+from sida.serve.backend import MAX_CHATS, ChatEvent, ChatTurn
 from sida.serve.errors import HttpError
 from sida.verdict import Failure, ModelInfo, Verdict
 
-__all__ = ["Front", "Model", "Replicas"]
+__all__ = ["Front", "ModelReplica", "Replicas"]
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ DEATHS = 2
 """Replicas that one picture may lose before it is given up."""
 
 
-class Model:
+class ModelReplica:
     """A replica: a detector, used from one thread, batch by batch."""
 
     def __init__(self, load: Callable[[], Detector], max_wait: float) -> None:
@@ -58,9 +58,9 @@ class Model:
         history: list[tuple[str, str]],
         question: str,
         verdict: Verdict | None,
-    ) -> AsyncIterator[tuple[Any, bool]]:
+    ) -> AsyncIterator[tuple[ChatEvent, bool]]:
         """Events of a `ChatTurn`, each with True where the answer was cut short."""
-        events: list[Any] = []
+        events: list[ChatEvent] = []
         turn = ChatTurn(picture, history, question, events.append, verdict)
         async with self._chats:
             unfinished = True

@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pydantic import JsonValue
+
 from sida.scale.store import Store
 from sida.verdict import LABELS, Failure, Verdict
 
 __all__ = ["FAILED", "VerdictRow", "count_labels", "encode", "read_rows", "row_of"]
 
-VerdictRow = dict[str, Any]
+VerdictRow = dict[str, JsonValue]
 
 FAILED = "failed"
 """Counted in the place of a label for a picture without a verdict."""
@@ -46,7 +48,7 @@ def count_labels(rows: Iterable[VerdictRow]) -> Counter[str]:
 def _outcome(row: VerdictRow) -> str:
     if row.get("budget") is not None and row["inconclusive"]:
         return "inconclusive"
-    return row.get("label") or FAILED
+    return str(row.get("label") or FAILED)
 
 
 def read_rows(store: Store, name: str, columns: Sequence[str] | None = None) -> list[VerdictRow]:
@@ -71,7 +73,7 @@ def _schema() -> Any:
     claim_type = pa.struct({"cue": text, "inside": number, "outside": number, "text": text})
     delivery = pa.struct({
         "name": text, "label": text, "probabilities": probabilities, "inconclusive": pa.bool_(),
-        "held": pa.bool_(),
+        "unsuitable": text, "held": pa.bool_(),
     })  # fmt: skip
     headings = pa.struct(dict.fromkeys(("lighting", "edges", "resolution", "shadows"), text))
     return pa.schema({

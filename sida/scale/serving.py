@@ -51,17 +51,18 @@ def _loading(settings: ServeSettings) -> Callable[[], Detector]:
 
 def _application(
     settings: ServeSettings,
-    changes: Mapping[str, Mapping[str, Any]],
+    changes: Mapping[str, Mapping[str, object]],
     tries: int = 20,
     loading: Callable[[], Detector] | None = None,
 ) -> Any:
     """Both deployments, with changes by their names; `tries` to start a replica."""
     serve = _require_serve()
-    from sida.scale.replicas import Front, Model
+    from sida.scale.replicas import Front, ModelReplica
 
     loading = loading or _loading(settings)
     model = serve.deployment(
-        Model,
+        ModelReplica,
+        name="Model",
         num_replicas=1,
         max_ongoing_requests=32,
         max_constructor_retry_count=tries,
@@ -103,7 +104,7 @@ class Plan:
     host: str = "127.0.0.1"
     port: int = 8000
     name: str = NAME
-    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    changes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 class _Http(BaseModel):
@@ -233,7 +234,7 @@ def _fewest(change: Mapping[str, Any]) -> int | None:
 
 def _as_there_is_room(ray: Any, plan: Plan, replicas: int | None) -> dict[str, Mapping[str, Any]]:
     """Options of the deployments. Raises ConfigError where replicas would be waited for in vain."""
-    change = dict(plan.changes.get("Model", {}))
+    change: dict[str, Any] = dict(plan.changes.get("Model", {}))
     room, needs = resources(ray, plan.settings.device)
     change.setdefault("ray_actor_options", needs)
     count = replicas or _fewest(change) or (None if "autoscaling_config" in change else room)

@@ -20,12 +20,16 @@ from sida.inference.conversation import Conversation
 from sida.options import Request
 from sida.verdict import Failure, ModelInfo, Verdict
 
-__all__ = ["MAX_CHATS", "Backend", "ChatTurn", "ModelThread"]
+__all__ = ["MAX_CHATS", "Backend", "ChatEvent", "ChatTurn", "ModelThread"]
 
 log = logging.getLogger(__name__)
 
 MAX_CHATS = 4
 """Conversations that go on at once; each holds its keys and values in the device's memory."""
+
+
+ChatEvent = Verdict | str | Exception | None
+"""The verdict, then parts of the text, then None; an exception ends it, too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +57,7 @@ class ChatTurn:
         picture: bytes,
         history: list[tuple[str, str]],
         question: str,
-        emit: Callable[[Verdict | str | Exception | None], None],
+        emit: Callable[[ChatEvent], None],
         verdict: Verdict | None = None,
     ) -> None:
         self.picture, self.history, self.question, self.emit = picture, history, question, emit

@@ -11,7 +11,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Annotated, Any, Literal
 
@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
 from sida.errors import SidaError
-from sida.serve.backend import ChatTurn
+from sida.serve.backend import ChatEvent, ChatTurn
 from sida.serve.detect import PROBLEMS
 from sida.serve.errors import CHAT, HttpError
 from sida.serve.service import Service
@@ -44,7 +44,7 @@ class _Address(BaseModel):
     url: str
 
 
-class _Part(BaseModel):
+class _ContentPart(BaseModel):
     type: Literal["text", "image_url"]
     text: str = ""
     image_url: _Address | None = None
@@ -52,7 +52,7 @@ class _Part(BaseModel):
 
 class _Message(BaseModel):
     role: str
-    content: str | list[_Part] | None = None
+    content: str | list[_ContentPart] | None = None
 
 
 class ChatRequest(BaseModel):
@@ -108,11 +108,11 @@ def routes(service: Service) -> APIRouter:
                 )
             data, history, question = _parse(body.messages)
             service.keys.charge(owner, 1)
-            events: asyncio.Queue[Any] = asyncio.Queue()
+            events: asyncio.Queue[ChatEvent] = asyncio.Queue()
             loop = asyncio.get_running_loop()
 
             # Called in the model's thread, where asyncio's queue must not be touched.
-            def emit(event: Any) -> None:
+            def emit(event: ChatEvent) -> None:
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
             digest = hashlib.sha256(data).hexdigest()
@@ -153,7 +153,7 @@ def _parse(
     for message in messages:
         parts = message.content or []
         if isinstance(parts, str):
-            parts = [_Part(type="text", text=parts)]
+            parts = [_ContentPart(type="text", text=parts)]
         if message.role == "user":
             for part in parts:
                 if part.image_url is not None:
@@ -195,8 +195,8 @@ class _Completion:
         self._verdict = verdict.model_dump(mode="json")
 
     def with_verdict(
-        self, object_type: str, content: dict[str, Any], finish_reason: str | None
-    ) -> dict[str, Any]:
+        self, object_type: str, content: Mapping[str, object], finish_reason: str | None
+    ) -> dict[str, object]:
         """A part that has the verdict."""
         return {
             **self.part(object_type, content, finish_reason),
@@ -204,8 +204,8 @@ class _Completion:
         }
 
     def part(
-        self, object_type: str, content: dict[str, Any], finish_reason: str | None
-    ) -> dict[str, Any]:
+        self, object_type: str, content: Mapping[str, object], finish_reason: str | None
+    ) -> dict[str, object]:
         """A part without it."""
         choice = {"index": 0, **content, "finish_reason": finish_reason, "logprobs": None}
         return {**self._common, "object": object_type, "choices": [choice]}
@@ -253,7 +253,7 @@ async def _chunks(
     yield b"data: [DONE]\n\n"
 
 
-def _data(chunk: dict[str, Any]) -> bytes:
+def _data(chunk: Mapping[str, object]) -> bytes:
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 

@@ -28,7 +28,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def body(json: type[BaseModel], files: dict[str, Any]) -> dict[str, Any]:
+def body(json: type[BaseModel], files: dict[str, object]) -> dict[str, object]:
     """The part of OpenAPI about a body that is a form or JSON."""
     schema = json.model_json_schema()
     fields = {k: v for k, v in schema["properties"].items() if k not in ("image", "images")}

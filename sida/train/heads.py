@@ -68,7 +68,7 @@ def train_heads(
     """
     stored = None if fresh else training_folder(out).check(identity_of(config))
     if stored is not None and (out / ADAPTER).is_file():
-        log.info("%s is finished", out)
+        log.info("The run in %r is finished.", str(out))
         return out / ADAPTER
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("heads_only runs in one process: start it without a launcher.")

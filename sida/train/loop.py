@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +52,7 @@ from sida.train.optimizer import adamw, average_of, take_step
 from sida.train.pictures import Pictures
 from sida.train.run_folder import identity_of, prepare_folder, training_folder
 from sida.train.state import (
+    RunState,
     gather,
     latest,
     load_state,
@@ -115,7 +116,7 @@ def train(
     # Before the model is loaded, and by every process; only the first may write below.
     stored = None if fresh else training_folder(folder).check(identity_of(settings))
     if stored is not None and (folder / "model").is_dir():
-        log.info("%s is finished", folder)
+        log.info("The run in %r is finished.", str(folder))
         return folder / "model"
     is_first = os.environ.get("RANK", "0") == "0"
     with locked(folder) if is_first else nullcontext():
@@ -403,8 +404,8 @@ class Run:
                 shutil.rmtree(folder)
 
     def _save(self) -> None:
-        state = gather(self.module, self.plain_optimizer)
-        state |= {
+        state: RunState = {
+            **gather(self.module, self.plain_optimizer),
             "step": self.step,
             "average": None if self.average is None else self.average.state_dict(),
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
@@ -419,9 +420,9 @@ class Run:
         self.saved = self.step
         self.accelerator.wait_for_everyone()
 
-    def _restore(self, state: dict[str, Any]) -> None:
+    def _restore(self, state: RunState) -> None:
         restore(self.module, self.plain_optimizer, state)
-        if self.average is not None:
+        if self.average is not None and state["average"] is not None:
             self.average.load_state_dict(state["average"])
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])

@@ -6,14 +6,16 @@ is spread over devices, so a run may go on with another number of them.
 
 import pickle
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch.distributed.checkpoint.state_dict import (
+    OptimizerStateType,
     StateDictOptions,
+    ValueType,
     get_model_state_dict,
     get_state_dict,
     set_state_dict,
@@ -24,6 +26,8 @@ from sida.errors import CheckpointError
 from sida.files import write_folder
 
 __all__ = [
+    "ModuleState",
+    "RunState",
     "gather",
     "latest",
     "load_state",
@@ -39,15 +43,40 @@ GATHER_OPTIONS = StateDictOptions(
 RESTORE_OPTIONS = StateDictOptions(full_state_dict=True, broadcast_from_rank0=False, strict=False)
 
 
-def gather(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+class ModuleState(TypedDict):
+    """Trained parameters and optimiser state, in the form of torch's distributed checkpoints."""
+
+    parameters: dict[str, ValueType]
+    optimizer: OptimizerStateType
+
+
+class RunState(ModuleState):
+    """All that a run needs to go on as if it had not stopped.
+
+    Attributes:
+        step: optimiser steps done.
+        average: the averaged weights, None where none are kept.
+        scaler: of the loss scaler, None without one.
+        random: generators of every process, in their order.
+        best: validation figure of the best weights so far.
+        stale: validations since.
+    """
+
+    step: int
+    average: Mapping[str, torch.Tensor] | None
+    scaler: Mapping[str, object] | None
+    random: Sequence[dict[str, torch.Tensor]]
+    best: float
+    stale: int
+
+
+def gather(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> ModuleState:
     """Trained parameters and optimiser state, whole and on the CPU; a collective call."""
     parameters, optimiser = get_state_dict(module, optimizer, options=GATHER_OPTIONS)
     return {"parameters": parameters, "optimizer": optimiser}
 
 
-def restore(
-    module: torch.nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
-) -> None:
+def restore(module: torch.nn.Module, optimizer: torch.optim.Optimizer, state: ModuleState) -> None:
     """Restore the state that `gather` returned."""
     set_state_dict(
         module,
@@ -98,7 +127,7 @@ def unsharded(module: torch.nn.Module) -> Iterator[None]:
             part.reshard()
 
 
-def save_state(out: Path, step: int, state: Mapping[str, Any], keep: int) -> None:
+def save_state(out: Path, step: int, state: RunState, keep: int) -> None:
     """Write `checkpoints/step-N/` and drop all but the newest `keep`."""
     folder = out / "checkpoints" / f"step-{step}"
     with write_folder(folder) as temporary:
@@ -114,7 +143,7 @@ def latest(out: Path) -> Path | None:
     return folders[-1] if folders else None
 
 
-def load_state(folder: Path) -> dict[str, Any]:
+def load_state(folder: Path) -> RunState:
     """Read the file of `save_state`; tensors and plain values only.
 
     Raises:
@@ -122,7 +151,7 @@ def load_state(folder: Path) -> dict[str, Any]:
     """
     path = folder / "state.pt"
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        state: RunState = torch.load(path, weights_only=True, map_location="cpu")
     except (
         *(OSError, RuntimeError, ValueError, KeyError, EOFError),
         pickle.UnpicklingError,

@@ -38,8 +38,6 @@ WRITE_INTERVAL = 60.0
 ANSWERS_PER_CLASS = 16
 """Pictures whose answers the rows of the language head are fitted to; they hardly differ."""
 
-OnProgress = Callable[[int, int], None]
-
 
 class Vectors(NamedTuple):
     """Hidden states of a frozen model, in the order of the pictures.
@@ -196,7 +194,7 @@ def collect(
     seed: int = 0,
     answers: bool = False,
     batch_size: int = 4,
-    on_progress: OnProgress = lambda count, total: None,
+    on_progress: Callable[[int, int], None] = lambda count, total: None,
 ) -> Vectors:
     """Run a frozen model once over whole pictures, as a user gives them.
 

@@ -29,7 +29,7 @@ FIGURES = {
 def run(monkeypatch):
     """The command with measured figures in place of a run."""
     asked = []
-    monkeypatch.setattr("sida.cli.benchmark.load", lambda *how: asked.append(how))
+    monkeypatch.setattr("sida.cli.benchmark.load", lambda *options: asked.append(options))
     monkeypatch.setattr("sida.benchmark.benchmark", lambda *_: FIGURES)
 
     def call(*arguments: str):
@@ -57,7 +57,7 @@ def test_json_with_a_file_is_written_there_beside_the_table(run, elsewhere: Path
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (["--model", "a", "--random-weights", "b"], "exclude each other"),
         (["out.json"], "only written with --json"),
@@ -65,21 +65,21 @@ def test_json_with_a_file_is_written_there_beside_the_table(run, elsewhere: Path
         (["--seconds", "-1"], "seconds"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(run, arguments, said):
+def test_options_that_make_no_sense_are_refused(run, arguments, sentence):
     result = run(*arguments)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert sentence in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (["--device", "tpu"], "There is no device 'tpu' on this machine: choose auto, cpu"),
         (["--quantize", "int4", "--device", "cpu"], "possible here: int8"),
         (["--random-weights", "sida-9b"], "sida-9b is not a file of sizes"),
     ],
 )
-def test_what_this_machine_cannot_do_is_one_sentence(arguments, said):
+def test_what_this_machine_cannot_do_is_one_sentence(arguments, sentence):
     result = CliRunner().invoke(app, ["benchmark", *arguments])
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert sentence in result.stderr

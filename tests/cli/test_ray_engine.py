@@ -18,7 +18,7 @@ def sida(*arguments: str, verb: str = "detect") -> Result:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def ray_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the command line asks of `sida.scale.detect`, which finds one picture of each kind."""
     calls: list[dict[str, Any]] = []
 
@@ -30,24 +30,24 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return calls
 
 
-def test_options_arrive_and_the_sum_is_said(asked: list[dict[str, Any]]) -> None:
+def test_options_arrive_and_the_sum_is_said(ray_calls: list[dict[str, Any]]) -> None:
     result = sida("s3://b/in", "--engine", "ray", "--out", "s3://b/out", "--shard", "2/3")
     assert result.exit_code == 1
     assert result.stdout == ("s3://b/out: 3 pictures, 1 real, 0 full_synthetic, 1 tampered\n")
     assert result.stderr == "1 of 3 pictures could not be judged.\n"
-    (call,) = asked
+    (call,) = ray_calls
     assert call["paths"] == ["s3://b/in"]
     assert (call["out"], call["selection"].shard) == ("s3://b/out", Shard(2, 3))
     assert (call["model"], call["options"]) == (ModelOptions("small"), DetectOptions())
 
 
-def test_provenance_is_asked_for(asked: list[dict[str, Any]]) -> None:
+def test_provenance_is_asked_for(ray_calls: list[dict[str, Any]]) -> None:
     sida("in", "--engine", "ray", "--out", "o", "--provenance")
     sida("in", "--engine", "ray", "--out", "o")
-    assert [call["options"].provenance for call in asked] == [True, False]
+    assert [call["options"].provenance for call in ray_calls] == [True, False]
 
 
-def test_a_label_that_is_watched(asked: list[dict[str, Any]]) -> None:
+def test_a_label_that_is_watched(ray_calls: list[dict[str, Any]]) -> None:
     options = ("--engine", "ray", "--out", "o", "--fail-on")
     assert sida("in", *options, "tampered").exit_code == 10
     assert sida("in", *options, "full_synthetic").exit_code == 1
@@ -65,12 +65,12 @@ def test_a_label_that_is_watched(asked: list[dict[str, Any]]) -> None:
     ],
 )
 def test_what_does_not_go_together(
-    asked: list[dict[str, Any]], options: tuple[str, ...], sentence: str
+    ray_calls: list[dict[str, Any]], options: tuple[str, ...], sentence: str
 ) -> None:
     result = sida("in", *options)
     assert result.exit_code == 2
     assert sentence in " ".join(result.stderr.replace("│", " ").split())
-    assert asked == []
+    assert ray_calls == []
 
 
 def test_an_error_is_a_sentence_and_status_2(

@@ -68,9 +68,9 @@ def test_only_our_own_lines_are_on_standard_error(picture: str) -> None:
 def test_an_error_is_its_one_sentence(picture: str) -> None:
     result = run("detect", picture, fails=True)
     assert result.returncode == 2
-    said = [line for line in result.stderr.splitlines() if line != "ours"]
-    assert len(said) == 1
-    assert said[0].startswith("Error: there is not enough memory")
+    lines = [line for line in result.stderr.splitlines() if line != "ours"]
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: there is not enough memory")
 
 
 def test_debug_lets_everything_through(picture: str) -> None:

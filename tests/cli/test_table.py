@@ -15,7 +15,7 @@ from sida.verdict import (
 
 
 def verdict(*positions: Position, inconclusive: bool = False, complete: bool = True) -> Verdict:
-    regions = [Region(box=(0, 0, 1, 1), area=0.1, score=0.9, position=each) for each in positions]
+    regions = [Region(box=(0, 0, 1, 1), area=0.1, score=0.9, position=item) for item in positions]
     return Verdict(
         width=9,
         height=9,
@@ -47,24 +47,24 @@ def test_where_a_picture_was_altered(positions: tuple[Position, ...], words: str
 
 
 def test_warnings_and_text_stand_below_the_table() -> None:
-    shown = render([Row.of("a.jpg", verdict(complete=False, inconclusive=True))])
-    assert shown.splitlines()[1].split()[:3] == ["a.jpg", "tampered", "?"]
-    assert shown.splitlines()[2:] == [
+    output = render([Row.of("a.jpg", verdict(complete=False, inconclusive=True))])
+    assert output.splitlines()[1].split()[:3] == ["a.jpg", "tampered", "?"]
+    assert output.splitlines()[2:] == [
         *("", "a.jpg: Why. […]", "", "a.jpg: first of 12 frames", ""),
         "? inconclusive: by its own calibration the model is unsure here.",
     ]
 
 
 def test_a_warning_about_many_pictures_is_said_once() -> None:
-    shown = render([Row.of("a.jpg", verdict()), Row.of("b.jpg", verdict())])
-    assert shown.splitlines()[-1] == "2 pictures: first of 12 frames"
+    output = render([Row.of("a.jpg", verdict()), Row.of("b.jpg", verdict())])
+    assert output.splitlines()[-1] == "2 pictures: first of 12 frames"
 
 
 def test_long_names_are_not_cut() -> None:
     name = "folder/" * 40 + "a.jpg"
-    first, *others = columns(("Picture", "Verdict"), [(name, "real")]).splitlines()
+    first, *lines = columns(("Picture", "Verdict"), [(name, "real")]).splitlines()
     assert first.split() == ["Picture", "Verdict"]
-    assert "".join(line.split()[0] for line in others) == name
+    assert "".join(line.split()[0] for line in lines) == name
 
 
 def test_control_characters_are_shown_and_not_obeyed() -> None:

@@ -95,13 +95,13 @@ class FakeDetector:
         return FakeConversation(result, lambda: self.before(Request("a word")))
 
     def _verdict(self, request: Request, picture: Any, label: str) -> Verdict:
-        shares = {each: 0.9 if each == label else 0.05 for each in LABELS}
+        shares = {item: 0.9 if item == label else 0.05 for item in LABELS}
         share = request.max_false_positives
         budget = None if share is None else self.budget(share)
         unsure = False
         if budget is not None:
             label, unsure = budget.decide([*shares.values()], unsure)
-        wanted = request.masks == "all" or (request.masks == label == "tampered")
+        has_mask = request.masks == "all" or (request.masks == label == "tampered")
         mask = np.zeros(picture.pixels.shape[:2], bool)
         mask[: picture.height // 2, : picture.width // 2] = True
         verdict = Verdict(
@@ -119,7 +119,7 @@ class FakeDetector:
                 threshold=0.5,
                 regions=regions_from_mask(mask, mask.astype(np.float32)),
             )
-            if wanted
+            if has_mask
             else None,
             explanation=Explanation(text="Because I say so.", complete=True)
             if request.explain
@@ -128,7 +128,7 @@ class FakeDetector:
             model=self.model,
             seconds=0.0,
         )
-        return verdict.with_arrays(mask=mask if wanted else None, picture=request.picture)
+        return verdict.with_arrays(mask=mask if has_mask else None, picture=request.picture)
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def sida(detector: FakeDetector) -> Callable[..., Result]:
     from sida.cli import app
 
     def run(*arguments: object, **how: Any) -> Result:
-        return CliRunner().invoke(app, [str(each) for each in arguments], **how)
+        return CliRunner().invoke(app, [str(item) for item in arguments], **how)
 
     return run
 

@@ -11,6 +11,8 @@ from PIL import Image
 from typer.testing import Result
 
 from sida.model.budget import BudgetCalibration
+from tests.evaluation.made import MODEL, random_predictions, write
+from tests.small import labelled_folder
 
 Run = Callable[..., Result]
 
@@ -176,3 +178,26 @@ def test_a_picture_of_no_photograph_takes_no_part(
     assert sida("calibrate", photographs, "--out", "c.json").exit_code == 0
     scores = BudgetCalibration.parse(Path("c.json").read_text(), "it").scores
     assert list(scores) == ["as_is", "jpeg_70", "screenshot"]  # no half could be judged
+
+
+def test_an_evaluation_prints_the_curve(sida: Run, elsewhere: Path) -> None:
+    file = write(elsewhere, random_predictions(elsewhere, 30))
+    own(elsewhere / "own.json", 0.5, digest=MODEL.digest)
+    options = ("--max-false-positives", "0.05", "--calibration", "own.json")
+    result = sida("evaluate", "--from", file, "--out", "out", *options)
+    assert result.exit_code == 0, result.output
+    assert "\nBudget of false accusations\n" in result.stdout
+    assert json.loads(Path("out/metrics.json").read_text())["budget"]["threshold"] == 0.5
+    refused = sida("evaluate", "--from", file, "--out", "o", "--max-false-positives", "0.05")
+    assert refused.exit_code == 2
+    assert "made has no calibration" in refused.stderr
+
+
+def test_a_set_is_refused_a_budget_before_it_is_predicted(sida: Run, elsewhere: Path) -> None:
+    data = labelled_folder(elsewhere / "set", 1)
+    own(elsewhere / "own.json", 0.5, digest="other")
+    options = ("--max-false-positives", "0.05", "--calibration", "own.json")
+    result = sida("evaluate", data, "--out", "out", *options)
+    assert result.exit_code == 2
+    assert "of other weights" in result.stderr
+    assert not Path("out/predictions.jsonl").exists()

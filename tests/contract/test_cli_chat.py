@@ -139,10 +139,10 @@ def terminal(pictures: Path) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
 
 def until(terminal: int, text: bytes) -> None:
     """Wait for a text on a terminal."""
-    shown = b""
-    while text not in shown:
-        assert select.select([terminal], [], [], 30)[0], shown
-        shown += os.read(terminal, 1)  # no further than the text
+    output = b""
+    while text not in output:
+        assert select.select([terminal], [], [], 30)[0], output
+        output += os.read(terminal, 1)  # no further than the text
 
 
 def test_ctrl_c_breaks_off_an_answer_and_ctrl_d_ends(

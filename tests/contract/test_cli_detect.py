@@ -46,7 +46,7 @@ def test_stability_is_a_sentence_and_a_field(sida: Run, pictures: Path) -> None:
     )
     stability = json.loads(Path("v.jsonl").read_text())["stability"]
     assert (stability["held"], stability["of"]) == (5, 6)
-    assert [each["name"] for each in stability["deliveries"]] == [
+    assert [item["name"] for item in stability["deliveries"]] == [
         *("jpeg_85", "jpeg_70", "jpeg_50", "half_size", "cropped", "screenshot")
     ]
     changed = stability["deliveries"][2]
@@ -59,15 +59,15 @@ def test_stability_is_a_sentence_and_a_field(sida: Run, pictures: Path) -> None:
 def test_json_lines_alone_on_standard_output(sida: Run, pictures: Path) -> None:
     result = sida("detect", ".", "--json", "-")
     assert result.exit_code == 1
-    found = lines(result.stdout)
-    assert [str(each.image).removeprefix("./") for each in found] == [
+    outcome = lines(result.stdout)
+    assert [str(item.image).removeprefix("./") for item in outcome] == [
         *("real.jpg", "synthetic.png", "tampered.jpg", "below/broken.jpg")
     ]
-    assert [getattr(each, "label", None) for each in found] == [
+    assert [getattr(item, "label", None) for item in outcome] == [
         *("real", "full_synthetic", "tampered", None)
     ]
-    assert isinstance(found[-1], Failure)
-    assert found[-1].error == "unreadable_image"
+    assert isinstance(outcome[-1], Failure)
+    assert outcome[-1].error == "unreadable_image"
     assert result.stderr == "1 of 4 pictures could not be judged.\n"
 
 
@@ -113,7 +113,7 @@ def test_an_overlay_that_cannot_be_written_costs_only_its_picture(
     Path("tampered2.jpg").write_bytes(Path("tampered.jpg").read_bytes())
     result = sida("detect", *names, "--overlays", "o", "--masks", "m", "--json", "-")
     assert result.exit_code == 1
-    assert [each.image for each in lines(result.stdout)] == names
+    assert [item.image for item in lines(result.stdout)] == names
     assert result.stderr.splitlines() == [
         "tampered.jpg: no overlay was written: 'o/tampered_overlay.png' cannot be written: it is a "
         "folder; name a file",
@@ -167,11 +167,11 @@ def test_folders_are_searched_below_unless_asked_not_to(sida: Run, pictures: Pat
 
 
 def test_globs_and_lists(sida: Run, pictures: Path) -> None:
-    found = lines(sida("detect", "*.jpg", "--json", "-").stdout)
-    assert [each.image for each in found] == ["real.jpg", "tampered.jpg"]
+    outcome = lines(sida("detect", "*.jpg", "--json", "-").stdout)
+    assert [item.image for item in outcome] == ["real.jpg", "tampered.jpg"]
     Path("list.txt").write_text("tampered.jpg\nreal.jpg\n\n")
-    found = lines(sida("detect", "--from-list", "list.txt", "--json", "-").stdout)
-    assert [each.image for each in found] == ["tampered.jpg", "real.jpg"]
+    outcome = lines(sida("detect", "--from-list", "list.txt", "--json", "-").stdout)
+    assert [item.image for item in outcome] == ["tampered.jpg", "real.jpg"]
 
 
 def test_a_picture_on_standard_input(sida: Run, pictures: Path) -> None:
@@ -306,14 +306,14 @@ def test_an_error_after_pictures_were_judged_is_status_1_or_10(
             raise error
 
     detector.before = fail
-    for fail_on, judged, status in [
+    for fail_on, detected, status in [
         ("real", [], 2),
         ("tampered", ["real.jpg"], 1),
         ("real", ["real.jpg"], 10),
     ]:
-        result = sida("detect", *judged, "synthetic.png", "--fail-on", fail_on, "--json", "-")
+        result = sida("detect", *detected, "synthetic.png", "--fail-on", fail_on, "--json", "-")
         assert result.exit_code == status
-        assert len(lines(result.stdout)) == len(judged)
+        assert len(lines(result.stdout)) == len(detected)
         assert result.stderr.startswith("Error: ")
         assert result.stderr.count("\n") == 1
         assert "defect" not in result.stderr
@@ -377,19 +377,19 @@ def test_the_same_command_goes_on(
     broken_off = sida(*command)
     assert (broken_off.exit_code, broken_off.stderr) == (status, sentence)
     assert images() == ["real.jpg", "below/broken.jpg"]
-    judged = []
-    detector.before = lambda request: judged.append(str(request.picture))
+    detected = []
+    detector.before = lambda request: detected.append(str(request.picture))
     result = sida(*command)
     assert result.exit_code == 1
     assert images() == list(COMMAND[1:])
-    assert judged == ["tampered.jpg", "synthetic.png"]
+    assert detected == ["tampered.jpg", "synthetic.png"]
     assert result.stderr.splitlines() == [
         "v.jsonl has 2 of 4 pictures already; resuming.",
         "1 of 4 pictures could not be judged.",
     ]
     Path("v.jsonl").unlink()
-    whole = sida(*command)
-    assert result.stdout == whole.stdout  # the table has all, also those of before
+    complete = sida(*command)
+    assert result.stdout == complete.stdout  # the table has all, also those of before
     assert sorted(path.name for path in pictures.iterdir()) == [
         "below", "m", "real.jpg", "synthetic.png", "tampered.jpg", "v.jsonl",
     ]  # fmt: skip
@@ -406,11 +406,11 @@ def test_a_label_of_before_counts_for_the_exit_status(
 
 
 def test_a_finished_file_is_made_anew(sida: Run, detector: Any, pictures: Path) -> None:
-    judged = []
-    detector.before = lambda request: judged.append(str(request.picture))
+    detected = []
+    detector.before = lambda request: detected.append(str(request.picture))
     for _ in range(2):
         assert sida("detect", "real.jpg", "--json", "v.jsonl").stderr == ""
-    assert judged == ["real.jpg", "real.jpg"]
+    assert detected == ["real.jpg", "real.jpg"]
     stop(detector, "real", KeyboardInterrupt())
     before = Path("v.jsonl").read_bytes()
     broken_off = sida("detect", "real.jpg", "--json", "v.jsonl")

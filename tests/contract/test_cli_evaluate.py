@@ -21,33 +21,33 @@ def predictions(elsewhere: Path) -> Path:
 
 
 def test_tables_and_files(sida: Run, predictions: Path) -> None:
-    done = sida("evaluate", "--from", predictions, "--published-formulas", "--out", "out")
-    assert done.exit_code == 0, done.output
+    result = sida("evaluate", "--from", predictions, "--published-formulas", "--out", "out")
+    assert result.exit_code == 0, result.output
     for title in ("Detection", "Confusion", "Localisation (end_to_end)", "Published formulas"):
-        assert f"\n{title}\n" in done.stdout
-    assert "are in out." in done.stderr
+        assert f"\n{title}\n" in result.stdout
+    assert "are in out." in result.stderr
     assert json.loads(Path("out/metrics.json").read_text())["count"] == 12
 
 
 def test_the_published_protocol(sida: Run, predictions: Path) -> None:
-    done = sida("evaluate", "--from", predictions, "--protocol", "published", "--out", "out")
-    assert "Localisation (published)" in done.stdout
+    result = sida("evaluate", "--from", predictions, "--protocol", "published", "--out", "out")
+    assert "Localisation (published)" in result.stdout
     assert json.loads(Path("out/metrics.json").read_text())["protocol"] == "published"
 
 
 def test_a_set_is_judged(sida: Run, detector: FakeDetector, elsewhere: Path) -> None:
     data = labelled_folder(elsewhere / "set", 1)
     (data / "real/real0.png").write_bytes(b"broken")
-    done = sida("evaluate", data, "--out", "out", "--batch-size", "2", "--device", "cpu")
-    assert done.exit_code == 1, done.output
+    result = sida("evaluate", data, "--out", "out", "--batch-size", "2", "--device", "cpu")
+    assert result.exit_code == 1, result.output
     assert detector.loaded == [ModelOptions("small", device="cpu", batch_size=2)]
-    assert "The leakage probe was not made" in done.stderr
-    assert "not judged: " in done.stderr
-    assert done.stdout.startswith(f"fake on {data}, protocol end_to_end: 2 pictures")
+    assert "The leakage probe was not made" in result.stderr
+    assert "not judged: " in result.stderr
+    assert result.stdout.startswith(f"fake on {data}, protocol end_to_end: 2 pictures")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (("nothing", "--out", "o"), "'nothing' was not found"),
         (("--out", "o"), "nothing to evaluate"),
@@ -61,14 +61,14 @@ def test_a_set_is_judged(sida: Run, detector: FakeDetector, elsewhere: Path) -> 
     ],
 )
 def test_nothing_was_reached(
-    sida: Run, predictions: Path, arguments: tuple[str, ...], said: str
+    sida: Run, predictions: Path, arguments: tuple[str, ...], sentence: str
 ) -> None:
     labelled_folder(Path("set"), 1)
     Path("empty.jsonl").touch()
     Path("broken.jsonl").write_text("{\n")
-    done = sida("evaluate", *arguments)
-    assert done.exit_code == 2, done.output
-    assert said in " ".join(done.stderr.split())
+    result = sida("evaluate", *arguments)
+    assert result.exit_code == 2, result.output
+    assert sentence in " ".join(result.stderr.split())
     assert not Path("o/metrics.json").exists()
 
 
@@ -78,23 +78,24 @@ def test_explanations_and_baselines(sida: Run, detector: FakeDetector, elsewhere
     rows = [f"{name},{int(name[0] != 'r')}" for name in [*names, "tampered0"]]
     Path("scores.csv").write_text("\n".join(["image,score", *rows]))
     options = ("--explanations", "--baseline", "csv:scores.csv", "--no-leakage", "--out", "out")
-    done = sida("evaluate", data, *options)
-    assert done.exit_code == 1, done.output
+    result = sida("evaluate", data, *options)
+    assert result.exit_code == 1, result.output
     for title in ("Explanations", "Baselines", "Model against baselines"):
-        assert f"\n{title}\n" in done.stdout
+        assert f"\n{title}\n" in result.stdout
     assert (
-        "1 pictures without a verdict of scores; the first: 'scores.csv' has no row" in done.stderr
+        "1 pictures without a verdict of scores; the first: 'scores.csv' has no row"
+        in result.stderr
     )
-    found = json.loads(Path("out/metrics.json").read_text())
-    assert found["explanation_texts"]["texts"] == found["count"] == 6
-    assert found["baselines"]["scores"]["compared"]["count"] == 5
+    metrics = json.loads(Path("out/metrics.json").read_text())
+    assert metrics["explanation_texts"]["texts"] == metrics["count"] == 6
+    assert metrics["baselines"]["scores"]["compared"]["count"] == 5
     again = ("--from", "out/predictions.jsonl", "--explanations", "--out", "again")
     assert sida("evaluate", *again).exit_code == 1
-    assert json.loads(Path("again/metrics.json").read_text()) == found
+    assert json.loads(Path("again/metrics.json").read_text()) == metrics
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "sentence"),
     [
         (("--baseline", "zip:a"), "expected hf:FOLDER_OR_NAME, command:CMD or csv:FILE"),
         (("--baseline", "csv:none.csv"), "'none.csv' cannot be read"),
@@ -104,10 +105,10 @@ def test_explanations_and_baselines(sida: Run, detector: FakeDetector, elsewhere
     ],
 )
 def test_options_that_lead_to_nothing(
-    sida: Run, detector: FakeDetector, elsewhere: Path, options: tuple[str, ...], said: str
+    sida: Run, detector: FakeDetector, elsewhere: Path, options: tuple[str, ...], sentence: str
 ) -> None:
     data = labelled_folder(elsewhere / "set", 1)
-    done = sida("evaluate", data, *options, "--out", "out")
-    assert done.exit_code == 2, done.output
-    assert said in " ".join(done.stderr.split())
+    result = sida("evaluate", data, *options, "--out", "out")
+    assert result.exit_code == 2, result.output
+    assert sentence in " ".join(result.stderr.split())
     assert not Path("out/predictions.jsonl").exists()

@@ -53,9 +53,9 @@ def test_text_for_a_person(sida: Run, files: Path) -> None:
 def test_control_characters_cannot_steer_a_terminal(sida: Run, elsewhere: Path) -> None:
     text = made.WEB_UI.replace("red", "\x1b]0;title\x07red")
     Path("evil.png").write_bytes(made.png(("parameters", text)))
-    shown = sida("inspect", "evil.png").stdout
-    assert "\x1b" not in shown
-    assert "\\x1b]0;title\\x07red fox" in shown
+    output = sida("inspect", "evil.png").stdout
+    assert "\x1b" not in output
+    assert "\\x1b]0;title\\x07red fox" in output
 
 
 def test_trusted_issuers_are_named_in_a_file(sida: Run, files: Path) -> None:
@@ -81,8 +81,8 @@ def test_maps_are_drawn(sida: Run, files: Path) -> None:
     assert sorted(path.name for path in Path("maps").iterdir()) == [
         f"phone_{name}.png" for name in ("copied_regions", "error_level", "noise", "sharpness")
     ]
-    with Image.open("maps/phone_noise.png") as drawn:
-        assert drawn.size == (96, 64)
+    with Image.open("maps/phone_noise.png") as image:
+        assert image.size == (96, 64)
     assert len(Path("found.jsonl").read_text().splitlines()) == 1
 
 
@@ -102,17 +102,17 @@ def test_nothing_reached_is_status_2(sida: Run, files: Path, arguments: tuple[st
 def test_detect_asks_for_provenance_where_it_is_wanted(
     sida: Run, detector: Any, pictures: Path
 ) -> None:
-    asked: list[bool] = []
-    detector.before = lambda request: asked.append(request.provenance)
+    calls: list[bool] = []
+    detector.before = lambda request: calls.append(request.provenance)
     sida("detect", "real.jpg", "--provenance")
     sida("detect", "real.jpg")
-    assert asked == [True, False]
+    assert calls == [True, False]
 
 
 def test_what_was_left_out_is_named(sida: Run, files: Path) -> None:
-    shown = sida("inspect", "phone.jpg").stdout
-    assert "Left out, as it can lead to a person or a place: " in " ".join(shown.split())
-    assert "serial number, place (GPS)." in " ".join(shown.split())
+    output = sida("inspect", "phone.jpg").stdout
+    assert "Left out, as it can lead to a person or a place: " in " ".join(output.split())
+    assert "serial number, place (GPS)." in " ".join(output.split())
     line = json.loads(sida("inspect", "phone.jpg", "--json", "-").stdout)
     assert {"latitude", "longitude", "serial_number"} <= set(line["left_out"])
     for options in (("phone.jpg", "--personal"), ("settings.png",)):
@@ -121,8 +121,8 @@ def test_what_was_left_out_is_named(sida: Run, files: Path) -> None:
 
 def test_a_map_is_spoken_of_where_there_is_one(sida: Run, files: Path) -> None:
     assert "The map shows where" not in " ".join(sida("inspect", "phone.jpg").stdout.split())
-    drawn = sida("inspect", "phone.jpg", "--maps", "maps").stdout
-    assert "The map shows where" in " ".join(drawn.split())
+    output = sida("inspect", "phone.jpg", "--maps", "maps").stdout
+    assert "The map shows where" in " ".join(output.split())
 
 
 def test_a_generated_picture_says_so_in_the_first_line(sida: Run, files: Path) -> None:
@@ -135,11 +135,11 @@ def test_a_generated_picture_says_so_in_the_first_line(sida: Run, files: Path) -
     )
     Path("camera.jpg").write_bytes(data)
     for name in ("resized.jpg", "camera.jpg"):
-        shown = sida("inspect", name, "--trust", "trusted.pem").stdout
-        first = shown.splitlines()[1]
-        assert first.startswith("  ! origin: "), shown
+        output = sida("inspect", name, "--trust", "trusted.pem").stdout
+        first = output.splitlines()[1]
+        assert first.startswith("  ! origin: "), output
         assert "declared as generated" in first
-        assert "[C2PA: signed, valid, by the list of --trust]" in " ".join(shown.split())
+        assert "[C2PA: signed, valid, by the list of --trust]" in " ".join(output.split())
 
 
 def test_credentials_in_a_file_of_their_own(sida: Run, files: Path) -> None:
@@ -150,8 +150,8 @@ def test_credentials_in_a_file_of_their_own(sida: Run, files: Path) -> None:
     options = ("--trust", "trusted.pem", "--credentials", "elsewhere.bin")
     assert "[C2PA sidecar: signed, valid" in sida("inspect", "photo.jpg", *options).stdout
     Path("photo.c2pa").write_bytes(manifest)
-    found = sida("inspect", "photo.jpg", *options[:2]).stdout
-    assert "in photo.c2pa" in found
+    printed = sida("inspect", "photo.jpg", *options[:2]).stdout
+    assert "in photo.c2pa" in printed
     result = sida("inspect", ".", "--json", "-", *options)
     assert result.exit_code == 2
     assert "--credentials belongs to one file, found" in " ".join(result.stderr.split())

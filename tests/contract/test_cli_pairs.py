@@ -33,17 +33,17 @@ def test_two_pictures(sida: Run, folders: Path) -> None:
     pair = ("originals/first.png", "edited/first.png")
     result = sida("data", "pair", *pair, "--out", "out/mask.png", "--json")
     assert result.exit_code == 0, result.stderr
-    found = json.loads(result.stdout)
-    assert list(found) == ["relation", "share", "noise", "covered"]
+    outcome = json.loads(result.stdout)
+    assert list(outcome) == ["relation", "share", "noise", "covered"]
     mask = np.array(Image.open("out/mask.png"))
-    assert (found["relation"], mask.shape, mask.dtype) == ("local", (160, 200), np.uint8)
+    assert (outcome["relation"], mask.shape, mask.dtype) == ("local", (160, 200), np.uint8)
     assert set(np.unique(mask)) == {0, 255}
-    assert found["share"] == pytest.approx((mask == 255).mean(), abs=1e-5)
+    assert outcome["share"] == pytest.approx((mask == 255).mean(), abs=1e-5)
     again = sida("data", "pair", *pair, "--out", "mask.png", "--json", "-")
-    assert json.loads(again.stdout) == found
+    assert json.loads(again.stdout) == outcome
     written = sida("data", "pair", *pair, "pair.json", "--out", "mask.png", "--json")
     assert "A region was changed" in written.stdout
-    assert json.loads(Path("pair.json").read_text()) == found
+    assert json.loads(Path("pair.json").read_text()) == outcome
 
 
 def test_two_folders_become_a_set_that_check_accepts(sida: Run, folders: Path) -> None:

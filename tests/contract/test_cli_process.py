@@ -29,8 +29,8 @@ main()
 """
 
 
-def run(*arguments: str, **how: Any) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([SIDA, *arguments], capture_output=True, text=True, timeout=60, **how)
+def run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([SIDA, *arguments], capture_output=True, text=True, timeout=60, **options)
 
 
 def fake(*arguments: str, pause: float = 0) -> list[str]:
@@ -48,23 +48,23 @@ def folder(tmp_path: Path) -> Path:
 
 def test_version_and_help() -> None:
     assert run("--version").stdout == f"sida {sida.__version__}\n"
-    shown = run("--help")
-    assert shown.returncode == 0
+    output = run("--help")
+    assert output.returncode == 0
     for verb in ("detect", "models", "convert", "train"):
-        assert f"\n  {verb} " in shown.stdout
+        assert f"\n  {verb} " in output.stdout
 
 
 @pytest.mark.parametrize("verb", ["detect", "serve", "models", "convert", "train"])
 def test_each_help_has_an_example(verb: str) -> None:
-    shown = run(verb, "--help").stdout
-    assert "Example" in shown
-    assert f"\n    sida {verb}" in shown
-    assert "--debug" in shown
+    output = run(verb, "--help").stdout
+    assert "Example" in output
+    assert f"\n    sida {verb}" in output
+    assert "--debug" in output
 
 
 def test_help_offers_no_quantization_that_would_be_refused() -> None:
-    shown = " ".join(run("detect", "--help").stdout.split())
-    assert "--quantize METHOD Quantize the language model: int8, int4 or fp8." in shown
+    output = " ".join(run("detect", "--help").stdout.split())
+    assert "--quantize METHOD Quantize the language model: int8, int4 or fp8." in output
 
 
 def test_without_a_verb_the_help_is_shown() -> None:
@@ -146,10 +146,10 @@ def test_an_interrupted_file_is_gone_on_with(folder: Path, tmp_path: Path) -> No
         assert process.stderr is not None
         wait_for_lines(file, 10)
         process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
+        errors = process.stderr.read()
         assert process.wait() == 130
-    assert said.startswith("Stopped after ")
-    assert said.endswith(f"they are in {file}; run the same command to resume.\n")
+    assert errors.startswith("Stopped after ")
+    assert errors.endswith(f"they are in {file}; run the same command to resume.\n")
     check_whole(file, command)
 
 
@@ -197,11 +197,11 @@ def check_whole(file: Path, command: tuple[str, ...]) -> None:
     """The lines so far are whole, and the same command makes it one for each picture."""
     before = file.read_bytes() if file.exists() else b""
     assert not before or before.endswith(b"\n") or before.count(b"\n") >= 2
-    whole = before[: before.rfind(b"\n") + 1]
-    assert whole.count(b"\n") < 40
+    lines = before[: before.rfind(b"\n") + 1]
+    assert lines.count(b"\n") < 40
     again = subprocess.run(fake(*command), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
-    assert file.read_bytes().startswith(whole)
+    assert file.read_bytes().startswith(lines)
     images = [json.loads(line)["image"] for line in file.read_text().splitlines()]
     assert len(images) == len(set(images)) == 40
     assert not file.with_name("v.jsonl.unfinished").exists()

@@ -95,10 +95,10 @@ def test_what_reaches_nothing_is_status_2(
 
 
 def test_provenance_is_asked_for(sida: Run, pictures: Path, detector: Any) -> None:
-    asked = []
-    detector.before = lambda request: asked.append((request.explain, request.provenance))
+    calls = []
+    detector.before = lambda request: calls.append((request.explain, request.provenance))
     trust = ("--trust", "trusted.pem")
     Path("trusted.pem").write_text(signing.trusted())
     sida("report", "real.jpg", "--out", "a.html", "--provenance", *trust, "--no-explain")
-    assert asked == [(False, True)]
+    assert calls == [(False, True)]
     assert detector.loaded[0].trust == signing.trusted()

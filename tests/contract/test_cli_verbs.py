@@ -72,21 +72,21 @@ def test_a_model_is_here_when_all_that_it_needs_has_arrived(sida: Run, cache: Pa
     index = {"weight_map": {"x": "one.bin", "y": "two.bin"}}
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
 
-    def place() -> Any:
+    def backend() -> Any:
         return json.loads(sida("models", "--json").stdout.splitlines()[2])["folder"]
 
     for file in ("one.bin", "two.bin", "tokenizer.model", "added_tokens.json"):
-        assert place() is None
+        assert backend() is None
         (folder / file).touch()
-    assert Path(place()) == folder
+    assert Path(backend()) == folder
 
 
 def test_the_sizes_are_those_of_the_published_folders(shared: Path) -> None:
     assert list(PUBLISHED) == list(HUB_NAMES)
     for name, facts in PUBLISHED.items():
-        listed = json.loads((shared / "oracle" / f"params_{name}.json").read_text())
-        buffers = listed.pop("_about")["buffers"]
-        shapes = {key: shape for key, (shape, _) in listed.items()}
+        parameters = json.loads((shared / "oracle" / f"params_{name}.json").read_text())
+        buffers = parameters.pop("_about")["buffers"]
+        shapes = {key: shape for key, (shape, _) in parameters.items()}
         counted = sum(
             math.prod(shape)
             for key, shape in shapes.items()
@@ -110,9 +110,9 @@ def test_train_passes_its_options_on(sida: Run, calls: list[Any]) -> None:
     result = sida("train", "tiny", "max_steps=3", "--out", "run", "data=x", "--resume", "--fresh")
     assert result.exit_code == 0, result.output
     overrides = ("max_steps=3", "data=x")
-    ((given, named),) = calls
+    ((given, options),) = calls
     assert given == ("tiny", Path("run"))
-    assert {name: named[name] for name in ("fresh", "overrides")} == {
+    assert {name: options[name] for name in ("fresh", "overrides")} == {
         "fresh": True,
         "overrides": overrides,
     }

@@ -14,7 +14,7 @@ from sida.model.prompt import QUESTIONS
 from sida.verdict import LABELS
 from tests.oracle import description_folder, published_folder
 
-KINDS = {"stage1": published_folder, "stage2": description_folder}
+PUBLISHED = {"stage1": published_folder, "stage2": description_folder}
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +22,11 @@ def recorded(shared: Path) -> dict[str, dict]:
     return json.loads((shared / "oracle/eval/eval.json").read_text())
 
 
-@pytest.fixture(scope="module", params=list(KINDS))
-def judged(request, shared, recorded, tmp_path_factory):
+@pytest.fixture(scope="module", params=list(PUBLISHED))
+def results(request, shared, recorded, tmp_path_factory):
     """Recorded cases of one question, each with the line and the mask that the command gives."""
     out = tmp_path_factory.mktemp(request.param)
-    folder = KINDS[request.param](shared, out)
+    folder = PUBLISHED[request.param](shared, out)
     cases = {n: c for n, c in recorded.items() if c["question"] == QUESTIONS[request.param]}
     pictures = [str(shared / "oracle/preprocess/pictures" / c["picture"]) for c in cases.values()]
     options = ["--json", str(out / "v.jsonl"), "--masks", str(out / "masks"), "--mask-for", "all"]
@@ -36,26 +36,26 @@ def judged(request, shared, recorded, tmp_path_factory):
     return list(zip(cases.items(), lines, strict=True))
 
 
-def test_probabilities_are_the_recorded_ones(judged):
-    assert len(judged) >= 2
-    for (name, case), line in judged:
-        found = [line["probabilities"][label] for label in LABELS]
-        assert found == pytest.approx(case["class_probabilities"], abs=2e-3), name
+def test_probabilities_are_the_recorded_ones(results):
+    assert len(results) >= 2
+    for (name, case), line in results:
+        values = [line["probabilities"][label] for label in LABELS]
+        assert values == pytest.approx(case["class_probabilities"], abs=2e-3), name
         assert line["label"] == LABELS[case["predicted"]]
         assert [line["height"], line["width"]] == case["original_hw"]
         assert line["calibrated"] is line["inconclusive"] is False
 
 
-def test_masks_are_the_recorded_ones(judged, shared):
-    for (name, case), line in judged:
+def test_masks_are_the_recorded_ones(results, shared):
+    for (name, case), line in results:
         mask = read_mask(line["mask"]["file"]) > 127
         assert list(mask.shape) == case["original_hw"]
         stride = case["final_mask_stride"]
         tensors = load_file(shared / f"oracle/eval/{name}.safetensors")
         truth = tensors["final_mask_f16"].numpy() > 0
-        found = mask[::stride, ::stride]
-        union = (found | truth).sum()
-        assert union == 0 or (found & truth).sum() / union > 0.995, name
+        values = mask[::stride, ::stride]
+        union = (values | truth).sum()
+        assert union == 0 or (values & truth).sum() / union > 0.995, name
         assert mask.mean() == pytest.approx(case["mask_positive_fraction"], abs=1e-3)
         assert line["mask"]["area"] == pytest.approx(mask.mean(), abs=1e-6)
 

@@ -92,8 +92,8 @@ def test_the_rule(sida: Run, data: None, name: str) -> None:
     verb, out = VERBS[name], Path("out")
     command = (*verb.command, "--out", "out")
 
-    def run(*more: str) -> Any:
-        return sida(*command, *more)
+    def run(*options: str) -> Any:
+        return sida(*command, *options)
 
     first = run()
     assert first.exit_code == 0, first.output
@@ -123,8 +123,8 @@ def test_the_rule(sida: Run, data: None, name: str) -> None:
 def test_a_folder_of_other_things_is_refused(sida: Run, data: None, name: str) -> None:
     Path("out").mkdir()
     Path("out/thesis.txt").touch()
-    for more in ((), ("--fresh",)):
-        result = sida(*VERBS[name].command, "--out", "out", *more)
+    for options in ((), ("--fresh",)):
+        result = sida(*VERBS[name].command, "--out", "out", *options)
         assert result.exit_code == 2
         assert "'out' is not empty and holds no run of this command" in result.stderr
     assert [path.name for path in Path("out").iterdir() if path.name != ".lock"] == ["thesis.txt"]

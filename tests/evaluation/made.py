@@ -20,7 +20,7 @@ def prediction(
     index: int,
     mask: np.ndarray | None = None,
     levels: np.ndarray | None = None,
-    **known: Any,
+    **extra: Any,
 ) -> Prediction:
     """A line and its files; the label is the class with the largest share."""
     label = LABELS[int(np.argmax(shares))]
@@ -30,19 +30,21 @@ def prediction(
             (folder / name).mkdir(exist_ok=True)
             names[name] = f"{name}/{index}.png"
             Image.fromarray(array).save(folder / names[name])
-    marked = 0.0 if levels is None else float((levels >= 128).mean())
+    share = 0.0 if levels is None else float((levels >= 128).mean())
     verdict = Verdict(
         image=f"{index}.png",
         width=SIDE,
         height=SIDE,
         label=label,
         probabilities=Probabilities(**dict(zip(LABELS, shares, strict=True))),
-        localization=Localization(area=marked, threshold=0.5) if label == "tampered" else None,
+        localization=Localization(area=share, threshold=0.5) if label == "tampered" else None,
         model=MODEL,
         seconds=index,
     )
-    told = Truth(label=truth, mask=names.get("truth"), **known)  # type: ignore[arg-type]
-    return Prediction.of(verdict, told, map_file=names.get("maps"), index=index, folder=folder)
+    truth_fields = Truth(label=truth, mask=names.get("truth"), **extra)  # type: ignore[arg-type]
+    return Prediction.of(
+        verdict, truth_fields, map_file=names.get("maps"), index=index, folder=folder
+    )
 
 
 def random_predictions(folder: Path, count: int, seed: int = 0) -> list[Prediction]:
@@ -52,12 +54,12 @@ def random_predictions(folder: Path, count: int, seed: int = 0) -> list[Predicti
     for index in range(count):
         weight = rng.dirichlet([1, 1, 1]) + 0.4 * (np.arange(3) == index % 3)
         shares = tuple(map(float, weight / weight.sum()))
-        known = {"source": f"source {index % 2}", "group": f"g{index // 2}"}
+        extra = {"source": f"source {index % 2}", "group": f"g{index // 2}"}
         mask = levels = None
         if LABELS[index % 3] == "tampered":
             mask = rng.random((SIDE, SIDE)) < 0.3
             levels = rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
-        made.append(prediction(folder, LABELS[index % 3], shares, index, mask, levels, **known))
+        made.append(prediction(folder, LABELS[index % 3], shares, index, mask, levels, **extra))
     return made
 
 

@@ -55,15 +55,15 @@ def classifier(folder: Path, *words: str) -> Path:
     return folder
 
 
-def judged(judge: Any, *pictures: Path | bytes | np.ndarray) -> list[Any]:
+def verdicts_of(predictor: Any, *pictures: Path | bytes | np.ndarray) -> list[Any]:
     samples = [Sample(b"", "real", name=f"{number}.png") for number in range(len(pictures))]
-    return list(judge(samples, list(pictures)))
+    return list(predictor(samples, list(pictures)))
 
 
 def metrics(out: Path) -> dict[str, Any]:
-    found = json.loads((out / "metrics.json").read_text())
-    assert isinstance(found, dict)
-    return found
+    outcome = json.loads((out / "metrics.json").read_text())
+    assert isinstance(outcome, dict)
+    return outcome
 
 
 def test_labels_on_the_command_line() -> None:
@@ -90,18 +90,18 @@ def test_a_model_of_two_words_says_real_or_not(tmp_path: Path, labelled: Path) -
     labels = {"fake": "tampered", "nature": "real"}
     (baseline,) = load([f"hf:{folder}"], labels, "cpu").values()
     pictures = sorted(labelled.glob("*/*[0-9].png"))
-    said = judged(baseline.predictor, *pictures, np.zeros((9, 7, 3), np.uint8))
+    results = verdicts_of(baseline.predictor, *pictures, np.zeros((9, 7, 3), np.uint8))
     model = ViTForImageClassification.from_pretrained(folder)
     processor = ViTImageProcessor.from_pretrained(folder)
-    for picture, verdict in zip(pictures, said, strict=False):
+    for picture, verdict in zip(pictures, results, strict=False):
         inputs = processor(Image.open(picture).convert("RGB"), return_tensors="pt")
         with torch.no_grad():
             shares = model(**inputs).logits.softmax(-1)[0]
         assert verdict.probabilities.real == pytest.approx(float(shares[1]), abs=1e-4)
         assert (verdict.label == "real") == bool(shares[1] >= 0.5)
         assert verdict.says == "real_or_not"
-    assert (said[-1].height, said[-1].width) == (9, 7)
-    assert len({verdict.probabilities.real for verdict in said}) > 1
+    assert (results[-1].height, results[-1].width) == (9, 7)
+    assert len({verdict.probabilities.real for verdict in results}) > 1
 
 
 def test_a_model_of_three_words_says_classes(tmp_path: Path, labelled: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_model_of_three_words_says_classes(tmp_path: Path, labelled: Path) -> 
     (baseline,) = load([f"hf:{folder}"], device="cpu").values()
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"broken")
-    verdict, failure = judged(baseline.predictor, labelled / "real/real0.png", broken)
+    verdict, failure = verdicts_of(baseline.predictor, labelled / "real/real0.png", broken)
     assert verdict.says == "classes"
     assert isinstance(failure, Failure)
     model = ViTForImageClassification.from_pretrained(folder)
@@ -118,8 +118,8 @@ def test_a_model_of_three_words_says_classes(tmp_path: Path, labelled: Path) -> 
     )
     with torch.no_grad():
         shares = model(**inputs).logits.softmax(-1)[0].tolist()
-    found = [verdict.probabilities[label] for label in ("tampered", "real", "full_synthetic")]
-    assert found == pytest.approx(shares, abs=1e-4)
+    outcome = [verdict.probabilities[label] for label in ("tampered", "real", "full_synthetic")]
+    assert outcome == pytest.approx(shares, abs=1e-4)
 
 
 def test_words_that_stand_for_nothing(tmp_path: Path) -> None:
@@ -154,20 +154,20 @@ def script(folder: Path, body: str) -> str:
 
 def test_a_command_sees_each_picture(tmp_path: Path) -> None:
     light = "v = Image.open(path).convert('L').getpixel((0, 0)) / 255\nsay([1 - v, 0, v])"
-    judge = CommandPredictor(script(tmp_path, light), "light")
+    predictor = CommandPredictor(script(tmp_path, light), "light")
     pixels = np.full((4, 6, 3), 255, np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a $(b) 'c'.png")
     file = tmp_path / "a $(b) 'c'.png"
-    said = judged(judge, file, file.read_bytes(), np.zeros((4, 6, 3), np.uint8))
-    assert [verdict.label for verdict in said] == ["tampered", "tampered", "real"]
-    assert {verdict.model.name for verdict in said} == {"light"}
+    results = verdicts_of(predictor, file, file.read_bytes(), np.zeros((4, 6, 3), np.uint8))
+    assert [verdict.label for verdict in results] == ["tampered", "tampered", "real"]
+    assert {verdict.model.name for verdict in results} == {"light"}
     other = CommandPredictor(script(tmp_path, "say([1, 0, 0])"), "light")
-    assert other.model.digest != judge.model.digest
+    assert other.model.digest != predictor.model.digest
 
 
 def test_a_command_that_says_no_more_than_not_real(tmp_path: Path) -> None:
-    judge = CommandPredictor(script(tmp_path, "say([.4, .3, .3], says='real_or_not')"), "two")
-    (verdict,) = judged(judge, np.zeros((4, 6, 3), np.uint8))
+    predictor = CommandPredictor(script(tmp_path, "say([.4, .3, .3], says='real_or_not')"), "two")
+    (verdict,) = verdicts_of(predictor, np.zeros((4, 6, 3), np.uint8))
     assert verdict.label != "real"
     assert verdict.probabilities.real == pytest.approx(0.4)
 
@@ -176,18 +176,18 @@ def test_a_mask_of_a_command_is_kept(tmp_path: Path) -> None:
     mask = np.zeros((4, 6), np.uint8)
     mask[1, 2] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    found = {"area": 1 / 24, "threshold": 0.5, "file": str(tmp_path / "mask.png")}
-    judge = CommandPredictor(script(tmp_path, f"say([0, 0, 1], mask={found!r})"), "m")
-    (verdict,) = judged(judge, np.zeros((4, 6, 3), np.uint8))
+    outcome = {"area": 1 / 24, "threshold": 0.5, "file": str(tmp_path / "mask.png")}
+    predictor = CommandPredictor(script(tmp_path, f"say([0, 0, 1], mask={outcome!r})"), "m")
+    (verdict,) = verdicts_of(predictor, np.zeros((4, 6, 3), np.uint8))
     assert np.array_equal(verdict.mask, mask > 0)
     assert verdict.localization.file is None
-    Path(found["file"]).unlink()
-    (failure,) = judged(judge, np.zeros((4, 6, 3), np.uint8))
+    Path(outcome["file"]).unlink()
+    (failure,) = verdicts_of(predictor, np.zeros((4, 6, 3), np.uint8))
     assert isinstance(failure, Failure)
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "sentence"),
     [
         ("print('hello')", "found a line with schema None"),
         ("pass", "found a line with schema None"),
@@ -203,11 +203,11 @@ def test_a_mask_of_a_command_is_kept(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_command_that_fails(tmp_path: Path, body: str, said: str) -> None:
-    judge = CommandPredictor(script(tmp_path, body), "bad", timeout=3)
-    (failure,) = judged(judge, np.zeros((4, 6, 3), np.uint8))
+def test_a_command_that_fails(tmp_path: Path, body: str, sentence: str) -> None:
+    predictor = CommandPredictor(script(tmp_path, body), "bad", timeout=3)
+    (failure,) = verdicts_of(predictor, np.zeros((4, 6, 3), np.uint8))
     assert isinstance(failure, Failure)
-    assert said in failure.message
+    assert sentence in failure.message
     assert "bad" in failure.message
 
 
@@ -217,17 +217,17 @@ def test_what_a_command_prints_is_read_up_to_a_bound(
     """Before its time is up it could fill the memory."""
     monkeypatch.setattr(baselines, "PRINTED", 1 << 20)
     endless = "while True: sys.stdout.write('x' * 65536)"
-    judge = CommandPredictor(script(tmp_path, endless), "bad", timeout=60)
+    predictor = CommandPredictor(script(tmp_path, endless), "bad", timeout=60)
     start = time.monotonic()
-    (failure,) = judged(judge, np.zeros((4, 6, 3), np.uint8))
+    (failure,) = verdicts_of(predictor, np.zeros((4, 6, 3), np.uint8))
     assert "it printed more than 1,048,576 bytes, expected one line" in failure.message
     assert time.monotonic() - start < 30
 
 
 def test_what_a_command_says_of_an_error_is_its_end(tmp_path: Path) -> None:
     loud = "sys.stderr.write('x' * 1_000_000 + '\\nno memory'); sys.exit(3)"
-    judge = CommandPredictor(script(tmp_path, loud), "bad", timeout=60)
-    (failure,) = judged(judge, np.zeros((4, 6, 3), np.uint8))
+    predictor = CommandPredictor(script(tmp_path, loud), "bad", timeout=60)
+    (failure,) = verdicts_of(predictor, np.zeros((4, 6, 3), np.uint8))
     assert failure.message.endswith("it ended with status 3: no memory")
 
 
@@ -247,20 +247,20 @@ def scores(folder: Path, text: str) -> Path:
     return file
 
 
-def of_set(judge: ScoresPredictor, *names: str) -> list[Verdict | Failure]:
+def of_set(predictor: ScoresPredictor, *names: str) -> list[Verdict | Failure]:
     pixels = np.zeros((4, 6, 3), np.uint8)
     samples = [Sample(b"", "real", name=name) for name in names]
-    return list(judge(samples, [pixels] * len(names)))
+    return list(predictor(samples, [pixels] * len(names)))
 
 
 def test_scores_are_found_by_name_or_stem(tmp_path: Path) -> None:
     file = scores(tmp_path, "image,score\nreal/a.png,0.2\nb.png,0.9\nc,0.5\n")
-    said = of_set(ScoresPredictor(file, "s"), "real/a.png", "real/b.png", "fake/c.jpg", "d.png")
-    assert [each.label for each in said[:3]] == ["real", "full_synthetic", "real"]  # type: ignore[union-attr]
-    assert said[1].probabilities.real == pytest.approx(0.1)  # type: ignore[union-attr]
-    assert isinstance(said[3], Failure)
-    assert said[3].error == "not_found"
-    assert "has no row for 'd.png'" in said[3].message
+    results = of_set(ScoresPredictor(file, "s"), "real/a.png", "real/b.png", "fake/c.jpg", "d.png")
+    assert [item.label for item in results[:3]] == ["real", "full_synthetic", "real"]  # type: ignore[union-attr]
+    assert results[1].probabilities.real == pytest.approx(0.1)  # type: ignore[union-attr]
+    assert isinstance(results[3], Failure)
+    assert results[3].error == "not_found"
+    assert "has no row for 'd.png'" in results[3].message
 
 
 def test_three_columns_are_classes(tmp_path: Path) -> None:
@@ -272,13 +272,13 @@ def test_three_columns_are_classes(tmp_path: Path) -> None:
 
 
 def test_a_row_is_of_one_picture(tmp_path: Path) -> None:
-    judge = ScoresPredictor(scores(tmp_path, "image,score\n1,0.2\n"), "s")
+    predictor = ScoresPredictor(scores(tmp_path, "image,score\n1,0.2\n"), "s")
     with pytest.raises(DataError, match=r"the row '1' fits 'real/1.png' and 'fake/1.png'"):
-        of_set(judge, "real/1.png", "fake/1.png")
+        of_set(predictor, "real/1.png", "fake/1.png")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "sentence"),
     [
         ("", "has the columns none, expected image and real"),
         ("image,tampered\na,1\n", "has the columns image, tampered"),
@@ -290,8 +290,8 @@ def test_a_row_is_of_one_picture(tmp_path: Path) -> None:
         ("image,real,full_synthetic,tampered\na,1,1,0\n", r"sum to 2\.0000"),
     ],
 )
-def test_tables_that_are_none(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_tables_that_are_none(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
         ScoresPredictor(scores(tmp_path, text), "s")
 
 
@@ -319,9 +319,9 @@ def test_words_of_the_set_come_into_its_predictions(tmp_path: Path) -> None:
 def test_mcnemar_by_the_binomial_distribution() -> None:
     ours = np.array([1] * 9 + [0] * 2 + [1] * 30 + [0] * 5, bool)
     theirs = np.array([0] * 9 + [1] * 2 + [1] * 30 + [0] * 5, bool)
-    found = mcnemar(ours, theirs)
-    assert (found.ours, found.theirs) == (9, 2)
-    assert found.p == pytest.approx(2 * binom.cdf(2, 11, 0.5))
+    outcome = mcnemar(ours, theirs)
+    assert (outcome.ours, outcome.theirs) == (9, 2)
+    assert outcome.p == pytest.approx(2 * binom.cdf(2, 11, 0.5))
     assert mcnemar(ours, ours) == McNemar(0, 0, 1.0)
 
 
@@ -329,9 +329,11 @@ class Telling(DetectorPredictor):
     """Says the same of all pictures; a model would take long to write."""
 
     def __call__(self, samples: Any, pictures: Any) -> Iterator[Verdict | Failure]:
-        told = Explanation(text="Type: real. Areas: none. Tampered Content: none", complete=True)
+        explanation = Explanation(
+            text="Type: real. Areas: none. Tampered Content: none", complete=True
+        )
         for verdict in super().__call__(samples, pictures):
-            yield verdict.model_copy(update={"explanation": told})
+            yield verdict.model_copy(update={"explanation": explanation})
 
 
 @pytest.fixture(scope="module")
@@ -353,33 +355,33 @@ def compared(tmp_path_factory: pytest.TempPathFactory, labelled: Path) -> Path:
 
 
 def test_a_baseline_of_two_answers_is_measured_for_these(compared: Path) -> None:
-    found = metrics(compared / "baselines/two")
-    assert found["count"] == 9
-    assert found["detection"]["accuracy_real_vs_not"]["value"] == pytest.approx(8 / 9)
-    assert found["detection"]["auroc_real_vs_not"]["value"] == pytest.approx(12 / 18)
-    assert found["detection"]["fpr_real"]["value"] == pytest.approx(1 / 3)
-    assert found["confusion"]["tampered"] == {"real": 0, "not_real": 3}
-    assert found["per_class"] == found["localization"] == {}
+    outcome = metrics(compared / "baselines/two")
+    assert outcome["count"] == 9
+    assert outcome["detection"]["accuracy_real_vs_not"]["value"] == pytest.approx(8 / 9)
+    assert outcome["detection"]["auroc_real_vs_not"]["value"] == pytest.approx(12 / 18)
+    assert outcome["detection"]["fpr_real"]["value"] == pytest.approx(1 / 3)
+    assert outcome["confusion"]["tampered"] == {"real": 0, "not_real": 3}
+    assert outcome["per_class"] == outcome["localization"] == {}
     for name in ("accuracy", "brier", "tampered.f1"):
-        assert "no class" in found["not_measured"][name]
-    assert "do not say where" in found["not_measured"]["giou"]
+        assert "no class" in outcome["not_measured"][name]
+    assert "do not say where" in outcome["not_measured"]["giou"]
     page = (compared / "baselines/two/index.html").read_text()
     assert "called not real" in page
     assert "wrong by 0.90" in page
 
 
 def test_the_comparison_is_of_common_pictures(compared: Path) -> None:
-    found = metrics(compared)
-    assert set(found["baselines"]) == {"two", "three"}
-    three = found["baselines"]["three"]
+    outcome = metrics(compared)
+    assert set(outcome["baselines"]) == {"two", "three"}
+    three = outcome["baselines"]["three"]
     assert three["judged"] == three["compared"]["count"] == 8
     assert three["figures"]["accuracy"]["value"] == pytest.approx(5 / 8)
     assert three["compared"]["mcnemar"]["of"] == "class"
-    two = found["baselines"]["two"]
+    two = outcome["baselines"]["two"]
     assert two["compared"]["mcnemar"]["of"] == "real_or_not"
     assert set(two["compared"]["difference"]) == {"accuracy_real_vs_not", "auroc_real_vs_not"}
     for name, figure in two["compared"]["difference"].items():
-        ours, theirs = found["detection"][name], two["figures"][name]
+        ours, theirs = outcome["detection"][name], two["figures"][name]
         assert figure["value"] == pytest.approx(ours["value"] - theirs["value"])
         assert figure["low"] <= figure["value"] <= figure["high"]
     text = (compared / "metrics.md").read_text()
@@ -392,8 +394,8 @@ def test_a_judge_against_itself_differs_by_nothing(compared: Path, tmp_path: Pat
     shutil.copytree(compared, tmp_path / "run")
     shutil.rmtree(tmp_path / "run/baselines")
     shutil.copytree(tmp_path / "run", tmp_path / "run/baselines/same")
-    found = evaluate([], tmp_path / "out", predictions=[tmp_path / "run/predictions.jsonl"])
-    (result,) = found.values()
+    outcome = evaluate([], tmp_path / "out", predictions=[tmp_path / "run/predictions.jsonl"])
+    (result,) = outcome.values()
     assert set(result.compared["same"].difference.values()) == {(0.0, 0.0, 0.0)}
     assert result.compared["same"].test == McNemar(0, 0, 1.0)
 

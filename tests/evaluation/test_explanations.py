@@ -42,21 +42,21 @@ def told(folder: Path, index: int = 0, truth: str = "tampered", **said: Any) -> 
         Claim(cue="noise", inside=1.0, outside=3.0, text="less noise than around"),
     )
     region = Region(box=(6, 6, 8, 8), area=0.04, score=0.9, position="lower right")
-    found = Localization(area=0.04, threshold=0.5, regions=(region,))
+    result = Localization(area=0.04, threshold=0.5, regions=(region,))
     shares = (0.1, 0.1, 0.8)
     made = prediction(folder, truth, shares, index, description=said.get("description"))
     explanation = Explanation(
         text=text, claims=claims, complete=said.get("complete", True), **parse(text)
     )
-    return made.model_copy(update={"localization": found, "explanation": explanation})
+    return made.model_copy(update={"localization": result, "explanation": explanation})
 
 
 def test_what_is_so_agrees(tmp_path: Path) -> None:
-    found = grounding(told(tmp_path))
-    assert found is not None
-    assert found.agree == (1, 1, 1, 2, 0)
-    assert found.disagree == (0, 0, 0, 0, 0)
-    assert found.unchecked == 1  # shadows were not measured
+    result = grounding(told(tmp_path))
+    assert result is not None
+    assert result.agree == (1, 1, 1, 2, 0)
+    assert result.disagree == (0, 0, 0, 0, 0)
+    assert result.unchecked == 1  # shadows were not measured
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_what_is_so_agrees(tmp_path: Path) -> None:
 def test_each_thing_that_is_not_so_disagrees(
     tmp_path: Path, said: dict[str, str], kind: int
 ) -> None:
-    found = grounding(told(tmp_path, **said))
-    assert found is not None
-    assert [int(i == kind) for i in range(5)] == list(found.disagree)
+    result = grounding(told(tmp_path, **said))
+    assert result is not None
+    assert [int(i == kind) for i in range(5)] == list(result.disagree)
 
 
 def test_a_text_is_held_against_the_verdict_and_not_the_truth(tmp_path: Path) -> None:
@@ -85,13 +85,13 @@ def test_no_place_is_right_where_nothing_is_marked(tmp_path: Path) -> None:
     line = told(tmp_path)
     called_real = prediction(tmp_path, "real", (0.8, 0.1, 0.1), 1)
     text = line.explanation
-    found = grounding(called_real.model_copy(update={"explanation": text}))
-    assert found is not None
-    assert found.disagree[:2] == (1, 1)  # neither the type nor a place
+    result = grounding(called_real.model_copy(update={"explanation": text}))
+    assert result is not None
+    assert result.disagree[:2] == (1, 1)  # neither the type nor a place
     empty = Localization(area=0.0, threshold=0.5)
-    found = grounding(line.model_copy(update={"localization": empty}))
-    assert found is not None
-    assert found.disagree[1] == 1
+    result = grounding(line.model_copy(update={"localization": empty}))
+    assert result is not None
+    assert result.disagree[1] == 1
     assert grounding(called_real) is None
 
 
@@ -104,15 +104,15 @@ def test_figures_by_hand(tmp_path: Path) -> None:
         prediction(tmp_path, "real", (0.8, 0.1, 0.1), 4),
     ]
     part = Explanations(lines)
-    found = {name[-1]: value for name, value in part(None).items()}
-    assert found["position_agreement"] == pytest.approx(2 / 3)
-    assert found["type_agreement"] == 1
-    assert found["claims_agreement"] == 1
-    assert found["contradiction_rate"] == pytest.approx(1 / 4)
-    assert found["repeated_rate"] == pytest.approx(2 / 4)
-    assert found["cut_short_rate"] == pytest.approx(1 / 4)
-    assert found["missing_parts_rate"] == pytest.approx(1 / 4)
-    assert found["unchecked_rate"] == pytest.approx(3 / 19)
+    result = {name[-1]: value for name, value in part(None).items()}
+    assert result["position_agreement"] == pytest.approx(2 / 3)
+    assert result["type_agreement"] == 1
+    assert result["claims_agreement"] == 1
+    assert result["contradiction_rate"] == pytest.approx(1 / 4)
+    assert result["repeated_rate"] == pytest.approx(2 / 4)
+    assert result["cut_short_rate"] == pytest.approx(1 / 4)
+    assert result["missing_parts_rate"] == pytest.approx(1 / 4)
+    assert result["unchecked_rate"] == pytest.approx(3 / 19)
     assert part.counts() == {"texts": 4, "distinct": 3, "with_reference": 0}
     weights = np.array([0.0, 0, 3, 0, 9])
     assert part(weights)["explanations", "contradiction_rate"] == 1
@@ -145,8 +145,8 @@ def letters(texts: Sequence[str]) -> np.ndarray:
 
 
 def test_cosines_of_vectors() -> None:
-    found = similarities(letters, [("ab", "ba"), ("a", "b"), ("ab", "a"), ("", "a")])
-    assert found == pytest.approx([1, 0, np.sqrt(0.5), 0])
+    result = similarities(letters, [("ab", "ba"), ("a", "b"), ("ab", "a"), ("", "a")])
+    assert result == pytest.approx([1, 0, np.sqrt(0.5), 0])
 
 
 def test_words_of_the_set_are_compared_where_there_are_some(tmp_path: Path) -> None:
@@ -158,40 +158,40 @@ def test_words_of_the_set_are_compared_where_there_are_some(tmp_path: Path) -> N
         told(tmp_path, 2),
     ]
     part = Explanations(lines, letters)
-    found = part(None)
-    assert found["explanations", "rouge_l"] == pytest.approx(0.5)
-    assert 0.5 <= (found["explanations", "similarity"] or 0) < 0.51
+    result = part(None)
+    assert result["explanations", "rouge_l"] == pytest.approx(0.5)
+    assert 0.5 <= (result["explanations", "similarity"] or 0) < 0.51
     assert part.counts()["with_reference"] == 2
 
 
 def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     part = Explanations([told(tmp_path, text="nothing to see")])
-    found = part(None)
-    for name, why in (
+    result = part(None)
+    for name, reason in (
         ("position_agreement", "no text states a position"),
         ("rouge_l", "has a description in the set"),
         ("similarity", "--similarity"),
     ):
-        assert found["explanations", name] is None
-        assert why in part.why_not(("explanations", name))
+        assert result["explanations", name] is None
+        assert reason in part.why_not(("explanations", name))
     silent = Explanations([prediction(tmp_path, "real", (0.8, 0.1, 0.1), 0)])
     assert set(silent(None).values()) == {None}
     assert silent.why_not(("explanations", "rouge_l")) == "no prediction has an explanation"
 
 
 def test_a_whole_evaluation_of_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(run, "sentence_encoder", lambda name: asked.append(name) or letters)
+    calls: list[str] = []
+    monkeypatch.setattr(run, "sentence_encoder", lambda name: calls.append(name) or letters)
     lines = [told(tmp_path, index, description="a tampered picture") for index in range(3)]
     options = Options(explanations=True, similarity="some/model")
     evaluate([], tmp_path / "out", predictions=[write(tmp_path, lines)], options=options)
-    assert asked == ["some/model"]
-    found = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert calls == ["some/model"]
+    result = json.loads((tmp_path / "out/metrics.json").read_text())
     expected = Explanations(lines, letters)(None)
-    for name, figure in found["explanations"].items():
+    for name, figure in result["explanations"].items():
         assert figure["value"] == pytest.approx(expected["explanations", name])
-    assert {"rouge_l", "similarity", "position_agreement"} <= set(found["explanations"])
-    assert found["explanation_texts"] == {"texts": 3, "distinct": 1, "with_reference": 3}
+    assert {"rouge_l", "similarity", "position_agreement"} <= set(result["explanations"])
+    assert result["explanation_texts"] == {"texts": 3, "distinct": 1, "with_reference": 3}
 
 
 def test_an_encoder_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

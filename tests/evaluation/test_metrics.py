@@ -159,12 +159,12 @@ def test_auroc_is_the_share_of_pairs_in_order(pairs):
     positive = np.array([p for p, _ in pairs])
     scores = np.array([s for _, s in pairs], float)
     hits, others = scores[positive], scores[~positive]
-    found = auroc(Order(positive, scores))
+    result = auroc(Order(positive, scores))
     if not len(hits) or not len(others):
-        assert found is None
+        assert result is None
         return
     above = (hits[:, None] > others).mean() + 0.5 * (hits[:, None] == others).mean()
-    assert found == pytest.approx(above)
+    assert result == pytest.approx(above)
 
 
 def test_one_class_against_real_by_hand():
@@ -206,15 +206,15 @@ PAIRS = st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=2, max_si
 def test_recall_never_lets_more_negatives_pass_than_allowed(pairs, fpr):
     positive = np.array([p for p, _ in pairs])
     scores = np.array([s for _, s in pairs], float)
-    found = tpr_at_fpr(Order(positive, scores), fpr)
+    result = tpr_at_fpr(Order(positive, scores), fpr)
     if positive.all() or not positive.any():
-        assert found is None
+        assert result is None
         return
     thresholds = [-1.0, *scores]
     allowed = [t for t in thresholds if (scores[~positive] > t).mean() <= fpr + 1e-12]
-    assert found == pytest.approx((scores[positive] > min(allowed)).mean())
+    assert result == pytest.approx((scores[positive] > min(allowed)).mean())
     alarms, hits, _ = sk.roc_curve(positive, scores, drop_intermediate=False)
-    assert found == pytest.approx(hits[alarms <= fpr + 1e-12].max())
+    assert result == pytest.approx(hits[alarms <= fpr + 1e-12].max())
 
 
 @given(st.integers(0, 2**31), st.sampled_from([0.0, 0.2, 1.0]))
@@ -229,19 +229,19 @@ def test_pixel_scores_follow_from_two_histograms(seed, share):
     assert either == (truth | marked).sum()
     by_level = [f1(truth, levels >= level) for level in range(256)]
     assert best_f1(counts) == pytest.approx(max(by_level) if truth.any() else 1.0)
-    found = pixel_auc(counts)
+    result = pixel_auc(counts)
     if truth.all() or not truth.any():
-        assert found is None
+        assert result is None
     else:
         expected = sk.roc_auc_score(truth.ravel(), levels.ravel())
-        assert found == pytest.approx(expected, **EXACT)
+        assert result == pytest.approx(expected, **EXACT)
 
 
 def test_masks_by_hand():
-    truth, found = np.zeros((2, 4), bool), np.zeros((2, 4), bool)
-    assert f1(truth, found) == iou(truth, found) == 1
+    truth, result = np.zeros((2, 4), bool), np.zeros((2, 4), bool)
+    assert f1(truth, result) == iou(truth, result) == 1
     truth[0, :2] = True
-    assert f1(truth, found) == iou(truth, found) == 0
-    found[0, 1:4] = True
-    assert f1(truth, found) == pytest.approx(2 / 5)
-    assert iou(truth, found) == pytest.approx(1 / 4)
+    assert f1(truth, result) == iou(truth, result) == 0
+    result[0, 1:4] = True
+    assert f1(truth, result) == pytest.approx(2 / 5)
+    assert iou(truth, result) == pytest.approx(1 / 4)

@@ -19,11 +19,11 @@ SHARES = (0.2, 0.1, 0.7)
 
 def test_a_line_has_the_keys_of_the_contract(tmp_path: Path) -> None:
     line = prediction(tmp_path, "tampered", SHARES, 3, MASK, LEVELS, source="s", group="g")
-    told = json.loads(line.model_dump_json())
-    assert told["schema"] == "sida.verdict/1"
+    fields = json.loads(line.model_dump_json())
+    assert fields["schema"] == "sida.verdict/1"
     truth = {"label": "tampered", "mask": "truth/3.png", "source": "s", "group": "g"}
-    assert told["truth"] == truth
-    assert told["probability_map"] == "maps/3.png"
+    assert fields["truth"] == truth
+    assert fields["probability_map"] == "maps/3.png"
     assert parse_line(line.model_dump_json()).label == "tampered"  # type: ignore[union-attr]
 
 
@@ -51,7 +51,7 @@ def test_lines_move_with_their_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "sentence"),
     [
         ("{", "found no JSON"),
         ("[" * 100_000, "found no JSON"),
@@ -61,11 +61,11 @@ def test_lines_move_with_their_files(tmp_path: Path) -> None:
         ('{"schema": "sida.failure/1", "error": "not_found", "message": "m"}', "truth: Field req"),
     ],
 )
-def test_a_broken_line_is_named(tmp_path: Path, line: str, said: str) -> None:
+def test_a_broken_line_is_named(tmp_path: Path, line: str, sentence: str) -> None:
     good = prediction(tmp_path, "real", (0.8, 0.1, 0.1), 0).model_dump_json()
     file = tmp_path / "p.jsonl"
     file.write_text(f"{good}\n{line}\n")
-    with pytest.raises(DataError, match=f"line 2: {said}"):
+    with pytest.raises(DataError, match=f"line 2: {sentence}"):
         list(read_predictions(file))
 
 

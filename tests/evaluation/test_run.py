@@ -60,8 +60,8 @@ def test_the_files_and_the_keys_of_the_contract(evaluated: Path) -> None:
         "localization": "f1_fixed_mean_tampered iou_fixed_mean_tampered f1_best_mean_tampered "
         "pixel_auc_mean_tampered giou ciou",
     }
-    for part, listed in names.items():
-        for name in listed.split():
+    for part, columns in names.items():
+        for name in columns.split():
             assert set(content[part][name]) == {"value", "low", "high"}, name
     assert set(content["per_class"]) == {"real", "full_synthetic", "tampered"}
     assert len(content["published_formulas"]) == 5
@@ -237,15 +237,15 @@ def test_the_page_in_a_browser(evaluated: Path, tmp_path: Path) -> None:
     """Tables, curves and gallery are in the document, nothing is complained of."""
     command = [browser(), "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     command += ["--enable-logging=stderr", f"--user-data-dir={tmp_path}", "--window-size=390,844"]
-    shown = subprocess.run(
+    process = subprocess.run(
         [*command, f"file://{evaluated / 'index.html'}"],
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert shown.returncode == 0, shown.stderr
-    assert not [line for line in shown.stderr.splitlines() if "CONSOLE" in line]
-    document = shown.stdout
+    assert process.returncode == 0, process.stderr
+    assert not [line for line in process.stderr.splitlines() if "CONSOLE" in line]
+    document = process.stdout
     for title in ("Detection", "Confusion", "Localisation (end_to_end)", "Worst mistakes"):
         assert f"<h2>{title}</h2>" in document
     curves = re.findall(r'<polyline points="([^"]+)"', document)

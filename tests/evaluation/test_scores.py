@@ -51,6 +51,7 @@ def many(count: int = 10_000) -> PredictionRows:
         failures=(),
         notes=(),
         indices=np.arange(count),
+        unsuitable=np.zeros(count, bool),
     )
 
 
@@ -73,7 +74,7 @@ def test_ten_thousand_predictions_as_scikit_learn_scores_them() -> None:
     }
     for name, wanted in expected.items():
         assert value(result, "detection", name) == pytest.approx(wanted, **EXACT), name
-    each = sk.precision_recall_fscore_support(truth, said)[:3]
+    item = sk.precision_recall_fscore_support(truth, said)[:3]
     for number, name in ((1, "auroc_real_vs_synthetic"), (2, "auroc_real_vs_tampered")):
         two = (truth == 0) | (truth == number)
         chosen, positive = shares[two, number], truth[two] == number
@@ -82,10 +83,10 @@ def test_ten_thousand_predictions_as_scikit_learn_scores_them() -> None:
         assert value(result, "detection", name) == pytest.approx(expected, **EXACT)
         alarms, hits, _ = sk.roc_curve(positive, score, drop_intermediate=False)
         for recall, fpr in (("recall_at_fpr_10", 0.1), ("recall_at_fpr_5", 0.05)):
-            found = value(result, "per_class", LABELS[number], recall)
-            assert found == pytest.approx(hits[alarms <= fpr].max(), **EXACT)
+            outcome = value(result, "per_class", LABELS[number], recall)
+            assert outcome == pytest.approx(hits[alarms <= fpr].max(), **EXACT)
     for number, label in enumerate(LABELS):
-        names = {"precision": each[0], "recall": each[1], "accuracy": each[1], "f1": each[2]}
+        names = {"precision": item[0], "recall": item[1], "accuracy": item[1], "f1": item[2]}
         for name, wanted in names.items():
             assert value(result, "per_class", label, name) == pytest.approx(wanted[number], **EXACT)
         auroc = sk.roc_auc_score(truth == number, shares[:, number])
@@ -160,8 +161,8 @@ def test_a_missed_detection_counts_what_the_contract_says(tmp_path: Path) -> Non
     published = measure(rows, "published", "made", samples=0)
     assert value(published, "localization", "f1_fixed_mean_tampered") == 1
     assert published.get("localization", "f1_fixed_mean_all") is None
-    why = published.not_measured["localization", "f1_fixed_mean_all"]
-    assert why == "this protocol makes no masks of real pictures"
+    reasons = published.not_measured["localization", "f1_fixed_mean_all"]
+    assert reasons == "this protocol makes no masks of real pictures"
 
 
 SYNTHETIC = (0.1, 0.8, 0.1)
@@ -176,9 +177,9 @@ def stated_and_not(folder: Path) -> list[Prediction]:
         "tampered": [FOUND, MISSED],
     }
     lines = [
-        prediction(folder, label, each, 10 * number + i, source=label)
+        prediction(folder, label, item, 10 * number + i, source=label)
         for number, (label, several) in enumerate(shares.items())
-        for i, each in enumerate(several)
+        for i, item in enumerate(several)
     ]
     unsure = {"inconclusive": True}
     return [
@@ -221,30 +222,30 @@ def test_where_everything_is_inconclusive_nothing_is_right(tmp_path: Path) -> No
     result = measure(collect(lines), "end_to_end", "made", samples=20)
     assert value(result, "detection", "stated_share") == 0
     assert value(result, "detection", "fpr_real_stated") == 0
-    why = result.not_measured
-    assert why["detection", "stated_accuracy"] == "every verdict is inconclusive"
+    reasons = result.not_measured
+    assert reasons["detection", "stated_accuracy"] == "every verdict is inconclusive"
     of_two = "every verdict on a real or full_synthetic picture is inconclusive"
-    assert why["detection", "stated_accuracy_real_synthetic"] == of_two
+    assert reasons["detection", "stated_accuracy_real_synthetic"] == of_two
 
 
 def test_recall_against_real_needs_enough_real_pictures(tmp_path: Path) -> None:
     """Of ten real pictures one may be mistaken: above the second highest, of scores up to 0.5."""
     reals = [(1 - at / 20, at / 20, 0.0) for at in range(1, 11)]
-    others = [(0.1, 0.9, 0.0), (0.52, 0.48, 0.0), (0.55, 0.45, 0.0), (0.2, 0.0, 0.8)]
+    shares_of_others = [(0.1, 0.9, 0.0), (0.52, 0.48, 0.0), (0.55, 0.45, 0.0), (0.2, 0.0, 0.8)]
     lines = [prediction(tmp_path, "real", shares, i) for i, shares in enumerate(reals)]
     lines += [prediction(tmp_path, "full_synthetic", shares, 10 + i) for i, shares in
-              enumerate(others)]  # fmt: skip
+              enumerate(shares_of_others)]  # fmt: skip
     result = measure(collect(lines), "end_to_end", "made", samples=50)
     figure = result.get("per_class", "full_synthetic", "recall_at_fpr_10")
     assert figure is not None
     assert figure.value == 2 / 4  # 0.45 ties with the threshold
     assert figure.low < figure.value < figure.high
-    why = result.not_measured
+    reasons = result.not_measured
     few = "only 10 of the pictures are real, and a false positive rate of 5% needs 20"
-    assert why["per_class", "full_synthetic", "recall_at_fpr_5"] == few
-    assert why["per_class", "tampered", "recall_at_fpr_10"] == "no picture is tampered"
-    assert why["detection", "auroc_real_vs_tampered"] == "no picture is tampered"
-    assert ("per_class", "real", "recall_at_fpr_10") not in why
+    assert reasons["per_class", "full_synthetic", "recall_at_fpr_5"] == few
+    assert reasons["per_class", "tampered", "recall_at_fpr_10"] == "no picture is tampered"
+    assert reasons["detection", "auroc_real_vs_tampered"] == "no picture is tampered"
+    assert ("per_class", "real", "recall_at_fpr_10") not in reasons
     fewer = measure(collect(lines[1:]), "end_to_end", "made", samples=0)
     few = "only 9 of the pictures are real, and a false positive rate of 10% needs 10"
     assert fewer.not_measured["per_class", "full_synthetic", "recall_at_fpr_10"] == few
@@ -254,22 +255,22 @@ def test_a_judge_of_real_or_not_is_set_against_real_by_what_it_says(tmp_path: Pa
     """Its probabilities have no tampered; what is not real is the one alternative."""
     shares = {"real": (0.9, 0.1, 0.0), "full_synthetic": (0.2, 0.8, 0.0), "tampered": (0.3, 0.7, 0)}
     lines = [
-        prediction(tmp_path, label, each, i).model_copy(update={"says": "real_or_not"})
-        for i, (label, each) in enumerate([*shares.items(), ("tampered", (0.95, 0.05, 0.0))])
+        prediction(tmp_path, label, item, i).model_copy(update={"says": "real_or_not"})
+        for i, (label, item) in enumerate([*shares.items(), ("tampered", (0.95, 0.05, 0.0))])
     ]
     result = measure(collect(lines), "end_to_end", "made", samples=0)
     assert value(result, "detection", "auroc_real_vs_synthetic") == 1
     assert value(result, "detection", "auroc_real_vs_tampered") == 0.5
     assert value(result, "detection", "stated_share_real_synthetic") == 1
-    why = result.not_measured["detection", "stated_accuracy"]
-    assert why == "the verdicts say real or not real, and no class"
+    reasons = result.not_measured["detection", "stated_accuracy"]
+    assert reasons == "the verdicts say real or not real, and no class"
 
 
 def test_the_tables_have_figures_against_real_and_of_stated_verdicts(tmp_path: Path) -> None:
     result = measure(collect(stated_and_not(tmp_path)), "end_to_end", "made", samples=0)
     made = {sheet.title: sheet for sheet in sheets(replace(result, robustness={"same": result}))}
-    stated = "0.500 [0.500, 0.500]", "0.667 [0.667, 0.667]"
-    assert made["Stated verdicts"].rows[1] == ("real and full synthetic", *stated)
+    texts = "0.500 [0.500, 0.500]", "0.667 [0.667, 0.667]"
+    assert made["Stated verdicts"].rows[1] == ("real and full synthetic", *texts)
     assert [row[0] for row in made["Against real alone"].rows] == ["full synthetic", "tampered"]
     further = made["Robustness against real alone, and of stated verdicts"].rows
     assert [row[0] for row in further] == ["none", "same"]
@@ -284,9 +285,9 @@ def test_the_tables_have_figures_against_real_and_of_stated_verdicts(tmp_path: P
 def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     lines = [prediction(tmp_path, "real", REAL, 0), prediction(tmp_path, "real", MISSED, 1)]
     result = measure(collect(lines), "end_to_end", "made", samples=20)
-    why = {name[-1]: reason for name, reason in result.not_measured.items()}
-    assert why["auroc_real_vs_not"] == "every picture is real"
-    assert why["giou"] == "no picture is tampered"
+    reasons = {name[-1]: reason for name, reason in result.not_measured.items()}
+    assert reasons["auroc_real_vs_not"] == "every picture is real"
+    assert reasons["giou"] == "no picture is tampered"
     assert result.not_measured["per_class", "tampered", "recall"] == "no picture is tampered"
     assert value(result, "detection", "accuracy") == 1
     assert "nan" not in str(result.as_json()).lower()
@@ -305,8 +306,8 @@ def test_tampered_pictures_without_masks(tmp_path: Path) -> None:
         "picture called tampered without a map",
     ]
     result = measure(rows, "end_to_end", "made", samples=0)
-    why = result.not_measured["localization", "giou"]
-    assert why == "none of the 1 masks has a probability map beside it"
+    reasons = result.not_measured["localization", "giou"]
+    assert reasons == "none of the 1 masks has a probability map beside it"
 
 
 def test_sets_that_know_real_and_fake_alone(tmp_path: Path) -> None:
@@ -339,8 +340,8 @@ def test_intervals_hold_the_figure_and_shrink_with_the_number() -> None:
         figures([Detection(rows)], rows.groups, 200)["detection", "accuracy"]
         for rows in (many(200), many(5000))
     )
-    for found in (wide, narrow):
-        assert found.low < found.value < found.high
+    for outcome in (wide, narrow):
+        assert outcome.low < outcome.value < outcome.high
     assert narrow.high - narrow.low < 0.4 * (wide.high - wide.low)
     expected = 2 * 1.96 * np.sqrt(narrow.value * (1 - narrow.value) / 5000)
     assert narrow.high - narrow.low == pytest.approx(expected, rel=0.25)
@@ -352,8 +353,8 @@ def test_samples_are_drawn_of_groups(tmp_path: Path) -> None:
         prediction(tmp_path, "real", REAL if i < 10 else FOUND, i, group=f"g{i // 10}")
         for i in range(20)
     ]
-    found = measure(collect(lines), "end_to_end", "made", samples=100)
-    figure = found.get("detection", "accuracy")
+    outcome = measure(collect(lines), "end_to_end", "made", samples=100)
+    figure = outcome.get("detection", "accuracy")
     assert figure == (0.5, 0, 1)
 
 

@@ -8,15 +8,19 @@ import pytest
 
 from sida.errors import ConfigError
 from sida.evaluation import Options, evaluate
+from sida.evaluation.budgets import BudgetCurve
 from sida.evaluation.detector_predictor import DetectorPredictor
 from sida.evaluation.prediction_rows import collect
 from sida.evaluation.predictions import Prediction, read_predictions
 from sida.evaluation.result import Result, measure
 from sida.evaluation.stability import StabilityFigures
 from sida.evaluation.tables import sheets
+from sida.image.deliveries import DELIVERIES
+from sida.model.budget import BudgetCalibration
 from sida.options import DetectOptions
+from sida.verdict import LABELS, DeliveryVerdict, Probabilities, Stability
 from tests.deliveries import stability
-from tests.evaluation.made import prediction
+from tests.evaluation.made import MODEL, prediction
 from tests.small import labelled_folder, small_detector
 
 
@@ -82,6 +86,40 @@ def test_verdicts_without_deliveries_count_nowhere(tmp_path: Path) -> None:
     assert none.not_measured["stability", "all", "jpeg_50"] == (
         "no verdict was made of deliveries: predict with --stability"
     )
+
+
+def delivered(name: str, probabilities: tuple[float, float, float]) -> DeliveryVerdict:
+    """A verdict without a budget that held."""
+    return DeliveryVerdict(
+        name=name,
+        label="tampered",
+        probabilities=Probabilities(**dict(zip(LABELS, probabilities, strict=True))),
+        inconclusive=False,
+        held=True,
+    )
+
+
+def test_a_budget_takes_back_what_does_not_hold_under_it(tmp_path: Path) -> None:
+    """Two accusations above the threshold: of one the deliveries stay there, of one they fall."""
+    high, low = (0.05, 0.05, 0.9), (0.4, 0.1, 0.5)
+    lines = [
+        prediction(tmp_path, "tampered", high, index).model_copy(
+            update={"stability": Stability.among(delivered(n, each) for n in DELIVERIES)}
+        )
+        for index, each in enumerate((high, low))
+    ]
+    rows, figures = collect(lines), StabilityFigures(lines)
+    assert not figures.unstable.any()
+    scores = {"as_is": [0.0] * 19 + [0.8]}
+    calibration = BudgetCalibration.of("made", MODEL.digest, scores)
+    curve = BudgetCurve(rows, calibration, 0.05, figures)
+    found = curve(None)
+    assert found["by_budget", "0.05", "recall"] == 0.5
+    assert found["by_budget", "0.1", "recall"] == 1  # threshold 0, which all exceed
+    result = measure(rows, "end_to_end", "made", 0, stability=figures, budgets=curve)
+    assert result.rows.inconclusive.tolist() == [False, True]
+    assert share(result, "tampered", "unstable") == 0.5
+    assert share(result, "tampered", "jpeg_50") == 0.5
 
 
 def test_a_table_has_a_row_for_each_delivery(tmp_path: Path) -> None:

@@ -106,8 +106,8 @@ def test_thumbnails_are_small_pictures() -> None:
     mask = np.zeros((400, 600), np.uint8)
     mask[100:300, 100:300] = 255
     uri = thumbnail(np.full((400, 600, 3), 90, np.uint8), mask, side=120)
-    kind, data = uri.split(",")
-    assert kind == "data:image/jpeg;base64"
+    media_type, data = uri.split(",")
+    assert media_type == "data:image/jpeg;base64"
     image = Image.open(io.BytesIO(base64.b64decode(data)))
     assert image.size == (120, 80)
     red = np.array(image).astype(int)

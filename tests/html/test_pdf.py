@@ -16,11 +16,11 @@ from sida.html.pdf import pdf, require_pdf
 
 def test_nothing_is_fetched(elsewhere: Path, caplog: pytest.LogCaptureFixture) -> None:
     Image.new("RGB", (60, 40)).save(elsewhere / "secret.png")
-    asked: list[str] = []
+    calls: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            calls.append(self.path)
             self.send_error(404)
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
@@ -38,7 +38,7 @@ def test_nothing_is_fetched(elsewhere: Path, caplog: pytest.LogCaptureFixture) -
         server.shutdown()
         thread.join()
         server.server_close()
-    assert asked == []
+    assert calls == []
     assert b"/Subtype /Image" not in document
     assert caplog.text.count("Failed to load image") == 2
 
@@ -50,10 +50,10 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_pango_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def importing(name: str, *rest: object) -> SimpleNamespace:
+    def importing(name: str, *arguments: object) -> SimpleNamespace:
         if name == "weasyprint":
             raise OSError("cannot load library 'libpango-1.0-0'")
-        return real(name, *rest)
+        return real(name, *arguments)
 
     real = __import__
     monkeypatch.setattr("builtins.__import__", importing)

@@ -30,8 +30,8 @@ def read(data: bytes) -> np.ndarray | None:
 
 @settings(deadline=None)
 @given(st.sampled_from(HEADERS), st.binary(max_size=400))
-def test_random_bytes_are_refused(header: bytes, rest: bytes) -> None:
-    read(header + rest)
+def test_random_bytes_are_refused(header: bytes, body: bytes) -> None:
+    read(header + body)
 
 
 @settings(deadline=None, max_examples=300)
@@ -225,11 +225,11 @@ BODIES = {
 
 
 @pytest.mark.parametrize("kind", ANCILLARY)
-@pytest.mark.parametrize("place", ["before", "after"])
-def test_a_wrong_checksum_in_an_ancillary_chunk_costs_a_warning(kind: bytes, place: str) -> None:
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_a_wrong_checksum_in_an_ancillary_chunk_costs_a_warning(kind: bytes, position: str) -> None:
     data = encoded(photo(), "PNG")
     chunk = png_chunk(kind, BODIES.get(kind, bytes(8)))[:-4] + b"\xde\xad\xbe\xef"
-    at = 33 if place == "before" else len(data) - 12
+    at = 33 if position == "before" else len(data) - 12
     decoded = decode(data[:at] + chunk + data[at:], "the picture", PIXELS)
     assert np.array_equal(decoded.pixels, photo())
     name = kind.decode()

@@ -52,9 +52,9 @@ def test_a_table_by_hand() -> None:
 
 @settings(deadline=None)
 @given(st.integers(30, 95), st.integers(0, 63))
-def test_near_tables_get_the_nearest_quality(quality: int, place: int) -> None:
+def test_near_tables_get_the_nearest_quality(quality: int, index: int) -> None:
     tables = [table.tolist() for table in quality_tables(quality)]
-    tables[0][place] += 1
+    tables[0][index] += 1
     result, exact = estimate_quality(tables)
     assert not exact
     assert abs(result - quality) <= 1

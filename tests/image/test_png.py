@@ -41,7 +41,7 @@ NO_TIME = "the checksum of tIME is wrong: that part of the file was left out"
 
 
 @pytest.mark.parametrize(
-    ("more", "kept", "said"),
+    ("added", "kept", "warnings"),
     [
         ((broken(TIME),), (), (NO_TIME,)),
         ((broken(TIME), TEXT), (TEXT,), (NO_TIME,)),
@@ -50,9 +50,9 @@ NO_TIME = "the checksum of tIME is wrong: that part of the file was left out"
     ],
 )
 def test_what_is_broken_is_left_out_and_named(
-    more: tuple[bytes, ...], kept: tuple[bytes, ...], said: tuple[str, ...]
+    added: tuple[bytes, ...], kept: tuple[bytes, ...], warnings: tuple[str, ...]
 ) -> None:
-    assert without_broken_parts(with_chunks(*more)) == (with_chunks(*kept), said)
+    assert without_broken_parts(with_chunks(*added)) == (with_chunks(*kept), warnings)
 
 
 def test_many_names_are_not_all_listed() -> None:

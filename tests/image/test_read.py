@@ -78,7 +78,7 @@ def test_the_reading_is_that_of_opencv(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "sentence"),
     [
         ("gif animated", "first of 3 frames"),
         ("apng", "first of 3 frames"),
@@ -87,8 +87,8 @@ def test_the_reading_is_that_of_opencv(kind: str) -> None:
         ("mpo", "first of 3 pictures"),
     ],
 )
-def test_further_frames_are_mentioned(kind: str, said: str) -> None:
-    assert read_picture(file_bytes(kind)).warnings == (said,)
+def test_further_frames_are_mentioned(kind: str, sentence: str) -> None:
+    assert read_picture(file_bytes(kind)).warnings == (sentence,)
 
 
 def test_one_frame_is_not_mentioned() -> None:
@@ -207,7 +207,7 @@ def test_a_profile_does_not_change_colours() -> None:
 # What cannot be read
 
 
-def refusal(source: object, **options: object) -> PictureError:
+def error_of(source: object, **options: object) -> PictureError:
     with pytest.raises(PictureError) as caught:
         read_picture(source, **options)  # type: ignore[arg-type]
     message = str(caught.value)
@@ -217,7 +217,7 @@ def refusal(source: object, **options: object) -> PictureError:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "sentence"),
     [
         (b"", "is empty (0 bytes)"),
         (b"Dear friend,\nthis is a letter.\n", "is text, no picture: expected JPEG, PNG"),
@@ -229,25 +229,25 @@ def refusal(source: object, **options: object) -> PictureError:
         (file_bytes("png")[:700], "cannot be read as PNG (image file is truncated"),
     ],
 )
-def test_what_is_no_picture_is_one_sentence(tmp_path: Path, content: bytes, said: str) -> None:
+def test_what_is_no_picture_is_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(content)
-    error = refusal(path)
+    error = error_of(path)
     assert error.code == "unreadable_image"
-    assert f"{str(path)!r} {said}" in str(error)
-    assert said in str(refusal(content))
+    assert f"{str(path)!r} {sentence}" in str(error)
+    assert sentence in str(error_of(content))
 
 
 def test_not_found(tmp_path: Path) -> None:
     (tmp_path / "file.jpg").write_bytes(b"x")
     for path in (tmp_path / "no.jpg", tmp_path / "file.jpg" / "below.jpg"):
-        error = refusal(path)
+        error = error_of(path)
         assert error.code == "not_found"
         assert str(error) == f"{str(path)!r} was not found: check the path"
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    error = refusal(tmp_path)
+    error = error_of(tmp_path)
     assert error.code == "unreadable_image"
     assert "is a folder, expected one picture" in str(error)
 
@@ -258,18 +258,18 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     (tmp_path / "photo.jpg").write_bytes(file_bytes("jpeg"))
     monkeypatch.setattr(os, "open", denied)
-    assert "may not be read" in str(refusal(tmp_path / "photo.jpg"))
+    assert "may not be read" in str(error_of(tmp_path / "photo.jpg"))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "photo.jpg")
-    assert "is a device or a pipe" in str(refusal(tmp_path / "photo.jpg"))
+    assert "is a device or a pipe" in str(error_of(tmp_path / "photo.jpg"))
 
 
 def test_odd_paths() -> None:
-    refusal("a\0b.jpg")
-    refusal("x" * 5000 + ".jpg")
+    error_of("a\0b.jpg")
+    error_of("x" * 5000 + ".jpg")
 
 
 @pytest.mark.parametrize(
@@ -283,18 +283,18 @@ def test_odd_paths() -> None:
     ],
 )
 def test_arrays_of_another_form(array: np.ndarray) -> None:
-    message = str(refusal(array))
+    message = str(error_of(array))
     assert str(array.shape) in message
     assert "(height, width, 3) of uint8" in message
 
 
 def test_other_types() -> None:
-    assert "is of type int, expected a path" in str(refusal(3))
+    assert "is of type int, expected a path" in str(error_of(3))
 
 
 def test_size_is_checked_by_the_header(tmp_path: Path) -> None:
     bomb = png(b"", width=100_000, height=1_001, depth=8, colour=2)
-    error = refusal(bomb)
+    error = error_of(bomb)
     assert error.code == "too_large"
     assert "100000 x 1001 = 100.1 megapixels, expected at most 100" in str(error)
 
@@ -302,7 +302,7 @@ def test_size_is_checked_by_the_header(tmp_path: Path) -> None:
 def test_the_limit_holds_for_all_sources() -> None:
     sources = (photo(), Image.fromarray(photo()), read_picture(photo()), *map(file_bytes, KINDS))
     for source in sources:
-        assert refusal(source, max_pixels=HEIGHT * WIDTH - 1).code == "too_large"
+        assert error_of(source, max_pixels=HEIGHT * WIDTH - 1).code == "too_large"
         assert read_picture(source, max_pixels=HEIGHT * WIDTH).pixels.size
 
 
@@ -320,7 +320,7 @@ def test_100_megapixels_are_read() -> None:
 def test_a_missing_reader_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     heic = file_bytes("heic")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    message = str(refusal(heic))
+    message = str(error_of(heic))
     assert "is HEIC. Reading HEIC pictures needs the package 'pillow-heif'" in message
     assert "pip install 'sida[heif]'" in message
 

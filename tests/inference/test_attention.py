@@ -39,9 +39,9 @@ def test_equals_transformers_in_blocks_of_any_size(queries, monkeypatch):
     assert all(isinstance(layer.attn, Attention) for layer in ours.layers)
     pixels = torch.randn(2, 3, 160, 160)
     with torch.inference_mode():
-        expected, found = stock(pixels), ours(pixels)
+        expected, result = stock(pixels), ours(pixels)
     torch.testing.assert_close(
-        found.last_hidden_state, expected.last_hidden_state, rtol=0, atol=1e-4
+        result.last_hidden_state, expected.last_hidden_state, rtol=0, atol=1e-4
     )
 
 
@@ -64,8 +64,8 @@ def test_names_weights_and_gradients_stay():
     fuse(ours)  # once more changes nothing
     assert list(ours.state_dict()) == list(stock.state_dict())
     pixels = torch.randn(1, 3, 160, 160)
-    for each in (stock, ours):
-        each(pixels).last_hidden_state.square().mean().backward()
+    for item in (stock, ours):
+        item(pixels).last_hidden_state.square().mean().backward()
     gradients = dict(stock.named_parameters())
     for name, parameter in ours.named_parameters():
         torch.testing.assert_close(

@@ -34,7 +34,7 @@ def talker(label: str | None = None, explains: bool = True) -> Detector:
         added = {k: v for k, v in engine.processor.tokenizer.added.items() if k != "[END]"}
         tokenizer = Tokenizer((TOKENIZER / "tokenizer.model").read_bytes(), added)
         engine.processor = SidaProcessor(engine.model.config, tokenizer)
-    bias = tuple(100.0 * (each == label) for each in LABELS)
+    bias = tuple(100.0 * (item == label) for item in LABELS)
     loaded = Loaded(engine.model, engine.processor, Calibration(bias=bias), "talker", "1", "0" * 64)
     return Detector(loaded, ModelOptions(batch_size=1))
 
@@ -207,10 +207,10 @@ def test_characters_come_whole(pictures, monkeypatch):
     detector = talker()
     tokenizer = detector.engine.processor.tokenizer
     scripted(monkeypatch, tokenizer, "Grün 漢 fine</s>")
-    pieces = list(detector.chat(pixels(pictures)).ask("What?"))
-    assert len(pieces) > 3
-    assert "".join(pieces) == "Grün 漢 fine"
-    assert not any("\N{REPLACEMENT CHARACTER}" in piece for piece in pieces)
+    parts = list(detector.chat(pixels(pictures)).ask("What?"))
+    assert len(parts) > 3
+    assert "".join(parts) == "Grün 漢 fine"
+    assert not any("\N{REPLACEMENT CHARACTER}" in part for part in parts)
 
 
 def test_a_model_that_only_explains_says_so(pictures, monkeypatch):

@@ -19,7 +19,7 @@ def cards(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("count", "device", "dtype", "found"),
+    ("count", "device", "dtype", "result"),
     [
         (0, "auto", "auto", ("cpu", torch.float32)),
         (0, "cpu", "bfloat16", ("cpu", torch.bfloat16)),
@@ -28,9 +28,9 @@ def cards(monkeypatch):
         (2, "cpu", "auto", ("cpu", torch.float32)),
     ],
 )
-def test_names_as_users_write_them(cards, count, device, dtype, found):
+def test_names_as_users_write_them(cards, count, device, dtype, result):
     cards(count)
-    assert resolve(device, dtype) == (torch.device(found[0]), found[1])
+    assert resolve(device, dtype) == (torch.device(result[0]), result[1])
 
 
 @pytest.mark.parametrize(

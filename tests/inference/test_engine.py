@@ -22,33 +22,33 @@ def test_results_come_in_order_and_are_those_of_passes_of_one(engine, pictures):
     together = engine.infer(pictures, [always] * 4)
     logits = np.stack([each.class_logits for each in together])
     assert len(np.unique(logits.round(3), axis=0)) == 4  # else any order would do
-    for picture, found in zip(pictures, together, strict=True):
+    for picture, output in zip(pictures, together, strict=True):
         (alone,) = engine.infer([picture], [always])
-        assert found.mask_logits.shape == (picture.height, picture.width)
-        assert found.mask_logits.dtype == found.class_logits.dtype == np.float32
-        np.testing.assert_allclose(found.class_logits, alone.class_logits, atol=1e-4)
-        np.testing.assert_allclose(found.mask_logits, alone.mask_logits, atol=1e-3)
+        assert output.mask_logits.shape == (picture.height, picture.width)
+        assert output.mask_logits.dtype == output.class_logits.dtype == np.float32
+        np.testing.assert_allclose(output.class_logits, alone.class_logits, atol=1e-4)
+        np.testing.assert_allclose(output.mask_logits, alone.mask_logits, atol=1e-3)
 
 
 def test_masks_are_made_only_where_class_logits_call_for_them(engine, pictures, monkeypatch):
     everything = engine.infer(pictures, [always] * 4)
-    asked, decoded = [], []
+    requested, decoded = [], []
     decode = engine.model.decode_masks
 
     def wants(class_logits):
-        asked.append(class_logits)
-        return len(asked) in (2, 4)
+        requested.append(class_logits)
+        return len(requested) in (2, 4)
 
     def counted(inputs, windows, prompts, state):
         decoded.append(len(windows))
         return decode(inputs, windows, prompts, state)
 
     monkeypatch.setattr(engine.model, "decode_masks", counted)
-    found = engine.infer(pictures, [wants] * 4)
-    assert [each.mask_logits is not None for each in found] == [False, True, False, True]
+    outputs = engine.infer(pictures, [wants] * 4)
+    assert [each.mask_logits is not None for each in outputs] == [False, True, False, True]
     for i in (1, 3):
-        np.testing.assert_allclose(found[i].mask_logits, everything[i].mask_logits, atol=1e-3)
-    for logits, each in zip(asked, found, strict=True):
+        np.testing.assert_allclose(outputs[i].mask_logits, everything[i].mask_logits, atol=1e-3)
+    for logits, each in zip(requested, outputs, strict=True):
         assert np.array_equal(logits, each.class_logits)
     _, frames = engine.processor([pictures[1], pictures[3]], masks=False)
     assert decoded == [len(frame.windows) for frame in frames]  # on a CPU one by one
@@ -82,13 +82,13 @@ def test_a_prefix_is_read_once(engine, pictures, monkeypatch):
 def test_the_passes_are_those_of_the_model_itself(engine, pictures):
     """Prefix, positions that are not read, and attention in blocks change nothing."""
     model = engine.model
-    found = engine.infer(pictures, [never] * 4)
+    outputs = engine.infer(pictures, [never] * 4)
     inputs, _ = engine.processor(pictures, masks=False)
     with torch.inference_mode():
         tokens, _ = model.image_tokens(inputs)
         hidden = model.prefill(model.embed(torch.tensor([engine.ids] * 4), tokens))
         expected = model.classify(hidden[:, engine.prompt_length - 1]).numpy()
-    for logits, each in zip(expected, found, strict=True):
+    for logits, each in zip(expected, outputs, strict=True):
         np.testing.assert_allclose(each.class_logits, logits, atol=1e-4)
 
 
@@ -97,12 +97,12 @@ def test_keys_are_kept_only_for_explanations_and_change_nothing(engine, pictures
     caches = recorded_caches(monkeypatch)
     without = engine.infer_each(pictures, [always] * 4, [False] * 4)
     assert caches[0].spare is None
-    kept = engine.infer_each(pictures, [always] * 4, [False, True, False, False])
+    with_cache = engine.infer_each(pictures, [always] * 4, [False, True, False, False])
     assert caches[1].spare is not None
-    assert [each.cache is not None for each in kept] == [False, True, False, False]
-    assert kept[1].cache.length == engine.prompt_length
+    assert [each.cache is not None for each in with_cache] == [False, True, False, False]
+    assert with_cache[1].cache.length == engine.prompt_length
     assert all(each.cache is None for each in without)
-    for one, other in zip(without, kept, strict=True):
+    for one, other in zip(without, with_cache, strict=True):
         assert np.array_equal(one.class_logits, other.class_logits)
         assert np.array_equal(one.mask_logits, other.mask_logits)
 
@@ -179,13 +179,13 @@ def broken_on(engine, row, monkeypatch, part):
 def test_numbers_that_are_not_finite_cost_only_their_picture(engine, pictures, monkeypatch, part):
     expected = engine.infer(pictures, [always] * 4)
     broken_on(engine, 1, monkeypatch, part)
-    found = engine.infer_each(pictures, [always] * 4, [False] * 4)
-    assert [type(each) for each in found] == [ImageOutput, PictureError, ImageOutput, ImageOutput]
+    outputs = engine.infer_each(pictures, [always] * 4, [False] * 4)
+    assert [type(each) for each in outputs] == [ImageOutput, PictureError, ImageOutput, ImageOutput]
     for i in (0, 2, 3):
-        np.testing.assert_allclose(found[i].class_logits, expected[i].class_logits, atol=1e-5)
-        np.testing.assert_allclose(found[i].mask_logits, expected[i].mask_logits, atol=1e-4)
-    assert str(found[1]).startswith("the network gives numbers that are not finite")
-    assert "dtype" not in str(found[1])
+        np.testing.assert_allclose(outputs[i].class_logits, expected[i].class_logits, atol=1e-5)
+        np.testing.assert_allclose(outputs[i].mask_logits, expected[i].mask_logits, atol=1e-4)
+    assert str(outputs[1]).startswith("the network gives numbers that are not finite")
+    assert "dtype" not in str(outputs[1])
     with pytest.raises(PictureError, match="not finite for this picture, in float32"):
         engine.infer(pictures, [always] * 4)
 
@@ -198,6 +198,6 @@ def test_a_mask_that_nobody_wants_cannot_fail(engine, pictures, monkeypatch):
 def test_in_float16_other_number_types_are_recommended(native, pictures, monkeypatch):
     native.model.to(torch.float16)
     broken_on(native, 0, monkeypatch, "classify")
-    (found,) = native.infer_each(pictures[:1], [never], [False])
-    assert "range of float16" in str(found)
-    assert "use dtype bfloat16 or float32" in str(found)
+    (output,) = native.infer_each(pictures[:1], [never], [False])
+    assert "range of float16" in str(output)
+    assert "use dtype bfloat16 or float32" in str(output)

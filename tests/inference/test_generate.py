@@ -102,15 +102,15 @@ def test_rows_written_together_are_those_written_alone(model):
     expected = [alone(model, prompt, row, stops) for row in range(3)]
     assert len({len(row) for row in expected}) > 1  # they do not end together
     cache = KVCache.concatenate([filled(model, prompt[row : row + 1]) for row in range(3)])
-    said = list(generate_batch(model, cache, ANSWERS, stops, 70))
-    assert len(said) == max(map(len, expected))
-    for row, column in zip(expected, zip(*said, strict=True), strict=True):
-        assert list(column) == row + [None] * (len(said) - len(row))
+    texts = list(generate_batch(model, cache, ANSWERS, stops, 70))
+    assert len(texts) == max(map(len, expected))
+    for row, column in zip(expected, zip(*texts, strict=True), strict=True):
+        assert list(column) == row + [None] * (len(texts) - len(row))
 
 
 def test_a_row_without_positions_left_says_nothing_and_stops_no_other(model, prompt):
     model.config.language.max_position_embeddings = LENGTH + 3
     cache = KVCache.concatenate([filled(model, prompt[:1]), filled(model, prompt[1:])])
-    said = list(generate_batch(model, cache, [[5, 6, 7, 8], [5]], frozenset(), 20))
-    assert [first for first, _ in said] == [None] * 3
-    assert all(second is not None for _, second in said)
+    texts = list(generate_batch(model, cache, [[5, 6, 7, 8], [5]], frozenset(), 20))
+    assert [first for first, _ in texts] == [None] * 3
+    assert all(second is not None for _, second in texts)

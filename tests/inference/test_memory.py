@@ -23,7 +23,7 @@ def picture(pixels: int) -> Picture:
 
 
 @dataclass(eq=False)
-class Asked:
+class FakeRequest:
     picture: Picture | PictureError
     fits_with: int = 9
     """Results that can be had together with this one."""
@@ -42,7 +42,7 @@ class Asked:
     ],
 )
 def test_a_pass_holds_four_pictures_and_fifty_megapixels(megapixels, batches):
-    dealt = list(micro_batches([Asked(picture(each * MEGA)) for each in megapixels], 4))
+    dealt = list(micro_batches([FakeRequest(picture(item * MEGA)) for item in megapixels], 4))
     assert [len(batch) for batch in dealt] == batches
 
 
@@ -52,25 +52,25 @@ Sizes = st.lists(st.none() | st.integers(1, 4 * PIXELS), max_size=30)
 @settings(max_examples=40, deadline=None)
 @given(Sizes, st.integers(1, 5))
 def test_all_come_once_in_order_and_within_the_rule(sizes, size):
-    pictures = [PictureError("broken") if each is None else picture(each) for each in sizes]
-    given_ = [Asked(each) for each in pictures]
-    batches = list(micro_batches(given_, size))
-    assert [id(each) for batch in batches for each in batch] == [id(each) for each in given_]
+    pictures = [PictureError("broken") if item is None else picture(item) for item in sizes]
+    requests = [FakeRequest(item) for item in pictures]
+    batches = list(micro_batches(requests, size))
+    assert [id(item) for batch in batches for item in batch] == [id(item) for item in requests]
     for batch in batches:
-        pixels = [each.picture.width for each in batch if isinstance(each.picture, Picture)]
+        pixels = [item.picture.width for item in batch if isinstance(item.picture, Picture)]
         assert 1 <= len(batch) <= size
         assert len(pixels) <= 1 or sum(pixels) <= size * PIXELS
 
 
 def test_a_full_pass_does_not_wait_for_another_picture():
     taken = []
-    coming = (taken.append(i) or Asked(picture(1)) for i in range(9))
+    coming = (taken.append(i) or FakeRequest(picture(1)) for i in range(9))
     next(micro_batches(coming, 3))
     assert taken == [0, 1, 2]
 
 
-def asked(*fits_with: int) -> list[Asked]:
-    return [Asked(picture(7), each) for each in fits_with]
+def requests_of(*fits_with: int) -> list[FakeRequest]:
+    return [FakeRequest(picture(7), item) for item in fits_with]
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory")])
@@ -79,11 +79,11 @@ def test_a_pass_that_fails_as_a_whole_is_halved(error, caplog):
 
     def work(part):
         sizes.append(len(part))
-        if len(part) > min(each.fits_with for each in part):
+        if len(part) > min(item.fits_with for item in part):
             raise error
         yield from part
 
-    pictures = asked(9, 9, 9, 1, 0, 2)
+    pictures = requests_of(9, 9, 9, 1, 0, 2)
     results = list(within_memory(work, pictures))
     assert sizes == [6, 3, 3, 2, 1, 1, 1]
     assert [r is p for r, p in zip(results, pictures, strict=True)] == [
@@ -99,13 +99,13 @@ def test_what_was_given_before_memory_was_short_is_not_made_again():
     made = []
 
     def work(part):
-        for place, each in enumerate(part):
-            if place >= each.fits_with:
+        for index, item in enumerate(part):
+            if index >= item.fits_with:
                 raise torch.OutOfMemoryError("no room")
-            made.append(each)
-            yield each
+            made.append(item)
+            yield item
 
-    pictures = asked(9, 9, 2, 1, 0)
+    pictures = requests_of(9, 9, 2, 1, 0)
     results = list(within_memory(work, pictures))
     assert made == pictures[:4]
     assert results[:4] == pictures[:4]
@@ -117,7 +117,7 @@ def test_other_errors_are_not_a_lack_of_memory():
         yield part[0]
         raise RuntimeError("shapes")
 
-    results = within_memory(work, asked(1, 1))
+    results = within_memory(work, requests_of(1, 1))
     next(results)
     with pytest.raises(RuntimeError, match="shapes"):
         next(results)
@@ -136,7 +136,7 @@ def test_the_failed_pass_is_let_go_before_the_next_one():
 
     gc.disable()
     try:
-        assert len(list(within_memory(work, asked(1, 1, 1, 1)))) == 4
+        assert len(list(within_memory(work, requests_of(1, 1, 1, 1)))) == 4
     finally:
         gc.enable()
 
@@ -158,15 +158,17 @@ def test_a_batch_is_the_largest_power_of_two_that_fits(free, taken, size):
 
 
 def test_what_one_picture_takes_is_measured_on_cuda(monkeypatch):
-    held = {"now": 5, "peak": 0}
+    memory = {"now": 5, "peak": 0}
 
     def judge():
-        held["peak"] = max(held["peak"], held["now"] + 10)
+        memory["peak"] = max(memory["peak"], memory["now"] + 10)
 
     cuda = torch.cuda
-    monkeypatch.setattr(cuda, "reset_peak_memory_stats", lambda _: held.update(peak=held["now"]))
-    monkeypatch.setattr(cuda, "memory_allocated", lambda _: held["now"])
-    monkeypatch.setattr(cuda, "max_memory_allocated", lambda _: held["peak"])
+    monkeypatch.setattr(
+        cuda, "reset_peak_memory_stats", lambda _: memory.update(peak=memory["now"])
+    )
+    monkeypatch.setattr(cuda, "memory_allocated", lambda _: memory["now"])
+    monkeypatch.setattr(cuda, "max_memory_allocated", lambda _: memory["peak"])
     monkeypatch.setattr(cuda, "memory_reserved", lambda _: 25)
     monkeypatch.setattr(cuda, "mem_get_info", lambda _: (180, 400))
     assert fitting_batch(torch.device("cuda"), judge) == fitting(200, 10) == 16

@@ -29,15 +29,15 @@ def test_class_logits_are_those_of_tokens_one_by_one(loaded, pictures):
     """And masks those of transformers' own attention, from the prompt that the last token gives."""
     model = copy.deepcopy(loaded.model)
     engine = Engine(loaded.model, loaded.processor)
-    judged = engine.infer(pictures, [lambda _: True] * 3)
-    for picture, each in zip(pictures, judged, strict=True):
+    outputs = engine.infer(pictures, [lambda _: True] * 3)
+    for picture, output in zip(pictures, outputs, strict=True):
         inputs, (frame,) = engine.processor([picture])
         tokens, state = model.image_tokens(inputs)
         embeds = model.embed(torch.tensor([engine.ids]), tokens)
         cache = DynamicCache()
         hidden = [model.prefill(token, cache=cache) for token in embeds.split(1, dim=1)]
         logits = model.classify(hidden[engine.prompt_length - 1][:, 0])
-        np.testing.assert_allclose(each.class_logits, logits[0], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(output.class_logits, logits[0], rtol=0, atol=1e-4)
         prompt = model.mask_prompts(logits, hidden[-1])[:, 0]
         mask = model.decode_masks(inputs, torch.tensor([0]), prompt, state)
-        np.testing.assert_allclose(each.mask_logits, frame.restore(mask), rtol=0, atol=2e-3)
+        np.testing.assert_allclose(output.mask_logits, frame.restore(mask), rtol=0, atol=2e-3)

@@ -20,10 +20,10 @@ torchao = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("kind", ["int4", "fp8"])
-def test_what_does_not_run_here_is_refused_with_what_does(kind):
-    with pytest.raises(DeviceError, match=f"{kind} does not run on cpu in float32.* int8"):
-        Detector.load("tiny", device="cpu", quantize=kind)
+@pytest.mark.parametrize("method", ["int4", "fp8"])
+def test_what_does_not_run_here_is_refused_with_what_does(method):
+    with pytest.raises(DeviceError, match=f"{method} does not run on cpu in float32.* int8"):
+        Detector.load("tiny", device="cpu", quantize=method)
 
 
 def test_an_unknown_kind_is_refused_with_those_there_are():
@@ -38,16 +38,16 @@ def test_a_missing_torchao_names_the_extra(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("capability", "dtype", "kinds"),
+    ("capability", "dtype", "methods"),
     [
         ((8, 0), torch.bfloat16, ["int8", "int4"]),
         ((9, 0), torch.bfloat16, ["int8", "int4", "fp8"]),
         ((9, 0), torch.float32, ["int8"]),
     ],
 )
-def test_cuda_devices_differ_in_what_they_can(monkeypatch, capability, dtype, kinds):
+def test_cuda_devices_differ_in_what_they_can(monkeypatch, capability, dtype, methods):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
-    assert possible(torch.device("cuda"), dtype) == kinds
+    assert possible(torch.device("cuda"), dtype) == methods
 
 
 def test_widths_that_no_group_divides_are_said(monkeypatch):
@@ -62,17 +62,17 @@ def test_widths_that_no_group_divides_are_said(monkeypatch):
 def test_int8_is_smaller_and_nearly_the_same(structure, pictures):
     engine = small_engine(structure)
     expected = engine.infer(pictures, [lambda _: True] * 4)
-    whole = copy.deepcopy(engine.model.encoder)
+    encoder = copy.deepcopy(engine.model.encoder)
     quantize(engine.model, "int8", CPU)
     layer = engine.model.language.layers[0].self_attn.q_proj
     assert layer.weight.qdata.dtype == torch.int8
-    for before, after in zip(whole.parameters(), engine.model.encoder.parameters(), strict=True):
+    for before, after in zip(encoder.parameters(), engine.model.encoder.parameters(), strict=True):
         assert torch.equal(before, after)
     del engine.__dict__["_prefix"]
-    found = engine.infer(pictures, [lambda _: True] * 4)
+    result = engine.infer(pictures, [lambda _: True] * 4)
     gaps = [
         np.abs(one.class_logits - other.class_logits).max()
-        for one, other in zip(found, expected, strict=True)
+        for one, other in zip(result, expected, strict=True)
     ]
     assert 0 < max(gaps) < 0.1
 

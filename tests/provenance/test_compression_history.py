@@ -31,13 +31,13 @@ def decoded(data: bytes) -> Pixels:
     return read_picture(data).pixels
 
 
-def found(data: bytes) -> History:
+def history_of(data: bytes) -> History:
     return history(data, read_picture(data))
 
 
 @pytest.mark.parametrize(("first", "second"), [(55, 80), (70, 92), (85, 95)])
 def test_an_earlier_quality_is_told(first: int, second: int) -> None:
-    earlier = found(jpeg(decoded(jpeg(scene(), quality=first)), quality=second))
+    earlier = history_of(jpeg(decoded(jpeg(scene(), quality=first)), quality=second))
     assert earlier.quality is not None
     assert abs(earlier.quality - first) <= 1
     assert earlier.offset == (0, 0)
@@ -45,34 +45,34 @@ def test_an_earlier_quality_is_told(first: int, second: int) -> None:
 
 @pytest.mark.parametrize("quality", [60, 80, 95])
 def test_a_picture_compressed_once_has_no_earlier_quality(quality: int) -> None:
-    assert found(jpeg(scene(), quality=quality)) == History()
+    assert history_of(jpeg(scene(), quality=quality)) == History()
 
 
 @pytest.mark.parametrize(("left", "top"), [(0, 0), (3, 0), (5, 6), (7, 7)])
 def test_what_was_cut_off_is_told(left: int, top: int) -> None:
     part = decoded(jpeg(scene(1), quality=75))[top:, left:]
-    assert found(png(part)) == History(75, (left, top))
+    assert history_of(png(part)) == History(75, (left, top))
     assert history(None, read_picture(part)) == History(75, (left, top))
-    assert found(jpeg(part, quality=97)).offset == (left, top)
+    assert history_of(jpeg(part, quality=97)).offset == (left, top)
 
 
 def test_a_picture_that_never_was_compressed_has_no_history() -> None:
-    assert found(png(scene())) == History()
+    assert history_of(png(scene())) == History()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 9), (63, 400), (8, 8)])
 def test_small_and_flat_pictures_have_no_history(size: tuple[int, int]) -> None:
     for pixels in (scene()[: size[0], : size[1]], np.full((*size, 3), 9, np.uint8)):
-        assert found(png(pixels)).offset is None
-        assert found(jpeg(pixels, quality=80)) == History()
+        assert history_of(png(pixels)).offset is None
+        assert history_of(jpeg(pixels, quality=80)) == History()
 
 
 def test_a_grey_a_progressive_and_a_cmyk_jpeg_are_read() -> None:
     twice = decoded(jpeg(scene(), quality=60))
-    assert found(jpeg(twice[..., 0], quality=90)).quality is not None
-    assert found(jpeg(twice, quality=90, progressive=True)).quality == 60
+    assert history_of(jpeg(twice[..., 0], quality=90)).quality is not None
+    assert history_of(jpeg(twice, quality=90, progressive=True)).quality == 60
     cmyk = Image.fromarray(twice).convert("CMYK")
-    assert found(encoded(cmyk, "JPEG", quality=90)) == History()
+    assert history_of(encoded(cmyk, "JPEG", quality=90)) == History()
 
 
 def test_coefficients_are_those_of_the_standard() -> None:

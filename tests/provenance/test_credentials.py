@@ -33,7 +33,7 @@ def edited(ingredient: bytes, relationship: str = "parentOf", **options: Any) ->
     )
 
 
-def told(data: bytes, trust: str | None = "") -> list[Declared]:
+def declared_in(data: bytes, trust: str | None = "") -> list[Declared]:
     """By the list of the tests, unless another is named."""
     return credentials(data, signing.trusted() if trust == "" else trust)
 
@@ -54,7 +54,7 @@ def only_ingredient(result: list[Declared]) -> dict[str, Any]:
 def test_what_an_ingredient_declares_is_told_first(
     relationship: str, relation: str, claim: int
 ) -> None:
-    result = told(edited(generated(claim=claim), relationship, claim=claim))
+    result = declared_in(edited(generated(claim=claim), relationship, claim=claim))
     source = f'C2PA, {relation} "the original"'
     first = result[0]
     assert (first.name, first.source, first.state) == ("origin", source, VALID)
@@ -69,7 +69,7 @@ def test_what_an_ingredient_declares_is_told_first(
 
 def test_manifests_are_told_outermost_first_however_deep() -> None:
     data = edited(edited(edited(generated(), "componentOf"), generator="third 3"))
-    result = told(data)
+    result = declared_in(data)
     assert [value for value, _, _ in values(result, "claim_generator")] == [
         "test 1.0", "third 3", "test 1.0", "ChatGPT 1",
     ]  # fmt: skip
@@ -80,12 +80,14 @@ def test_manifests_are_told_outermost_first_however_deep() -> None:
 
 
 def test_the_signature_and_the_origin_are_two_statements() -> None:
-    result = told(edited(generated()))
+    result = declared_in(edited(generated()))
     ((summary, _, state),) = values(result, "content_credentials")
     assert state == VALID
     assert "the last signature holds, and its issuer is on the list of --trust" in summary
     assert "generated" not in summary
-    ((silent, _, _),) = values(told(signing.signed(jpeg(), actions=OPENED)), "content_credentials")
+    ((silent, _, _),) = values(
+        declared_in(signing.signed(jpeg(), actions=OPENED)), "content_credentials"
+    )
     assert "none says how the picture came about" in silent
 
 
@@ -111,7 +113,7 @@ def test_the_signature_and_the_origin_are_two_statements() -> None:
 def test_each_ingredient_has_its_own_state(
     make: Callable[[], bytes], state: str, codes: list[str]
 ) -> None:
-    result = told(make())
+    result = declared_in(make())
     ingredient = only_ingredient(result)
     assert ingredient["state"] == state
     assert ingredient["trusted_by"] == ("the list of --trust" if state == VALID else None)
@@ -123,7 +125,7 @@ def test_each_ingredient_has_its_own_state(
 def test_the_state_of_an_ingredient_is_not_that_of_the_picture() -> None:
     """Its issuer is not trusted any more, which is nothing that was altered here."""
     data = edited(generated(by=signing.stranger()), trust=signing.trusted_by_strangers())
-    result = told(data)
+    result = declared_in(data)
     assert values(result, "content_credentials")[0][2] == VALID
     assert inspect(data, trust=signing.trusted()).contradictions == ()
 
@@ -131,7 +133,7 @@ def test_the_state_of_an_ingredient_is_not_that_of_the_picture() -> None:
 @pytest.mark.parametrize("trust", [None, signing.trusted_by_strangers()])
 def test_without_a_list_no_ingredient_is_trusted(trust: str | None) -> None:
     """Whatever the signer recorded: the list is that of the one who asks."""
-    result = told(edited(generated(), trust=signing.trusted()), trust)
+    result = declared_in(edited(generated(), trust=signing.trusted()), trust)
     assert only_ingredient(result)["state"] == UNTRUSTED
     assert {item.state for item in result} == {UNTRUSTED}
     assert {item.trusted_by for item in result} == {None}
@@ -139,7 +141,7 @@ def test_without_a_list_no_ingredient_is_trusted(trust: str | None) -> None:
 
 def test_who_has_checked_an_ingredients_pixels_is_told() -> None:
     """They are not in the file: a stranger can name any signed picture as the parent of his own."""
-    result = told(edited(generated(), by=signing.stranger()))
+    result = declared_in(edited(generated(), by=signing.stranger()))
     assert only_ingredient(result)["checked_by"] == "A stranger"
     assert values(result, "content_credentials")[0][2] == UNTRUSTED
 
@@ -197,7 +199,7 @@ def test_the_program_that_generated_is_told(
 
 
 def test_a_generated_part_is_told_as_a_part() -> None:
-    result = told(signing.signed(jpeg(), actions=created(PARTLY, "Adobe Firefly")))
+    result = declared_in(signing.signed(jpeg(), actions=created(PARTLY, "Adobe Firefly")))
     assert result[0].value == (
         "This picture is declared as generated in part: compositeWithTrainedAlgorithmicMedia with "
         "Adobe Firefly."
@@ -209,14 +211,14 @@ def test_parameters_of_actions_are_told_within_bounds() -> None:
     for _ in range(40):
         deep = {"in": deep, "x": "y" * 5000}
     acted = [{"action": "c2pa.resized", "parameters": {"width": 640, "deep": deep}}]
-    result = told(signing.signed(jpeg(), actions=acted))
+    result = declared_in(signing.signed(jpeg(), actions=acted))
     ((actions, _, _),) = values(result, "actions")
     assert actions[0]["parameters"]["width"] == 640
     assert len(str(actions)) < 10_000
 
 
 def test_a_manifest_that_nothing_refers_to_is_told_and_not_believed() -> None:
-    statements = told(generated())
+    statements = declared_in(generated())
     assertion = {"label": "c2pa.actions", "data": {"actions": created(GENERATED)}}
     store = store_of()
     store["manifests"]["b"] = {"assertions": [assertion]}

@@ -15,7 +15,7 @@ from sida.provenance.declared.metadata import declarations
 from tests.provenance import made_files as made
 
 
-def told(exif: Image.Exif) -> list[tuple[str, object]]:
+def declared_in(exif: Image.Exif) -> list[tuple[str, object]]:
     data = made.webp(exif=exif)
     return [(item.name, item.value) for item in declarations(data, read_picture(data))]
 
@@ -45,7 +45,9 @@ SOFTWARE = {
 def test_programs_are_known_by_name(text: str) -> None:
     assert generator_named(text) == SOFTWARE[text]
     names = [
-        value for name, value in told(made.exif({0x0131: text.encode()})) if name == "generator"
+        value
+        for name, value in declared_in(made.exif({0x0131: text.encode()}))
+        if name == "generator"
     ]
     assert names == [SOFTWARE[text]]
 
@@ -179,7 +181,7 @@ def test_comfy_in_any_place_and_case(texts: dict[str, str]) -> None:
 @pytest.mark.parametrize("tag", [0x010E, 0x010F, 0x0110, 0x0131, 0x013B])
 @pytest.mark.parametrize("key", ["prompt", "Prompt", "PROMPT", " Prompt "])
 def test_comfy_behind_its_key_in_any_field_of_exif(tag: int, key: str) -> None:
-    result = dict(told(made.exif({tag: f"{key}:{GRAPH}"})))
+    result = dict(declared_in(made.exif({tag: f"{key}:{GRAPH}"})))
     assert (result["generator"], result["prompt"]) == ("ComfyUI", "an old lighthouse")
     assert not {"camera_make", "camera_model", "software", "description"} & result.keys()
 

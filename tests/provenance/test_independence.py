@@ -29,7 +29,7 @@ def detector() -> Iterator[Detector]:
         yield small_detector()
 
 
-def judged(detector: Detector, data: bytes, provenance: bool = False) -> Verdict:
+def verdict_of(detector: Detector, data: bytes, provenance: bool = False) -> Verdict:
     (result,) = detector.run([Request(data, masks="all", explain=True, provenance=provenance)])
     assert isinstance(result, Verdict), result
     return result
@@ -61,12 +61,12 @@ def test_a_verdict_is_that_of_the_bare_pixels(case: Case, detector: Detector) ->
     if case.make is not made.altered:
         plain = read_picture(made.saved(str(picture.format), **made.QUALITY[str(picture.format)]))
         assert np.array_equal(picture.pixels, plain.pixels)
-    assert same(judged(detector, data), judged(detector, bare(data)))
+    assert same(verdict_of(detector, data), verdict_of(detector, bare(data)))
 
 
 def test_asking_for_provenance_changes_nothing_else(detector: Detector) -> None:
     data = made.jpeg(exif=made.camera(inner=made.comment(made.WEB_UI)))
-    with_it, without = judged(detector, data, provenance=True), judged(detector, data)
+    with_it, without = verdict_of(detector, data, provenance=True), verdict_of(detector, data)
     assert without.provenance is None
     assert with_it.provenance is not None
     assert with_it.provenance.contradictions
@@ -91,5 +91,5 @@ def test_nor_does_anything_random(
     for keyword, text in texts.items():
         info.add_itxt(keyword, text)
     with_it = made.saved("PNG", pnginfo=info, exif=made.exif(tags))
-    assert same(judged(detector, with_it, provenance=True), judged(detector, made.png()))
-    assert same(judged(detector, made.jpeg(xmp=packet)), judged(detector, made.jpeg()))
+    assert same(verdict_of(detector, with_it, provenance=True), verdict_of(detector, made.png()))
+    assert same(verdict_of(detector, made.jpeg(xmp=packet)), verdict_of(detector, made.jpeg()))

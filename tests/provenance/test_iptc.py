@@ -13,7 +13,7 @@ RESOURCES = made.iptc((110, "Made with Google AI"), (120, "a café"), (80, "A. P
 BLOCK = photoshop_iptc(RESOURCES)
 
 
-def told(data: bytes, personal: bool = False) -> dict[str, object]:
+def declared_in(data: bytes, personal: bool = False) -> dict[str, object]:
     provenance = inspect(data, personal=personal)
     return {statement.name: statement.value for statement in provenance.declared}
 
@@ -28,28 +28,28 @@ def test_fields_have_their_names() -> None:
 
 def test_a_credit_names_a_generator_and_people_are_left_out() -> None:
     data = made.with_segment(made.jpeg(), 0xED, b"Photoshop 3.0\0" + RESOURCES)
-    result = told(data)
+    result = declared_in(data)
     assert result["generator"] == "Google AI"
     assert result["description"] == "a café"
     assert "creator" not in result
-    assert told(data, personal=True)["creator"] == "A. Person"
+    assert declared_in(data, personal=True)["creator"] == "A. Person"
 
 
 def test_a_long_block_in_two_segments() -> None:
     data = made.jpeg()
     for part in (RESOURCES[40:], RESOURCES[:40]):
         data = made.with_segment(data, 0xED, b"Photoshop 3.0\0" + part)
-    assert told(data)["generator"] == "Google AI"
+    assert declared_in(data)["generator"] == "Google AI"
 
 
 def test_tiff() -> None:
-    assert told(made.saved("TIFF", tiffinfo={33723: BLOCK}))["generator"] == "Google AI"
-    assert told(made.saved("TIFF", tiffinfo={34377: RESOURCES}))["generator"] == "Google AI"
+    assert declared_in(made.saved("TIFF", tiffinfo={33723: BLOCK}))["generator"] == "Google AI"
+    assert declared_in(made.saved("TIFF", tiffinfo={34377: RESOURCES}))["generator"] == "Google AI"
 
 
 def test_profiles_of_png() -> None:
     for name, content in (("iptc", RESOURCES), ("8bim", RESOURCES), ("iptc", BLOCK)):
-        assert told(made.png(made.profile(name, content)))["generator"] == "Google AI"
+        assert declared_in(made.png(made.profile(name, content)))["generator"] == "Google AI"
 
 
 def test_without_a_statement_of_utf8_it_is_tried() -> None:

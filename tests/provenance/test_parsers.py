@@ -81,7 +81,7 @@ def test_xmp_is_read_from_attributes_elements_and_lists() -> None:
 
 
 @pytest.mark.parametrize(
-    ("packet", "said"),
+    ("packet", "sentence"),
     [
         (made.LAUGHS, "declares entities"),
         (made.OUTSIDE, "declares entities"),
@@ -92,8 +92,8 @@ def test_xmp_is_read_from_attributes_elements_and_lists() -> None:
         (b'<?xml version="1.0" encoding="klingon"?><a/>', "no well-formed XML"),
     ],
 )
-def test_xmp_that_is_not_read_says_why(packet: bytes, said: str) -> None:
-    with pytest.raises(XmpError, match=said):
+def test_xmp_that_is_not_read_says_why(packet: bytes, sentence: str) -> None:
+    with pytest.raises(XmpError, match=sentence):
         read_xmp(packet)
 
 

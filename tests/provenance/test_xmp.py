@@ -64,7 +64,7 @@ def test_every_spelling_is_read(spelling: str) -> None:
     ],
 )
 def test_terms_are_told_without_their_address(term: str) -> None:
-    assert told(made.jpeg(xmp=made.xmp(f'{NAME}="{term}"'))) == [TOLD]
+    assert declared_in(made.jpeg(xmp=made.xmp(f'{NAME}="{term}"'))) == [TOLD]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_very_long_values_are_cut_and_quick() -> None:
     assert value.startswith("AAAA")
 
 
-def told(data: bytes) -> list[tuple[str, object]]:
+def declared_in(data: bytes) -> list[tuple[str, object]]:
     return [(item.name, item.value) for item in declarations(data, read_picture(data))]
 
 
@@ -99,33 +99,33 @@ TOLD = ("digital_source_type", "trainedAlgorithmicMedia")
 
 @pytest.mark.parametrize("size", [1_000, 200, 77, 1])
 def test_an_extension_in_any_number_of_segments(size: int) -> None:
-    assert told(made.extended(PACKET, size)) == [TOLD]
+    assert declared_in(made.extended(PACKET, size)) == [TOLD]
 
 
 def test_an_extension_of_more_than_64_kilobytes() -> None:
     long = PACKET.replace(b"<?xpacket end", b" " * 150_000 + b"<?xpacket end")
-    assert told(made.extended(long, 60_000)) == [TOLD]
+    assert declared_in(made.extended(long, 60_000)) == [TOLD]
 
 
 def test_an_extension_that_lacks_a_part_or_all_is_a_line() -> None:
     complete = made.extended(PACKET, 200)
     part = complete.replace(b"xmp/extension/", b"xmp/something/", 1)
-    ((name, value),) = told(part)
+    ((name, value),) = declared_in(part)
     assert (name, value) == ("XMP", "XMP has an extension that is not whole; it was not read.")
     none = complete.replace(b"xmp/extension/", b"xmp/something/")
-    assert told(none) == [("XMP", "XMP names an extension that is not in the file.")]
+    assert declared_in(none) == [("XMP", "XMP names an extension that is not in the file.")]
 
 
 def test_an_extension_that_claims_gigabytes_is_a_line() -> None:
     head = b"http://ns.adobe.com/xmp/extension/\0" + b"A" * 32 + struct.pack(">II", 2**32 - 1, 0)
-    ((name, value),) = told(made.with_segment(made.jpeg(), 0xE1, head + b"<a/>"))
+    ((name, value),) = declared_in(made.with_segment(made.jpeg(), 0xE1, head + b"<a/>"))
     assert name == "XMP"
     assert "an extension of 4,294,967,295 bytes" in str(value)
 
 
 @pytest.mark.parametrize("is_in_blocks", [False, True])
 def test_gif(is_in_blocks: bool) -> None:
-    assert told(made.gif(PACKET, is_in_blocks)) == [TOLD]
+    assert declared_in(made.gif(PACKET, is_in_blocks)) == [TOLD]
 
 
 def test_a_gif_whose_packet_never_ends_is_read_as_far_as_it_goes() -> None:
@@ -137,21 +137,21 @@ def test_a_gif_whose_packet_never_ends_is_read_as_far_as_it_goes() -> None:
 @pytest.mark.parametrize("name", ["xmp", "XMP", "APP1"])
 def test_profiles_of_imagemagick(name: str) -> None:
     head = b"http://ns.adobe.com/xap/1.0/\0" if name == "APP1" else b""
-    assert told(made.png(made.profile(name, head + PACKET))) == [TOLD]
-    assert told(made.png(made.profile(name, head + PACKET), format="zTXt")) == [TOLD]
+    assert declared_in(made.png(made.profile(name, head + PACKET))) == [TOLD]
+    assert declared_in(made.png(made.profile(name, head + PACKET), format="zTXt")) == [TOLD]
 
 
 @pytest.mark.parametrize("name", ["exif", "APP1"])
 def test_exif_of_imagemagick(name: str) -> None:
     block = b"Exif\0\0" + made.exif(made.CANON).tobytes()[6:]
-    result = told(made.png(made.profile(name, block)))
+    result = declared_in(made.png(made.profile(name, block)))
     assert ("camera_model", "Canon EOS R6") in result
     assert not any("profile" in name for name, _ in result)
 
 
 @pytest.mark.parametrize("text", ["", "exif", "\nexif\n 12\nzz", "\nexif\n" + "9" * 5000 + "\n00"])
 def test_a_profile_that_is_none_is_a_line(text: str) -> None:
-    result = told(made.png(("Raw profile type exif", text)))
+    result = declared_in(made.png(("Raw profile type exif", text)))
     assert all(name in ("PNG text", "EXIF") for name, _ in result)
     assert exif_profile([PngText("Raw profile type exif", text)]) in (None, b"")
 
@@ -159,12 +159,15 @@ def test_a_profile_that_is_none_is_a_line(text: str) -> None:
 def test_several_packets_are_all_read() -> None:
     data = made.jpeg(xmp=PACKET)
     extra = b"http://ns.adobe.com/xap/1.0/\0" + made.xmp('xmp:CreatorTool="tool"')
-    assert sorted(told(made.with_segment(data, 0xE1, extra))) == [("creator_tool", "tool"), TOLD]
+    assert sorted(declared_in(made.with_segment(data, 0xE1, extra))) == [
+        ("creator_tool", "tool"),
+        TOLD,
+    ]
 
 
 def test_tiff_and_webp() -> None:
-    assert TOLD in told(made.saved("TIFF", tiffinfo={700: PACKET}))
-    assert told(made.webp(xmp=PACKET)) == [TOLD]
+    assert TOLD in declared_in(made.saved("TIFF", tiffinfo={700: PACKET}))
+    assert declared_in(made.webp(xmp=PACKET)) == [TOLD]
 
 
 CHANGES = st.dictionaries(st.integers(0, 900), st.integers(0, 255), max_size=9)

@@ -74,12 +74,12 @@ def photo(path: Path, size: tuple[int, int] = (60, 40), **options: Any) -> Path:
     return path
 
 
-def verdict(picture: Picture, label: str = "tampered", share: float = 0.9, **more: Any) -> Verdict:
+def verdict(picture: Picture, label: str = "tampered", share: float = 0.9, **extra: Any) -> Verdict:
     """A verdict on a picture; a tampered one has its upper left quarter marked."""
     shares = dict.fromkeys(("real", "full_synthetic", "tampered"), (1 - share) / 2)
     mask = np.zeros((picture.height, picture.width), bool)
     mask[: picture.height // 2, : picture.width // 2] = True
-    found = Localization(
+    localization = Localization(
         area=float(mask.mean()),
         threshold=0.5,
         regions=regions_from_mask(mask, mask.astype(np.float32)),
@@ -92,17 +92,17 @@ def verdict(picture: Picture, label: str = "tampered", share: float = 0.9, **mor
         "format": picture.format,
         "label": label,
         "probabilities": Probabilities(**(shares | {label: share})),
-        "localization": found if label == "tampered" else None,
+        "localization": localization if label == "tampered" else None,
         "model": MODEL,
         "seconds": 0.25,
     }
-    made = Verdict(**(fields | more))
-    return made.with_arrays(mask=mask) if label == "tampered" else made
+    verdict_ = Verdict(**(fields | extra))
+    return verdict_.with_arrays(mask=mask) if label == "tampered" else verdict_
 
 
-def result(path: Path, label: str = "tampered", share: float = 0.9, **more: Any) -> ReportItem:
+def result(path: Path, label: str = "tampered", share: float = 0.9, **extra: Any) -> ReportItem:
     """The same of a file."""
-    return ReportItem(verdict(read_picture(path), label, share, **more), path)
+    return ReportItem(verdict(read_picture(path), label, share, **extra), path)
 
 
 def words(html: str) -> str:
@@ -113,5 +113,5 @@ def words(html: str) -> str:
 
 def pictures(html: str) -> list[bytes]:
     """The files of the pictures in a page."""
-    found = re.findall(r'src="data:image/jpeg;base64,([^"]+)', html)
-    return [base64.b64decode(data) for data in found]
+    localization = re.findall(r'src="data:image/jpeg;base64,([^"]+)', html)
+    return [base64.b64decode(data) for data in localization]

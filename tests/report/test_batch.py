@@ -17,19 +17,19 @@ FAILED = ReportItem(Failure(image=NASTY, error="unreadable_image", message=f"bro
 @pytest.fixture
 def results(elsewhere: Path) -> list[ReportItem]:
     """A real, a tampered and an inconclusive picture, a failure, and one that is gone."""
-    gone = result(photo(elsewhere / "gone.png"), "full_synthetic", 0.6)
+    missing = result(photo(elsewhere / "gone.png"), "full_synthetic", 0.6)
     (elsewhere / "gone.png").unlink()
     return [
         result(photo(elsewhere / "b.jpg"), "real", 0.8, calibrated=True),
         result(photo(elsewhere / "a.jpg"), calibrated=True),
         result(photo(elsewhere / "c.jpg"), "real", 0.4, calibrated=True, inconclusive=True),
         FAILED,
-        gone,
+        missing,
     ]
 
 
-def written(results: list[ReportItem], out: Path, **how: int) -> str:
-    batch_report(results, out, **how)
+def written(results: list[ReportItem], out: Path, **options: int) -> str:
+    batch_report(results, out, **options)
     return out.read_text(encoding="utf-8")
 
 
@@ -47,8 +47,8 @@ def test_every_picture_has_a_row(results: list[ReportItem], elsewhere: Path) -> 
     assert "not judged — — broken: &lt;script&gt;" in rows[3]
     assert "Fully synthetic 60 — not calibrated The picture is not shown: " in rows[4]
     assert "was not found" in rows[4]
-    said = words(html)
-    assert "pictures 5 Real 2 Fully synthetic 1 Tampered 1 inconclusive 1 not judged 1" in said
+    text = words(html)
+    assert "pictures 5 Real 2 Fully synthetic 1 Tampered 1 inconclusive 1 not judged 1" in text
 
 
 def test_rows_lead_to_the_evidence(results: list[ReportItem], elsewhere: Path) -> None:
@@ -81,9 +81,9 @@ def test_evidence_of_the_first_is_shown_and_the_rest_is_counted(
 
 
 def test_a_picture_that_is_another_now_is_not_shown(elsewhere: Path) -> None:
-    judged = result(photo(elsewhere / "a.png"))
+    verdicts = result(photo(elsewhere / "a.png"))
     photo(elsewhere / "a.png", (61, 40))
-    html = written([judged], elsewhere / "one.html")
+    html = written([verdicts], elsewhere / "one.html")
     assert "is another file than the one that was judged (its SHA-256 differs)" in html
     assert pictures(html) == []
 

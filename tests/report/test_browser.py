@@ -14,11 +14,11 @@ from tests.report.made import NASTY, photo, result
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    found = find_browser()
+    executable = find_browser()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield started
         started.close()
 
@@ -32,18 +32,18 @@ def report(elsewhere: Path) -> Path:
         ReportItem(failure),
         result(photo(elsewhere / "img1.jpg"), "full_synthetic", 0.7),
     ]
-    made = [ReportItem(f.model_copy(update={"image": Path(f.image).name}), p) for f, p in results]
-    batch_report(made, elsewhere / "all.html")
+    items = [ReportItem(f.model_copy(update={"image": Path(f.image).name}), p) for f, p in results]
+    batch_report(items, elsewhere / "all.html")
     return elsewhere / "all.html"
 
 
-def opened(browser: Any, report: Path, **how: Any) -> tuple[Any, list[str]]:
+def opened(browser: Any, report: Path, **options: Any) -> tuple[Any, list[str]]:
     """The page, and all that it complained of or asked for beyond itself."""
-    page, heard = browser.new_page(**how), []
+    page, heard = browser.new_page(**options), []
     page.on("console", lambda message: heard.append(message.text))
     page.on("pageerror", lambda error: heard.append(str(error)))
     page.on("dialog", lambda dialog: (heard.append(dialog.message), dialog.dismiss()))
-    page.on("request", lambda asked: heard.extend(_outside(asked.url)))
+    page.on("request", lambda request: heard.extend(_outside(request.url)))
     page.goto(report.as_uri())
     return page, heard
 

@@ -16,12 +16,12 @@ def text_of(document: pypdfium2.PdfDocument) -> str:
 
 
 def test_a_pdf_shows_text_and_pictures(elsewhere: Path) -> None:
-    made = result(photo(elsewhere / "a.jpg", (640, 480)), explanation=EXPLANATION, calibrated=True)
-    batch_report([made], elsewhere / "a.pdf")
+    item = result(photo(elsewhere / "a.jpg", (640, 480)), explanation=EXPLANATION, calibrated=True)
+    batch_report([item], elsewhere / "a.pdf")
     document = pypdfium2.PdfDocument(elsewhere / "a.pdf")
     text = text_of(document)
-    for each in ("Picture report", "Tampered", "Confidence 90 %", "brighter than around", "tiny"):
-        assert each in text
+    for phrase in ("Picture report", "Tampered", "Confidence 90 %", "brighter than around", "tiny"):
+        assert phrase in text
     assert document.get_metadata_value("Title").startswith("Picture report")
     first = document[0].render(scale=1).to_numpy()[..., ::-1].astype(int)
     assert first[..., 1].std() > 20
@@ -35,15 +35,15 @@ def test_a_batch_has_all_its_columns_on_the_page(elsewhere: Path) -> None:
     page = pypdfium2.PdfDocument(elsewhere / "all.pdf")[0]
     text = page.get_textpage()
     for heading in ("confidence, %", "altered, %", "remarks"):
-        found = text.search(heading).get_next()
-        assert found is not None
-        _, _, right, _ = text.get_charbox(found[0] + found[1] - 1)
+        outcome = text.search(heading).get_next()
+        assert outcome is not None
+        _, _, right, _ = text.get_charbox(outcome[0] + outcome[1] - 1)
         assert right < page.get_width() - 20
 
 
 def test_hostile_texts_are_only_texts(elsewhere: Path) -> None:
-    made = result(photo(elsewhere / "a.png"), warnings=(NASTY,))
-    batch_report([made], elsewhere / "a.pdf")
+    item = result(photo(elsewhere / "a.png"), warnings=(NASTY,))
+    batch_report([item], elsewhere / "a.pdf")
     document = pypdfium2.PdfDocument(elsewhere / "a.pdf")
     assert "<script>alert(1)</script>" in text_of(document)
     assert b"/JavaScript" not in (elsewhere / "a.pdf").read_bytes()

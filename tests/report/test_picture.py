@@ -20,39 +20,39 @@ from tests.report.made import EXPLANATION, NASTY, PROVENANCE, photo, pictures, v
 
 
 @pytest.fixture
-def made(elsewhere: Path) -> Verdict:
+def tampered(elsewhere: Path) -> Verdict:
     picture = read_picture(photo(elsewhere / "a.jpg"), name="a.jpg")
     return verdict(
         picture, calibrated=True, explanation=EXPLANATION, provenance=PROVENANCE, warnings=("Odd.",)
     )
 
 
-def test_it_says_what_is_known(made: Verdict) -> None:
+def test_it_says_what_is_known(tampered: Verdict) -> None:
     time = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
-    said = words(picture_report(made, read_picture("a.jpg"), time=time))
-    assert "Tampered The model takes the picture for a photograph of which a part was" in said
-    assert "Confidence 90 %" in said
-    assert "of 100 such pictures with this figure the model is right about 90 times" in said
-    assert "Odd." in said
-    assert "Marked as altered: 25.0 % of the picture." in said
-    assert "Light brighter than around" in said
-    assert "how light it is 140 90 levels brighter than around yes" in said
-    assert "grain 5 1 levels less noise than around no" in said  # measured: more
-    assert "camera model X100 declared, unsigned EXIF" in said
-    assert "actions action: c2pa.created signed, valid C2PA" in said
-    assert "jpeg quality 90 (percent) how it was saved few" in said
-    assert "tables exact: yes; sizes: 1 | 2 what they are no limits" in said
-    assert "Looked for, and not found: copied regions." in said
-    assert "The file declares two cameras." in said
-    for each in (made.sha256, "60 x 40 pixels", "tiny, version 1", "d" * 64, "0.25"):
-        assert str(each) in said
-    assert "2026-01-02 03:04 UTC" in said
+    text = words(picture_report(tampered, read_picture("a.jpg"), time=time))
+    assert "Tampered The model takes the picture for a photograph of which a part was" in text
+    assert "Confidence 90 %" in text
+    assert "of 100 such pictures with this figure the model is right about 90 times" in text
+    assert "Odd." in text
+    assert "Marked as altered: 25.0 % of the picture." in text
+    assert "Light brighter than around" in text
+    assert "how light it is 140 90 levels brighter than around yes" in text
+    assert "grain 5 1 levels less noise than around no" in text  # measured: more
+    assert "camera model X100 declared, unsigned EXIF" in text
+    assert "actions action: c2pa.created signed, valid C2PA" in text
+    assert "jpeg quality 90 (percent) how it was saved few" in text
+    assert "tables exact: yes; sizes: 1 | 2 what they are no limits" in text
+    assert "Looked for, and not found: copied regions." in text
+    assert "The file declares two cameras." in text
+    for item in (tampered.sha256, "60 x 40 pixels", "tiny, version 1", "d" * 64, "0.25"):
+        assert str(item) in text
+    assert "2026-01-02 03:04 UTC" in text
 
 
-def test_the_overlay_shows_the_mask(made: Verdict) -> None:
-    plain, marked = map(opened, pictures(picture_report(made, read_picture("a.jpg"))))
-    assert plain.shape == marked.shape == (40, 60, 3)
-    red = (marked - plain)[..., 0] - (marked - plain)[..., 1]
+def test_the_overlay_shows_the_mask(tampered: Verdict) -> None:
+    plain, overlay = map(opened, pictures(picture_report(tampered, read_picture("a.jpg"))))
+    assert plain.shape == overlay.shape == (40, 60, 3)
+    red = (overlay - plain)[..., 0] - (overlay - plain)[..., 1]
     assert red[5:15, 5:25].mean() > 20 + red[25:, 35:].mean()
 
 
@@ -60,31 +60,31 @@ def opened(data: bytes) -> np.ndarray:
     return np.array(Image.open(io.BytesIO(data))).astype(int)
 
 
-def test_where_the_mask_was_not_kept_boxes_are_drawn_and_it_is_said(made: Verdict) -> None:
-    read = parse_line(made.model_dump_json())
+def test_where_the_mask_was_not_kept_boxes_are_drawn_and_it_is_said(tampered: Verdict) -> None:
+    read = parse_line(tampered.model_dump_json())
     assert isinstance(read, Verdict)
     html = picture_report(read, read_picture("a.jpg"))
     assert len(pictures(html)) == 2
     assert "boxes around the marked regions; their outline is not known (it was not kept)" in html
 
 
-def test_a_broken_mask_costs_itself_alone(made: Verdict, elsewhere: Path) -> None:
+def test_a_broken_mask_costs_itself_alone(tampered: Verdict, elsewhere: Path) -> None:
     (elsewhere / "m.png").write_text("no picture")
-    read = parse_line(made.with_mask_file("m.png").model_dump_json())
+    read = parse_line(tampered.with_mask_file("m.png").model_dump_json())
     assert isinstance(read, Verdict)
     assert "their outline is not known (" in picture_report(read, read_picture("a.jpg"))
 
 
-def test_persons_and_places_are_left_out_unless_asked_for(made: Verdict) -> None:
+def test_persons_and_places_are_left_out_unless_asked_for(tampered: Verdict) -> None:
     picture = read_picture("a.jpg")
-    said, all_of_it = (
-        words(picture_report(made, picture, personal=each)) for each in (False, True)
+    text, all_of_it = (
+        words(picture_report(tampered, picture, personal=item)) for item in (False, True)
     )
     for personal in ("52.51628", "SN-4711", "Jane Doe"):
-        assert personal not in said
+        assert personal not in text
         assert personal in all_of_it
     left_out = "Left out, as it can lead to a person or a place: latitude, serial number, artist."
-    assert left_out in said
+    assert left_out in text
     assert "Left out" not in all_of_it
 
 
@@ -118,15 +118,15 @@ def test_metadata_of_the_file_do_not_travel_with_its_picture(elsewhere: Path) ->
 def test_nothing_from_outside_becomes_markup(elsewhere: Path) -> None:
     picture = read_picture(photo(elsewhere / "a.png"), name=NASTY)
     claim = Claim(cue=NASTY, inside=1, outside=2, text=NASTY)
-    said = Explanation(text=NASTY, type=NASTY, complete=False, claims=(claim,))
+    text = Explanation(text=NASTY, type=NASTY, complete=False, claims=(claim,))
     declared = Declared(name=NASTY, value={NASTY: [NASTY]}, source=NASTY, state=NASTY)
-    made = verdict(
+    tampered = verdict(
         picture,
-        explanation=said,
+        explanation=text,
         provenance=Provenance(declared=(declared,), contradictions=(NASTY,)),
         warnings=(NASTY,),
     )
-    html = picture_report(made, picture, notes=[NASTY])
+    html = picture_report(tampered, picture, notes=[NASTY])
     tags = parsed(html)
     assert tags.open == []
     assert tags.tags.isdisjoint({"script", "link", "iframe", "object"})
@@ -157,22 +157,22 @@ def test_thumbnails_of_ingredients_are_shown_and_nothing_is_fetched(elsewhere: P
         {"title": NASTY, "thumbnail": small},
         {"title": "b", "thumbnail": "https://example.org/b.jpg"},
     ]
-    told = Declared(name="ingredients", value=rows, source="C2PA", state="signed, valid")
+    statement = Declared(name="ingredients", value=rows, source="C2PA", state="signed, valid")
     picture = read_picture(photo(elsewhere / "a.png"))
-    html = picture_report(verdict(picture, provenance=Provenance(declared=(told,))), picture)
+    html = picture_report(verdict(picture, provenance=Provenance(declared=(statement,))), picture)
     assert html.count(small) == 1
     assert "example.org" not in html
     assert "thumbnail: a picture | title: b; thumbnail: none" in words(html)
-    assert all(each.startswith(("data:image/", "#")) for each in parsed(html).addresses)
+    assert all(item.startswith(("data:image/", "#")) for item in parsed(html).addresses)
 
 
 def test_what_was_not_asked_for_is_said(elsewhere: Path) -> None:
     picture = read_picture(photo(elsewhere / "a.png"))
-    said = words(picture_report(verdict(picture, localization=None), None, notes=["It is gone."]))
-    assert "Where it was altered was not asked for." in said
-    assert "An explanation was not asked for, or the model cannot write one." in said
-    assert "What the file says of its origin was not asked for." in said
-    assert "It is gone." in said
+    text = words(picture_report(verdict(picture, localization=None), None, notes=["It is gone."]))
+    assert "Where it was altered was not asked for." in text
+    assert "An explanation was not asked for, or the model cannot write one." in text
+    assert "What the file says of its origin was not asked for." in text
+    assert "It is gone." in text
 
 
 def test_how_sure_is_said_as_the_calibration_allows(elsewhere: Path) -> None:
@@ -191,7 +191,7 @@ def test_no_estimate_is_rounded_up(share: float, percent: int) -> None:
     assert whole_percent(share) == percent
 
 
-def test_a_valid_signature_does_not_hide_a_generated_origin(made: Verdict) -> None:
+def test_a_valid_signature_does_not_hide_a_generated_origin(tampered: Verdict) -> None:
     """The origin stands above the table, and the state says by whose list."""
     declared = [
         Declared(
@@ -206,23 +206,23 @@ def test_a_valid_signature_does_not_hide_a_generated_origin(made: Verdict) -> No
             ("signer", "A CDN"),
         )
     ]
-    found = Provenance(declared=tuple(declared), left_out=("latitude", "serial_number"))
-    said = words(picture_report(made.model_copy(update={"provenance": found}), None))
+    provenance = Provenance(declared=tuple(declared), left_out=("latitude", "serial_number"))
+    text = words(picture_report(tampered.model_copy(update={"provenance": provenance}), None))
     origin = "An earlier state is declared as generated. (signed, valid, by the list of --trust)"
-    assert origin in said
-    assert said.index(origin) < said.index("A CDN signed, valid, by the list of --trust")
-    assert "Left out, as it can lead to a person or a place: latitude, serial number." in said
+    assert origin in text
+    assert text.index(origin) < text.index("A CDN signed, valid, by the list of --trust")
+    assert "Left out, as it can lead to a person or a place: latitude, serial number." in text
 
 
-def test_deliveries_stand_in_a_row_with_what_was_said_of_each(made: Verdict) -> None:
-    judged = stability("tampered", jpeg_50="inconclusive", half_size="full_synthetic")
-    told = made.model_copy(update={"stability": judged})
-    html = picture_report(told, read_picture("a.jpg"))
-    said = words(html)
+def test_deliveries_stand_in_a_row_with_what_was_said_of_each(tampered: Verdict) -> None:
+    verdicts = stability("tampered", jpeg_50="inconclusive", half_size="full_synthetic")
+    statement = tampered.model_copy(update={"stability": verdicts})
+    html = picture_report(statement, read_picture("a.jpg"))
+    text = words(html)
     assert (
         "Holds in 4 of 6 deliveries; JPEG 50 makes it inconclusive, half size makes it fully "
         "synthetic."
-    ) in said
+    ) in text
     *_, jpeg, half, cropped, screenshot = map(opened, pictures(html))
     assert jpeg.shape == (40, 60, 3)
     assert half.shape == (20, 30, 3)
@@ -230,15 +230,15 @@ def test_deliveries_stand_in_a_row_with_what_was_said_of_each(made: Verdict) -> 
     assert screenshot.shape == (34, 45, 3)
     for caption in ("JPEG 50: inconclusive", "A screenshot: tampered"):
         assert f'alt="{caption}"' in html
-        assert caption in said
+        assert caption in text
     assert html.count('class="badge">changed<') == 2
-    assert "Stability" not in words(picture_report(made, read_picture("a.jpg")))
+    assert "Stability" not in words(picture_report(tampered, read_picture("a.jpg")))
 
 
-def test_without_its_picture_deliveries_are_a_table(made: Verdict) -> None:
-    judged = stability("tampered", carrier_pigeon="real", jpeg_50="inconclusive")
-    told = made.model_copy(update={"stability": judged})
-    assert "JPEG 50 inconclusive no" in words(picture_report(told, None))
-    said = words(picture_report(told, read_picture("a.jpg")))
-    assert "carrier_pigeon real no" in said  # a later version's, which is not known how to make
-    assert "screenshot tampered yes" in said
+def test_without_its_picture_deliveries_are_a_table(tampered: Verdict) -> None:
+    verdicts = stability("tampered", carrier_pigeon="real", jpeg_50="inconclusive")
+    statement = tampered.model_copy(update={"stability": verdicts})
+    assert "JPEG 50 inconclusive no" in words(picture_report(statement, None))
+    text = words(picture_report(statement, read_picture("a.jpg")))
+    assert "carrier_pigeon real no" in text  # a later version's, which is not known how to make
+    assert "screenshot tampered yes" in text

@@ -12,9 +12,9 @@ from sida.verdict import Failure, Provenance, Verdict
 from tests.report.made import photo, result
 
 
-def line(path: Path, image: str, **more: str) -> str:
-    found = result(path).result.model_copy(update={"image": image})
-    return (found.with_mask_file(more["mask"]) if more else found).model_dump_json()
+def line(path: Path, image: str, **fields: str) -> str:
+    outcome = result(path).result.model_copy(update={"image": image})
+    return (outcome.with_mask_file(fields["mask"]) if fields else outcome).model_dump_json()
 
 
 def test_pictures_are_looked_for_beside_the_file_then_here(elsewhere: Path) -> None:
@@ -24,8 +24,8 @@ def test_pictures_are_looked_for_beside_the_file_then_here(elsewhere: Path) -> N
     file = folder / "verdicts.jsonl"
     lines = [line(beside, "a.png"), line(here, "b.png"), line(here, "c.png")]
     file.write_text("\n".join(lines) + "\n\n")
-    places = [each.source for each in read_results(file)]
-    assert places == [beside, Path("b.png"), folder / "c.png"]
+    sources = [item.source for item in read_results(file)]
+    assert sources == [beside, Path("b.png"), folder / "c.png"]
 
 
 def test_masks_are_looked_for_in_the_same_way(elsewhere: Path) -> None:
@@ -38,27 +38,27 @@ def test_masks_are_looked_for_in_the_same_way(elsewhere: Path) -> None:
     file = elsewhere / "run" / "verdicts.jsonl"
     lines = [line(picture, "a.png", mask=mask) for mask in ("here.png", "beside.png")]
     file.write_text("\n".join(lines))
-    for found, _ in read_results(file):
-        assert isinstance(found, Verdict)
-        assert found.mask is not None
-        assert found.mask.mean() == 0.25
+    for outcome, _ in read_results(file):
+        assert isinstance(outcome, Verdict)
+        assert outcome.mask is not None
+        assert outcome.mask.mean() == 0.25
 
 
 def test_predictions_are_read_as_well(elsewhere: Path) -> None:
     text = line(photo(elsewhere / "a.png"), "a.png")
     (elsewhere / "p.jsonl").write_text(text[:-1] + ', "truth": {"label": "real"}, "index": 0}\n')
-    (found,) = read_results("p.jsonl")
-    assert isinstance(found.result, Verdict)
+    (outcome,) = read_results("p.jsonl")
+    assert isinstance(outcome.result, Verdict)
 
 
 def test_broken_lines_are_failures_with_their_number(elsewhere: Path) -> None:
     good = line(photo(elsewhere / "a.png"), "a.png")
     deep = "[" * 100_000
     (elsewhere / "v.jsonl").write_text(f"{good}\nnonsense\n{deep}\n{good[:-20]}\n{good}\n")
-    found = [each.result for each in read_results("v.jsonl")]
-    assert [isinstance(each, Failure) for each in found] == [False, True, True, True, False]
-    assert found[1].image == "v.jsonl, line 2"
-    assert "expected a JSON object with sida.verdict/1" in found[1].message
+    outcome = [item.result for item in read_results("v.jsonl")]
+    assert [isinstance(item, Failure) for item in outcome] == [False, True, True, True, False]
+    assert outcome[1].image == "v.jsonl, line 2"
+    assert "expected a JSON object with sida.verdict/1" in outcome[1].message
 
 
 @pytest.mark.parametrize("name", ["a" * 5000, "a\0b", "..", "/dev/zero", "a\u202eb"])
@@ -99,7 +99,7 @@ def ray_run(folder: Path) -> Path:
     verdict = verdict.model_copy(update={"image": str(picture), "provenance": provenance})
     failure = Failure(image="b.png", error="not_found", message="it is gone")
     for part, rows in enumerate(([verdict, failure], [failure])):
-        store.write(f"verdicts/part-{part:08}.parquet", encode([row_of(each) for each in rows]))
+        store.write(f"verdicts/part-{part:08}.parquet", encode([row_of(item) for item in rows]))
     store.write("run.json", b"{}")
     return folder / "out"
 
@@ -107,12 +107,12 @@ def ray_run(folder: Path) -> Path:
 def test_rows_of_a_ray_run_are_results(tmp_path: Path) -> None:
     out = ray_run(tmp_path)
     for path, count in ((out, 3), (out / "verdicts/part-00000000.parquet", 2)):
-        first, *others = list(read_results(path))
+        first, *remaining = list(read_results(path))
         assert isinstance(first.result, Verdict)
         assert first.source == tmp_path / "a.png"
         assert first.result.mask is not None
         assert first.result.provenance is not None
-        assert [each.result.image for each in others] == ["b.png"] * (count - 1)
+        assert [item.result.image for item in remaining] == ["b.png"] * (count - 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"no parquet", b"PAR1" + bytes(40) + b"PAR1"])

@@ -24,6 +24,7 @@ from sida.verdict import (
     Provenance,
     Verdict,
 )
+from tests.deliveries import stability
 
 PROVENANCE = Provenance(
     declared=tuple(
@@ -33,6 +34,7 @@ PROVENANCE = Provenance(
     contradictions=("it says two things",),
 )
 """Values of every kind."""
+STABILITY = stability("tampered", jpeg_50="inconclusive")
 
 
 def png(seed: int) -> bytes:
@@ -43,8 +45,8 @@ def png(seed: int) -> bytes:
     return file.getvalue()
 
 
-def write_tar(place: Path, members: dict[str, bytes]) -> None:
-    with tarfile.open(place, "w") as archive:
+def write_tar(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as archive:
         for name, content in members.items():
             header = tarfile.TarInfo(name)
             header.size = len(content)
@@ -93,6 +95,7 @@ class FakeDetector:
                 probabilities=Probabilities(real=0.25, full_synthetic=0.25, tampered=0.5),
                 localization=Localization(area=0.5, threshold=0.5),
                 provenance=PROVENANCE if request.provenance else None,
+                stability=STABILITY if request.stability else None,
                 model=self.model,
                 seconds=0.0,
             ).with_arrays(mask=mask)

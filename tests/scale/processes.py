@@ -14,20 +14,20 @@ def judging(driver: int) -> list[int]:
 
 def below(process: int) -> set[int]:
     """Ids of all processes that one has started, and that those have."""
-    found = {process}
+    pids = {process}
     tree = dict(_parents())
-    while more := {pid for pid, parent in tree.items() if parent in found} - found:
-        found |= more
-    return found - {process}
+    while children := {pid for pid, parent in tree.items() if parent in pids} - pids:
+        pids |= children
+    return pids - {process}
 
 
 def _parents() -> Iterator[tuple[int, int]]:
-    for place in Path("/proc").glob("[0-9]*"):
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            after_name = (place / "stat").read_text().rsplit(")", 1)[1]
+            after_name = (folder / "stat").read_text().rsplit(")", 1)[1]
         except OSError:  # it has ended
             continue
-        yield int(place.name), int(after_name.split()[1])
+        yield int(folder.name), int(after_name.split()[1])
 
 
 def _judges(pid: int) -> bool:

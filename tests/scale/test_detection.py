@@ -57,17 +57,17 @@ def test_a_run_with_a_worker_killed_says_what_the_detector_says(
 ) -> None:
     out, killed = tmp_path / "out", []
 
-    def kill_one(done: int, total: int) -> None:
+    def kill_one(count: int, total: int) -> None:
         if not killed and Path("/proc/self/stat").exists():
             killed.extend(judging(os.getpid())[:1])
             os.kill(killed[0], signal.SIGKILL)
 
-    judged = detect([pictures], out, TINY, ALL, workers=2, on_progress=kill_one)
-    assert (judged.pictures, judged.failed) == (9, 2)
-    found = results(out)
+    summary = detect([pictures], out, TINY, ALL, workers=2, on_progress=kill_one)
+    assert (summary.pictures, summary.failed) == (9, 2)
+    result = results(out)
     expected = [*(pictures / name for name in ("broken.jpg", "img2.png", "img10.png"))]
     expected += [png(5), png(6), png(3), png(4), b"", pictures / "below/img2.jpg"]
-    for one, other in zip(found, Detector.load("tiny").detect_many(expected, "all"), strict=True):
+    for one, other in zip(result, Detector.load("tiny").detect_many(expected, "all"), strict=True):
         assert type(one) is type(other)
         if isinstance(other, Verdict):
             assert one.label == other.label
@@ -82,7 +82,7 @@ def test_a_run_with_a_worker_killed_says_what_the_detector_says(
     (out / "verdicts/part-00000001.parquet").unlink()  # as if the driver had been killed
     before = {file: file.stat().st_mtime_ns for file in out.glob("verdicts/*")}
     again = detect([pictures], out, TINY, ALL, workers=1)
-    assert again == judged
+    assert again == summary
     assert masks(out) == first
     assert {file: file.stat().st_mtime_ns for file in before} == before
     assert len(results(out)) == 9
@@ -184,7 +184,7 @@ def test_a_folder_of_other_things_is_refused(no_ray: None, pictures: Path) -> No
     before = sorted(pictures.rglob("*"))
     with pytest.raises(InputError, match=r"holds no run of this command \(found 'below'\)"):
         detect([pictures], pictures)
-    assert [each for each in sorted(pictures.rglob("*")) if each.name != ".lock"] == before
+    assert [item for item in sorted(pictures.rglob("*")) if item.name != ".lock"] == before
 
 
 @pytest.mark.parametrize(
@@ -228,9 +228,9 @@ def test_a_run_that_began_before_there_was_trust_goes_on(
     provenance = DetectOptions(provenance=True)
     begin([pictures], tmp_path / "out", options=provenance)
     file = tmp_path / "out/run.json"
-    begun = json.loads(file.read_text())
-    del begun["trust"]
-    file.write_text(json.dumps(begun))
+    record = json.loads(file.read_text())
+    del record["trust"]
+    file.write_text(json.dumps(record))
     begin([pictures], tmp_path / "out", options=provenance)
     trust = ModelOptions(trust="a certificate")
     with pytest.raises(ConfigError, match=r"another run: --trust \(changed\)"):
@@ -282,11 +282,11 @@ def test_failures_are_named_and_tried_again_once_mended(
     out = tmp_path / "out"
     first = detect([pictures], out, workers=1)
     assert first.failed == 2
-    assert [Path(str(each.image)).name for each in first.failures] == ["broken.jpg", "torn.tar"]
-    assert all(each.message for each in first.failures)
+    assert [Path(str(item.image)).name for item in first.failures] == ["broken.jpg", "torn.tar"]
+    assert all(item.message for item in first.failures)
     (pictures / "broken.jpg").write_bytes(png(8))
     second = detect([pictures], out, workers=1)
-    assert [Path(str(each.image)).name for each in second.failures] == ["torn.tar"]
+    assert [Path(str(item.image)).name for item in second.failures] == ["torn.tar"]
     assert second.pictures == first.pictures == len(results(out)) == 9
     monkeypatch.setattr(PoolHere, "map", lambda *_: pytest.fail("there was nothing to do"))
     assert detect([pictures], out, workers=1) == second

@@ -28,12 +28,12 @@ def test_a_folder_with_pictures_in_files_tars_and_parquet(pictures: Path) -> Non
 
 
 def test_the_bytes_are_those_of_each_picture(pictures: Path) -> None:
-    found = dict(zip(IN_ORDER, map(fetch, find([pictures])), strict=True))
-    assert found["img2.png"] == pictures / "img2.png"
+    result = dict(zip(IN_ORDER, map(fetch, find([pictures])), strict=True))
+    assert result["img2.png"] == pictures / "img2.png"
     order = ("set.tar/a/1.png", "set.tar/a/2.png", "set.parquet/five.png", "set.parquet/six.png")
     for seed, name in enumerate(order, 3):
-        assert found[name] == png(seed), name
-    assert "torn.tar" in str(found["torn.tar"])
+        assert result[name] == png(seed), name
+    assert "torn.tar" in str(result["torn.tar"])
 
 
 def test_an_address_means_what_a_path_means(pictures: Path) -> None:
@@ -59,8 +59,8 @@ def test_another_file_system(pictures: Path) -> None:
     assert [item.relative for item in items] == ["img1.png", "img9.png", "img10.png"]
     assert fetch(items[0]) == png(0)
     memory.rm_file("/bucket/b/img1.png")
-    gone = fetch(items[0])
-    assert str(gone) == "'memory:///bucket/b/img1.png' was not found: check the address"
+    fetched = fetch(items[0])
+    assert str(fetched) == "'memory:///bucket/b/img1.png' was not found: check the address"
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def written(out: Path) -> dict[str, Any]:
     for file in out.rglob("*"):
         if file.suffix == ".jsonl":
             lines = [json.loads(line) for line in file.read_text().splitlines()]
-            files[str(file.relative_to(out))] = [each | {"seconds": 0} for each in lines]
+            files[str(file.relative_to(out))] = [item | {"seconds": 0} for item in lines]
         elif file.suffix in (".png", ".json", ".csv"):
             files[str(file.relative_to(out))] = file.read_bytes()
     return files

@@ -56,7 +56,7 @@ def test_the_file_for_serve_deploy_is_one_for_sida_serve_too(tmp_path: Path) -> 
         plan = read_plan(file)
         assert application.import_path == f"{serving.__name__}:{serving.app.__name__}"
         assert plan.settings == ServeSettings(**application.args)
-        assert {each.name for each in application.deployments} == set(plan.changes)
+        assert {item.name for item in application.deployments} == set(plan.changes)
         assert plan.port == deployed.http_options.port
 
 
@@ -115,19 +115,19 @@ def test_pods_of_the_manifest_are_to_the_schema_of_kubernetes() -> None:
 
 
 def test_the_manifest_has_only_fields_that_kuberay_knows() -> None:
-    known = {
+    cases = {
         "serveConfigV2 rayClusterConfig": manifest()["spec"],
         "rayVersion enableInTreeAutoscaling headGroupSpec workerGroupSpecs": manifest()["spec"][
             "rayClusterConfig"
         ],
     }
     cluster = manifest()["spec"]["rayClusterConfig"]
-    known["rayStartParams template"] = cluster["headGroupSpec"]
-    (known["groupName replicas minReplicas maxReplicas rayStartParams template"],) = cluster[
+    cases["rayStartParams template"] = cluster["headGroupSpec"]
+    (cases["groupName replicas minReplicas maxReplicas rayStartParams template"],) = cluster[
         "workerGroupSpecs"
     ]
-    for fields, found in known.items():
-        assert set(found) == set(fields.split())
+    for fields, outcome in cases.items():
+        assert set(outcome) == set(fields.split())
     assert (manifest()["apiVersion"], manifest()["kind"]) == ("ray.io/v1", "RayService")
     image = re.search(r"rayproject/ray:([\d.]+)-", (RAY / "Containerfile").read_text())
     assert image is not None
@@ -175,13 +175,13 @@ def test_an_address_nobody_answers_at() -> None:
 
 
 def test_options_arrive_by_their_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[Any] = []
-    monkeypatch.setattr(serving, "serve", lambda plan, ready, **where: asked.append((plan, where)))
+    calls: list[Any] = []
+    monkeypatch.setattr(serving, "serve", lambda plan, ready, **where: calls.append((plan, where)))
     keep = ("--keep", tmp_path, "--allow-origin", "https://a", "--allow-origin", "https://b")
     sida("--engine", "ray", "--port", 1, "--places", 3, "--batch-size", 4, "--replicas", 2, *keep)
     origins = ("https://a", "https://b")
     expected = ServeSettings(places=3, batch_size=4, keep=tmp_path, allow_origin=origins)
-    assert asked == [(Plan(expected, port=1), {"address": None, "replicas": 2})]
+    assert calls == [(Plan(expected, port=1), {"address": None, "replicas": 2})]
 
 
 def test_what_ray_says_becomes_a_sentence() -> None:
@@ -326,7 +326,7 @@ class Far:
     def options(self, stream: bool) -> "Far":
         return self
 
-    def remote(self, *asked: Any) -> "Far":
+    def remote(self, *calls: Any) -> "Far":
         self.asked += 1
         return self
 
@@ -455,10 +455,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any
             said = []
             for line in process.stderr:
                 said.append(line)
-                if found := re.match(r"Serving tiny at (http://127\.0\.0\.1:\d+);", line):
+                if outcome := re.match(r"Serving tiny at (http://127\.0\.0\.1:\d+);", line):
                     break
-            assert found, "".join(said)
-            yield found[1], process
+            assert outcome, "".join(said)
+            yield outcome[1], process
         finally:
             if process.poll() is None:
                 process.terminate()
@@ -477,18 +477,18 @@ def post(address: str, data: bytes, key: str = "key", **form: str) -> httpx.Resp
 @pytest.mark.slow
 def test_verdicts_are_those_of_the_plain_service(running: tuple[str, Any]) -> None:
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda each: post(running[0], each, masks="true"), pictures()))
+        answers = list(pool.map(lambda item: post(running[0], item, masks="true"), pictures()))
     with TestClient(create_app(Detector.load("tiny"))) as plain:
         for data, answer in zip(pictures(), answers, strict=True):
             expected = plain.post("/v1/detect", files={"file": data}, data={"masks": "true"})
             assert answer.status_code == expected.status_code
-            one, other = answer.json(), expected.json()
-            probabilities = one.pop("probabilities", None)
+            answer_fields, other = answer.json(), expected.json()
+            probabilities = answer_fields.pop("probabilities", None)
             assert probabilities == pytest.approx(other.pop("probabilities", None), abs=1e-6)
             for key in ("mask", "probability_png", "seconds"):  # rounded numbers, and a time
-                one.pop(key, None)
+                answer_fields.pop(key, None)
                 other.pop(key, None)
-            assert one == other
+            assert answer_fields == other
     assert {answer.status_code for answer in answers} == {200, 422}
     assert any(answer.json().get("mask_png") for answer in answers)
 
@@ -503,13 +503,13 @@ def test_keys_batches_and_conversations_are_in_one_place(running: tuple[str, Any
     with httpx.stream("GET", job, headers={**key, "Accept": "text/event-stream"}) as events:
         assert "event: done" in events.read().decode()
     results = httpx.get(job, headers=key).json()["results"]
-    assert [each.get("error") for each in results] == [None, "unreadable_image", None]
+    assert [item.get("error") for item in results] == [None, "unreadable_image", None]
 
     uri = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
     for url, status in ((uri, 200), ("data:;base64,AAAA", 422)):
         part = {"type": "image_url", "image_url": {"url": url}}
-        asked = {"messages": [{"role": "user", "content": [part]}]}
-        said = httpx.post(f"{address}/v1/chat/completions", json=asked, headers=key, timeout=120)
+        calls = {"messages": [{"role": "user", "content": [part]}]}
+        said = httpx.post(f"{address}/v1/chat/completions", json=calls, headers=key, timeout=120)
         assert said.status_code == status, said.text
         assert ("Type: " in said.text) == (status == 200)
     figures = httpx.get(f"{address}/metrics").text
@@ -526,11 +526,11 @@ def test_the_minute_of_a_key_is_counted_once_for_all_replicas(running: tuple[str
 @pytest.mark.slow
 def test_sigterm_ends_all_processes_with_status_0(running: tuple[str, Any]) -> None:
     process = running[1]
-    there = below(process.pid)
-    assert len(there) > 5
+    children = below(process.pid)
+    assert len(children) > 5
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
     until = time.monotonic() + 30
-    while any(Path(f"/proc/{each}").exists() for each in there):
+    while any(Path(f"/proc/{item}").exists() for item in children):
         assert time.monotonic() < until
         time.sleep(0.1)

@@ -13,7 +13,7 @@ from sida.scale.plan import PlannedShard, write_plan
 from sida.scale.shard import DEATHS, can_retry, detect_shard, retry_failures
 from sida.scale.store import Store
 from sida.verdict import Failure, Verdict, parse_line
-from tests.scale.conftest import PROVENANCE, FakeDetector, png, write_tar
+from tests.scale.conftest import PROVENANCE, STABILITY, FakeDetector, png, write_tar
 
 SHARD = PlannedShard(0, 0, 0)
 ROWS = "verdicts/part-00000000.parquet"
@@ -58,8 +58,14 @@ def test_every_picture_is_a_row_and_masks_are_files(store: Store, pictures: Path
 
 def test_provenance_comes_back_as_it_was(store: Store) -> None:
     detect_shard(FakeDetector(), store, SHARD, DetectOptions(provenance=True))  # type: ignore[arg-type]
-    found = [result.provenance for result in written(store) if isinstance(result, Verdict)]
-    assert found == [PROVENANCE] * 7
+    outcome = [result.provenance for result in written(store) if isinstance(result, Verdict)]
+    assert outcome == [PROVENANCE] * 7
+
+
+def test_deliveries_come_back_as_they_were(store: Store) -> None:
+    detect_shard(FakeDetector(), store, SHARD, DetectOptions(stability=True))  # type: ignore[arg-type]
+    found = [result.stability for result in written(store) if isinstance(result, Verdict)]
+    assert found == [STABILITY] * 7
 
 
 def test_nothing_of_a_part_is_there_before_all_of_it(store: Store) -> None:
@@ -143,11 +149,11 @@ def test_a_mended_picture_is_judged_and_the_rest_stays(store: Store, pictures: P
     assert not can_retry(store, SHARD, failed)
     (pictures / "broken.jpg").write_bytes(png(8))
     assert can_retry(store, SHARD, failed)
-    judged = []
+    judgements = []
     detector = FakeDetector()
-    detector.before = lambda request: judged.append(request.picture)
+    detector.before = lambda request: judgements.append(request.picture)
     rows = retry_failures(detector, store, SHARD, DetectOptions())  # type: ignore[arg-type]
-    assert judged == [pictures / "broken.jpg"]
+    assert judgements == [pictures / "broken.jpg"]
     after = written(store)
     assert [row.get("label") for row in rows] == [
         getattr(result, "label", None) for result in after

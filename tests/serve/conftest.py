@@ -28,8 +28,8 @@ def sha256(data: bytes) -> str:
 @pytest.fixture
 def client() -> Iterator[TestClient]:
     """A client of the service around the small detector."""
-    with TestClient(create_app(small_detector())) as each:
-        yield each
+    with TestClient(create_app(small_detector())) as item:
+        yield item
 
 
 def serving(detector: Any, **settings: Any) -> TestClient:

@@ -36,37 +36,37 @@ def form(data: bytes, name: str = "photo.jpg", field: str = "file") -> bytes:
 
 def hostile(count: int, seed: int = 0) -> Iterator[Hostile]:
     """`count` uploads, kinds in turn, the same for the same seed."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     makers = [*FILES.items(), *ENVELOPES.items()]
     for number in range(count):
         kind, make = makers[number % len(makers)]
-        made = make(dice)
+        made = make(rng)
         if isinstance(made, Hostile):
             yield made._replace(kind=kind)
-        elif dice.random() < 0.3:
+        elif rng.random() < 0.3:
             body = json.dumps({"image": base64.b64encode(made).decode()}).encode()
             yield Hostile(kind, "application/json", body)
         else:
-            yield Hostile(kind, FORM, form(made, dice.choice(NAMES)))
+            yield Hostile(kind, FORM, form(made, rng.choice(NAMES)))
 
 
 NAMES = ("photo.jpg", "../../etc/passwd", "a" * 400 + ".png", "x.png\\..\\y", "naïve.gif", "")
 
 
-def _truncated(dice: random.Random) -> bytes:
-    whole = file_bytes(dice.choice(WHOLE))
-    return whole[: dice.randint(4, len(whole) // 2)]
+def _truncated(rng: random.Random) -> bytes:
+    whole = file_bytes(rng.choice(WHOLE))
+    return whole[: rng.randint(4, len(whole) // 2)]
 
 
-def _huge_header(dice: random.Random) -> bytes:
-    side = dice.randint(12_000, 60_000)
+def _huge_header(rng: random.Random) -> bytes:
+    side = rng.randint(12_000, 60_000)
     wide, high = struct.pack(">I", side), struct.pack("<I", side)
     jpeg = bytearray(file_bytes("jpeg"))
     at = jpeg.index(b"\xff\xc0")
     jpeg[at + 5 : at + 9] = struct.pack(">HH", side, side)
     bmp = bytearray(file_bytes("bmp"))
     bmp[18:26] = high + high
-    return dice.choice(
+    return rng.choice(
         [
             png(b"\0" * 100, side, side, 8, 2),
             bytes(jpeg),
@@ -77,7 +77,7 @@ def _huge_header(dice: random.Random) -> bytes:
     )
 
 
-def _bomb(dice: random.Random) -> bytes:
+def _bomb(rng: random.Random) -> bytes:
     """Few bytes that would be 400 megapixels."""
     if "bomb" not in _made:
         stream = io.BytesIO()
@@ -89,11 +89,11 @@ def _bomb(dice: random.Random) -> bytes:
 _made: dict[str, bytes] = {}
 
 
-def _polyglot(dice: random.Random) -> bytes:
+def _polyglot(rng: random.Random) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("index.html", "<script>alert(1)</script>")
-    return dice.choice(
+    return rng.choice(
         [
             b"GIF89a/*" + b" " * 40 + b"*/=1;alert(1)//",
             b"\x89PNG\r\n\x1a\n" + archive.getvalue(),
@@ -104,8 +104,8 @@ def _polyglot(dice: random.Random) -> bytes:
     )
 
 
-def _other_type(dice: random.Random) -> bytes:
-    return dice.choice(
+def _other_type(rng: random.Random) -> bytes:
+    return rng.choice(
         [
             b"%PDF-1.7\n1 0 obj\n",
             b"<!doctype html><script>alert(1)</script>",
@@ -120,14 +120,14 @@ def _other_type(dice: random.Random) -> bytes:
     )
 
 
-def _noise(dice: random.Random) -> bytes:
-    return dice.choice([b"", b"\0" * 1000, dice.randbytes(dice.randint(1, 3000))])
+def _noise(rng: random.Random) -> bytes:
+    return rng.choice([b"", b"\0" * 1000, rng.randbytes(rng.randint(1, 3000))])
 
 
-def _damaged(dice: random.Random) -> bytes:
+def _damaged(rng: random.Random) -> bytes:
     """A picture whose first bytes are others, so that no format knows it."""
-    whole = file_bytes(dice.choice(("jpeg", "png", "webp", "bmp", "gif")))
-    return dice.randbytes(12) + whole[12:]
+    whole = file_bytes(rng.choice(("jpeg", "png", "webp", "bmp", "gif")))
+    return rng.randbytes(12) + whole[12:]
 
 
 def _as_json(value: object) -> Hostile:

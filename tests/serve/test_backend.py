@@ -29,18 +29,18 @@ def thread(held: Held) -> Iterator[ModelThread]:
 def test_each_gets_its_own_answer() -> None:
     thread = ModelThread(small_detector(), 0.01)
     pictures = [picture(seed) for seed in range(20)]
-    futures = [thread.submit(Request(each)) for each in pictures]
-    assert [future.result(60).sha256 for future in futures] == [sha256(each) for each in pictures]
+    futures = [thread.submit(Request(item)) for item in pictures]
+    assert [future.result(60).sha256 for future in futures] == [sha256(item) for item in pictures]
     thread.close()
 
 
 def test_a_first_batch_waits_to_be_full(monkeypatch) -> None:
     detector, sizes = small_detector(batch_size=4), []
-    judge = detector.engine.infer_each
+    infer_each = detector.engine.infer_each
 
     def noted(pictures: Any, *wishes: Any) -> Any:
         sizes.append(len(pictures))
-        return judge(pictures, *wishes)
+        return infer_each(pictures, *wishes)
 
     monkeypatch.setattr(detector.engine, "infer_each", noted)
     thread = ModelThread(detector, 0.5)
@@ -83,8 +83,8 @@ def test_a_defect_costs_only_those_that_were_begun(caplog) -> None:
 def test_closing_finishes_what_waits(held: Held) -> None:
     thread = ModelThread(held, 0.0)  # type: ignore[arg-type]
     futures = [thread.submit(Request(picture(seed))) for seed in range(5)]
-    said: list[Any] = []
-    thread.chat(ChatTurn(picture(), [], "why", said.append))
+    events: list[Any] = []
+    thread.chat(ChatTurn(picture(), [], "why", events.append))
     closing = threading.Thread(target=thread.close)
     closing.start()
     waits(lambda: not thread.alive)
@@ -92,24 +92,24 @@ def test_closing_finishes_what_waits(held: Held) -> None:
     closing.join(10)
     assert not closing.is_alive()
     assert all(future.done() for future in futures)
-    assert said[1:] == ["After 0 turns ", "you ask: why", None]
+    assert events[1:] == ["After 0 turns ", "you ask: why", None]
 
 
 def test_pictures_and_a_conversation_take_turns(held: Held, thread: ModelThread) -> None:
     """While pictures keep coming a conversation goes on, and the other way round."""
-    said: list[Any] = []
+    events: list[Any] = []
     futures = [thread.submit(Request(picture(seed))) for seed in range(40)]
-    thread.chat(ChatTurn(picture(), [], "why", said.append))
+    thread.chat(ChatTurn(picture(), [], "why", events.append))
     held.turns.release(8)
-    waits(lambda: said and said[-1] is None)
+    waits(lambda: events and events[-1] is None)
     assert not futures[-1].done()
 
 
 def test_a_conversation_that_nobody_hears_ends(held: Held, thread: ModelThread) -> None:
-    said: list[Any] = []
-    talk = ChatTurn(picture(), [], "why", said.append)
+    events: list[Any] = []
+    talk = ChatTurn(picture(), [], "why", events.append)
     talk.stop()
     thread.chat(talk)
     held.turns.release()
     thread.submit(Request(picture())).result(10)
-    assert said == []
+    assert events == []

@@ -23,8 +23,8 @@ def text(words: str):
     return {"type": "text", "text": words}
 
 
-def ask(client, *messages, **more):
-    return client.post("/v1/chat/completions", json={"messages": list(messages), **more})
+def ask(client, *messages, **fields):
+    return client.post("/v1/chat/completions", json={"messages": list(messages), **fields})
 
 
 def test_an_answer_comes_whole_with_the_verdict_beside_it() -> None:

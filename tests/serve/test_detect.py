@@ -55,8 +55,8 @@ def test_json_is_answered_as_a_form_is(client: TestClient) -> None:
 def test_mask_and_overlay_come_where_they_are_asked_for() -> None:
     verdict = tampering().detect(picture())
     with serving(tampering()) as client:
-        wishes = {"masks": "true", "overlays": "1"}
-        answer = client.post("/v1/detect", files={"file": picture()}, data=wishes).json()
+        options = {"masks": "true", "overlays": "1"}
+        answer = client.post("/v1/detect", files={"file": picture()}, data=options).json()
         assert (levels(answer["mask_png"]) == 255 * verdict.mask).all()
         rounded = np.rint(255 * verdict.probability_map)
         assert (levels(answer["probability_png"]) == rounded).all()
@@ -76,20 +76,20 @@ def test_a_picture_without_a_mask_has_none_to_send() -> None:
 def test_an_explanation_comes_where_it_is_asked_for(monkeypatch) -> None:
     monkeypatch.setattr(engine, "TEXT_LIMIT", 4)
     with serving(tampering()) as client:
-        asked = client.post("/v1/detect", files={"file": picture()}, data={"explain": "true"})
-        assert asked.json()["explanation"]["text"] is not None
+        response = client.post("/v1/detect", files={"file": picture()}, data={"explain": "true"})
+        assert response.json()["explanation"]["text"] is not None
         assert client.post("/v1/detect", files={"file": picture()}).json()["explanation"] is None
 
 
 def test_deliveries_are_judged_and_shown_where_that_is_asked_for(client: TestClient) -> None:
     expected = small_detector().detect(picture(), stability=True).stability
-    wish = {"files": {"file": picture()}, "data": {"stability": "true"}}
-    answer = client.post("/v1/detect", **wish).json()
+    form = {"files": {"file": picture()}, "data": {"stability": "true"}}
+    answer = client.post("/v1/detect", **form).json()
     assert answer["stability"] == expected.model_dump(mode="json")
     assert "delivery_jpegs" not in answer
-    wish["data"]["deliveries"] = "true"
-    shown = client.post("/v1/detect", **wish).json()["delivery_jpegs"]
-    assert list(shown) == [each["name"] for each in answer["stability"]["deliveries"]]
+    form["data"]["deliveries"] = "true"
+    shown = client.post("/v1/detect", **form).json()["delivery_jpegs"]
+    assert list(shown) == [item["name"] for item in answer["stability"]["deliveries"]]
     for name, jpeg in shown.items():
         assert base64.b64decode(jpeg).startswith(b"\xff\xd8")
         assert levels(jpeg).shape == deliver(photo(), name).shape
@@ -100,13 +100,13 @@ def test_deliveries_are_judged_and_shown_where_that_is_asked_for(client: TestCli
 
 
 def test_provenance_comes_where_it_is_asked_for(client: TestClient, monkeypatch) -> None:
-    wish = {"files": {"file": picture()}, "data": {"provenance": "true"}}
-    answer = client.post("/v1/detect", **wish).json()
+    form = {"files": {"file": picture()}, "data": {"provenance": "true"}}
+    answer = client.post("/v1/detect", **form).json()
     expected = inspect(picture()).model_dump(mode="json")
     assert answer["provenance"] == expected
     assert client.post("/v1/detect", files={"file": picture()}).json()["provenance"] is None
     monkeypatch.setattr(inspection, "PACKAGES", {"no_such_package": "no-such-package"})
-    refused = client.post("/v1/detect", **wish)
+    refused = client.post("/v1/detect", **form)
     assert refused.status_code == 422
     assert "pip install 'sida[provenance]'" in refused.json()["message"]
     assert client.post("/v1/detect", files={"file": picture()}).status_code == 200
@@ -120,8 +120,8 @@ def test_issuers_that_the_operator_trusts_are_trusted() -> None:
     ):
         with serving(small_detector(trust=trust)) as client:
             sent = {"files": {"file": data}, "data": {"provenance": "true"}}
-            found = client.post("/v1/detect", **sent).json()["provenance"]["declared"]
-        assert {each["state"] for each in found} == {state}
+            declared = client.post("/v1/detect", **sent).json()["provenance"]["declared"]
+        assert {item["state"] for item in declared} == {state}
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "heic", "tiff", "mpo"])
@@ -188,9 +188,9 @@ def test_nothing_is_kept_unless_a_folder_is_given(tmp_path) -> None:
     with serving(Held(), keep=tmp_path / "kept") as client:
         for data in (picture(), picture(), encoded(photo(), "JPEG"), b"broken"):
             client.post("/v1/detect", files={"file": ("../../x", data)})
-    kept = {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
+    contents = {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
     jpeg = encoded(photo(), "JPEG")
-    assert kept == {f"{sha256(picture())}.png": picture(), f"{sha256(jpeg)}.jpg": jpeg}
+    assert contents == {f"{sha256(picture())}.png": picture(), f"{sha256(jpeg)}.jpg": jpeg}
 
 
 def test_a_folder_that_refuses_costs_the_keeping_alone(tmp_path, caplog) -> None:

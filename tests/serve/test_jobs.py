@@ -17,55 +17,58 @@ from tests.small import small_detector
 
 def events(text: str) -> list[tuple[str, str, dict]]:
     """Number, kind and data of each."""
-    found = []
+    outcome = []
     for block in text.strip().split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines())
-        found.append((fields["id"], fields["event"], json.loads(fields["data"])))
-    return found
+        outcome.append((fields["id"], fields["event"], json.loads(fields["data"])))
+    return outcome
 
 
 def test_a_batch_is_judged_in_order_with_failures_in_their_places() -> None:
     pictures = [picture(0), b"broken", picture(2)]
     with serving(small_detector()) as client:
         files = [("file", (f"{i}.png", data)) for i, data in enumerate(pictures)]
-        begun = client.post("/v1/detect/batch", files=files)
-        assert begun.status_code == 202
-        place = begun.headers["location"]
-        assert place == f"/v1/jobs/{begun.json()['id']}"
-        followed = events(client.get(place, headers={"accept": "text/event-stream"}).text)
-        job = client.get(place).json()
-    assert [kind for _, kind, _ in followed] == ["result", "result", "result", "done"]
+        response = client.post("/v1/detect/batch", files=files)
+        assert response.status_code == 202
+        location = response.headers["location"]
+        assert location == f"/v1/jobs/{response.json()['id']}"
+        followed = events(client.get(location, headers={"accept": "text/event-stream"}).text)
+        job = client.get(location).json()
+    assert [event for _, event, _ in followed] == ["result", "result", "result", "done"]
     assert [number for number, _, _ in followed] == ["1", "2", "3", "3"]
     assert [data for _, _, data in followed[:3]] == job["results"]
     assert (job["state"], job["done"], job["total"]) == ("done", 3, 3)
-    first, second, third = (parse_line(json.dumps(each)) for each in job["results"])
+    first, second, third = (parse_line(json.dumps(item)) for item in job["results"])
     assert (first.sha256, third.sha256) == (sha256(picture(0)), sha256(picture(2)))
     assert isinstance(second, Failure)
-    assert [each.image for each in (first, second, third)] == ["0.png", "1.png", "2.png"]
+    assert [item.image for item in (first, second, third)] == ["0.png", "1.png", "2.png"]
 
 
 def test_progress_is_seen_while_it_goes_on_and_events_go_on_where_they_were_left() -> None:
     held = Held(held=True)
     with serving(held) as client:
         images = [base64.b64encode(picture(seed)).decode() for seed in range(3)]
-        place = client.post("/v1/detect/batch", json={"images": images}).headers["location"]
-        assert client.get(place).json()["state"] == "working"
+        location = client.post("/v1/detect/batch", json={"images": images}).headers["location"]
+        assert client.get(location).json()["state"] == "working"
         held.turns.release(10)
-        while client.get(place).json()["state"] == "working":  # two results have to be there
+        while client.get(location).json()["state"] == "working":  # two results have to be there
             time.sleep(0.02)
         headers = {"accept": "text/event-stream", "last-event-id": "2"}
-        followed = events(client.get(place, headers=headers).text)
-        assert [(number, kind) for number, kind, _ in followed] == [("3", "result"), ("3", "done")]
+        followed = events(client.get(location, headers=headers).text)
+        assert [(number, event) for number, event, _ in followed] == [
+            ("3", "result"),
+            ("3", "done"),
+        ]
 
 
 @pytest.mark.parametrize("last", ["99", "9" * 5000, "-1", "x"])
 def test_a_number_that_no_event_had_stops_nothing(last: str) -> None:
     held = Held(held=True)
     with serving(held) as client:
-        place = client.post("/v1/detect/batch", files=[("file", picture())]).headers["location"]
+        location = client.post("/v1/detect/batch", files=[("file", picture())]).headers["location"]
         threading.Timer(0.2, held.turns.release).start()
         headers = {"accept": "text/event-stream", "last-event-id": last}
-        assert [kind for _, kind, _ in events(client.get(place, headers=headers).text)] == [
+        assert [event for _, event, _ in events(client.get(location, headers=headers).text)] == [
             "result",
             "done",
         ]
@@ -75,10 +78,10 @@ def test_a_job_is_its_owners() -> None:
     keys = [Key(name=name, sha256=hashlib.sha256(name.encode()).hexdigest()) for name in "ab"]
     with serving(Held(), keys=tuple(keys)) as client:
         headers = {"x-api-key": "a"}
-        begun = client.post("/v1/detect/batch", files={"file": picture()}, headers=headers)
-        place = begun.headers["location"]
-        assert client.get(place, headers=headers).status_code == 200
-        assert client.get(place, headers={"x-api-key": "b"}).status_code == 404
+        response = client.post("/v1/detect/batch", files={"file": picture()}, headers=headers)
+        location = response.headers["location"]
+        assert client.get(location, headers=headers).status_code == 200
+        assert client.get(location, headers={"x-api-key": "b"}).status_code == 404
         assert client.get("/v1/jobs/x", headers=headers).json()["error"] == "not_found"
 
 
@@ -101,14 +104,14 @@ def test_answers_that_are_too_large_are_left_out_and_old_ones_forgotten(monkeypa
     monkeypatch.setattr(jobs, "MAX_FINISHED_BYTES", 700)
     with serving(Held()) as client:
         files = [("file", picture())] * 2
-        places = []
+        locations = []
         for _ in range(2):
-            places.append(client.post("/v1/detect/batch", files=files).headers["location"])
-            client.get(places[-1], headers={"accept": "text/event-stream"})
-        results = client.get(places[1]).json()["results"]
+            locations.append(client.post("/v1/detect/batch", files=files).headers["location"])
+            client.get(locations[-1], headers={"accept": "text/event-stream"})
+        results = client.get(locations[1]).json()["results"]
         assert results[0]["schema"] == "sida.verdict/1"
         assert results[1]["error"] == "too_large"
-        assert client.get(places[0]).status_code == 404
+        assert client.get(locations[0]).status_code == 404
 
 
 def test_shutting_down_finishes_a_batch() -> None:
@@ -118,13 +121,13 @@ def test_shutting_down_finishes_a_batch() -> None:
     assert len(held.judged) == 9
 
 
-@pytest.mark.parametrize("wish", ["masks", "overlays"])
-def test_wishes_are_for_every_picture(wish: str) -> None:
+@pytest.mark.parametrize("option", ["masks", "overlays"])
+def test_wishes_are_for_every_picture(option: str) -> None:
     with serving(Held()) as client:
         files = [("file", picture())] * 2
-        place = client.post("/v1/detect/batch", files=files, data={wish: "true"}).headers[
+        location = client.post("/v1/detect/batch", files=files, data={option: "true"}).headers[
             "location"
         ]
-        client.get(place, headers={"accept": "text/event-stream"})
-        for result in client.get(place).json()["results"]:
-            assert f"{wish[:-1]}_png" in result
+        client.get(location, headers={"accept": "text/event-stream"})
+        for result in client.get(location).json()["results"]:
+            assert f"{option[:-1]}_png" in result

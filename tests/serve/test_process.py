@@ -39,26 +39,26 @@ def test_what_was_accepted_is_answered_after_sigterm_and_the_status_is_0() -> No
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            said = process.stderr.readline()
-            found = re.search(r"Serving held at (http://127\.0\.0\.1:(\d+));", said)
-            assert found, said + process.stderr.read()
+            line = process.stderr.readline()
+            match = re.search(r"Serving held at (http://127\.0\.0\.1:(\d+));", line)
+            assert match, line + process.stderr.read()
 
             def post(seed: int) -> httpx.Response:
                 files = {"file": picture(seed)}
-                return httpx.post(f"{found[1]}/v1/detect", files=files, timeout=120)
+                return httpx.post(f"{match[1]}/v1/detect", files=files, timeout=120)
 
             def taken() -> bool:
-                return "sida_places_taken 5.0" in httpx.get(f"{found[1]}/metrics", timeout=60).text
+                return "sida_places_taken 5.0" in httpx.get(f"{match[1]}/metrics", timeout=60).text
 
             with ThreadPoolExecutor(5) as pool:
-                asked = [pool.submit(post, seed) for seed in range(5)]
+                futures = [pool.submit(post, seed) for seed in range(5)]
                 waits(taken)
                 process.send_signal(signal.SIGTERM)
-                waits(lambda: not listens(int(found[2])))
+                waits(lambda: not listens(int(match[2])))
                 os.kill(process.pid, signal.SIGUSR1)
-                answers = [each.result() for each in asked]
-            assert [each.status_code for each in answers] == 5 * [200]
-            shas = [each.json()["sha256"] for each in answers]
+                answers = [item.result() for item in futures]
+            assert [item.status_code for item in answers] == 5 * [200]
+            shas = [item.json()["sha256"] for item in answers]
             assert shas == [sha256(picture(seed)) for seed in range(5)]
             assert process.wait(60) == 0
             assert process.stderr.read() == ""

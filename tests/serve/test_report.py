@@ -18,30 +18,30 @@ def test_a_report_has_the_verdict_and_what_the_file_says(client: TestClient) -> 
     assert "photo &lt;1&gt;.png" in answer.text
     assert sha256(picture()) in answer.text
     assert "Provenance" in answer.text
-    asked = {"image": base64.b64encode(picture()).decode(), "format": "html"}
-    assert sha256(picture()) in client.post("/v1/report", json=asked).text
+    body = {"image": base64.b64encode(picture()).decode(), "format": "html"}
+    assert sha256(picture()) in client.post("/v1/report", json=body).text
 
 
 def test_a_report_shows_deliveries_where_they_are_asked_for(client: TestClient) -> None:
-    wish = {"data": {"stability": "true"}, "files": {"file": picture()}}
-    assert "of 6 deliveries" in client.post("/v1/report", **wish).text.replace("all 6", "of 6")
+    form = {"data": {"stability": "true"}, "files": {"file": picture()}}
+    assert "of 6 deliveries" in client.post("/v1/report", **form).text.replace("all 6", "of 6")
     assert "deliveries" not in client.post("/v1/report", files={"file": picture()}).text
 
 
 def test_a_pdf_is_written_where_weasyprint_is(client: TestClient, monkeypatch) -> None:
     pytest.importorskip("weasyprint")
-    wish = {"data": {"format": "pdf"}, "files": {"file": picture()}}
-    answer = client.post("/v1/report", **wish)
+    form = {"data": {"format": "pdf"}, "files": {"file": picture()}}
+    answer = client.post("/v1/report", **form)
     assert answer.headers["content-type"] == "application/pdf"
     assert answer.content.startswith(b"%PDF-")
     monkeypatch.setitem(sys.modules, "weasyprint", None)
-    refused = client.post("/v1/report", **wish)
+    refused = client.post("/v1/report", **form)
     assert refused.status_code == 422
     assert "weasyprint" in refused.json()["message"]
 
 
 @pytest.mark.parametrize(
-    ("sent", "status", "told"),
+    ("sent", "status", "sentence"),
     [
         ({"files": {"file": b"no picture"}}, 422, "no picture"),
         ({"files": {"file": encoded(photo(), "PNG")}, "data": {"format": "docx"}}, 422, "format"),
@@ -49,7 +49,9 @@ def test_a_pdf_is_written_where_weasyprint_is(client: TestClient, monkeypatch) -
         ({"json": {"format": "pdf"}}, 422, "image"),
     ],
 )
-def test_what_cannot_be_reported_on_is_a_sentence(client: TestClient, sent, status, told) -> None:
+def test_what_cannot_be_reported_on_is_a_sentence(
+    client: TestClient, sent, status, sentence
+) -> None:
     answer = client.post("/v1/report", **sent)
     assert answer.status_code == status
-    assert told in answer.json()["message"]
+    assert sentence in answer.json()["message"]

@@ -28,7 +28,7 @@ def served() -> Iterator[Any]:
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: mode.value)
 def test_every_answer_is_to_the_schema(served: Any, mode: Any) -> None:
     """Also of requests that are not (`negative`): no 5xx, and sentences as they are described."""
-    operations = [found.ok() for found in served.get_all_operations()]
+    operations = [result.ok() for result in served.get_all_operations()]
     assert len(operations) == 9
     for operation in operations:
 

@@ -16,8 +16,8 @@ from tests.serve.held import Held
 KEY = Key(name="desk", sha256=hashlib.sha256(b"secret").hexdigest(), per_minute=60)
 
 
-def post(client: TestClient, **how):
-    return client.post("/v1/detect", files={"file": picture()}, **how)
+def post(client: TestClient, **options):
+    return client.post("/v1/detect", files={"file": picture()}, **options)
 
 
 def test_over_capacity_is_429_at_once_and_a_place_comes_free() -> None:
@@ -31,7 +31,7 @@ def test_over_capacity_is_429_at_once_and_a_place_comes_free() -> None:
         assert int(refused.headers["retry-after"]) >= 1
         assert client.get("/healthz").status_code == 200
         held.turns.release(10)
-        assert [each.result().status_code for each in inside] == [200, 200]
+        assert [item.result().status_code for item in inside] == [200, 200]
         assert post(client).status_code == 200
         assert "sida_places_taken 0.0" in client.get("/metrics").text
 
@@ -108,9 +108,9 @@ def test_a_key_that_is_used_up_may_still_look_at_its_job() -> None:
     headers = {"x-api-key": "secret"}
     with serving(Held(), keys=(key,)) as client:
         files = [("file", picture())] * 3
-        begun = client.post("/v1/detect/batch", files=files, headers=headers)
+        response = client.post("/v1/detect/batch", files=files, headers=headers)
         assert post(client, headers=headers).status_code == 429
-        assert client.get(begun.headers["location"], headers=headers).status_code == 200
+        assert client.get(response.headers["location"], headers=headers).status_code == 200
 
 
 def test_keys_come_from_a_file(tmp_path) -> None:

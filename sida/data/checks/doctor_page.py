@@ -1,11 +1,11 @@
 """The doctor's findings as one page that can be sent to somebody."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from sida.data.checks.findings import AREAS, Findings
+from sida.data.checks.findings import AREAS, Findings, quantiles
 from sida.data.checks.leakage import Probe
 from sida.data.checks.traits import Traits
 from sida.data.formats.hub import Streamed
@@ -100,7 +100,7 @@ def _classes(page: Page, findings: Findings) -> None:
         for split, row in findings.counts().items()
     }
     section.add(Bars(counts, "Pictures that can be read"))
-    sources = findings.as_json()["sources"]
+    sources = findings.sources()
     rows = [
         (label, name, n)
         for label, source_counts in sources.items()
@@ -133,12 +133,12 @@ def _containers(page: Page, findings: Findings) -> None:
         label: [r.bytes / (r.width * r.height) for r in rows] for label, rows in present.items()
     }
     section.add(_histogram(dense, "bytes per pixel"))
-    metadata = findings.as_json()["metadata"]
+    metadata = findings.metadata()
     carrying = [(label, 100 * m["exif"], 100 * m["icc"]) for label, m in metadata.items()]
     section.add(Table(("class", "with EXIF, %", "with a colour profile, %"), carrying, "Metadata"))
 
 
-def _histogram(series: dict[str, Any], label: str, bins: int = 24) -> Histogram:
+def _histogram(series: Mapping[str, Sequence[float]], label: str, bins: int = 24) -> Histogram:
     """Even bins between the extremes of all classes; a bin for each where few whole numbers are."""
     everything = np.concatenate([np.array(values, float) for values in series.values()])
     low, high = float(everything.min()), float(everything.max())
@@ -153,14 +153,14 @@ def _histogram(series: dict[str, Any], label: str, bins: int = 24) -> Histogram:
 
 
 def _masks(page: Page, findings: Findings) -> None:
-    area = findings.mask_area()
-    if not area["count"]:
+    areas = findings.mask_areas()
+    if not areas:
         return
     section = page.section("Masks", "How much of the tampered pictures is altered.")
-    columns = ("count", "min", "median", "max")
-    section.add(FactList({name: area[name] for name in columns}))
+    cuts = quantiles(areas)
+    section.add(FactList({name: cuts[name] for name in ("count", "min", "median", "max")}))
     ticks = [f"{100 * edge:g} %" for edge in AREAS]
-    series = {"tampered": area["counts"]}
+    series = {"tampered": findings.mask_area_counts()}
     section.add(Histogram(AREAS, series, "altered share of the picture", ticks=ticks))
 
 

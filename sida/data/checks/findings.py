@@ -1,9 +1,9 @@
 """`Findings`: what the doctor found, as an object, as JSON and in sentences."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,10 +11,12 @@ from sida.data.checks.duplicates import Twins, summary
 from sida.data.checks.leakage import Probe
 from sida.data.checks.traits import Traits
 from sida.data.dataset import Dataset
-from sida.data.problems import HARMLESS, PROBLEMS, Problem
+from sida.data.problems import HARMLESS, PROBLEMS, DataProblem
 from sida.verdict import LABELS
 
 __all__ = ["AREAS", "Findings", "quantiles"]
+
+T = TypeVar("T")
 
 SCHEMA = "sida.data_check/1"
 SOURCE_TELLS = 0.8
@@ -45,11 +47,11 @@ class Findings:
     probe: Probe | None = None
 
     @property
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[DataProblem]:
         """Every row that something is wrong with, named with its split where there are several."""
         several = len(self.datasets) > 1
         return [
-            Problem(p.code, f"{data.split}/{p.name}" if several else p.name, p.message)
+            DataProblem(p.code, f"{data.split}/{p.name}" if several else p.name, p.message)
             for data in self.datasets
             for p in data.report
         ]
@@ -104,17 +106,15 @@ class Findings:
         lines += [f"{count} x {PROBLEMS[code]}." for code, count in self.problem_counts.items()]
         return lines
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The object that `--json` writes; parts that were not asked for are left out."""
-        report: dict[str, Any] = {
+        report: dict[str, object] = {
             "schema": SCHEMA,
             "data": self.data,
             "layout": self.layout,
             "pictures": len(self.traits),
             "splits": self.counts(),
-            "sources": self._by_label(
-                lambda rows: dict(_count(picture.source for picture in rows))
-            ),
+            "sources": self.sources(),
             "formats": self._by_label(
                 lambda rows: dict(_count(picture.format for picture in rows))
             ),
@@ -128,8 +128,12 @@ class Findings:
             "bytes_per_pixel": self._by_label(
                 lambda rows: quantiles(r.bytes / (r.width * r.height) for r in rows)
             ),
-            "metadata": self._by_label(_metadata),
-            "mask_area": self.mask_area(),
+            "metadata": self.metadata(),
+            "mask_area": {
+                **quantiles(self.mask_areas()),
+                "edges": list(AREAS),
+                "counts": self.mask_area_counts(),
+            },
             "groups": len({picture.group for picture in self.traits} - {None}),
             "groups_in_several_splits": self.shared_groups(),
             "problems": {
@@ -143,13 +147,24 @@ class Findings:
             report["leakage_probe"] = self.probe.as_json()
         return {**report, "sentences": self.sentences()}
 
-    def mask_area(self) -> dict[str, Any]:
-        """Quantiles and counts of the altered share of tampered pictures that have a mask."""
-        areas = _not_none(picture.mask_area for picture in self.traits)
-        counts = np.histogram(list(areas), AREAS)[0].tolist()
-        return {**quantiles(areas), "edges": list(AREAS), "counts": counts}
+    def sources(self) -> dict[str, dict[str, int]]:
+        """Label -> source -> pictures, most frequent first."""
+        return self._by_label(lambda rows: dict(_count(picture.source for picture in rows)))
 
-    def _by_label(self, measure: Any) -> dict[str, Any]:
+    def metadata(self) -> dict[str, dict[str, float]]:
+        """Label -> "exif" and "icc" -> the share of pictures that have it."""
+        return self._by_label(_metadata)
+
+    def mask_areas(self) -> list[float]:
+        """The altered share of each tampered picture that has a mask."""
+        return _not_none(picture.mask_area for picture in self.traits)
+
+    def mask_area_counts(self) -> list[int]:
+        """Masks in each bin of `AREAS`."""
+        counts: list[int] = np.histogram(self.mask_areas(), AREAS)[0].tolist()
+        return counts
+
+    def _by_label(self, measure: Callable[[Sequence[Traits]], T]) -> dict[str, T]:
         return {label: measure(rows) for label in LABELS if (rows := self.of(label))}
 
 
@@ -171,7 +186,7 @@ def _count(values: Iterable[str | None]) -> list[tuple[str, int]]:
     return Counter(value for value in values if value is not None).most_common()
 
 
-def _sizes(rows: Sequence[Traits]) -> dict[str, Any]:
+def _sizes(rows: Sequence[Traits]) -> dict[str, dict[str, float]]:
     return {
         "width": quantiles(picture.width for picture in rows),
         "height": quantiles(picture.height for picture in rows),
@@ -187,7 +202,7 @@ def _metadata(rows: Sequence[Traits]) -> dict[str, float]:
     }
 
 
-def _twin_row(twins: Twins) -> dict[str, Any]:
+def _twin_row(twins: Twins) -> dict[str, object]:
     return {
         "exact": twins.exact,
         "one_group": twins.one_group,

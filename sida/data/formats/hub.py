@@ -132,7 +132,7 @@ def _file(value: Any) -> Mapping[str, Any] | None:
 
 
 def open_hub(
-    name: str, split: str | None = None, names: Sequence[str] | None = None, **options: Any
+    name: str, split: str | None = None, names: Sequence[str] | None = None, **options: object
 ) -> Streamed:
     """Stream a set of the parquet layout from the hub.
 

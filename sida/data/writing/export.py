@@ -10,17 +10,17 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Literal, NamedTuple, TypedDict, cast
 
 from sida.data.dataset import Dataset
 from sida.data.formats.hub import Streamed
 from sida.data.formats.pixar import TAU
 from sida.data.opening import open, splits_of
-from sida.data.problems import HARMLESS, PROBLEMS, Problem
+from sida.data.problems import HARMLESS, PROBLEMS, DataProblem
 from sida.data.reading import read
 from sida.data.sample import Labelled, Sample, stored_bytes
 from sida.data.writing.equalise import Rule, common_side
-from sida.data.writing.journal import Entry, Journal
+from sida.data.writing.journal import Journal, JournalEntry
 from sida.data.writing.parquet_writer import ParquetWriter
 from sida.data.writing.splitting import assign_splits
 from sida.data.writing.writers import (
@@ -69,7 +69,7 @@ class Exported:
 
     out: Path
     counts: Mapping[str, Mapping[str, int]]
-    problems: Sequence[Problem]
+    problems: Sequence[DataProblem]
 
     @property
     def pictures(self) -> int:
@@ -160,8 +160,9 @@ def export(
     unfinished = RunFolder(LocalFolder(part, out), RECORD, "source", lambda _: ["[!.]*"], _option)
     with locked(part, out):
         if (record := finished.claim(identity, fresh=fresh)) is not None:
-            problems = [Problem(**problem) for problem in record["problems"]]
-            return Exported(target, record["counts"], problems)
+            summary = cast(_Summary, record)
+            problems = [DataProblem(**problem) for problem in summary["problems"]]
+            return Exported(target, summary["counts"], problems)
         _require_empty(target, out)
         if unfinished.claim(identity, fresh=fresh) is None:
             unfinished.begin(identity)
@@ -191,8 +192,15 @@ def _require_empty(target: Path, out: str | Path) -> None:
         )
 
 
-def _summary(exported: Exported, folder: Path) -> dict[str, Any]:
+class _Summary(TypedDict):
     """Results that the record of a finished export adds to its identity."""
+
+    counts: Mapping[str, Mapping[str, int]]
+    problems: list[dict[str, str]]
+    files: list[str]
+
+
+def _summary(exported: Exported, folder: Path) -> _Summary:
     files = (path for path in folder.rglob("[!.]*") if path.is_file())
     return {
         "counts": exported.counts,
@@ -202,7 +210,7 @@ def _summary(exported: Exported, folder: Path) -> dict[str, Any]:
 
 
 def _made_paths(record: RunRecord) -> list[str]:
-    return [glob.escape(name) for name in record["files"]]
+    return [glob.escape(name) for name in cast(_Summary, record)["files"]]
 
 
 def _option(key: str) -> str:
@@ -295,7 +303,7 @@ def _write(
 ) -> list[ExportRow]:
     """Write what an earlier run has not written; gives the rows of both."""
     entries = journal.entries()
-    waiting: deque[Entry] = deque()
+    waiting: deque[_PendingEntry] = deque()
     rows = [entry["row"] for entry in entries if entry["row"] is not None]
     for row in rows:
         writer.recall(row)
@@ -306,7 +314,7 @@ def _write(
             for number, (job, labelled) in enumerate(_read(remaining), len(entries) + 1):
                 item = None if labelled is None else _item(labelled, job.split, rule)
                 complete = [] if item is None else writer.add(item)
-                waiting.append(_entry(job.sample, item is not None))
+                waiting.append(_pending(job.sample, item is not None))
                 rows += complete
                 # Noted after the files are complete: what a killed run left half done is not in it.
                 journal.note(stream, _completed(waiting, complete))
@@ -323,7 +331,7 @@ def _write(
 
 
 def _recall_problems(
-    jobs: Sequence[_ExportJob] | Iterator[_ExportJob], entries: Sequence[Entry]
+    jobs: Sequence[_ExportJob] | Iterator[_ExportJob], entries: Sequence[JournalEntry]
 ) -> None:
     """Put what an earlier run found wrong into the reports of this one."""
     if isinstance(jobs, Sequence):
@@ -332,18 +340,25 @@ def _recall_problems(
                 job.sample.report.add(code, job.sample.name, message)
 
 
-def _entry(sample: Sample, written: bool) -> Entry:
+class _PendingEntry(NamedTuple):
+    """A `JournalEntry` whose row is not complete on the disk yet."""
+
+    has_row: bool
+    problems: Sequence[tuple[str, str]]
+
+
+def _pending(sample: Sample, has_row: bool) -> _PendingEntry:
     problems = [(problem.code, problem.message) for problem in sample.report.of(sample.name)]
-    return {"row": {} if written else None, "problems": problems}
+    return _PendingEntry(has_row, problems)
 
 
-def _completed(waiting: deque[Entry], rows: Sequence[ExportRow]) -> list[Entry]:
+def _completed(waiting: deque[_PendingEntry], rows: Sequence[ExportRow]) -> list[JournalEntry]:
     """The entries whose samples are complete now: those of the rows, and what was left out."""
-    entries = []
+    entries: list[JournalEntry] = []
     coming = deque(rows)
-    while waiting and (waiting[0]["row"] is None or coming):
-        entry = waiting.popleft()
-        entries.append(entry if entry["row"] is None else {**entry, "row": coming.popleft()})
+    while waiting and (coming or not waiting[0].has_row):
+        has_row, problems = waiting.popleft()
+        entries.append({"row": coming.popleft() if has_row else None, "problems": problems})
     return entries
 
 

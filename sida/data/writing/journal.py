@@ -5,11 +5,18 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO, TypedDict
 
-__all__ = ["Journal"]
+from sida.data.writing.writers import ExportRow
 
-Entry = dict[str, Any]
+__all__ = ["Journal", "JournalEntry"]
+
+
+class JournalEntry(TypedDict):
+    """A sample that is done: the row of its picture, None where it was left out, and problems."""
+
+    row: ExportRow | None
+    problems: Sequence[tuple[str, str]]
 
 
 class Journal:
@@ -23,12 +30,12 @@ class Journal:
         self.folder = folder
         self._lines = folder / "done.jsonl"
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[JournalEntry]:
         """Entries of finished pictures: the lines up to the first that cannot be relied on."""
-        complete: list[Entry] = []
+        complete: list[JournalEntry] = []
         sure = 0
         for entry in self._stored():
-            files = (entry["row"] or {}).get("files", {})
+            files = entry["row"]["files"] if entry["row"] else {}
             if not all(self._has(name, size) for name, size in files.items()):
                 break
             # Rows of a shard become sure all at once, when the row that names its file is reached.
@@ -38,7 +45,7 @@ class Journal:
                 sure = len(complete)
         return complete[:sure]
 
-    def _stored(self) -> Iterator[Entry]:
+    def _stored(self) -> Iterator[JournalEntry]:
         with suppress(OSError, ValueError), self._lines.open(encoding="utf-8") as stream:
             for line in stream:  # the last one may be cut short
                 yield json.loads(line)
@@ -48,14 +55,14 @@ class Journal:
             return os.path.getsize(self.folder / name) == size
         return False
 
-    def begin(self, entries: Sequence[Entry]) -> TextIO:
+    def begin(self, entries: Sequence[JournalEntry]) -> TextIO:
         """Open the list of what is done for further lines, which `note` writes."""
         stream = self._lines.open("w", encoding="utf-8")
         self.note(stream, entries)
         return stream
 
     @staticmethod
-    def note(stream: TextIO, entries: Sequence[Entry]) -> None:
+    def note(stream: TextIO, entries: Sequence[JournalEntry]) -> None:
         """Add lines."""
         for entry in entries:
             print(json.dumps(entry, ensure_ascii=False), file=stream)

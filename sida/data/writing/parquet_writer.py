@@ -35,12 +35,12 @@ class ParquetWriter:
         self._shards: dict[str, int] = {}
         self._ids: set[tuple[str | None, str, str]] = set()
         self._rows: list[ExportRow] = []
-        self._table: list[ExportRow] = []
+        self._table: list[dict[str, object]] = []
         self._shard: tuple[ExitStack, Any, Path] | None = None
 
     def add(self, item: ExportItem) -> list[ExportRow]:
         """Put the picture into the open shard; the rows of a shard are given when it is full."""
-        complete = []
+        complete: list[ExportRow] = []
         # A shard belongs to one split, whose name its own begins with.
         if self._rows and self._rows[-1]["split"] != item.split:
             complete = self.flush()
@@ -130,7 +130,7 @@ def _stem(split: str, number: int) -> str:
     return f"{number:05}" if split == UNNAMED else f"{split}-{number:05}"
 
 
-def _parquet_row(item: ExportItem, name: str, extra_columns: ColumnTypes) -> ExportRow:
+def _parquet_row(item: ExportItem, name: str, extra_columns: ColumnTypes) -> dict[str, object]:
     mask = None
     if item.mask is not None:
         mask = {"bytes": item.mask, "path": f"{name}_mask{item.mask_suffix}"}

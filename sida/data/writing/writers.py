@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import NotRequired, Protocol, TypedDict
 
 from sida.data.sample import CellValue
 from sida.files import write_text
@@ -18,10 +18,26 @@ from sida.verdict import LABELS
 
 __all__ = ["ColumnTypes", "ExportItem", "ExportRow", "FolderWriter", "ManifestWriter", "SetWriter"]
 
-ExportRow = dict[str, Any]
-
 ColumnTypes = Mapping[str, type]
 """Further columns of the source, and what they hold: bool, int, float or str."""
+
+
+class ExportRow(TypedDict):
+    """A picture that is written, as its writer needs it for tables and to go on after a stop.
+
+    `files` are the sizes of those that were finished with it, by their paths.
+    """
+
+    split: str | None
+    label: str
+    files: dict[str, int]
+    img_id: NotRequired[str]
+    image: NotRequired[str]
+    mask: NotRequired[str | None]
+    description: NotRequired[str | None]
+    source: NotRequired[str | None]
+    group: NotRequired[str | None]
+    more: NotRequired[Mapping[str, CellValue]]
 
 
 @dataclass(frozen=True)
@@ -84,7 +100,7 @@ class FolderWriter:
         for path, data in files.items():
             (self.root / path).parent.mkdir(parents=True, exist_ok=True)
             (self.root / path).write_bytes(data)
-        row = {
+        row: ExportRow = {
             "split": item.split,
             "image": str(self.listed_path(picture, base)),
             "label": item.label,
@@ -158,7 +174,7 @@ class ManifestWriter(FolderWriter):
 
     def finish(self, rows: Sequence[ExportRow]) -> None:
         """The one manifest; a column that is empty throughout is left out."""
-        used = [name for name in self.columns if any(row[name] is not None for row in rows)]
+        used = [name for name in self.columns if any(row.get(name) is not None for row in rows)]
         _write_csv(self.root / "manifest.csv", [*used, *self.extra_columns], rows)
 
 

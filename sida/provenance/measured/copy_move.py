@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sida.image.arrays import Mask
+from sida.image.arrays import Float32Array, Mask
 
 __all__ = ["Copy", "copied_regions"]
 
-Float32Array = NDArray[np.float32]
 
 SIDE = 1200
 """Longer side, in pixels, at which larger pictures are looked at."""

@@ -79,8 +79,8 @@ export function showStability(stability, jpegs) {
   find("stability").hidden = stability === null;
   if (stability === null) return;
   const { held, of, deliveries } = stability;
-  find("held").textContent = held === of
-    ? `The verdict holds in all ${of} of them.` : `The verdict holds in ${held || "none"} of ${of} of them.`;
+  const holds = deliveries.some((each) => each.held && each.inconclusive) ? "stays inconclusive" : "holds";
+  find("held").textContent = `The verdict ${holds} in ${held === of ? "all" : held || "none"} of the ${of}.`;
   find("deliveries").replaceChildren(...deliveries.map((delivery) => {
     const title = DELIVERIES[delivery.name] ?? spaced(delivery.name), item = make("li", "", { className: delivery.held ? "" : "changed" });
     if (jpegs[delivery.name]) item.append(make("img", "", { src: `data:image/jpeg;base64,${jpegs[delivery.name]}`, alt: `The picture after ${title}` }));

@@ -15,8 +15,8 @@ def page() -> Page:
         OverviewRow(("b", None)),
     ]
     made.section("Overview").add(Overview((NASTY, "share"), rows))
-    one = made.section(NASTY, anchor="one", in_contents=False)
-    one.add(Headline(NASTY, "warn"), Heading(NASTY))
+    section = made.section(NASTY, anchor="one", in_contents=False)
+    section.add(Headline(NASTY, "warn"), Heading(NASTY))
     return made
 
 

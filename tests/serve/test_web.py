@@ -338,7 +338,7 @@ def test_deliveries_stand_in_a_row_and_are_remembered_without_their_pictures(
     row = page.locator("#deliveries li")
     expect(row).to_have_count(6, timeout=30_000)
     expect(page.locator("#held")).to_have_text(
-        f"The verdict holds in {changed['held'] or 'none'} of 6 of them."
+        f"The verdict stays inconclusive in {changed['held']} of the 6."
     )
     share = changed["deliveries"][2]["probabilities"]["real"]
     expect(row.nth(2)).to_contain_text(f"real ({100 * share:.1f} %)")
