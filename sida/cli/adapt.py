@@ -112,7 +112,7 @@ def _rows(title: str, figures: Mapping[str, Any]) -> list[tuple[str, ...]]:
         figures["balanced_accuracy"][name] for name in ("base", "adapter", "difference")
     )
     interval = f"[{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]"
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             f"{title} (mean of classes)",
             str(sum(counts.values())),

@@ -247,11 +247,11 @@ def _compare(
     calibration: Calibration, pictures: ClassFeatures, after: np.ndarray
 ) -> dict[str, Any]:
     """Figures of both models on pictures; `after` are corrected logits."""
-    predictions = [
+    before, adapted = (
         HeadPredictions(
             pictures.labels, calibration.probabilities(logits).argmax(1), pictures.groups
         )
         for logits in (pictures.logits.numpy(), after)
-    ]
+    )
     counts = Counter(LABELS[label] for label in pictures.labels)
-    return {"count": {label: counts[label] for label in LABELS}, **compare(*predictions)}
+    return {"count": {label: counts[label] for label in LABELS}, **compare(before, adapted)}

@@ -4,7 +4,7 @@ They lie beside the weights in a file of a few MB, so that a model that is adapt
 can be held to what it knew, without its training data.
 """
 
-import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +18,6 @@ from sida.files import write_bytes
 from sida.train.class_features import ClassFeatures
 
 __all__ = ["FILE", "Replay", "load_replay", "save_replay"]
-
-log = logging.getLogger(__name__)
 
 FILE = "replay.safetensors"
 """Its name in a model's folder."""
@@ -75,8 +73,9 @@ def load_replay(folder: Path, digest: str) -> Replay | None:
     try:
         with safe_open(path, framework="pt") as file:
             stored_digest = (file.metadata() or {}).get(KEY)
-            parts = [_read(file, name) for name in Replay._fields]
-    except (SafetensorError, OSError) as error:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        parts = [_part(tensors, name) for name in Replay._fields]
+    except (SafetensorError, OSError, KeyError) as error:
         raise CheckpointError(
             f"{path} cannot be read ({error}): copy it again, or name known pictures with --known."
         ) from error
@@ -88,9 +87,9 @@ def load_replay(folder: Path, digest: str) -> Replay | None:
     return Replay(*parts)
 
 
-def _read(file: safe_open, name: str) -> ClassFeatures:
+def _part(tensors: Mapping[str, torch.Tensor], name: str) -> ClassFeatures:
     features, scales, logits, labels = (
-        file.get_tensor(f"{name}.{part}") for part in ("features", "scales", "logits", "labels")
+        tensors[f"{name}.{part}"] for part in ("features", "scales", "logits", "labels")
     )
     numbers = labels.numpy().astype(np.int64)
     return ClassFeatures(features * scales, logits, numbers, np.arange(len(numbers)))
