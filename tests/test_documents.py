@@ -41,7 +41,7 @@ PAGES = [
 ]
 
 NOT_RUN = {
-    "sida adapt pictures --out mine": "needs pictures; tests/train/test_adaptation.py runs its like",
+    "sida adapt pictures --out mine": "needs pictures; tests/train/test_adaptation.py has the like",
     "sida detect photo.jpg --model mine": "as before",
     "sida adapt pictures ~/.local/share/sida/wrong --out mine": "as before",
     "sida wrong --check --model mine": "as before",
