@@ -1,8 +1,7 @@
 """`sida adapt`: a model that learns from a user's own labelled pictures."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +9,9 @@ from sida.assets import DEFAULT_MODEL
 from sida.cli.errors import messages, notify
 from sida.cli.options import Device, ModelName
 from sida.cli.progress import progress_bars
+
+if TYPE_CHECKING:
+    from sida.train.adaptation import AdaptationReport, BeforeAndAfter
 
 __all__ = ["register"]
 
@@ -84,7 +86,7 @@ def adapt(
     with messages(), progress_bars() as show:
         adaptation = run(options, out, show)
     typer.echo(_table(adaptation.report), nl=False)
-    if not adaptation.accepted:
+    if not adaptation.report.accepted:
         notify(
             f"Nothing was written: on known pictures the model would lose more than {max_loss:g} "
             "of balanced accuracy. Check the labels, add pictures of all classes, or allow more "
@@ -94,39 +96,37 @@ def adapt(
     notify(f"The adapted model is in {out}, for `--model {out}`.")
 
 
-def _table(report: Mapping[str, Any]) -> str:
+def _table(report: "AdaptationReport") -> str:
     """Accuracies before and after, on own and on known pictures."""
     from sida.cli.table import columns
 
-    rows = [
-        *_rows("Your pictures, held out", report["own"]),
-        *_rows("Known pictures", report["known"]),
-    ]
+    rows = [*_rows("Your pictures, held out", report.own), *_rows("Known pictures", report.known)]
     headings = ("Correct", "Pictures", "Before", "After", "Change (95 % interval)")
     return columns(headings, rows, right=(1, 2, 3, 4))
 
 
-def _rows(title: str, figures: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    counts, recalls = figures["count"], figures["recalls"]
-    before, after, change = (
-        figures["balanced_accuracy"][name] for name in ("base", "adapter", "difference")
-    )
-    interval = f"[{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]"
+def _rows(title: str, figures: "BeforeAndAfter") -> list[tuple[str, ...]]:
+    change = figures.change
     rows: list[tuple[str, ...]] = [
         (
             f"{title} (mean of classes)",
-            str(sum(counts.values())),
-            _percent(before["value"]),
-            _percent(after["value"]),
-            f"{100 * change['value']:+.1f} {interval}",
+            str(sum(figures.count.values())),
+            _percent(figures.balanced_accuracy["base"].value),
+            _percent(figures.balanced_accuracy["adapter"].value),
+            f"{_points(change.value)} [{_points(change.low)}, {_points(change.high)}]",
         )
     ]
-    for label, recall in recalls["base"].items():
-        changed = recalls["adapter"][label]
-        cells = (_percent(recall), _percent(changed), f"{100 * (changed - recall):+.1f}")
-        rows.append((f"  {label.replace('_', ' ')}", str(counts[label]), *cells))
+    for label, before in figures.recalls["base"].items():
+        after = figures.recalls["adapter"][label]
+        cells = (_percent(before), _percent(after), _points(after - before))
+        rows.append((f"  {label.replace('_', ' ')}", str(figures.count[label]), *cells))
     return rows
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
+
+
+def _points(change: float) -> str:
+    """Percentage points with their sign; what rounds to nothing has none."""
+    return f"{100 * change:+.1f}" if abs(change) >= 0.0005 else "0.0"

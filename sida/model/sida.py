@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoProcessor, DynamicCache, LlamaModel, Pre
 from transformers.utils.generic import ModelOutput
 
 from sida.model import encoders
-from sida.model.clip_windows import ClipWindows
+from sida.model.clip_windows import ClipWindows, ClipWindowsState
 from sida.model.config import FUSION_HEADS, SidaConfig
 from sida.model.inputs import Inputs
 from sida.model.processor import SidaProcessor
@@ -236,7 +236,7 @@ class Sida(PreTrainedModel):
         count: int = self.config.language.hidden_size
         return count
 
-    def class_features(self, hidden: torch.Tensor, state: Any) -> torch.Tensor:
+    def class_features(self, hidden: torch.Tensor, state: encoders.EncoderState) -> torch.Tensor:
         """Features (pictures, class_feature_count) from which a correction is learned.
 
         Those of the encoder where it has a vector for each picture, else the hidden states that the
@@ -247,6 +247,7 @@ class Sida(PreTrainedModel):
             state: of the encoder, from `image_tokens`.
         """
         if isinstance(self.encoder, ClipWindows):
+            assert isinstance(state, ClipWindowsState)
             return self.encoder.standardized(state.vectors)
         return hidden
 
@@ -261,7 +262,7 @@ class Sida(PreTrainedModel):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
 
-    def classify(self, hidden: torch.Tensor, state: Any = None) -> torch.Tensor:
+    def classify(self, hidden: torch.Tensor, state: encoders.EncoderState = None) -> torch.Tensor:
         """Hidden states (pictures, dim) at class positions -> logits (pictures, 3).
 
         Args:

@@ -5,15 +5,15 @@ names the model it stands on. Own pictures are measured in folds by original, ea
 that did not learn from it; the model's check set says what it costs elsewhere.
 """
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 import sida.data
 from sida import __version__
@@ -34,7 +34,13 @@ from sida.train.replay import Replay, load_replay
 from sida.train.stop_request import StopRequest
 from sida.verdict import LABELS
 
-__all__ = ["MAX_LOSS", "AdaptOptions", "Adaptation", "adapt"]
+__all__ = [
+    "AdaptOptions",
+    "Adaptation",
+    "AdaptationReport",
+    "BeforeAndAfter",
+    "adapt",
+]
 
 log = logging.getLogger(__name__)
 
@@ -72,21 +78,68 @@ class AdaptOptions:
     seed: int = 0
 
 
-class Adaptation(NamedTuple):
-    """An adapted model, and what was measured of it.
+class Interval(BaseModel):
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class BeforeAndAfter(BaseModel):
+    """Figures of the base and of the adapted model on the same pictures.
 
     Attributes:
-        adapter: the correction, with the name and the digest of its base.
-        report: as `adaptation.json` has it.
+        count: pictures of each class.
+        balanced_accuracy: `base`, `adapter`, and their `difference`.
+        recalls: of each class that occurs, by `base` and by `adapter`.
     """
 
-    adapter: Adapter
-    report: dict[str, object]
+    count: dict[str, int]
+    balanced_accuracy: dict[str, Interval]
+    recalls: dict[str, dict[str, float]]
 
     @property
-    def accepted(self) -> bool:
-        """False where too much was lost on the check set."""
-        return bool(self.report["accepted"])
+    def change(self) -> Interval:
+        """Gain of balanced accuracy; negative where something was lost."""
+        return self.balanced_accuracy["difference"]
+
+
+class AdaptationReport(BaseModel):
+    """Content of `adaptation.json`.
+
+    Attributes:
+        sida: version of the package.
+        base: name of the model that was adapted, and `base_digest` of its weights.
+        digest: of the adapted model.
+        data: sets that were learned.
+        penalty: strength that was chosen.
+        own: on the pictures that were learned, each held out of the fit that judges it.
+        known: on the check set.
+        max_loss: balanced accuracy that was allowed to be lost there.
+        accepted: True where no more was lost.
+    """
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    schema_id: Literal["sida.adaptation/1"] = Field("sida.adaptation/1", alias="schema")
+    sida: str
+    base: str
+    base_digest: str
+    digest: str
+    data: list[str]
+    penalty: float
+    own: BeforeAndAfter
+    known: BeforeAndAfter
+    max_loss: float
+    accepted: bool
+
+
+class Adaptation(NamedTuple):
+    """The correction with the name and the digest of its base, and what was measured of it."""
+
+    adapter: Adapter
+    report: AdaptationReport
 
 
 def adapt(
@@ -142,23 +195,23 @@ def adapt(
         np.concatenate([own.labels, replay.check.labels]),
     )
     known = _compare(base.calibration, replay.check, check_after)
-    report: dict[str, object] = {
-        "schema": "sida.adaptation/1",
-        "sida": __version__,
-        "base": {"name": base.name, "digest": base.digest},
-        "digest": bare.digest,
-        "data": [str(path) for path in options.data],
-        "penalty": fitted.penalty,
-        "own": _compare(base.calibration, own, own_after),
-        "known": known,
-        "max_loss": options.max_loss,
-        "accepted": known["balanced_accuracy"]["difference"]["value"] >= -options.max_loss,
-    }
+    report = AdaptationReport(
+        sida=__version__,
+        base=base.name,
+        base_digest=base.digest,
+        digest=bare.digest,
+        data=[str(path) for path in options.data],
+        penalty=fitted.penalty,
+        own=_compare(base.calibration, own, own_after),
+        known=known,
+        max_loss=options.max_loss,
+        accepted=known.change.value >= -options.max_loss,
+    )
     adaptation = Adaptation(replace(bare, calibration=calibration), report)
-    if adaptation.accepted:
+    if report.accepted:
         with write_folder(out) as folder:
             save_adapter(folder / ADAPTER, adaptation.adapter)
-            write_text(folder / REPORT, json.dumps(report, indent=1) + "\n")
+            write_text(folder / REPORT, report.model_dump_json(indent=1) + "\n")
     return adaptation
 
 
@@ -245,7 +298,7 @@ def _calibration(
 
 def _compare(
     calibration: Calibration, pictures: ClassFeatures, after: np.ndarray
-) -> dict[str, Any]:
+) -> BeforeAndAfter:
     """Figures of both models on pictures; `after` are corrected logits."""
     before, adapted = (
         HeadPredictions(
@@ -254,4 +307,5 @@ def _compare(
         for logits in (pictures.logits.numpy(), after)
     )
     counts = Counter(LABELS[label] for label in pictures.labels)
-    return {"count": {label: counts[label] for label in LABELS}, **compare(before, adapted)}
+    figures = {"count": {label: counts[label] for label in LABELS}, **compare(before, adapted)}
+    return BeforeAndAfter.model_validate(figures)

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,6 @@ from sida.train.cache import FeatureCache
 from sida.train.stop_request import StopRequest
 from sida.train.vectors import (
     NamedPicture,
-    OnProgress,
     VectorStore,
     group_numbers,
     identity,
@@ -81,7 +80,7 @@ class FeatureReader:
         self,
         paths: Sequence[str | Path],
         samples: Sequence[Sample],
-        on_progress: OnProgress = lambda count, total: None,
+        on_progress: Callable[[int, int], None] = lambda count, total: None,
     ) -> ClassFeatures:
         """Features of samples, whole pictures as a user gives them.
 

@@ -29,7 +29,6 @@ from sida.verdict import LABELS
 
 __all__ = [
     "NamedPicture",
-    "OnProgress",
     "VectorStore",
     "Vectors",
     "collect",

@@ -16,7 +16,7 @@ from sida.cli import app
 from sida.errors import CheckpointError
 from sida.model.adapter import read_adapter
 from sida.model.checkpoint import load
-from sida.train.adaptation import Adaptation, AdaptOptions, adapt
+from sida.train.adaptation import Adaptation, AdaptationReport, AdaptOptions, adapt
 from sida.train.class_features import ClassFeatures, FeatureReader
 from sida.train.replay import Replay, load_replay, save_replay
 from sida.train.stop_request import StopRequest
@@ -75,9 +75,8 @@ def run(*arguments: object) -> Result:
 
 def test_own_pictures_are_learned(adapted: tuple[Path, Adaptation]) -> None:
     _, adaptation = adapted
-    reached = adaptation.report["own"]["balanced_accuracy"]
-    assert reached["adapter"]["value"] > reached["base"]["value"] + 0.2
-    assert adaptation.report["own"]["count"] == dict.fromkeys(LABELS, 10)
+    assert adaptation.report.own.change.value > 0.2
+    assert adaptation.report.own.count == dict.fromkeys(LABELS, 10)
 
 
 def test_the_folder_is_small_and_names_its_base(
@@ -86,9 +85,11 @@ def test_the_folder_is_small_and_names_its_base(
     out, adaptation = adapted
     assert sorted(file.name for file in out.iterdir()) == ["adaptation.json", "adapter.safetensors"]
     assert sum(file.stat().st_size for file in out.iterdir()) < 100_000
-    assert json.loads((out / "adaptation.json").read_text()) == adaptation.report
+    written = (out / "adaptation.json").read_text()
+    assert AdaptationReport.model_validate_json(written) == adaptation.report
+    assert json.loads(written)["schema"] == "sida.adaptation/1"
     assert read_adapter(out / "adapter.safetensors").base == str(Path(base).resolve())
-    assert adaptation.report["base"]["digest"] == load(base).digest
+    assert adaptation.report.base_digest == load(base).digest
 
 
 def test_the_folder_is_a_model(adapted: tuple[Path, Adaptation], base: str, own: Path) -> None:
