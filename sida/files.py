@@ -7,6 +7,7 @@ belongs to each is written, `write_whole` puts it there completely or not at all
 import glob
 import logging
 import os
+import platform
 import re
 import secrets
 import shutil
@@ -16,6 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from sida.errors import DownloadError, InputError, SidaError
 from sida.formats import FORMATS, PICTURE_SUFFIXES, alternatives
@@ -29,6 +31,7 @@ __all__ = [
     "remove_temporaries",
     "require_new",
     "require_space",
+    "user_folder",
     "write_bytes",
     "write_folder",
     "write_text",
@@ -367,6 +370,23 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text completely or not at all, line ends as they are; see `write_whole`."""
     write_bytes(path, text.encode())
+
+
+def user_folder(purpose: Literal["cache", "data"]) -> Path:
+    """Where this user's programs keep such files on this system, with a folder for sida.
+
+    `~/.cache/sida` and `~/.local/share/sida` on Linux (or what XDG_CACHE_HOME and XDG_DATA_HOME
+    say), their like on macOS and Windows.
+    """
+    home, system = Path.home(), platform.system()
+    if system == "Darwin":
+        library = {"cache": "Caches", "data": "Application Support"}
+        return home / "Library" / library[purpose] / "sida"
+    if system == "Windows":
+        local = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
+        return Path(local) / "sida" / purpose
+    defaults = {"cache": home / ".cache", "data": home / ".local" / "share"}
+    return Path(os.environ.get(f"XDG_{purpose.upper()}_HOME") or defaults[purpose]) / "sida"
 
 
 def require_space(folder: str | Path, size: int, title: str) -> None:

@@ -383,8 +383,8 @@ def test_numbers_that_are_not_finite_cost_only_their_picture(files, monkeypatch)
     detector = small_detector(batch_size=4)
     classify = detector.engine.model.classify
 
-    def spoiled(hidden):
-        logits = classify(hidden).clone()
+    def spoiled(hidden, state):
+        logits = classify(hidden, state).clone()
         logits[1] = float("inf")
         return logits
 

@@ -41,6 +41,10 @@ PAGES = [
 ]
 
 NOT_RUN = {
+    "sida adapt pictures --out mine": "needs pictures; tests/train/test_adaptation.py has the like",
+    "sida detect photo.jpg --model mine": "as before",
+    "sida adapt pictures ~/.local/share/sida/wrong --out mine": "as before",
+    "sida wrong --check --model mine": "as before",
     "sida data export examples --to parquet --out exported": "is refused, with status 2",
     "sida train tiny data=photos seed=2 --out run": "is refused, with status 2",
     "make demo": "installs into .venv, which takes minutes",

@@ -9,6 +9,7 @@ import typer
 
 import sida
 from sida.cli import (
+    adapt,
     benchmark,
     calibrate,
     chat,
@@ -23,6 +24,7 @@ from sida.cli import (
     report,
     serve,
     train,
+    wrong,
 )
 from sida.cli.errors import Verbs
 
@@ -61,7 +63,7 @@ def sida_(
 
 for verb in (
     *(detect, chat, inspect, report, pairs, serve),
-    *(data, forge, train, evaluate, calibrate, models, convert, benchmark),
+    *(data, forge, train, adapt, wrong, evaluate, calibrate, models, convert, benchmark),
 ):
     verb.register(app)
 

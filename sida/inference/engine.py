@@ -85,12 +85,14 @@ class ForwardOutput(NamedTuple):
         prompts: (pictures, out_dim), of the masks.
         state: kept by the encoder for masks.
         cache: keys and values, where they were asked for.
+        class_hidden: (pictures, dim) hidden states that the class was read from.
     """
 
     class_logits: torch.Tensor
     prompts: torch.Tensor
     state: EncoderState
     cache: KVCache
+    class_hidden: torch.Tensor
 
 
 class TextPrompt(NamedTuple):
@@ -231,9 +233,9 @@ class Engine:
         cache = KVCache(prefix.layers, prefix.length, 0 if keep_cache else None)
         read = [self.prompt_length - 1 - prefix.length, embeds.shape[1] - 1]
         hidden = prefill(self.model.language, embeds, cache, read)
-        logits = self.model.classify(hidden[:, 0])
+        logits = self.model.classify(hidden[:, 0], state)
         prompts = self.model.mask_prompts(logits, hidden[:, 1:])[:, 0]
-        return ForwardOutput(logits, prompts, state, cache)
+        return ForwardOutput(logits, prompts, state, cache, hidden[:, 0])
 
     def _evidence(
         self, frame: Frame, inputs: Inputs, output: ForwardOutput, index: int
@@ -244,7 +246,9 @@ class Engine:
         logits = output.class_logits[index].float()
         assert inputs.mask is not None
         assert isinstance(output.state, ClipWindowsState)
-        evidence = encoder.evidence_of(inputs.mask.owner, output.state, index)
+        evidence = encoder.evidence_of(
+            inputs.mask.owner, output.state, index, self.model.correction
+        )
         arrays = ((logits + part.float()).cpu().numpy() for part in evidence)
         return WindowLogits(tuple(window.box for window in frame.windows), *arrays)
 

@@ -1,6 +1,7 @@
 """Adapters: what was trained of a model, in a small file beside the digest of its base.
 
-`NAME+ADAPTER` loads both: `tiny+runs/mine/adapter.safetensors`.
+`NAME+ADAPTER` loads both: `tiny+runs/mine/adapter.safetensors`. A folder with an adapter and no
+weights loads as well, with the base that the adapter names.
 """
 
 import hashlib
@@ -20,10 +21,22 @@ from sida.files import write_bytes
 from sida.model.calibration import Calibration
 from sida.model.sida import Sida
 
-__all__ = ["Adapter", "apply_adapter", "read_adapter", "save_adapter", "split_name"]
+__all__ = [
+    "FILE",
+    "Adapter",
+    "apply_adapter",
+    "is_adapter_folder",
+    "read_adapter",
+    "save_adapter",
+    "split_name",
+]
 
 KEY = "sida.adapter/1"
 """Of the one entry of the file's metadata, which is JSON: a `Header`."""
+FILE = "adapter.safetensors"
+"""Its name in the folder that `--model` takes."""
+CORRECTION = "correction."
+"""How the names of tensors begin that the base has no place for until one is added."""
 DIGITS = 12
 """Of a digest, as many as tell weights apart for a person."""
 
@@ -138,6 +151,8 @@ def apply_adapter(model: Sida, path: str | Path, base_digest: str) -> Adapter:
             f"{adapter.base_digest[:DIGITS]}, not of these ({base_digest[:DIGITS]}): load it with "
             "its own base, or train it again on this one."
         )
+    if any(name.startswith(CORRECTION) for name in adapter.tensors):
+        model.add_correction()  # which changes nothing before it has its weights
     # All are checked before the first is written: a refused adapter leaves the model as it was.
     parameters = {name: _parameter(model, path, adapter, name) for name in adapter.tensors}
     for name, tensor in adapter.tensors.items():
@@ -169,12 +184,22 @@ def _parameter(model: Sida, path: str | Path, adapter: Adapter, name: str) -> to
     return parameter
 
 
+def is_adapter_folder(path: Path) -> bool:
+    """True for a folder that holds an adapter and no weights of its own."""
+    return (path / FILE).is_file() and not (path / "config.json").is_file()
+
+
 def split_name(name: str) -> tuple[str, Path | None]:
     """`NAME+ADAPTER` as name and file; what has no adapter, or is there as it is, stays whole.
 
+    A folder with an adapter and no weights of its own is the adapter on the base that it names.
+
     Raises:
-        CheckpointError: the adapter is not there.
+        CheckpointError: the adapter is not there, or that of a folder cannot be read.
     """
+    if is_adapter_folder(Path(name)):
+        file = Path(name) / FILE
+        return read_adapter(file).base, file
     if Path(name).exists():
         return name, None
     positions = [position for position, sign in enumerate(name) if sign == "+" and position]

@@ -19,7 +19,7 @@ from torch import nn
 
 from sida.assets import EMBEDDED, HUB_NAMES, TOKENIZER
 from sida.errors import CheckpointError, DownloadError
-from sida.model.adapter import apply_adapter, split_name
+from sida.model.adapter import apply_adapter, is_adapter_folder, split_name
 from sida.model.budget import BudgetCalibration
 from sida.model.calibration import Calibration
 from sida.model.config import SidaConfig
@@ -72,13 +72,14 @@ def load(
 
     Args:
         name: one of `sida models`, a folder of ours or in the published layout, or a hub name;
-            behind any of them `+` and the file of an adapter.
+            behind any of them `+` and the file of an adapter; or the folder of an adapter.
 
     Raises:
         CheckpointError: no such thing, or weights that are incomplete, broken or of another model;
             LISA's are refused, since they cannot tell classes, and adapters of other weights.
         DownloadError: the hub cannot be reached.
     """
+    adapter_folder = Path(name) if is_adapter_folder(Path(name)) else None
     name, adapter = split_name(name)
     folder = find(name)
     fields = _fields(folder)
@@ -90,9 +91,10 @@ def load(
     calibration = Calibration.load(folder, digest)
     if adapter is not None:
         applied = apply_adapter(model, adapter, digest)
-        label, digest, calibration = f"{label}+{adapter.stem}", applied.digest, applied.calibration
+        label = adapter_folder.resolve().name if adapter_folder else f"{label}+{adapter.stem}"
+        digest, calibration = applied.digest, applied.calibration
     # By the digest of what was loaded: scores of the base are none of an adapted model.
-    budgets = BudgetCalibration.load(folder, digest)
+    budgets = BudgetCalibration.load(adapter_folder or folder, digest)
     return Loaded(model, processor, calibration, label, model.config.version, digest, budgets)
 
 

@@ -206,22 +206,29 @@ class ClipWindows(nn.Module):
         return self.dropout(scaled) @ weight + self.evidence.bias[SYNTHETIC]
 
     def evidence_of(
-        self, owner: torch.Tensor, state: ClipWindowsState, picture: int
+        self,
+        owner: torch.Tensor,
+        state: ClipWindowsState,
+        picture: int,
+        correction: nn.Linear | None = None,
     ) -> LogitShifts:
         """The evidence of one picture of a batch.
 
         Args:
             owner: (windows,) the picture of each window.
+            correction: of the class logits, from the standardized vectors.
         """
         assert state.local is not None
         local = LocalFeatures(*(maps[owner == picture] for maps in state.local))
-        vector, logits = state.vectors[picture], state.logits[picture]
+        vector = state.vectors[picture]
         altered = squares(local)
         generated = local.generated.view_as(altered)
         single = pooled_evidence(local, torch.arange(len(altered), device=altered.device))
+        uniform = uniform_evidence(generated, altered)
+        logits = self._weigh(vector, correction)
         shifts = LogitShifts(
-            windows=self._with_local(vector, single) - logits,
-            patches=self._with_local(vector, uniform_evidence(generated, altered)) - logits,
+            windows=self._weigh(self._with_local(vector, single), correction) - logits,
+            patches=self._weigh(self._with_local(vector, uniform), correction) - logits,
         )
         apart = generated.float() - generated.float().mean()
         shifts.patches[..., SYNTHETIC] = apart
@@ -229,12 +236,15 @@ class ClipWindows(nn.Module):
         return shifts
 
     def _with_local(self, vector: torch.Tensor, local: torch.Tensor) -> torch.Tensor:
-        """Evidence logits (…, 3) of a picture, were its local evidence (…, evidence_count)."""
+        """Vectors (…, feature_count) of a picture, were its local evidence (…, evidence_count)."""
         picture_features = vector[: self.whole_count].expand(*local.shape[:-1], -1)
-        logits: torch.Tensor = self.evidence(
-            self.standardized(torch.cat([picture_features, local], -1))
-        )
-        return logits
+        return torch.cat([picture_features, local], -1)
+
+    def _weigh(self, vectors: torch.Tensor, correction: nn.Linear | None) -> torch.Tensor:
+        """Evidence logits (…, 3) of vectors (…, feature_count), with the correction's."""
+        scaled = self.standardized(vectors)
+        logits: torch.Tensor = self.evidence(scaled)
+        return logits if correction is None else logits + correction(scaled)
 
     def embed(self, inputs: Inputs, windows: torch.Tensor, state: ClipWindowsState) -> torch.Tensor:
         """Mask embedding (windows, channels + 1, h / 4, w / 4) of the chosen windows."""

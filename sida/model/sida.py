@@ -18,6 +18,7 @@ from transformers import AutoModel, AutoProcessor, DynamicCache, LlamaModel, Pre
 from transformers.utils.generic import ModelOutput
 
 from sida.model import encoders
+from sida.model.clip_windows import ClipWindows, ClipWindowsState
 from sida.model.config import FUSION_HEADS, SidaConfig
 from sida.model.inputs import Inputs
 from sida.model.processor import SidaProcessor
@@ -132,6 +133,7 @@ class Sida(PreTrainedModel):
             nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.out_dim), nn.Dropout(0.0)
         )
         self.fusion = Fusion(config)
+        self.correction: nn.Linear | None = None
         self.post_init()
 
     @classmethod
@@ -226,9 +228,49 @@ class Sida(PreTrainedModel):
         ).last_hidden_state
         return hidden
 
-    def classify(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Hidden states (…, dim) at class positions -> logits (…, 3)."""
+    @property
+    def class_feature_count(self) -> int:
+        """Numbers that `class_features` gives of a picture."""
+        if isinstance(self.encoder, ClipWindows):
+            return self.encoder.feature_count
+        count: int = self.config.language.hidden_size
+        return count
+
+    def class_features(self, hidden: torch.Tensor, state: encoders.EncoderState) -> torch.Tensor:
+        """Features (pictures, class_feature_count) from which a correction is learned.
+
+        Those of the encoder where it has a vector for each picture, else the hidden states that the
+        class head reads.
+
+        Args:
+            hidden: (pictures, dim) at class positions.
+            state: of the encoder, from `image_tokens`.
+        """
+        if isinstance(self.encoder, ClipWindows):
+            assert isinstance(state, ClipWindowsState)
+            return self.encoder.standardized(state.vectors)
+        return hidden
+
+    def add_correction(self) -> None:
+        """Add a linear layer from `class_features` to the class logits, with zeros as weights.
+
+        It holds what was learned of a user's own pictures (`sida.train.adaptation`).
+        """
+        like = self.class_head[0].weight
+        layer = nn.Linear(self.class_feature_count, 3, device=like.device, dtype=like.dtype)
+        self.correction = layer.requires_grad_(False)
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+
+    def classify(self, hidden: torch.Tensor, state: encoders.EncoderState = None) -> torch.Tensor:
+        """Hidden states (pictures, dim) at class positions -> logits (pictures, 3).
+
+        Args:
+            state: of the encoder, which a correction may read.
+        """
         logits: torch.Tensor = self.class_head(hidden)
+        if self.correction is not None:
+            logits = logits + self.correction(self.class_features(hidden, state))
         return logits
 
     def mask_prompts(self, class_logits: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
@@ -294,7 +336,7 @@ class Sida(PreTrainedModel):
         grown = embeds.shape[1] - attention_mask.shape[1]
         attended = torch.cat([attention_mask.new_ones(len(tokens), grown), attention_mask], dim=1)
         hidden = self.prefill(embeds, attended)
-        class_logits = self.classify(_at(hidden, class_positions))
+        class_logits = self.classify(_at(hidden, class_positions), state)
         # Rows without a mask read position 0 here; none of their windows is decoded.
         prompts = self.mask_prompts(class_logits, _at(hidden, mask_positions.clamp_min(0))[:, None])
         owner = (inputs.vision if inputs.mask is None else inputs.mask).owner

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from sida.model.calibration import Calibration
+from sida.train.lbfgs import minimize
 from sida.train.validation import MASK_RULES, THRESHOLDS, Validation
 from sida.verdict import LABELS
 
@@ -96,17 +97,13 @@ def fit_scaling(logits: np.ndarray, labels: np.ndarray) -> tuple[float, tuple[fl
     weights = 1 / torch.bincount(targets, minlength=3).double()
     log_scale = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(3, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([log_scale, bias], max_iter=200, line_search_fn="strong_wolfe")
 
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
+    def loss() -> torch.Tensor:
         scaled = values * log_scale.exp() + bias
         # The penalty fixes the constant that softmax leaves open, and bounds the biases of classes
         # that can be separated.
-        loss = F.cross_entropy(scaled, targets, weight=weights) + 1e-3 * bias.square().sum()
-        loss.backward()
-        return loss
+        return F.cross_entropy(scaled, targets, weight=weights) + 1e-3 * bias.square().sum()
 
-    optimizer.step(closure)
+    minimize([log_scale, bias], loss, iterations=200)
     a, b, c = (bias - bias.mean()).detach().tolist()
     return float(log_scale.detach().exp()), (a, b, c)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from sida.model.clip_windows import SYNTHETIC, TAMPERED, ClipWindows
+from sida.train.lbfgs import minimize
 
 __all__ = ["fit_evidence", "source_weights"]
 
@@ -84,9 +85,6 @@ def _against_real(
     """Weight (features,), bias () and loss of a logistic regression."""
     weight = torch.zeros(inputs.shape[1], requires_grad=True)
     bias = torch.zeros((), requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [weight, bias], max_iter=ITERATIONS, history_size=10, line_search_fn="strong_wolfe"
-    )
 
     def loss() -> torch.Tensor:
         losses = F.binary_cross_entropy_with_logits(
@@ -94,12 +92,9 @@ def _against_real(
         )
         return (weights * losses).sum()
 
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        total = loss() + 0.5 * (penalty * weight.square()).sum()
-        total.backward()
-        return total
+    def penalized() -> torch.Tensor:
+        return loss() + 0.5 * (penalty * weight.square()).sum()
 
-    optimizer.step(closure)
+    minimize([weight, bias], penalized, ITERATIONS, history=10)
     with torch.no_grad():
         return weight.detach(), bias.detach(), float(loss())

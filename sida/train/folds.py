@@ -1,5 +1,6 @@
 """Folds by group, and the scores of two models on held-out pictures, with intervals."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -52,17 +53,22 @@ class HeadPredictions(NamedTuple):
         return cls(vectors.labels, predicted, vectors.groups)
 
 
-def assign_folds(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+def assign_folds(
+    labels: np.ndarray, groups: np.ndarray, seed: int, classes: Iterable[str] = LABELS
+) -> np.ndarray:
     """The fold of each picture: those of a group in one, classes shared out as evenly as can be.
 
     Five folds, or as many as the class with the fewest groups has of them.
+
+    Args:
+        classes: those that there have to be.
 
     Raises:
         DataError: a class has fewer than two groups, so that none can be held out.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    count = {label: len(set(groups[labels == i])) for i, label in enumerate(LABELS)}
+    count = {label: len(set(groups[labels == LABELS.index(label)])) for label in classes}
     least = min(count, key=lambda label: count[label])
     if count[least] < 2:
         raise DataError(

@@ -27,7 +27,15 @@ from sida.train.cache import FeatureCache
 from sida.train.stop_request import StopRequest
 from sida.verdict import LABELS
 
-__all__ = ["VectorStore", "Vectors", "collect", "identity"]
+__all__ = [
+    "NamedPicture",
+    "VectorStore",
+    "Vectors",
+    "collect",
+    "group_numbers",
+    "identity",
+    "read_batches",
+]
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +107,7 @@ class VectorStore:
         self.write_time, self.changed = time.monotonic(), False
 
 
-class _NamedPicture(NamedTuple):
+class NamedPicture(NamedTuple):
     """A picture or a view of it, and the name of its vectors."""
 
     name: str
@@ -143,10 +151,10 @@ class _Collection:
                 self._add_answer(key, labelled)
                 yield labelled.sample, key
 
-    def _missing(self, key: str, picture: Picture) -> Iterator[_NamedPicture]:
+    def _missing(self, key: str, picture: Picture) -> Iterator[NamedPicture]:
         for index, name in enumerate(_names(key, self.view_count)):
             if name not in self.store.vectors:
-                yield _NamedPicture(
+                yield NamedPicture(
                     name, picture if index == 0 else self._perturb(key, picture, index)
                 )
 
@@ -157,7 +165,7 @@ class _Collection:
         return replace(picture, pixels=random_chain(picture.pixels, None, rng)[0])
 
     @torch.no_grad()
-    def _prefill(self, items: Sequence[_NamedPicture]) -> Iterator[torch.Tensor]:
+    def _prefill(self, items: Sequence[NamedPicture]) -> Iterator[torch.Tensor]:
         """Vectors (2, dim) of each picture: where class and mask prompt are read."""
         hidden = self._hidden([item.picture for item in items], self.engine.ids)
         for row in hidden[:, [self.engine.prompt_length - 1, -1]].float().cpu():
@@ -208,7 +216,7 @@ def collect(
     collection = _Collection(engine, store, view_count, seed, answers)
     collected: list[tuple[Sample, str]] = []
     count = 0
-    for batch in _batches(samples, batch_size):
+    for batch in read_batches(samples, batch_size):
         collected += collection.add(batch)
         count += len(batch)
         on_progress(count, len(samples))
@@ -226,7 +234,7 @@ def collect(
         classes=stacked[:, :, 0],
         masks=stacked[:, :, 1],
         labels=np.array([LABELS.index(sample.label) for sample, _ in collected], np.int64),
-        groups=_groups(collected),
+        groups=group_numbers(collected),
         answers={label: torch.stack(rows) for label, rows in collection.answers.items() if rows},
         grouped=any(sample.group is not None for sample, _ in collected),
     )
@@ -243,12 +251,12 @@ def _names(key: str, view_count: int) -> list[str]:
     return [f"{key}.{index}" for index in range(view_count + 1)]
 
 
-def _batches(samples: Sequence[Sample], size: int) -> Iterator[list[Labelled]]:
+def read_batches(samples: Sequence[Sample], size: int) -> Iterator[list[Labelled]]:
     """Readable samples, prefetched, in lists for one pass each."""
     return micro_batches(sida.data.read(samples), size)
 
 
-def _groups(collected: Sequence[tuple[Sample, str]]) -> np.ndarray:
+def group_numbers(collected: Sequence[tuple[Sample, str]]) -> np.ndarray:
     """Number of each picture's original; without one it is its own, shared by equal pixels."""
     names = [key if sample.group is None else f"group {sample.group}" for sample, key in collected]
     return np.unique(names, return_inverse=True)[1].reshape(-1).astype(np.int64)
