@@ -47,7 +47,7 @@ from sida.inference.malloc import trim
 from sida.inference.memory import fitting_batch, micro_batches, within_memory
 from sida.inference.quantize import check as check_quantization
 from sida.inference.quantize import quantize as quantize_model
-from sida.model.budget import BudgetCalibration, read_calibration
+from sida.model.budget import BudgetCalibration, read_calibration, require_calibration
 from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
 from sida.model.clip_windows import ClipWindows
 from sida.model.image_processors import ClipWindowsImageProcessor
@@ -310,13 +310,8 @@ class Detector:
         Raises:
             ConfigError: the model has no calibration for it, or one on too few photographs.
         """
-        if self.budget_calibration is None:
-            raise ConfigError(
-                f"{self.model.name} has no calibration for a budget of false accusations: make one "
-                "of real photographs with `sida calibrate FOLDER --out calibration.json`, and give "
-                "it with --calibration."
-            )
-        return self.budget_calibration.budget(max_false_positives)
+        calibration = require_calibration(self.budget_calibration, self.model.name)
+        return calibration.budget(max_false_positives)
 
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
         """Results of requests in their order, in micro-batches (`micro_batches`), reading ahead."""
