@@ -60,6 +60,10 @@ NOT_RUN = {
     '--baseline "command:python judge.py --fast" --out compared': (
         "needs a model; tests/evaluation/test_baselines.py runs its like"
     ),
+    "sida calibrate photographs/ --out calibration.json": "needs photographs of one's own",
+    "sida detect pictures/ --max-false-positives 0.05 --calibration calibration.json": (
+        "needs that calibration; tests/contract/test_cli_budget.py runs its like"
+    ),
     "sida detect pictures --engine ray --out verdicts": "needs Ray; tests/scale runs its like",
     "sida detect s3://bucket/pictures --engine ray --address head:6379 \\\n"
     "  --out s3://bucket/verdicts": "needs a cluster and a bucket",
