@@ -83,6 +83,9 @@ NOT_RUN = {
     "--steps 300 --most 40 \\\n  --set crops=[96] --set threads=1 --set learning_rate=1e-3 "
     "--set average=0.98 --set warmup_steps=30": "takes an hour",
     "python benchmarks/forging.py --photographs FOLDER": "needs photographs, and takes a minute",
+    "sida forge-autoencoder small photographs=FOLDER --out codecs": "takes minutes",
+    "python scripts/convert_realesrgan.py --out codecs": "needs a network",
+    "sida train windows data=FOLDER codecs=codecs --out runs/windows": "takes an hour",
     "python benchmarks/kill_scale.py --pictures 1536 --seed 1": "takes minutes",
     "python benchmarks/pairs.py PHOTOGRAPHS --autoencoders DIR": "takes many minutes",
     "python benchmarks/parity.py": "needs the recordings, and takes a minute",
