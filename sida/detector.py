@@ -97,7 +97,7 @@ class _Prepared(NamedTuple):
     provenance: Provenance | None
 
 
-class _Task(NamedTuple):
+class _DeliveryTask(NamedTuple):
     """A delivery to be made of the picture of that number in its batch."""
 
     number: int
@@ -108,7 +108,7 @@ class _Task(NamedTuple):
 class _Delivered(NamedTuple):
     """A delivery of a picture, cut into windows."""
 
-    task: _Task
+    task: _DeliveryTask
     picture: Picture
     image: PreparedImage
     unfit: str | None
@@ -444,10 +444,10 @@ class Detector:
             if item.request.stability and isinstance(output, ImageOutput)
         }
 
-        def tasks() -> Iterator[_Task]:
+        def tasks() -> Iterator[_DeliveryTask]:
             for i in decisions:
                 pixels = shrink(batch[i].picture.pixels)
-                yield from (_Task(i, name, pixels) for name in DELIVERIES)
+                yield from (_DeliveryTask(i, name, pixels) for name in DELIVERIES)
 
         verdicts: dict[int, list[DeliveryVerdict]] = {i: [] for i in decisions}
         errors: dict[int, PictureError] = {}
@@ -474,7 +474,7 @@ class Detector:
                 )
         return {i: errors.get(i) or Stability.among(row) for i, row in verdicts.items()}
 
-    def _deliver(self, task: _Task) -> _Delivered:
+    def _deliver(self, task: _DeliveryTask) -> _Delivered:
         picture = Picture(deliver(task.pixels, task.name))
         image = self.engine.processor.preprocess(picture)
         return _Delivered(task, picture, image, self._unfit(picture))
