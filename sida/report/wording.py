@@ -142,6 +142,9 @@ def reasons(verdict: Verdict) -> list[str]:
             "Inconclusive is no half of an accusation: honest pictures end here, and so do altered "
             "and generated ones."
         )
+    stability = verdict.stability
+    if stability is not None and stability.held < stability.of:
+        sentences.append(f"It does not survive every delivery. {stability.sentence}")
     return sentences
 
 

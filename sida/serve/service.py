@@ -216,18 +216,20 @@ def _drawings(
         drawings["probability_png"] = _levels(probability)
     if parameters.evidence:
         drawings["evidence_png"] = _levels(verdict.evidence_map)
+    shown = mask if parameters.overlays else None
+    deliveries = verdict.stability.deliveries if verdict.stability and parameters.deliveries else ()
+    # Decoded once for both, and only for those.
+    pixels = read_picture(upload.data).pixels if shown is not None or deliveries else None
     if parameters.overlays:
         drawings["overlay_png"] = None
-        if mask is not None:
-            pixels = read_picture(upload.data).pixels
-            drawings["overlay_png"] = _text(png_bytes(overlay(pixels, mask)))
+        if pixels is not None and shown is not None:
+            drawings["overlay_png"] = _text(png_bytes(overlay(pixels, shown)))
     if parameters.deliveries:
         drawings["delivery_jpegs"] = None
-        if verdict.stability is not None:
-            pixels = shrink(read_picture(upload.data).pixels)
+        if pixels is not None and deliveries:
+            small = shrink(pixels)
             drawings["delivery_jpegs"] = {
-                delivery.name: _text(small_jpeg(deliver(pixels, delivery.name)))
-                for delivery in verdict.stability.deliveries
+                each.name: _text(small_jpeg(deliver(small, each.name))) for each in deliveries
             }
     return drawings
 

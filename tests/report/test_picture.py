@@ -315,3 +315,15 @@ def test_without_a_budget_nothing_is_said_of_one(elsewhere: Path) -> None:
 )
 def test_shares_in_words(share: float, sentence: str) -> None:
     assert sentence in budget_meaning(share)
+
+
+def test_under_a_budget_stability_is_among_the_reasons(tampered: Verdict) -> None:
+    budget = Budget(max_false_positives=0.05, threshold=0.5, photographs=40, set="ours")
+    held = {"budget": budget, "stability": stability("tampered")}
+    under_budget = tampered.model_copy(update=held)
+    assert "does not survive" not in words(picture_report(under_budget, None))
+    changed = stability("tampered", jpeg_50="inconclusive")
+    under_budget = under_budget.model_copy(update={"stability": changed})
+    said = words(picture_report(under_budget, None))
+    assert "Why not certain" in said
+    assert f"It does not survive every delivery. {changed.sentence}" in said

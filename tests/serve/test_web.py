@@ -22,6 +22,7 @@ from sida.model.budget import BudgetCalibration
 from sida.serve import create_app
 from sida.verdict import Failure, Verdict, parse_line
 from tests.browser import browser
+from tests.deliveries import stability
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -398,6 +399,18 @@ def test_a_budget_is_asked_for_by_keyboard_on_a_phone(page: Any) -> None:
 def test_without_a_budget_nothing_is_said_of_one(shown: Any) -> None:
     expect(shown.locator("#promise")).to_be_hidden()
     expect(shown.locator("#uncertain")).to_be_hidden()
+
+
+def test_under_a_budget_stability_is_among_the_reasons(page: Any, address: str) -> None:
+    budget = {"max_false_positives": 0.05, "threshold": 0.5, "photographs": 40, "set": "ours"}
+    changed = stability("real", jpeg_50="inconclusive").model_dump(mode="json")
+    answering(page, address, stability=changed, budget=budget, label="real", inconclusive=False)
+    drop(page, "portal.jpg", REAL.read_bytes())
+    expect(page.locator("#held")).to_have_text("The verdict holds in 5 of the 6.", timeout=30_000)
+    page.click("#uncertain summary")
+    expect(page.locator("#reasons")).to_contain_text(
+        "It does not survive every delivery. The verdict holds in 5 of the 6."
+    )
 
 
 def test_a_verdict_of_which_no_delivery_was_judged_has_no_row(shown: Any) -> None:

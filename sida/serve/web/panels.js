@@ -56,12 +56,20 @@ function promise({ budget, probabilities }) {
   return `More than ${number} of ${total} honest photographs may get as far as this picture, so it is not called altered or generated.`;
 }
 
-function reasons({ budget, inconclusive, label }) {
+function reasons({ budget, inconclusive, label, stability }) {
   const [number, total] = ofHonest(budget.max_false_positives);
   const rests = `The limit rests on ${budget.photographs} real photographs (${budget.set}) that the model did not learn from. It holds for photographs like them; other cameras, other editing or other ways of sending can shift it.`;
-  if (inconclusive) return [rests, "Inconclusive is no half of an accusation: honest pictures end here, and so do altered and generated ones."];
-  if (label === "real") return [rests, "The limit is for accusations alone: it does not say how many altered or generated pictures pass as real."];
-  return [rests, `At most ${number} of ${total} is not none: an honest photograph can be among them.`];
+  const means = inconclusive ? "Inconclusive is no half of an accusation: honest pictures end here, and so do altered and generated ones."
+    : label === "real" ? "The limit is for accusations alone: it does not say how many altered or generated pictures pass as real."
+    : `At most ${number} of ${total} is not none: an honest photograph can be among them.`;
+  const changes = stability && stability.held < stability.of ? [`It does not survive every delivery. ${heldWords(stability)}`] : [];
+  return [rests, means, ...changes];
+}
+
+/** In how many deliveries the verdict holds, in a sentence. */
+function heldWords({ held, of, deliveries }) {
+  const holds = deliveries.some((each) => each.held && each.inconclusive) ? "stays inconclusive" : "holds";
+  return `The verdict ${holds} in ${held === of ? "all" : held || "none"} of the ${of}.`;
 }
 
 /** A sentence for lists and for those who listen. */
@@ -114,10 +122,8 @@ export function whereWords(verdict) {
 export function showStability(stability, jpegs, budget) {
   find("stability").hidden = stability === null;
   if (stability === null) return;
-  const { held, of, deliveries } = stability;
-  const holds = deliveries.some((each) => each.held && each.inconclusive) ? "stays inconclusive" : "holds";
-  find("held").textContent = `The verdict ${holds} in ${held === of ? "all" : held || "none"} of the ${of}.`;
-  find("deliveries").replaceChildren(...deliveries.map((delivery) => {
+  find("held").textContent = heldWords(stability);
+  find("deliveries").replaceChildren(...stability.deliveries.map((delivery) => {
     const title = DELIVERIES[delivery.name] ?? spaced(delivery.name), item = make("li", "", { className: delivery.held ? "" : "changed" });
     if (jpegs[delivery.name]) item.append(make("img", "", { src: `data:image/jpeg;base64,${jpegs[delivery.name]}`, alt: `The picture after ${title}` }));
     item.append(make("b", title), make("span", summary({ ...delivery, budget })));
