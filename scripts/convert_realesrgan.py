@@ -161,7 +161,8 @@ def probe_picture() -> Tensor:
 
 def store(folder: Path, decoder: Decoder, tensors: dict[str, Tensor]) -> None:
     """Write the folder; its `config.json` comes last, since it marks the folder as complete."""
-    metadata = {"format": "pt", "origin": f"{WHEEL} {' '.join(decoder.sha256)}"}
+    # One key: of several the order varies, and with it the file's bytes.
+    metadata = {"origin": f"{WHEEL} {' '.join(decoder.sha256)}"}
     write_bytes(folder / "model.safetensors", save(tensors, metadata))
     config = {
         "architecture": decoder.architecture, "width": decoder.width, "depth": decoder.depth,
