@@ -20,6 +20,7 @@ from sida.cli.options import (
     MaxFalsePositives,
     ModelName,
     Recursive,
+    StabilityFlag,
     Trust,
 )
 from sida.cli.progress import progress_bar
@@ -59,12 +60,7 @@ def report(
     trust: Trust = None,
     max_false_positives: MaxFalsePositives = None,
     calibration: CalibrationFile = None,
-    stability: Annotated[
-        bool,
-        typer.Option(
-            "--stability", help="Judge each picture again as messengers and sites deliver it."
-        ),
-    ] = False,
+    stability: StabilityFlag = False,
     personal: Annotated[
         bool,
         typer.Option(
