@@ -3,6 +3,7 @@
     python benchmarks/forging.py                        # 60 photographs, made on the spot
     python benchmarks/forging.py --photographs FOLDER   # those of a folder or a labelled set
     python benchmarks/forging.py --workers 2            # processes; 0 is this one alone
+    python benchmarks/forging.py --codecs FOLDER        # with autoencoders and decoders
 
 A pair is a photograph of 384 px that is read, perhaps decorated, altered and delivered together
 with its original. Every process computes in one thread. The first rate is that of the clock, the
@@ -22,8 +23,10 @@ import torch
 from PIL import Image
 
 from sida.forge.alter import alter
+from sida.forge.codecs import load_codecs
 from sida.forge.operations import OPERATIONS
 from sida.forge.photographs import Photograph, find_photographs
+from sida.forge.tamper import Codec
 from sida.train.alterations import Alterations
 
 SIDE = 384
@@ -35,13 +38,15 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, help="instead of made ones")
     parser.add_argument("--count", type=int, default=200, help="pairs")
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--codecs", type=Path, help="folder of autoencoders and decoders")
     given = parser.parse_args()
+    codecs = load_codecs(given.codecs) if given.codecs else []
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as units:
         photographs = find_photographs(given.photographs or make(Path(units), 60))
-        measure_pairs(photographs, given.count, given.workers)
-        measure_operations(photographs)
+        measure_pairs(photographs, codecs, given.count, given.workers)
+        measure_operations(photographs, codecs)
 
 
 def make(folder: Path, count: int) -> Path:
@@ -56,10 +61,12 @@ def make(folder: Path, count: int) -> Path:
     return folder
 
 
-def measure_pairs(photographs: list[Photograph], count: int, workers: int) -> None:
+def measure_pairs(
+    photographs: list[Photograph], codecs: list[Codec], count: int, workers: int
+) -> None:
     """The rate of the trainer's data set, and how often each operation came."""
     loader = torch.utils.data.DataLoader(
-        Alterations(photographs, seed=0, side=SIDE),
+        Alterations(photographs, seed=0, side=SIDE, codecs=codecs),
         batch_size=None, sampler=range(count), num_workers=workers, collate_fn=lambda pair: pair,
     )  # fmt: skip
     operations: Counter[str] = Counter()
@@ -78,19 +85,22 @@ def measure_pairs(photographs: list[Photograph], count: int, workers: int) -> No
     print(", ".join(f"{name} {number}" for name, number in operations.most_common()))
 
 
-def measure_operations(photographs: list[Photograph], rounds: int = 10) -> None:
+def measure_operations(
+    photographs: list[Photograph], codecs: list[Codec], rounds: int = 10
+) -> None:
     """Milliseconds of each operation on a picture of 384 px, region and all."""
     pictures = [
         np.asarray(Image.fromarray(item.read().pixels).resize((SIDE, SIDE)))
         for item in photographs[: rounds + 1]
     ]
     for name, operation in OPERATIONS.items():
-        if operation.needs_codec:
+        if operation.needs_codec and not codecs:
             continue
         started = time.process_time()
         for number, pixels in enumerate(pictures[:-1]):
-            alter(pixels, np.random.default_rng(number), pictures[-1:], operations=[name])
-        print(f"{name:15} {1000 * (time.process_time() - started) / rounds:5.0f} ms")
+            rng = np.random.default_rng(number)
+            alter(pixels, rng, pictures[-1:], codecs=codecs, operations=[name])
+        print(f"{name:17} {1000 * (time.process_time() - started) / rounds:5.0f} ms")
 
 
 if __name__ == "__main__":

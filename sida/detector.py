@@ -9,7 +9,6 @@ for text in detector.chat("photo.jpg").ask("Is the light right?"): ...
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +47,7 @@ from sida.inference.malloc import trim
 from sida.inference.memory import fitting_batch, micro_batches, within_memory
 from sida.inference.quantize import check as check_quantization
 from sida.inference.quantize import quantize as quantize_model
-from sida.model.budget import BudgetCalibration, read_calibration
+from sida.model.budget import BudgetCalibration, read_calibration, require_calibration
 from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
 from sida.model.clip_windows import ClipWindows
 from sida.model.image_processors import ClipWindowsImageProcessor
@@ -98,10 +97,18 @@ class _Prepared(NamedTuple):
     provenance: Provenance | None
 
 
+class _DeliveryTask(NamedTuple):
+    """A delivery to be made of the picture of that number in its batch."""
+
+    number: int
+    name: str
+    pixels: Pixels
+
+
 class _Delivered(NamedTuple):
     """A delivery of a picture, cut into windows."""
 
-    name: str
+    task: _DeliveryTask
     picture: Picture
     image: PreparedImage
     unfit: str | None
@@ -303,13 +310,8 @@ class Detector:
         Raises:
             ConfigError: the model has no calibration for it, or one on too few photographs.
         """
-        if self.budget_calibration is None:
-            raise ConfigError(
-                f"{self.model.name} has no calibration for a budget of false accusations: make one "
-                "of real photographs with `sida calibrate FOLDER --out calibration.json`, and give "
-                "it with --calibration."
-            )
-        return self.budget_calibration.budget(max_false_positives)
+        calibration = require_calibration(self.budget_calibration, self.model.name)
+        return calibration.budget(max_false_positives)
 
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
         """Results of requests in their order, in micro-batches (`micro_batches`), reading ahead."""
@@ -405,13 +407,11 @@ class Detector:
             )
         ]
         stabilities: dict[int, Stability] = {}
-        for i, item in enumerate(batch):
-            if item.request.stability and isinstance(output := outputs[i], ImageOutput):
-                stability = self._stability(item, output)
-                if isinstance(stability, PictureError):
-                    outputs[i] = stability
-                else:
-                    stabilities[i] = stability
+        for i, result in self._stabilities(batch, outputs).items():
+            if isinstance(result, PictureError):
+                outputs[i] = result
+            else:
+                stabilities[i] = result
         # Texts are generated for the whole batch, so the drafts they need are made first.
         drafts = {
             i: self._draft(batch[i], output, stabilities.get(i))
@@ -434,36 +434,50 @@ class Detector:
             seconds = shared + time.perf_counter() - start
             yield self._verdict(draft, explanations.get(i), seconds)
 
-    def _stability(self, item: _Prepared, output: ImageOutput) -> Stability | PictureError:
-        """The verdicts on a picture's deliveries, held against that on the picture itself."""
-        own = self._decide(output.class_logits, item.budget, item.unfit)
-        work = partial(self._deliver, shrink(item.picture.pixels))
-        # Made in threads and a few at a time: all six may be larger than the picture.
-        deliveries = prefetch(work, DELIVERIES, buffer_size=self.batch_size)
-        verdicts = []
-        for batch in micro_batches(deliveries, self.batch_size):
-            for delivered, result in zip(batch, within_memory(self._infer, batch), strict=True):
-                if isinstance(result, PictureError):
-                    return result
+    def _stabilities(
+        self, batch: Sequence[_Prepared], outputs: Sequence[ImageOutput | PictureError | None]
+    ) -> dict[int, Stability | PictureError]:
+        """For each picture that asks: the verdicts on its deliveries, held against its own."""
+        decisions = {
+            i: self._decide(output.class_logits, item.budget, item.unfit)
+            for i, (item, output) in enumerate(zip(batch, outputs, strict=True))
+            if item.request.stability and isinstance(output, ImageOutput)
+        }
+
+        def tasks() -> Iterator[_DeliveryTask]:
+            for i in decisions:
+                pixels = shrink(batch[i].picture.pixels)
+                yield from (_DeliveryTask(i, name, pixels) for name in DELIVERIES)
+
+        verdicts: dict[int, list[DeliveryVerdict]] = {i: [] for i in decisions}
+        errors: dict[int, PictureError] = {}
+        # Made in threads and a few at a time: together they may be larger than their picture.
+        deliveries = prefetch(self._deliver, tasks(), buffer_size=self.batch_size)
+        for part in micro_batches(deliveries, self.batch_size):
+            for delivered, output in zip(part, within_memory(self._infer, part), strict=True):
+                i, item = delivered.task.number, batch[delivered.task.number]
+                if isinstance(output, PictureError):
+                    errors[i] = output
+                    continue
                 # Whatever is unfit stays so when it is delivered: JPEG can hide a drawing.
                 unfit = item.unfit or delivered.unfit
-                decision = self._decide(result.class_logits, item.budget, unfit)
-                verdicts.append(
+                decision = self._decide(output.class_logits, item.budget, unfit)
+                verdicts[i].append(
                     DeliveryVerdict(
-                        name=delivered.name,
+                        name=delivered.task.name,
                         label=decision.label,
                         probabilities=_probabilities(decision.probabilities),
                         inconclusive=decision.inconclusive,
                         unsuitable=unfit,
-                        held=decision.agrees(own),
+                        held=decision.agrees(decisions[i]),
                     )
                 )
-        return Stability.among(verdicts)
+        return {i: errors.get(i) or Stability.among(row) for i, row in verdicts.items()}
 
-    def _deliver(self, pixels: Pixels, name: str) -> _Delivered:
-        picture = Picture(deliver(pixels, name))
+    def _deliver(self, task: _DeliveryTask) -> _Delivered:
+        picture = Picture(deliver(task.pixels, task.name))
         image = self.engine.processor.preprocess(picture)
-        return _Delivered(name, picture, image, self._unfit(picture))
+        return _Delivered(task, picture, image, self._unfit(picture))
 
     def _infer(self, batch: Sequence[_Delivered]) -> Iterator[ImageOutput | PictureError]:
         """Outputs of deliveries: class logits, and neither masks nor texts."""

@@ -60,6 +60,10 @@ NOT_RUN = {
     '--baseline "command:python judge.py --fast" --out compared': (
         "needs a model; tests/evaluation/test_baselines.py runs its like"
     ),
+    "sida calibrate photographs/ --out calibration.json": "needs photographs of one's own",
+    "sida detect pictures/ --max-false-positives 0.05 --calibration calibration.json": (
+        "needs that calibration; tests/contract/test_cli_budget.py runs its like"
+    ),
     "sida detect pictures --engine ray --out verdicts": "needs Ray; tests/scale runs its like",
     "sida detect s3://bucket/pictures --engine ray --address head:6379 \\\n"
     "  --out s3://bucket/verdicts": "needs a cluster and a bucket",
@@ -79,6 +83,9 @@ NOT_RUN = {
     "--steps 300 --most 40 \\\n  --set crops=[96] --set threads=1 --set learning_rate=1e-3 "
     "--set average=0.98 --set warmup_steps=30": "takes an hour",
     "python benchmarks/forging.py --photographs FOLDER": "needs photographs, and takes a minute",
+    "sida forge-autoencoder small photographs=FOLDER --out codecs": "takes minutes",
+    "python scripts/convert_realesrgan.py --out codecs": "needs a network",
+    "sida train windows data=FOLDER codecs=codecs --out runs/windows": "takes an hour",
     "python benchmarks/kill_scale.py --pictures 1536 --seed 1": "takes minutes",
     "python benchmarks/pairs.py PHOTOGRAPHS --autoencoders DIR": "takes many minutes",
     "python benchmarks/parity.py": "needs the recordings, and takes a minute",

@@ -182,24 +182,28 @@ def test_only_those_that_ask_are_delivered(detector: Detector, tmp_path: Path) -
     assert results[3].stability.held == alone.stability.held  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "pictures", "expected"),
+    [(8, 1, [1, 6]), (4, 1, [1, 4, 2]), (8, 2, [2, 8, 4]), (2, 2, [2, 2, 2, 2, 2, 2, 2])],
+)
 def test_deliveries_go_through_the_network_in_batches_without_masks_and_texts(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, batch_size: int, pictures: int, expected: list[int]
 ) -> None:
-    for batch_size, expected in ((8, [1, 6]), (4, [1, 4, 2])):
-        detector = small_detector(batch_size=batch_size)
-        infer_each, passes = detector.engine.infer_each, []
+    detector = small_detector(batch_size=batch_size)
+    infer_each, passes = detector.engine.infer_each, []
 
-        def watched(pictures, rules, explain, *evidence):  # type: ignore[no-untyped-def]
-            passes.append(len(pictures))  # noqa: B023
-            if len(passes) > 1:  # noqa: B023
-                assert not any(explain)
-                assert not any(evidence)
-                assert not any(rule(np.array([0.0, 0.0, 9.0])) for rule in rules)
-            return infer_each(pictures, rules, explain, *evidence)  # noqa: B023
+    def watched(images: Any, rules: Any, explain: Any, *evidence: Any) -> Any:
+        passes.append(len(images))
+        if len(passes) > 1:
+            assert not any(explain)
+            assert not any(evidence)
+            assert not any(rule(np.array([0.0, 0.0, 9.0])) for rule in rules)
+        return infer_each(images, rules, explain, *evidence)
 
-        monkeypatch.setattr(detector.engine, "infer_each", watched)
-        stability_of(detector)
-        assert passes == expected
+    monkeypatch.setattr(detector.engine, "infer_each", watched)
+    results = list(detector.detect_many([PIXELS] * pictures, stability=True))
+    assert passes == expected
+    assert [result.stability.of for result in results] == [6] * pictures  # type: ignore[union-attr]
 
 
 def test_deliveries_that_do_not_fit_together_are_judged_with_fewer(

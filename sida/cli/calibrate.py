@@ -108,7 +108,7 @@ def _table(calibration: "BudgetCalibration") -> str:
     table = columns(headings, rows)
     return (
         f"{table}\nReal above it: the share of further real photographs that will score above the "
-        "threshold, with a probability of 95 %. The smallest budget that "
+        "threshold, with a probability of 95 %.\nThe smallest budget that "
         f"{calibration.photographs} photographs can promise is {calibration.smallest_budget:g}.\n"
     )
 

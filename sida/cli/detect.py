@@ -28,6 +28,7 @@ from sida.cli.options import (
     RandomWeights,
     RayEngine,
     Recursive,
+    StabilityFlag,
     Trust,
     Workers,
 )
@@ -98,12 +99,7 @@ def detect(
     trust: Trust = None,
     max_false_positives: MaxFalsePositives = None,
     calibration: CalibrationFile = None,
-    stability: Annotated[
-        bool,
-        typer.Option(
-            "--stability", help="Judge each picture again as messengers and sites deliver it."
-        ),
-    ] = False,
+    stability: StabilityFlag = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     quantize: Quantize = None,

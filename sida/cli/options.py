@@ -21,6 +21,7 @@ __all__ = [
     "RayEngine",
     "Recursive",
     "Resume",
+    "StabilityFlag",
     "Trust",
     "Workers",
 ]
@@ -71,6 +72,12 @@ MaxFalsePositives = Annotated[
 CalibrationFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="For that: a file of `sida calibrate`, not the model's own."),
+]
+StabilityFlag = Annotated[
+    bool,
+    typer.Option(
+        "--stability", help="Judge each picture again as messengers and sites deliver it."
+    ),
 ]
 RayEngine = Annotated[
     Literal["ray"] | None, typer.Option(help="Run on Ray, on one machine or many.")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,14 +10,25 @@ import typer
 
 from sida.assets import DEFAULT_MODEL
 from sida.cli.errors import REACHED, notify
-from sida.cli.loading import certificates, load
-from sida.cli.options import BatchSizeOption, Device, Dtype, FromList, ModelName, Recursive, Trust
+from sida.cli.loading import calibration_text, certificates, load
+from sida.cli.options import (
+    BatchSizeOption,
+    CalibrationFile,
+    Device,
+    Dtype,
+    FromList,
+    MaxFalsePositives,
+    ModelName,
+    Recursive,
+    StabilityFlag,
+    Trust,
+)
 from sida.cli.progress import progress_bar
 from sida.errors import InputError
 from sida.files import Input, find_pictures
 
 if TYPE_CHECKING:
-    from sida.options import ModelOptions
+    from sida.options import DetectOptions, ModelOptions
     from sida.report import ReportItem
 
 __all__ = ["register"]
@@ -46,12 +58,9 @@ def report(
         bool, typer.Option("--provenance", help="Include what each file says about its origin.")
     ] = False,
     trust: Trust = None,
-    stability: Annotated[
-        bool,
-        typer.Option(
-            "--stability", help="Judge each picture again as messengers and sites deliver it."
-        ),
-    ] = False,
+    max_false_positives: MaxFalsePositives = None,
+    calibration: CalibrationFile = None,
+    stability: StabilityFlag = False,
     personal: Annotated[
         bool,
         typer.Option(
@@ -81,7 +90,7 @@ def report(
       sida report pictures/ --out pictures.pdf --details 20
       sida report verdicts.jsonl --out verdicts.html
     """
-    from sida.options import ModelOptions
+    from sida.options import DetectOptions, ModelOptions
     from sida.report import batch_report, read_results, require_format
     from sida.report.results import holds_results
 
@@ -93,9 +102,11 @@ def report(
     if earlier and (len(files) > 1 or from_list):
         raise typer.BadParameter(f"{earlier[0]} holds verdicts, which stand alone in a report")
     trusted = certificates(trust, provenance)
-    if earlier and (model or provenance or stability):
+    own_calibration = calibration_text(calibration, max_false_positives)
+    if earlier and (model or provenance or stability or max_false_positives is not None):
         raise typer.BadParameter(
-            f"{earlier[0]} holds verdicts already: leave out --model, --provenance and --stability"
+            f"{earlier[0]} holds verdicts already: leave out --model, --provenance, --stability "
+            "and --max-false-positives"
         )
     if personal and not (earlier or provenance):
         raise typer.BadParameter("--personal needs --provenance, which reads metadata")
@@ -110,8 +121,15 @@ def report(
                 dtype=dtype,
                 batch_size=batch_size or "auto",
                 trust=trusted,
+                calibration=own_calibration,
             )
-            results = _detected(inputs, options, explain, provenance, stability, personal)
+            parts = DetectOptions(
+                explain=explain,
+                provenance=provenance,
+                stability=stability,
+                max_false_positives=max_false_positives,
+            )
+            results = _detected(inputs, options, parts, personal)
         summary = batch_report(
             _watched(ctx, results, show), out, personal=personal, details=details
         )
@@ -134,28 +152,23 @@ def _existing(inputs: list[Input]) -> list[Input]:
 def _detected(
     inputs: list[Input],
     options: "ModelOptions",
-    explain: bool,
-    provenance: bool,
-    stability: bool,
+    parts: "DetectOptions",
     personal: bool,
 ) -> "Iterator[ReportItem]":
     """Results of pictures, as they are drawn; the model is loaded before the first."""
-    from sida.options import DetectOptions, Request
+    from sida.options import Request
     from sida.provenance.inspection import inspect
     from sida.report import ReportItem
     from sida.verdict import Verdict
 
     detector = load(options)
-    detect_options = DetectOptions(
-        explain=explain,
-        provenance=provenance,
-        evidence=detector.weighs_windows,
-        stability=stability,
-    )
-    requests = (Request.of(source.path, detect_options) for source in inputs)
+    if parts.max_false_positives is not None:
+        detector.budget(parts.max_false_positives)  # refused before the first picture
+    parts = replace(parts, evidence=detector.weighs_windows)
+    requests = (Request.of(source.path, parts) for source in inputs)
     for source, result in zip(inputs, detector.run(requests), strict=True):
         changes: dict[str, object] = {"image": source.name}
-        if provenance and personal and isinstance(result, Verdict):
+        if parts.provenance and personal and isinstance(result, Verdict):
             # The detector leaves it out.
             changes["provenance"] = inspect(source.path, personal=True, trust=options.trust)
         yield ReportItem(result.model_copy(update=changes), source.path)

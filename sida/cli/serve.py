@@ -9,8 +9,10 @@ from sida.cli.loading import load, require_one_model
 from sida.cli.options import (
     Address,
     BatchSizeOption,
+    CalibrationFile,
     Device,
     Dtype,
+    MaxFalsePositives,
     ModelName,
     Quantize,
     RandomWeights,
@@ -71,6 +73,8 @@ def serve(
         typer.Option(metavar="ORIGIN", help="Web origins that browsers may call from (CORS)."),
     ] = None,
     trust: Trust = None,
+    max_false_positives: MaxFalsePositives = None,
+    calibration: CalibrationFile = None,
     keep: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep uploaded pictures in this folder.")
     ] = None,

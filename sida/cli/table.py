@@ -90,8 +90,8 @@ def budget_sentence(budget: Budget) -> str:
     """The promise of a budget, and the photographs that it rests on."""
     return (
         f"Budget: at most {100 * budget.max_false_positives:g} of 100 real photographs score above "
-        f"{budget.threshold:.4g} (1 less the probability of real), by {budget.photographs} of "
-        f"{budget.set}; what does not, and is not real, is inconclusive."
+        f"{budget.threshold:.4g} (1 less the probability of real), as {budget.photographs} from "
+        f"{budget.set} show; what scores less, and is not real, is inconclusive."
     )
 
 

@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from sida.assets import EMBEDDED
-from sida.errors import ConfigError
 from sida.evaluation.metrics import Floats, Score, share
 from sida.evaluation.prediction_rows import PredictionRows
 from sida.evaluation.scores import FigureName
 from sida.evaluation.stability import StabilityFigures
-from sida.model.budget import BudgetCalibration
+from sida.model.budget import BudgetCalibration, require_calibration
 from sida.model.conformal import smallest_count
 from sida.verdict import LABELS, Budget, ModelInfo
 
@@ -38,12 +37,7 @@ def calibration_of(model: ModelInfo, calibration: BudgetCalibration | None) -> B
     """
     if calibration is None and model.name in EMBEDDED:
         calibration = BudgetCalibration.load(Path(EMBEDDED[model.name]), model.digest)
-    if calibration is None:
-        raise ConfigError(
-            f"{model.name} has no calibration for a budget of false accusations: make one of real "
-            "photographs with `sida calibrate FOLDER --out calibration.json`, and give it with "
-            "--calibration."
-        )
+    calibration = require_calibration(calibration, model.name)
     calibration.require(model.digest, calibration.fast)
     return calibration
 

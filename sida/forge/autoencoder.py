@@ -26,7 +26,7 @@ from sida.forge.photographs import Photograph
 from sida.forge.tamper import Latents
 from sida.image.arrays import Pixels
 
-__all__ = ["Network", "SmallCodec", "is_trained", "load_codec", "load_codecs", "train_autoencoder"]
+__all__ = ["Network", "SmallCodec", "is_trained", "load_codec", "train_autoencoder"]
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +91,9 @@ class Network(nn.Module):
 class SmallCodec:
     """A trained `Network`, for pictures of any size; see `sida.forge.tamper.Codec`."""
 
+    largest_side: int | None = None
+    takes_noise = True
+
     def __init__(self, name: str, network: Network, factor: int, device: str = "cpu") -> None:
         self.name, self.factor, self._device = name, factor, device
         self._network = network.to(device).eval()
@@ -127,32 +130,11 @@ def is_trained(folder: Path) -> bool:
     return (folder / "config.json").is_file() and (folder / "model.safetensors").is_file()
 
 
-def load_codec(config: Autoencoder, folder: Path, device: str = "cpu") -> SmallCodec:
-    """The trained autoencoder of a folder.
+def load_codec(config: Autoencoder | None, folder: Path, device: str = "cpu") -> SmallCodec:
+    """The trained autoencoder of a folder; without a configuration, of any sizes.
 
     Raises CheckpointError where it is missing, broken, or of other sizes than the configuration's.
     """
-    return _load(config.name, folder, device, _sizes(config))
-
-
-def load_codecs(folder: Path, device: str = "cpu") -> list[SmallCodec]:
-    """All trained autoencoders in the folders of a folder, by name.
-
-    Raises CheckpointError where there is none, or one is broken.
-    """
-    trained = sorted(
-        path.parent for path in folder.glob("*/config.json") if is_trained(path.parent)
-    )
-    if not trained:
-        raise CheckpointError(
-            f"there is no trained autoencoder in {str(folder)!r}: train some with "
-            "`sida forge-autoencoder`"
-        )
-    return [_load(path.name, path, device, None) for path in trained]
-
-
-def _load(name: str, folder: Path, device: str, sizes: dict[str, Any] | None) -> SmallCodec:
-    """The trained autoencoder of a folder, of these sizes where they are given."""
     if not is_trained(folder):
         raise CheckpointError(
             f"there is no trained autoencoder in {str(folder)!r}: train it with "
@@ -161,7 +143,7 @@ def _load(name: str, folder: Path, device: str, sizes: dict[str, Any] | None) ->
     try:
         stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         stored = {key: stored[key] for key in _SIZES}
-        if sizes is not None and stored != sizes:
+        if config is not None and stored != (sizes := _sizes(config)):
             raise ValueError(f"it has other sizes ({stored}) than the configuration ({sizes})")
         network = Network(**stored)
         network.load_state_dict(load_file(folder / "model.safetensors"))
@@ -171,6 +153,7 @@ def _load(name: str, folder: Path, device: str, sizes: dict[str, Any] | None) ->
             f"the autoencoder in {str(folder)!r} cannot be used: {reason}: remove the folder to "
             "have it trained again"
         ) from error
+    name = folder.name if config is None else config.name
     return SmallCodec(name, network, stored["factor"], device)
 
 

@@ -26,7 +26,7 @@ RegionMethod = Literal["object", "foreground", "superpixels", "shape", "text_box
 OperationName = Literal[
     "splice", "splice_alpha", "splice_poisson", "splice_moved", "copy_move",
     "remove_telea", "remove_ns", "remove_patches",
-    "regenerate_paste", "regenerate_whole", "inpaint_paste", "inpaint_whole",
+    "regenerate_paste", "regenerate_whole", "regenerate_filled", "inpaint_paste", "inpaint_whole",
     "blur", "sharpen", "denoise", "noise", "recolour", "relight", "recompress",
     "replace_text", "sticker",
 ]  # fmt: skip
@@ -148,6 +148,10 @@ class ForgeConfig(_Section):
     weights: Path | None = Field(
         None, description="where trained autoencoders are kept; by default below --out"
     )
+    codecs: Path | None = Field(
+        None,
+        description="folder of further autoencoders and decoders, which regenerate regions alone",
+    )
     inpainting: tuple[Pipeline, ...] = ()
     text_to_image: tuple[Pipeline, ...] = ()
     segmenter: Segmenter | None = None
@@ -165,7 +169,10 @@ class ForgeConfig(_Section):
             if not sum(weights.values()):
                 raise ValueError(f"{option} has no weight above 0, expected one at least")
         needs = {
-            "autoencoders": ("regenerate_paste", "regenerate_whole", "reconstruct"),
+            "autoencoders": (
+                *("regenerate_paste", "regenerate_whole", "regenerate_filled"),
+                "reconstruct",
+            ),
             "inpainting": ("inpaint_paste", "inpaint_whole"),
             "text_to_image": ("text_to_image",),
             "segmenter": ("segmenter",),

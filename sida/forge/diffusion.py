@@ -162,6 +162,9 @@ class DiffusionPainter(_LoadedPipeline):
 class PretrainedCodec:
     """An `AutoencoderKL` of diffusers; see `sida.forge.tamper.Codec`."""
 
+    largest_side: int | None = None
+    takes_noise = True
+
     def __init__(self, config: Autoencoder, device: str = "auto") -> None:
         assert config.pretrained is not None
         pipeline = Pipeline(name=config.pretrained)

@@ -71,13 +71,24 @@ def _adjust(name: str) -> _Function:
 def _regenerate(variant: str) -> _Function:
     return lambda pixels, region, materials, rng: tamper.regenerate(
         # Codec, then detail: arguments are drawn in the order in which they stand.
-        pixels, region, materials.codecs[int(rng.integers(len(materials.codecs)))],
+        pixels, region, tamper.draw_codec(materials.codecs, max(pixels.shape[:2]), rng),
         materials.donor, variant, rng, bool(rng.random() < materials.match_detail),
+    )  # fmt: skip
+
+
+def _regenerate_filled(
+    pixels: Pixels, region: TargetRegion, materials: Materials, rng: np.random.Generator
+) -> Tampered:
+    return tamper.regenerate_filled(
+        pixels, region, materials.codecs, materials.donor, rng,
+        bool(rng.random() < materials.match_detail),
     )  # fmt: skip
 
 
 _SHAPES: Mapping[RegionMethod, float] = {"shape": 1}
 _TEXT_BOXES: Mapping[RegionMethod, float] = {"text_box": 1}
+# Boxes and brush strokes more often than elsewhere: networks that fill are shown with such holes.
+_HOLES: Mapping[RegionMethod, float] = {"object": 1, "foreground": 1, "superpixels": 1, "shape": 2}
 
 OPERATIONS: Mapping[str, Operation] = {
     "splice": Operation(_splice("plain"), 1.5, of_donor=True),
@@ -93,6 +104,9 @@ OPERATIONS: Mapping[str, Operation] = {
     # Every pixel of the variant "whole" is altered, so `alter` has no pair for it.
     "regenerate_paste": Operation(_regenerate("paste"), 3, needs_codec=True),
     "regenerate_whole": Operation(_regenerate("whole"), 0, needs_codec=True),
+    # As heavy as to be 45 % of all where there are codecs: it stands for the many networks that
+    # fill and repaint, of which none can be had here.
+    "regenerate_filled": Operation(_regenerate_filled, 16.5, _HOLES, needs_codec=True, least=1.5),
     **{name: Operation(_adjust(name), 0.5, least=1.0) for name in ADJUSTMENTS},
     "replace_text": Operation(
         lambda p, region, m, rng: replace_text(p, region, rng), 0.75, _TEXT_BOXES

@@ -4,8 +4,8 @@ Every function takes a picture (height, width, 3) uint8, returns `Tampered`, and
 outside the returned mask, but for the variants "whole", whose every pixel went through a decoder.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import cv2
@@ -25,8 +25,10 @@ __all__ = [
     "Tampered",
     "blend",
     "copy_move",
+    "draw_codec",
     "inpaint",
     "regenerate",
+    "regenerate_filled",
     "remove",
     "splice",
     "splice_moved",
@@ -64,10 +66,17 @@ class Tampered:
 
 
 class Codec(Protocol):
-    """An autoencoder: a picture to latents (channels, height / factor, width / factor) and back."""
+    """An autoencoder: a picture to latents (channels, height / factor, width / factor) and back.
+
+    Attributes:
+        largest_side: of a picture, in pixels, for which it is quick enough; None for any.
+        takes_noise: whether noise in its latents gives something like a picture.
+    """
 
     name: str
     factor: int
+    largest_side: int | None
+    takes_noise: bool
 
     def encode(self, pixels: Pixels) -> Latents: ...
     def decode(self, latents: Latents, height: int, width: int) -> Pixels: ...
@@ -258,6 +267,14 @@ def remove(pixels: Pixels, region: TargetRegion, method: str, rng: np.random.Gen
     )  # fmt: skip
 
 
+def draw_codec(codecs: Sequence[Codec], side: int, rng: np.random.Generator) -> Codec:
+    """A codec, drawn from those quick enough for a picture of that longest side, in pixels."""
+    quick = [codec for codec in codecs if side <= (codec.largest_side or side)]
+    # Where all are too slow, the one for the largest pictures is the least so.
+    quick = quick or [max(codecs, key=lambda codec: codec.largest_side or 0)]
+    return quick[int(rng.integers(len(quick)))]
+
+
 def regenerate(
     pixels: Pixels,
     region: TargetRegion,
@@ -283,7 +300,9 @@ def regenerate(
 
     latents = codec.encode(pixels)
     # Of a whole decoding without a change no region would differ.
-    names = list(_LATENT_CHANGES) if variant == "whole" else ["none", *_LATENT_CHANGES]
+    names = [name for name in _LATENT_CHANGES if name != "noise" or codec.takes_noise]
+    if variant == "paste":
+        names.insert(0, "none")
     change = names[int(rng.integers(len(names)))]
     if change != "none":
         part = _at_latents(region.mask, latents.shape[1:], codec.factor)
@@ -300,6 +319,64 @@ def regenerate(
         {"autoencoder": codec.name, "change": change, "detailed": detailed},
         f"{subject} made anew by an autoencoder", unaltered,
     )  # fmt: skip
+
+
+_FILLINGS = {"patches": 0.45, "telea": 0.15, "photograph": 0.2, "none": 0.2}
+"""How often a region is filled in each way before an autoencoder makes it anew."""
+
+
+def regenerate_filled(
+    pixels: Pixels,
+    region: TargetRegion,
+    codecs: Sequence[Codec],
+    donor: Callable[[], Pixels],
+    rng: np.random.Generator,
+    detailed: bool = False,
+) -> Tampered:
+    """Fill the region, or leave it as it is, and let an autoencoder make anew what is there then.
+
+    The autoencoder gets the region's box with a margin alone, as a network that paints a part of a
+    picture does; so it may be a slow one, and the filling looks as a network would have drawn it.
+
+    Args:
+        donor: gives another picture of the same size, which may take the region's place.
+        detailed: whether the decoded box goes through `match_detail`.
+    """
+    mask, growth = region.mask, 0
+    if rng.random() < 0.5:  # what removes a thing takes some of its surroundings, too
+        growth = int(rng.integers(1, 8))
+        square = np.ones((2 * growth + 1, 2 * growth + 1), np.uint8)
+        mask = cv2.dilate(mask.astype(np.uint8), square) > 0
+    filling = list(_FILLINGS)[int(rng.choice(len(_FILLINGS), p=list(_FILLINGS.values())))]
+    filled = pixels
+    if filling == "photograph":
+        filled = _poisson(pixels, donor(), mask)
+    elif filling != "none":
+        filled = remove(pixels, replace(region, mask=mask), filling, rng).pixels
+    margin = int(rng.integers(8, 41))
+    part = _box_around(mask, margin)
+    box = np.ascontiguousarray(filled[part])
+    codec = draw_codec(codecs, max(box.shape[:2]), rng)
+    decoded = codec.decode(codec.encode(box), *box.shape[:2])
+    remade = filled.copy()
+    remade[part] = match_detail(decoded, box) if detailed else decoded
+    feather = round(float(rng.uniform(1, 8)), 1) if rng.random() < 0.35 else 0.0
+    covered = {"none": "", "photograph": "covered with another photograph and "}
+    history = covered.get(filling, "removed, filled and ")
+    return Tampered(
+        blend(pixels, remade, mask, feather), mask, "regenerate_filled",
+        {"autoencoder": codec.name, "filling": filling, "growth": growth, "margin": margin,
+         "detailed": detailed, "feather": feather},
+        f"{region.object or 'a part'} {history}made anew by an autoencoder",
+    )  # fmt: skip
+
+
+def _box_around(mask: Mask, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of the mask's bounding box with a margin, in pixels."""
+    box = bounding_box(mask)
+    assert box is not None
+    left, top, right, bottom = box
+    return np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
 
 
 def _at_latents(mask: Mask, size: tuple[int, ...], factor: int) -> Mask:

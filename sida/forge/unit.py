@@ -168,7 +168,11 @@ def _tampered(workshop: Workshop, unit: int, cut: Cut, rng: np.random.Generator)
 def _shows_donor(tampered: Tampered) -> bool:
     """True if a part of another photograph went into the picture."""
     parameters = tampered.parameters
-    is_pasted = parameters.get("change") == "swap" or parameters.get("sticker") == "cut_out"
+    is_pasted = (
+        parameters.get("change") == "swap"
+        or parameters.get("filling") == "photograph"
+        or parameters.get("sticker") == "cut_out"
+    )
     return tampered.operation.startswith("splice") or is_pasted
 
 
@@ -217,7 +221,7 @@ def _altered(
 ) -> Tampered:
     config, pixels = workshop.config, cut.pixels
     if operation in OPERATIONS:
-        codecs = workshop.codecs if OPERATIONS[operation].needs_codec else ()
+        codecs = workshop.region_codecs if OPERATIONS[operation].needs_codec else ()
         materials = Materials(lambda: donor().pixels, codecs, config.match_detail)
         return OPERATIONS[operation].function(pixels, region, materials, rng)
     variant = operation.removeprefix("inpaint_")

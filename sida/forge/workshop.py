@@ -10,6 +10,7 @@ from PIL import Image
 
 from sida.errors import DataError, PictureError
 from sida.forge.autoencoder import load_codec
+from sida.forge.codecs import load_codecs
 from sida.forge.job import Job
 from sida.forge.photographs import Object, Photograph
 from sida.forge.regions import Finder, ObjectMask
@@ -54,6 +55,15 @@ class Workshop:
     def codecs(self) -> Sequence[Codec]:
         """The autoencoders, in the order of the configuration."""
         return [self._codec(index) for index in range(len(self.config.autoencoders))]
+
+    @cached_property
+    def region_codecs(self) -> Sequence[Codec]:
+        """The autoencoders, then those of the folder `codecs`."""
+        from sida.forge.diffusion import device_of
+
+        if self.config.codecs is None:
+            return self.codecs
+        return [*self.codecs, *load_codecs(self.config.codecs, device_of(self.config.device))]
 
     def _codec(self, index: int) -> Codec:
         from sida.forge.diffusion import PretrainedCodec, device_of

@@ -16,7 +16,7 @@ from sida.files import write_text
 from sida.model.conformal import smallest_count, threshold
 from sida.verdict import Budget, Fraction
 
-__all__ = ["FILE", "BudgetCalibration", "read_calibration"]
+__all__ = ["FILE", "BudgetCalibration", "read_calibration", "require_calibration"]
 
 FILE = "budget.json"
 DIGITS = 6
@@ -139,6 +139,17 @@ class BudgetCalibration(BaseModel):
             return None
         stored = cls.parse(path.read_text(encoding="utf-8"), str(path))
         return stored if stored.digest == digest else None
+
+
+def require_calibration(calibration: BudgetCalibration | None, model: str) -> BudgetCalibration:
+    """The calibration of the model of that name. Raises ConfigError where it has none."""
+    if calibration is None:
+        raise ConfigError(
+            f"{model} has no calibration for a budget of false accusations: make one of real "
+            "photographs with `sida calibrate FOLDER --out calibration.json`, and give it with "
+            "--calibration."
+        )
+    return calibration
 
 
 def read_calibration(path: str | Path) -> str:

@@ -19,7 +19,7 @@ from torch import nn
 
 from sida.assets import EMBEDDED, HUB_NAMES, TOKENIZER
 from sida.errors import CheckpointError, DownloadError
-from sida.model.adapter import apply_adapter, is_adapter_folder, split_name
+from sida.model.adapter import apply_adapter, is_adapter_folder, read_adapter, split_name
 from sida.model.budget import BudgetCalibration
 from sida.model.calibration import Calibration
 from sida.model.config import SidaConfig
@@ -134,13 +134,17 @@ def load_random(sizes: str, device: torch.device | str, dtype: torch.dtype) -> L
 
 
 def stored_calibration(name: str) -> BudgetCalibration | None:
-    """The calibration of budgets in a model's folder; None without one, and of an adapted model.
+    """The calibration of budgets in the folder of a model or an adapter; None without one.
 
     Raises as `find`, and ConfigError where the file is no calibration.
     """
     base, adapter = split_name(name)
-    folder = find(base)
-    return None if adapter is not None else BudgetCalibration.load(folder, digest_of(folder))
+    if adapter is None:
+        folder = find(base)
+        return BudgetCalibration.load(folder, digest_of(folder))
+    if not is_adapter_folder(Path(name)):
+        return None
+    return BudgetCalibration.load(Path(name), read_adapter(adapter).digest)
 
 
 def find(name: str) -> Path:

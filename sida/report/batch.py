@@ -15,7 +15,15 @@ from sida.image.read import Picture
 from sida.report.evidence import drawn_mask
 from sida.report.picture import FOOTER, name_of, now, parts, picture_page
 from sida.report.results import ReportItem, picture_of
-from sida.report.wording import INTRO, LABEL_NAMES, headline, shortened, tone, whole_percent
+from sida.report.wording import (
+    INTRO,
+    LABEL_NAMES,
+    budget_meaning,
+    headline,
+    shortened,
+    tone,
+    whole_percent,
+)
 from sida.verdict import Failure, Verdict
 
 __all__ = ["DETAILS", "Written", "batch_report", "require_format"]
@@ -105,6 +113,7 @@ def _batch(
     overview = page.section("Overview")
     counts = dict.fromkeys(LABEL_NAMES.values(), 0)
     inconclusive, rows, models = 0, [], set()
+    budgets: set[float] = set()
     for number, (result, source) in enumerate(results, 1):
         written.pictures += 1
         if isinstance(result, Failure):
@@ -113,8 +122,10 @@ def _batch(
             continue
         picture, missing = picture_of(result, source)
         written.not_shown += missing is not None
-        counts[LABEL_NAMES[result.label]] += 1
+        if result.outcome != "inconclusive":
+            counts[LABEL_NAMES[result.outcome]] += 1
         inconclusive += result.inconclusive
+        budgets |= set() if result.budget is None else {result.budget.max_false_positives}
         models.add(f"{result.model.name}, version {result.model.version}")
         detailed = number <= details
         rows.append(_row(result, picture, missing, f"picture-{number}" if detailed else ""))
@@ -127,13 +138,19 @@ def _batch(
         page.subtitle += f", judged by {'; '.join(sorted(models))}"
     figures = {**counts, "inconclusive": inconclusive, "not judged": written.not_judged}
     summary.add(FactList({"pictures": written.pictures, **figures}))
-    summary.add(*_sentences(written, inconclusive, details))
+    summary.add(*_sentences(written, inconclusive, details, budgets))
     overview.add(Overview(HEADINGS, rows))
     return page, written
 
 
-def _sentences(written: Written, inconclusive: int, details: int) -> Iterator[Note | Paragraph]:
-    if inconclusive:
+def _sentences(
+    written: Written, inconclusive: int, details: int, budgets: set[float]
+) -> Iterator[Note | Paragraph]:
+    for share in sorted(budgets):
+        yield Paragraph(budget_meaning(share))
+    if inconclusive and budgets:
+        yield Note(f"Inconclusive verdicts: {inconclusive}; they count under no label.", "warn")
+    elif inconclusive:
         yield Note(
             f"Inconclusive verdicts: {inconclusive}. By its own calibration the model is unsure "
             "there; they are counted under the likeliest label.",

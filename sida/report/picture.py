@@ -4,14 +4,24 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import sida
-from sida.html import Bars, Headline, Note, Page, Paragraph, Table
+from sida.html import Bars, Heading, Headline, Note, Page, Paragraph, Table
 from sida.html.elements import Element
 from sida.image.read import Picture
 from sida.report.evidence import explanation, picture_elements
 from sida.report.provenance import provenance
 from sida.report.stability import stability_elements
-from sida.report.wording import INTRO, LABEL_NAMES, confidence, headline, meaning, shortened, tone
-from sida.verdict import Verdict
+from sida.report.wording import (
+    INTRO,
+    LABEL_NAMES,
+    confidence,
+    headline,
+    meaning,
+    promise,
+    reasons,
+    shortened,
+    tone,
+)
+from sida.verdict import Budget, Verdict
 
 __all__ = ["FOOTER", "name_of", "now", "parts", "picture_report"]
 
@@ -67,11 +77,17 @@ def parts(
 def _verdict(verdict: Verdict, notes: Sequence[str]) -> Iterator[Element]:
     yield Headline(headline(verdict), tone(verdict))
     yield Paragraph(meaning(verdict))
-    yield Paragraph(confidence(verdict))
+    if (sentence := promise(verdict)) is not None:
+        yield Paragraph(sentence)
+    if verdict.outcome != "inconclusive":
+        yield Paragraph(confidence(verdict))
     for sentence in (*notes, *verdict.warnings[:20]):
         yield Note(shortened(sentence), "warn")
     shares = {LABEL_NAMES[k]: {"share": 100 * v} for k, v in verdict.probabilities.items()}
     yield Bars(shares, unit=" %", limit=100)
+    if why := reasons(verdict):
+        yield Heading("Why not certain")
+        yield from (Paragraph(shortened(sentence)) for sentence in why)
 
 
 def _record(verdict: Verdict) -> Iterator[Element]:
@@ -82,9 +98,16 @@ def _record(verdict: Verdict) -> Iterator[Element]:
         ("format", verdict.format),
         ("model", f"{verdict.model.name}, version {verdict.model.version}"),
         ("digest of its weights", verdict.model.digest),
+        *_budget(verdict.budget),
         ("seconds it took", f"{verdict.seconds:.2f}"),
     )
     yield Table(("", ""), rows)
+
+
+def _budget(budget: Budget | None) -> Iterator[tuple[str, str]]:
+    if budget is not None:
+        yield "budget of false accusations", f"{budget.max_false_positives:g}"
+        yield "threshold of the score", f"{budget.threshold:.6g}"
 
 
 def name_of(verdict: Verdict) -> str:

@@ -9,9 +9,12 @@ __all__ = [
     "INTRO",
     "LABEL_NAMES",
     "PART_NAMES",
+    "budget_meaning",
     "confidence",
     "headline",
     "meaning",
+    "promise",
+    "reasons",
     "shortened",
     "tone",
     "whole_percent",
@@ -54,6 +57,8 @@ PART_NAMES = {
 def headline(verdict: Verdict) -> str:
     """The verdict in a few words."""
     name = LABEL_NAMES[verdict.label]
+    if verdict.outcome == "inconclusive":
+        return "Inconclusive"
     return f"Inconclusive; most likely: {name.lower()}" if verdict.inconclusive else name
 
 
@@ -65,14 +70,88 @@ def tone(verdict: Verdict) -> Tone:
 
 
 def meaning(verdict: Verdict) -> str:
-    """The meaning of the label, in sentences."""
+    """The meaning of the verdict, in sentences."""
+    if verdict.outcome == "inconclusive":
+        return "The picture is called neither real nor altered or generated."
     return _MEANINGS[verdict.label]
+
+
+_NUMBERS: dict[float, str] = {
+    1: "one",
+    2: "two",
+    3: "three",
+    4: "four",
+    5: "five",
+    10: "ten",
+    20: "twenty",
+}
+
+
+def _of_honest(share: float) -> tuple[str, str]:
+    """Number and total of honest photographs in words: five, a hundred."""
+    per, total = (100, "a hundred") if share >= 0.01 else (1000, "a thousand")
+    number = round(per * share, 6)
+    return _NUMBERS.get(number, f"{number:g}"), total
+
+
+def budget_meaning(share: float) -> str:
+    """The promise of a budget for many pictures."""
+    number, total = _of_honest(share)
+    return (
+        f"A picture is called altered or generated only where at most {number} of {total} honest "
+        "photographs get as far; what is neither that nor real is inconclusive."
+    )
+
+
+def promise(verdict: Verdict) -> str | None:
+    """The promise of the budget for this picture; None without one."""
+    if verdict.budget is None:
+        return None
+    number, total = _of_honest(verdict.budget.max_false_positives)
+    if verdict.budget.exceeded(verdict.probabilities.real):
+        get = "gets" if number == "one" else "get"
+        return f"Of {total} honest photographs, at most {number} {get} this far."
+    return (
+        f"More than {number} of {total} honest photographs may get as far as this picture, so it "
+        "is not called altered or generated."
+    )
+
+
+def reasons(verdict: Verdict) -> list[str]:
+    """The reasons why a verdict under a budget is not certain, beside its warnings."""
+    budget = verdict.budget
+    if budget is None:
+        return []
+    sentences = [
+        f"The limit rests on {budget.photographs} real photographs ({budget.set}) that the model "
+        "did not learn from. It holds for photographs like them; other cameras, other editing or "
+        "other ways of sending can shift it."
+    ]
+    if verdict.outcome in ("full_synthetic", "tampered"):
+        number, total = _of_honest(budget.max_false_positives)
+        sentences.append(
+            f"At most {number} of {total} is not none: an honest photograph can be among them."
+        )
+    elif verdict.outcome == "real":
+        sentences.append(
+            "The limit is for accusations alone: it does not say how many altered or generated "
+            "pictures pass as real."
+        )
+    else:
+        sentences.append(
+            "Inconclusive is no half of an accusation: honest pictures end here, and so do altered "
+            "and generated ones."
+        )
+    stability = verdict.stability
+    if stability is not None and stability.held < stability.of:
+        sentences.append(f"It does not survive every delivery. {stability.sentence}")
+    return sentences
 
 
 def confidence(verdict: Verdict) -> str:
     """The model's confidence, and what that figure is worth."""
     share = whole_percent(verdict.probabilities[verdict.label])
-    if verdict.inconclusive:
+    if verdict.inconclusive and verdict.budget is None:
         return (
             f"Confidence {share} %. When the model was checked on pictures whose truth is known, "
             "it could not be relied on at such a figure: treat this picture as undecided."

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from fastapi import FastAPI
 
 from sida.detector import Detector
+from sida.model.budget import BudgetCalibration
 from sida.options import Request
 from sida.serve import ServeSettings, app_around
 from sida.serve.backend import MAX_CHATS, ChatEvent, ChatTurn
@@ -43,9 +44,10 @@ class ModelReplica:
         )
         self._run_batched: Any = in_batches(self._run)
 
-    async def about(self) -> tuple[ModelInfo, int]:
-        """The weights, and pictures a pass."""
-        return self._detector.model, self._detector.batch_size
+    async def about(self) -> tuple[ModelInfo, int, BudgetCalibration | None]:
+        """The weights, pictures a pass, and what budgets rest on."""
+        detector = self._detector
+        return detector.model, detector.batch_size, detector.budget_calibration
 
     async def detect(self, request: Request) -> Verdict | Failure:
         """Judge one picture, together with those that others ask for meanwhile."""
@@ -85,8 +87,15 @@ def _bare(result: T) -> T:
 class Replicas:
     """The replicas, as a service's `Backend`; used in its event loop."""
 
-    def __init__(self, handle: Any, model: ModelInfo, batch_size: int) -> None:
+    def __init__(
+        self,
+        handle: Any,
+        model: ModelInfo,
+        batch_size: int,
+        budget_calibration: BudgetCalibration | None = None,
+    ) -> None:
         self._handle, self.model, self.batch_size = handle, model, batch_size
+        self.budget_calibration = budget_calibration
         self.alive = True
         self.queued = 0
         self.seconds_per_picture = 0.1

@@ -17,7 +17,7 @@ from sida.serve.backend import Backend, ModelThread
 from sida.serve.head_method import HeadMethod
 from sida.serve.headers import SecurityHeaders
 from sida.serve.metrics import RequestMetrics
-from sida.serve.schemas import Listed, Model
+from sida.serve.schemas import Model
 from sida.serve.service import Service
 from sida.serve.settings import ServeSettings
 
@@ -115,7 +115,7 @@ def _probes(service: Service) -> APIRouter:
     async def models(http: Request) -> Model:
         """The model that is served, in OpenAI's form."""
         service.owner(http)
-        return Model(data=[Listed(id=service.model.name, sida=service.model)])
+        return Model(data=[service.listed()])
 
     return router
 

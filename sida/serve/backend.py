@@ -17,6 +17,7 @@ from typing import Protocol
 
 from sida.detector import Detector
 from sida.inference.conversation import Conversation
+from sida.model.budget import BudgetCalibration
 from sida.options import Request
 from sida.verdict import Failure, ModelInfo, Verdict
 
@@ -102,6 +103,10 @@ class Backend(Protocol):
         """Pictures in one pass."""
 
     @property
+    def budget_calibration(self) -> BudgetCalibration | None:
+        """The scores that budgets rest on."""
+
+    @property
     def queued(self) -> int:
         """Pictures that no pass has begun with yet."""
 
@@ -134,6 +139,7 @@ class ModelThread:
     def __init__(self, detector: Detector, max_wait: float) -> None:
         self._detector, self._max_wait = detector, max_wait
         self.model, self.batch_size = detector.model, detector.batch_size
+        self.budget_calibration = detector.budget_calibration
         self._queue: deque[_QueuedRequest] = deque()
         self._chats: deque[ChatTurn] = deque()
         # Guards both queues; callers notify, the model's thread waits.

@@ -49,7 +49,7 @@ class Metrics:
 
     def pictures(self, result: Verdict | Failure) -> None:
         """Count one picture."""
-        outcome = result.error if isinstance(result, Failure) else result.label
+        outcome = result.error if isinstance(result, Failure) else result.outcome
         self._pictures.labels(outcome).inc()
 
     def request(self, route: str, status: int, seconds: float) -> None:

@@ -48,7 +48,7 @@ def routes(service: Service) -> APIRouter:
             if parameters.format == "pdf":
                 require_pdf()
             service.keys.charge(owner, 1)
-            wanted = PARTS.model_copy(update={"stability": parameters.stability})
+            wanted = PARTS.model_copy(update=parameters.model_dump(exclude={"format"}))
             result = await service.detect(upload, wanted, http)
             if isinstance(result, Failure):
                 return JSONResponse(result.model_dump(mode="json"), STATUS[result.error])

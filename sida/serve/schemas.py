@@ -1,8 +1,9 @@
 """Bodies of requests and answers as JSON; verdicts in them are those of `sida.verdict`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from sida.errors import FailureCode
 from sida.verdict import ModelInfo, Verdict
@@ -10,6 +11,7 @@ from sida.verdict import ModelInfo, Verdict
 __all__ = [
     "BATCH",
     "Answer",
+    "Budgets",
     "DetectParameters",
     "ErrorCode",
     "JobState",
@@ -29,6 +31,21 @@ ErrorCode = (
     FailureCode | Literal["bad_request", "not_allowed", "over_capacity", "too_slow", "defect"]
 )
 """A failure's codes, and those of requests that never got as far as a picture."""
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    """A field that is left out is not the same as one that is null, which a form cannot send."""
+    del schema["default"]
+
+
+MaxFalsePositives = Annotated[
+    Annotated[float, Field(gt=0, lt=1)] | SkipJsonSchema[None],
+    Field(
+        description="State altered or generated only where at most this share of real photographs "
+        "scores as high; everything else but real is inconclusive.",
+        json_schema_extra=_without_default,
+    ),
+]
 
 Base64 = Annotated[str, Field(description="The picture's file in base64, or as a data: URI.")]
 
@@ -67,6 +84,7 @@ class DetectParameters(BaseModel):
     deliveries: bool = Field(
         False, description="With stability: return each delivery as a small JPEG."
     )
+    max_false_positives: MaxFalsePositives = None
 
 
 class OnePicture(DetectParameters):
@@ -81,6 +99,7 @@ class ReportParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["html", "pdf"] = "html"
+    max_false_positives: MaxFalsePositives = None
     stability: bool = Field(
         False, description="Judge the picture again as messengers and sites deliver it."
     )
@@ -121,6 +140,21 @@ class JobState(BaseModel):
     results: list[Answer | Problem]
 
 
+class Budgets(BaseModel):
+    """The budgets of false accusations that a model can be asked for.
+
+    Attributes:
+        set, photographs: the real photographs that they rest on.
+        smallest: the smallest share that so many can promise.
+        default: of requests that name none.
+    """
+
+    set: str
+    photographs: int
+    smallest: float
+    default: float | None
+
+
 class Listed(BaseModel):
     """A model, in OpenAI's form; `sida` says which weights they are."""
 
@@ -129,6 +163,7 @@ class Listed(BaseModel):
     created: int = 0
     owned_by: str = "sida"
     sida: ModelInfo
+    budgets: Budgets | None = None
 
 
 class Model(BaseModel):

@@ -20,13 +20,14 @@ from sida.html import small_jpeg
 from sida.image.deliveries import deliver, shrink
 from sida.image.overlay import overlay, png_bytes
 from sida.image.read import read_picture
+from sida.model.budget import require_calibration
 from sida.options import Request
 from sida.provenance.inspection import require_provenance
 from sida.serve.backend import Backend
 from sida.serve.errors import CHAT, HttpError
 from sida.serve.keys import KeyRing
 from sida.serve.metrics import Metrics
-from sida.serve.schemas import DetectParameters
+from sida.serve.schemas import Budgets, DetectParameters, Listed
 from sida.serve.settings import ServeSettings
 from sida.serve.uploads import Upload
 from sida.verdict import Failure, Verdict
@@ -50,6 +51,8 @@ class Service:
         self.metrics = Metrics()
         self.active = 0
         self.chat_verdicts: dict[str, Verdict] = {}
+        if settings.max_false_positives is not None:
+            self.require_budget(settings.max_false_positives)
         self.metrics.watch(lambda: self.active, lambda: self.backend.queued)
 
     def owner(self, http: Http) -> str:
@@ -89,6 +92,36 @@ class Service:
         finally:
             self.active -= 1
 
+    def listed(self) -> Listed:
+        """The model as a list of models has it."""
+        calibration = self.backend.budget_calibration
+        budgets = (
+            None
+            if calibration is None
+            else Budgets(
+                set=calibration.set,
+                photographs=calibration.photographs,
+                smallest=calibration.smallest_budget,
+                default=self.settings.max_false_positives,
+            )
+        )
+        return Listed(id=self.model.name, sida=self.model, budgets=budgets)
+
+    def require_budget(self, max_false_positives: float) -> None:
+        """Raise ConfigError where the model cannot promise so small a share."""
+        calibration = require_calibration(self.backend.budget_calibration, self.model.name)
+        calibration.budget(max_false_positives)
+
+    def share_of(self, parameters: DetectParameters) -> float | None:
+        """The budget of a request: its own, or that of the settings. Raises as `require_budget`.
+
+        Asked before a request is queued: in the model's thread it would end the others' run.
+        """
+        share = parameters.max_false_positives or self.settings.max_false_positives
+        if share is not None:
+            self.require_budget(share)
+        return share
+
     def over_capacity(self, reason: str) -> HttpError:
         """429, with the seconds after which what waits now should be done."""
         after = math.ceil(self.backend.seconds_per_picture * (1 + self.backend.queued))
@@ -105,7 +138,8 @@ class Service:
         """The result for a picture, counted; the picture is kept where pictures are.
 
         Raises HttpError where it takes too long, or the client of `http` has gone away;
-        MissingExtra where provenance cannot be looked for.
+        MissingExtra where provenance cannot be looked for, ConfigError where a budget cannot be
+        kept.
         """
         if parameters.provenance:
             require_provenance()
@@ -115,6 +149,7 @@ class Service:
             provenance=parameters.provenance,
             evidence=parameters.evidence,
             stability=parameters.stability,
+            max_false_positives=self.share_of(parameters),
         )
         # Cancelling the wrapped future cancels the backend's, which leaves the queue.
         future = asyncio.wrap_future(self.backend.submit(request))
@@ -181,18 +216,20 @@ def _drawings(
         drawings["probability_png"] = _levels(probability)
     if parameters.evidence:
         drawings["evidence_png"] = _levels(verdict.evidence_map)
+    shown = mask if parameters.overlays else None
+    deliveries = verdict.stability.deliveries if verdict.stability and parameters.deliveries else ()
+    # Decoded once for both, and only for those.
+    pixels = read_picture(upload.data).pixels if shown is not None or deliveries else None
     if parameters.overlays:
         drawings["overlay_png"] = None
-        if mask is not None:
-            pixels = read_picture(upload.data).pixels
-            drawings["overlay_png"] = _text(png_bytes(overlay(pixels, mask)))
+        if pixels is not None and shown is not None:
+            drawings["overlay_png"] = _text(png_bytes(overlay(pixels, shown)))
     if parameters.deliveries:
         drawings["delivery_jpegs"] = None
-        if verdict.stability is not None:
-            pixels = shrink(read_picture(upload.data).pixels)
+        if pixels is not None and deliveries:
+            small = shrink(pixels)
             drawings["delivery_jpegs"] = {
-                delivery.name: _text(small_jpeg(deliver(pixels, delivery.name)))
-                for delivery in verdict.stability.deliveries
+                each.name: _text(small_jpeg(deliver(small, each.name))) for each in deliveries
             }
     return drawings
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from sida.model.budget import read_calibration
 from sida.options import ModelOptions
 from sida.provenance.declared.trust import read_trust
 from sida.serve.keys import Key, read_keys
@@ -16,6 +17,10 @@ def _keys_of(keys: object) -> object:
     return read_keys(keys) if isinstance(keys, str | Path) else keys
 
 
+def _calibration_of(path: object) -> object:
+    return read_calibration(path) if isinstance(path, str | Path) else path
+
+
 def _certificates_of(path: object) -> object:
     return read_trust(path) if isinstance(path, str | Path) else path
 
@@ -23,8 +28,9 @@ def _certificates_of(path: object) -> object:
 class ServeSettings(BaseModel):
     """The served model and the limits of the service: the options of `sida serve`, in their units.
 
-    The files of `keys` and `trust` are read when the settings are made, so that they can be sent
-    to a machine without these files. Raises ConfigError or InputError where one is not as expected.
+    The files of `keys`, `trust` and `calibration` are read when the settings are made, so that they
+    can be sent to a machine without these files. Raises ConfigError or InputError where one is not
+    as expected.
 
     Attributes:
         model, random_weights, device, dtype, quantize, batch_size: as of `ModelOptions`.
@@ -37,6 +43,8 @@ class ServeSettings(BaseModel):
         keys: a YAML file of keys, or the keys themselves; empty means everybody.
         allow_origin: web pages of these origins may ask from a browser; none by default.
         trust: a file of certificates (PEM) of issuers of content credentials; kept as its text.
+        max_false_positives: the budget of requests that name none; None leaves them without one.
+        calibration: a file of `sida calibrate`, in the place of the model's own; kept as its text.
         keep: folder in which pictures that were judged are kept; None keeps none.
     """
 
@@ -56,6 +64,8 @@ class ServeSettings(BaseModel):
     keys: Annotated[tuple[Key, ...], BeforeValidator(_keys_of)] = ()
     allow_origin: tuple[str, ...] = ()
     trust: Annotated[str | None, BeforeValidator(_certificates_of)] = None
+    max_false_positives: Annotated[float, Field(gt=0, lt=1)] | None = None
+    calibration: Annotated[str | None, BeforeValidator(_calibration_of)] = None
     keep: Annotated[Path, AfterValidator(Path.absolute)] | None = None
 
     @model_validator(mode="after")
@@ -80,4 +90,5 @@ class ServeSettings(BaseModel):
             batch_size=self.batch_size or "auto",
             max_pixels=int(self.max_pixels * 1e6),
             trust=self.trust,
+            calibration=self.calibration,
         )

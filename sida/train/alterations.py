@@ -12,6 +12,7 @@ from sida.errors import DataError
 from sida.forge.alter import Alteration, alter
 from sida.forge.decorate import decorate
 from sida.forge.photographs import Photograph
+from sida.forge.processes import quiet_process
 from sida.forge.redeliver import redeliver_pair
 from sida.forge.tamper import Codec
 from sida.forge.workshop import Cut, cut_from
@@ -60,7 +61,7 @@ class Alterations(torch.utils.data.Dataset[AlteredPair]):
         photographs: two at least, of two groups; a donor is never of the picture's own group.
         side: longest side of a picture, pixels; larger photographs give a part.
         decorated: share of the photographs that get a legitimate difference first.
-        codecs: autoencoders that regenerate regions.
+        codecs: autoencoders that regenerate regions; see `sida.forge.codecs.load_codecs`.
     """
 
     def __init__(
@@ -87,7 +88,8 @@ class Alterations(torch.utils.data.Dataset[AlteredPair]):
         if rng.random() < self.decorated:
             pixels, decoration = decorate(pixels, rng)
             objects = ()  # a screen shows them elsewhere
-        alteration = alter(pixels, rng, [donor.pixels], objects, self.codecs)
+        with quiet_process():  # the process without workers may compute in several threads
+            alteration = alter(pixels, rng, [donor.pixels], objects, self.codecs)
         altered, original, mask = self._deliver(alteration, rng)
         return AlteredPair(
             altered, original, mask, alteration.operations, decoration, cut.photograph.name

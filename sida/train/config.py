@@ -213,6 +213,11 @@ class TrainConfig(BaseModel):
         description="share of tampered pictures that are forged anew from the photographs at every "
         "step; as many photographs are their unaltered originals, processed the same way",
     )
+    codecs: Path | None = Field(
+        None,
+        description="folder of autoencoders and decoders that regenerate regions of `forged` "
+        "pictures: those of `sida forge-autoencoder` and of scripts/convert_realesrgan.py",
+    )
     crops: tuple[Side, ...] = Field(
         (), description="side lengths of training crops in pixels; whole pictures by default"
     )
@@ -304,6 +309,8 @@ class TrainConfig(BaseModel):
             raise ValueError(f"batch_size {size} is not a multiple of micro_batch_size {part}")
         if self.patience is not None and self.best is None:
             raise ValueError("patience needs best, the metric that has to improve")
+        if self.codecs is not None and not self.forged:
+            raise ValueError("codecs are for forged pictures: set forged, or leave out codecs")
         if self.heads_only:
             _require_heads_alone(self)
         elif self.views and self.cache is None:

@@ -19,6 +19,7 @@ from sida.data.sample import Sample
 from sida.errors import ConfigError, DataError, PictureError, SidaError
 from sida.explanation.cues import measure
 from sida.explanation.wording import facts_of, facts_text, write
+from sida.forge.codecs import load_codecs
 from sida.forge.photographs import Photograph
 from sida.image.arrays import altered_pixels
 from sida.image.perturbation import random_chain
@@ -95,11 +96,12 @@ class Batches(torch.utils.data.Dataset[Batch]):
         self.micro_batch_size = micro_batch_size
         self.broken: set[str] = set()
         photographs = [x for pool in self.pools[LABELS.index("real")] for x in pool]
-        self.alterations = (
-            Alterations([_photograph(x) for x in photographs], config.seed)
-            if config.forged
-            else None
-        )
+        self.alterations: Alterations | None = None
+        if config.forged:
+            codecs = load_codecs(config.codecs) if config.codecs is not None else ()
+            self.alterations = Alterations(
+                [_photograph(x) for x in photographs], config.seed, codecs=codecs
+            )
 
     def __getitem__(self, index: int) -> Batch:
         """Micro-batch `index`, counted over all steps."""

@@ -63,6 +63,7 @@ class FakeDetector:
         if options.model == "absent":
             raise CheckpointError("there is no model 'absent': see `sida models`")
         self.loaded.append(options)
+        self.calibration = None
         if options.calibration is not None:
             self.calibration = BudgetCalibration.parse(options.calibration, "it")
             self.calibration.require(self.model.digest)

@@ -201,3 +201,18 @@ def test_a_set_is_refused_a_budget_before_it_is_predicted(sida: Run, elsewhere: 
     assert result.exit_code == 2
     assert "of other weights" in result.stderr
     assert not Path("out/predictions.jsonl").exists()
+
+
+def test_a_report_says_the_budget(sida: Run, pictures: Path) -> None:
+    own(pictures / "own.json", 0.99)
+    options = ("--max-false-positives", "0.05", "--calibration", "own.json")
+    result = sida("report", "tampered.jpg", "--out", "report.html", *options)
+    assert result.exit_code == 0, result.output
+    assert "More than five of a hundred honest photographs" in Path("report.html").read_text()
+    refused = sida("report", "real.jpg", "--out", "no.html", "--max-false-positives", "0.05")
+    assert refused.exit_code == 2
+    assert not Path("no.html").exists()
+    sida("detect", "real.jpg", "--json", "v.jsonl")
+    earlier = sida("report", "v.jsonl", "--out", "no.html", *options)
+    assert earlier.exit_code == 2
+    assert "--max-false-positives" in earlier.stderr

@@ -1,6 +1,7 @@
 """`sida evaluate`: what is printed, and the exit status."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,23 @@ def test_a_set_is_judged(sida: Run, detector: FakeDetector, elsewhere: Path) -> 
     assert result.stdout.startswith(f"fake on {data}, protocol end_to_end: 2 pictures")
 
 
+def test_stability_is_measured_of_a_set_and_of_its_predictions(sida: Run, elsewhere: Path) -> None:
+    data = labelled_folder(elsewhere / "set", 2)
+    result = sida("evaluate", data, "--stability", "--no-leakage", "--out", "out")
+    assert result.exit_code == 0, result.output
+    assert "\nStability\nChanged by " in result.stdout
+    assert re.search(r"\nJPEG 50 +1\.000 \[1\.000, 1\.000\]", result.stdout)
+    stability = json.loads(Path("out/metrics.json").read_text())["stability"]
+    assert stability["real"]["jpeg_50"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert stability["all"]["cropped"]["value"] == stability["all"]["unstable"]["value"] == 0
+    file = "out/predictions.jsonl"
+    again = sida("evaluate", "--from", file, "--stability", "--out", "again")
+    assert "\nStability\nChanged by " in again.stdout
+    without = sida("evaluate", "--from", file, "--out", "without")
+    assert "Stability" not in without.stdout
+    assert "stability" not in json.loads(Path("without/metrics.json").read_text())
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -56,6 +74,7 @@ def test_a_set_is_judged(sida: Run, detector: FakeDetector, elsewhere: Path) -> 
         (("--from", "broken.jsonl", "--out", "o"), "'broken.jsonl', line 1: found no JSON"),
         (("--from", "predictions.jsonl", "--out", "."), "is not empty"),
         (("set", "--shard", "3/2", "--out", "o"), "expected I/N"),
+        (("set", "--stability", "--robustness", "--out", "o"), "measure one of them at a time"),
         (("set", "--model", "absent", "--out", "o"), "no model 'absent'"),
         (("--from", "predictions.jsonl", "--model", "tiny", "--out", "o"), "leave out --model"),
     ],

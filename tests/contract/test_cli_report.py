@@ -78,7 +78,7 @@ def test_deliveries_stand_in_a_row_also_of_verdicts_written_earlier(
         (["absent.jsonl", "--out", "a.html"], "'absent.jsonl' cannot be read"),
         (["v.jsonl", "real.jpg", "--out", "a.html"], "stand alone in a report"),
         (["v.jsonl", "--model", "tiny", "--out", "a.html"], "leave out --model"),
-        (["v.jsonl", "--stability", "--out", "a.html"], "leave out --model, --provenance and"),
+        (["v.jsonl", "--stability", "--out", "a.html"], "leave out --model, --provenance, --sta"),
         (["v.jsonl", "--out", "a.html"], "'v.jsonl' holds no verdict"),
         (["real.jpg", "--model", "absent", "--out", "a.html"], "there is no model 'absent'"),
         (["real.jpg"], "Missing option '--out'"),

@@ -38,7 +38,8 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class MeanCodec:
     """Latents are the means of 4 x 4 blocks: exact, quick, and without a network."""
 
-    name, factor = "mean", 4
+    name, factor, takes_noise = "mean", 4, True
+    largest_side: int | None = None
 
     def encode(self, pixels: Pixels) -> NDArray[np.float32]:
         height, width = (-(-side // 4) * 4 for side in pixels.shape[:2])

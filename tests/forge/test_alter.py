@@ -79,6 +79,11 @@ def test_operations_come_as_often_as_they_weigh_and_up_to_three_at_once() -> Non
     assert len(names) > 12
 
 
+def test_a_network_fills_almost_half_of_the_regions_where_there_is_one() -> None:
+    weights = {name: operation.weight for name, operation in OPERATIONS.items()}
+    assert 0.43 < weights["regenerate_filled"] / sum(weights.values()) < 0.47
+
+
 def test_a_blank_picture_may_stay_as_it_is() -> None:
     blank = np.full((80, 80, 3), 255, np.uint8)
     alteration = alter(blank, np.random.default_rng(0), DONORS, operations=["copy_move"])

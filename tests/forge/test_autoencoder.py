@@ -11,7 +11,6 @@ from sida.forge.autoencoder import (
     SmallCodec,
     is_trained,
     load_codec,
-    load_codecs,
     train_autoencoder,
 )
 from sida.forge.config import Autoencoder
@@ -63,22 +62,6 @@ def test_weights_that_cannot_be_used(photographs: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(CheckpointError, match=r"cannot be used: .*remove the folder"):
         load_codec(config, folder)
-
-
-def test_all_autoencoders_of_a_folder(photographs: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no trained autoencoder in .*forge-autoencoder"):
-        load_codecs(tmp_path)
-    sources = find_photographs(photographs)
-    for name, factor in (("second", 8), ("first", 4)):
-        config = Autoencoder(name=name, factor=factor, width=8, steps=1)
-        train_autoencoder(config, sources, tmp_path / name)
-    (tmp_path / "unfinished").mkdir()
-    codecs = load_codecs(tmp_path)
-    assert [(codec.name, codec.factor) for codec in codecs] == [("first", 4), ("second", 8)]
-    assert codecs[1].encode(photo(0)).shape[1:] == (16, 20)
-    (tmp_path / "first" / "config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="cannot be used"):
-        load_codecs(tmp_path)
 
 
 def test_photographs_that_cannot_be_learned_from(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from sida.forge import ForgeConfig, forge, train_autoencoders
 from sida.forge.config import read_config
 from sida.verdict import LABELS
 
+from .codec_folders import write_enlarger
+
 COUNT = 22  # seven units of three, and one of a single picture
 
 
@@ -173,6 +175,23 @@ def test_a_run_that_stopped_goes_on_to_the_same_bytes(
     (out / ".0123456789ab.part.parquet").write_bytes(b"")
     assert forge(config, out).counts == {"real": 8, "full_synthetic": 7, "tampered": 7}
     assert digests(out) == digests(forged)
+
+
+def test_codecs_of_a_folder_regenerate_regions_alone(config: ForgeConfig, tmp_path: Path) -> None:
+    write_enlarger(tmp_path / "codecs" / "enlarger")
+    changes = {"codecs": tmp_path / "codecs", "tampering": {"regenerate_filled": 1}, "count": 24}
+    manifest = rows(forge(config.model_copy(update=changes), tmp_path / "set").out)
+    generators = {
+        label: {x["generator"] for x in manifest if x["label"] == label} for label in LABELS
+    }
+    assert generators["full_synthetic"] == {"nearest"}
+    assert generators["tampered"] >= {"nearest", "enlarger_4"}
+    filled = [row for row in manifest if row["operation"] == "regenerate_filled"]
+    assert len(filled) > 5
+    for row in filled:
+        assert (row["donor"] is not None) == (
+            json.loads(row["parameters"])["filling"] == "photograph"
+        )
 
 
 def test_a_finished_run_is_left_alone(config: ForgeConfig, forged: Path) -> None:

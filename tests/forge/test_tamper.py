@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from sida.forge import tamper
 from sida.forge.regions import TargetRegion, draw_region
@@ -38,6 +39,12 @@ def regenerated(variant: str) -> Tampering:
     )
 
 
+def refilled(pixels: Pixels, region: TargetRegion, rng: np.random.Generator) -> Tampered:
+    return tamper.regenerate_filled(
+        pixels, region, [MeanCodec()], lambda: photo(99, *pixels.shape[:2]), rng
+    )
+
+
 def inpainted(variant: str) -> Tampering:
     return lambda pixels, region, rng: tamper.inpaint(
         pixels, region, RedPainter(), "a red thing", variant, 0
@@ -52,6 +59,7 @@ PASTED: dict[str, Tampering] = {
     "remove_telea": lambda p, r, rng: tamper.remove(p, r, "telea", rng),
     "remove_ns": lambda p, r, rng: tamper.remove(p, r, "ns", rng),
     "regenerate_paste": regenerated("paste"),
+    "regenerate_filled": refilled,
     "inpaint_paste": inpainted("paste"),
 }
 DECODED = {"regenerate_whole": regenerated("whole"), "inpaint_whole": inpainted("whole")}
@@ -203,3 +211,70 @@ def test_a_detailed_region_leaves_the_rest_of_the_photograph() -> None:
     assert np.array_equal(detailed.pixels[~mask], pixels[~mask])
     assert (detailed.pixels[mask] != plain.pixels[mask]).any()
     assert detailed.parameters["detailed"]
+
+
+class LimitedCodec(MeanCodec):
+    """Quick enough up to a side; counts what it is given."""
+
+    def __init__(self, name: str, largest_side: int | None, takes_noise: bool = False) -> None:
+        self.name, self.largest_side, self.takes_noise = name, largest_side, takes_noise
+        self.sizes: list[tuple[int, ...]] = []
+
+    def encode(self, pixels: Pixels) -> NDArray[np.float32]:
+        self.sizes.append(pixels.shape[:2])
+        return super().encode(pixels)
+
+
+def test_a_codec_is_drawn_of_those_that_are_quick_enough() -> None:
+    codecs = [LimitedCodec("slow", 40), LimitedCodec("quick", 80), LimitedCodec("any", None)]
+    for side, names in (
+        (40, {"slow", "quick", "any"}),
+        (41, {"quick", "any"}),
+        (81, {"any"}),
+    ):
+        draws = [tamper.draw_codec(codecs, side, np.random.default_rng(i)) for i in range(30)]
+        assert {codec.name for codec in draws} == names
+    assert tamper.draw_codec(codecs[:2], 500, np.random.default_rng(0)).name == "quick"
+
+
+def test_a_filled_region_is_decoded_in_its_box_alone() -> None:
+    pixels, mask = photo(0), np.zeros((128, 160), bool)
+    mask[50:70, 60:80] = True
+    fillings, growths = set(), set()
+    for seed in range(40):
+        codec = LimitedCodec("x", None)
+        tampered = tamper.regenerate_filled(
+            pixels, TargetRegion(mask, "shape"), [codec], lambda: photo(5),
+            np.random.default_rng(seed),
+        )  # fmt: skip
+        parameters = tampered.parameters
+        growth, margin = parameters["growth"], parameters["margin"]
+        fillings.add(parameters["filling"])
+        growths.add(growth)
+        assert tampered.mask.sum() == (20 + 2 * growth) ** 2
+        assert (tampered.mask & mask).sum() == mask.sum()
+        top, bottom = max(0, 50 - growth - margin), min(128, 70 + growth + margin)
+        left, right = max(0, 60 - growth - margin), min(160, 80 + growth + margin)
+        assert codec.sizes == [(bottom - top, right - left)]
+        if parameters["filling"] == "none" and not parameters["feather"]:
+            part = np.ascontiguousarray(pixels[top:bottom, left:right])
+            decoded = codec.decode(codec.encode(part), *part.shape[:2])
+            inside = tampered.mask[top:bottom, left:right]
+            assert np.array_equal(tampered.pixels[top:bottom, left:right][inside], decoded[inside])
+    assert fillings == {"patches", "telea", "photograph", "none"}
+    assert growths == set(range(8))
+
+
+def test_noise_is_for_latents_that_are_no_picture() -> None:
+    pixels, mask = photo(0), np.zeros((128, 160), bool)
+    mask[40:80, 60:100] = True
+    changes: dict[bool, set[str]] = {True: set(), False: set()}
+    for takes_noise, names in changes.items():
+        codec = LimitedCodec("x", None, takes_noise)
+        for seed in range(30):
+            tampered = tamper.regenerate(
+                pixels, TargetRegion(mask, "shape"), codec, lambda: photo(5), "paste",
+                np.random.default_rng(seed),
+            )  # fmt: skip
+            names.add(tampered.parameters["change"])
+    assert changes == {True: {"none", "noise", "swap", "smooth"}, False: {"none", "swap", "smooth"}}

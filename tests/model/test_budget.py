@@ -1,14 +1,17 @@
 """The file of a calibration of budgets, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sida.assets import EMBEDDED
 from sida.errors import ConfigError, InputError
 from sida.model.budget import BudgetCalibration, read_calibration
+from sida.model.checkpoint import digest_of, stored_calibration
 
 DIGEST = "a" * 64
 LOW = [i / 100 for i in range(30)]
@@ -102,3 +105,14 @@ def test_scores_of_another_model_are_refused() -> None:
         calibration().require("b" * 64)
     with pytest.raises(ConfigError, match="without --fast"):
         calibration().require(DIGEST, fast=True)
+
+
+def test_a_models_own_is_found_by_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(EMBEDDED["tiny"], folder)
+    assert stored_calibration(str(folder)) is None
+    own = BudgetCalibration.of("mine", digest_of(folder), {"as_is": LOW})
+    own.save(folder / "budget.json")
+    assert stored_calibration(str(folder)) == own
+    calibration().save(folder / "budget.json")  # of other weights
+    assert stored_calibration(str(folder)) is None

@@ -7,7 +7,7 @@ import pytest
 
 from sida.errors import InputError, SidaError
 from sida.report import ReportItem, Written, batch_report, require_format
-from sida.verdict import Failure
+from sida.verdict import Budget, Failure
 from tests.html.test_page import parsed
 from tests.report.made import NASTY, photo, pictures, result, words
 
@@ -49,6 +49,18 @@ def test_every_picture_has_a_row(results: list[ReportItem], elsewhere: Path) -> 
     assert "was not found" in rows[4]
     text = words(html)
     assert "pictures 5 Real 2 Fully synthetic 1 Tampered 1 inconclusive 1 not judged 1" in text
+
+
+def test_under_a_budget_an_inconclusive_picture_counts_under_no_label(elsewhere: Path) -> None:
+    budget = Budget(max_false_positives=0.05, threshold=0.7, photographs=400, set="desk")
+    results = [
+        result(photo(elsewhere / "a.jpg"), budget=budget),
+        result(photo(elsewhere / "b.jpg"), share=0.5, budget=budget, inconclusive=True),
+    ]
+    said = words(written(results, elsewhere / "all.html"))
+    assert "pictures 2 Real 0 Fully synthetic 0 Tampered 1 inconclusive 1" in said
+    assert "only where at most five of a hundred honest photographs get as far" in said
+    assert "Inconclusive verdicts: 1; they count under no label." in said
 
 
 def test_rows_lead_to_the_evidence(results: list[ReportItem], elsewhere: Path) -> None:

@@ -12,8 +12,18 @@ from sida.html import thumbnail
 from sida.image.read import read_picture
 from sida.report import picture_report
 from sida.report.provenance import is_personal
-from sida.report.wording import whole_percent
-from sida.verdict import Claim, Declared, Explanation, Provenance, Verdict, parse_line
+from sida.report.wording import budget_meaning, whole_percent
+from sida.verdict import (
+    LABELS,
+    Budget,
+    Claim,
+    Declared,
+    Explanation,
+    Probabilities,
+    Provenance,
+    Verdict,
+    parse_line,
+)
 from tests.deliveries import stability
 from tests.html.test_page import parsed
 from tests.report.made import EXPLANATION, NASTY, PROVENANCE, photo, pictures, verdict, words
@@ -242,3 +252,78 @@ def test_without_its_picture_deliveries_are_a_table(tampered: Verdict) -> None:
     text = words(picture_report(statement, read_picture("a.jpg")))
     assert "carrier_pigeon real no" in text  # a later version's, which is not known how to make
     assert "screenshot tampered yes" in text
+
+
+BUDGET = Budget(max_false_positives=0.05, threshold=0.6, photographs=400, set="desk")
+
+
+@pytest.mark.parametrize(
+    ("label", "shares", "sentences"),
+    [
+        (
+            "tampered",
+            (0.1, 0.1, 0.8),
+            ("Tampered", "at most five get this far.", "At most five of a hundred is not none"),
+        ),
+        (
+            "tampered",
+            (0.45, 0.0, 0.55),
+            ("Inconclusive", "More than five of a hundred", "neither real nor altered"),
+        ),
+        (
+            "real",
+            (0.9, 0.05, 0.05),
+            ("Real", "More than five of a hundred", "for accusations alone"),
+        ),
+    ],
+)
+def test_a_budget_in_words(
+    elsewhere: Path, label: str, shares: tuple[float, ...], sentences: tuple[str, ...]
+) -> None:
+    picture = read_picture(photo(elsewhere / "a.png"))
+    decided, inconclusive = BUDGET.decide(shares, False)
+    statement = verdict(
+        picture,
+        label=decided,
+        inconclusive=inconclusive,
+        probabilities=Probabilities(**dict(zip(LABELS, shares, strict=True))),
+        budget=BUDGET,
+    )
+    assert statement.label == label
+    text = words(picture_report(statement, picture))
+    for sentence in (*sentences, "Why not certain", "400 real photographs (desk)"):
+        assert sentence in text
+    if inconclusive:
+        assert "most likely" not in text
+        assert "Confidence" not in text
+
+
+def test_without_a_budget_nothing_is_said_of_one(elsewhere: Path) -> None:
+    picture = read_picture(photo(elsewhere / "a.png"))
+    text = words(picture_report(verdict(picture), picture))
+    assert "honest photographs" not in text
+    assert "Why not certain" not in text
+
+
+@pytest.mark.parametrize(
+    ("share", "sentence"),
+    [
+        (0.01, "at most one of a hundred honest photographs"),
+        (0.025, "at most 2.5 of a hundred"),
+        (0.002, "at most two of a thousand"),
+    ],
+)
+def test_shares_in_words(share: float, sentence: str) -> None:
+    assert sentence in budget_meaning(share)
+
+
+def test_under_a_budget_stability_is_among_the_reasons(tampered: Verdict) -> None:
+    budget = Budget(max_false_positives=0.05, threshold=0.5, photographs=40, set="ours")
+    held = {"budget": budget, "stability": stability("tampered")}
+    under_budget = tampered.model_copy(update=held)
+    assert "does not survive" not in words(picture_report(under_budget, None))
+    changed = stability("tampered", jpeg_50="inconclusive")
+    under_budget = under_budget.model_copy(update={"stability": changed})
+    said = words(picture_report(under_budget, None))
+    assert "Why not certain" in said
+    assert f"It does not survive every delivery. {changed.sentence}" in said

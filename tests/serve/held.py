@@ -18,6 +18,7 @@ class Held:
     batch_size = 2
     device = SimpleNamespace(type="cpu")
     model = ModelInfo(name="held", version="1", digest="0" * 64)
+    budget_calibration = None
 
     def __init__(self, held: bool = False) -> None:
         self.turns = threading.Semaphore(0 if held else 1_000_000)

@@ -9,8 +9,10 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from sida.detector import Detector
+from sida.errors import ConfigError
 from sida.image.deliveries import deliver
 from sida.inference import engine
+from sida.model.budget import BudgetCalibration
 from sida.model.calibration import Calibration
 from sida.provenance import inspect, inspection
 from sida.verdict import Verdict
@@ -79,6 +81,61 @@ def test_an_explanation_comes_where_it_is_asked_for(monkeypatch) -> None:
         response = client.post("/v1/detect", files={"file": picture()}, data={"explain": "true"})
         assert response.json()["explanation"]["text"] is not None
         assert client.post("/v1/detect", files={"file": picture()}).json()["explanation"] is None
+
+
+def budgets(*high: float) -> BudgetCalibration:
+    """A calibration of the small detector on 19 photographs, of which these score highest."""
+    return BudgetCalibration.of("desk", "0" * 64, {"as_is": [0.0] * (19 - len(high)) + [*high]})
+
+
+def test_a_budget_is_a_field_of_forms_and_json() -> None:
+    expected = small_detector(budgets=budgets(0.9)).detect(picture(), max_false_positives=0.05)
+    body = {"image": base64.b64encode(picture()).decode(), "max_false_positives": 0.05}
+    wish = {"max_false_positives": "0.05"}
+    with serving(small_detector(budgets=budgets(0.9))) as client:
+        for answer in (
+            client.post("/v1/detect", json=body).json(),
+            client.post("/v1/detect", files={"file": picture()}, data=wish).json(),
+        ):
+            assert answer["budget"] == expected.budget.model_dump()
+            assert answer["label"] == expected.label
+            assert answer["inconclusive"] == expected.inconclusive
+        for fields in ({}, {"max_false_positives": ""}):
+            plain = client.post("/v1/detect", files={"file": picture()}, data=fields).json()
+            assert plain.get("budget") is None
+        (model,) = client.get("/v1/models").json()["data"]
+        assert model["budgets"] == {
+            "set": "desk",
+            "photographs": 19,
+            "smallest": 0.05,
+            "default": None,
+        }
+
+
+def test_the_services_own_budget_holds_where_none_is_asked_for() -> None:
+    with serving(small_detector(budgets=budgets(0.7, 0.9)), max_false_positives=0.1) as client:
+        answer = client.post("/v1/detect", files={"file": picture()}).json()
+        assert answer["budget"]["threshold"] == 0.7
+        wish = {"max_false_positives": "0.05"}
+        answer = client.post("/v1/detect", files={"file": picture()}, data=wish).json()
+        assert answer["budget"]["threshold"] == 0.9
+    with pytest.raises(ConfigError, match="takes at least 99"):
+        serving(small_detector(budgets=budgets(0.9)), max_false_positives=0.01)
+
+
+@pytest.mark.parametrize("path", ["/v1/detect", "/v1/detect/batch", "/v1/report"])
+def test_a_budget_that_cannot_be_kept_is_a_sentence(path: str) -> None:
+    for calibration, share, message in (
+        (None, "0.05", "has no calibration"),
+        (budgets(0.9), "0.01", "takes at least 99"),
+        (budgets(0.9), "2", "less than 1"),
+        (budgets(0.9), "few", "valid number"),
+    ):
+        with serving(small_detector(budgets=calibration)) as client:
+            wish = {"max_false_positives": share}
+            answer = client.post(path, files={"file": picture()}, data=wish)
+            assert answer.status_code == 422
+            assert message in answer.json()["message"]
 
 
 def test_deliveries_are_judged_and_shown_where_that_is_asked_for(client: TestClient) -> None:

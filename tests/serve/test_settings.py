@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from sida.cli import app
 from sida.errors import ConfigError, InputError
+from sida.model.budget import BudgetCalibration
 from sida.options import ModelOptions
 from sida.serve import ServeSettings
 from tests.provenance import signing
@@ -40,8 +41,25 @@ def test_files_are_read_when_the_settings_are_made(tmp_path: Path) -> None:
         ServeSettings(keys=keys)
 
 
+def test_a_calibration_is_read_when_the_settings_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    BudgetCalibration.of("desk", "0" * 64, {"as_is": [0.5]}).save(path)
+    settings = ServeSettings(calibration=path, max_false_positives=0.05)
+    text = path.read_text()
+    path.unlink()
+    assert settings.model_options().calibration == text
+    with pytest.raises(InputError, match="cannot be read"):
+        ServeSettings(calibration=path)
+
+
 @pytest.mark.parametrize(
-    "settings", [{"places": 0}, {"seconds": 3}, {"model": "a", "random_weights": "b"}]
+    "settings",
+    [
+        {"places": 0},
+        {"max_false_positives": 1},
+        {"seconds": 3},
+        {"model": "a", "random_weights": "b"},
+    ],
 )
 def test_what_cannot_be_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

@@ -18,9 +18,11 @@ from PIL import Image
 from sida.detector import Detector, Request
 from sida.html import thumbnail
 from sida.inference.conversation import Conversation
+from sida.model.budget import BudgetCalibration
 from sida.serve import create_app
 from sida.verdict import Failure, Verdict, parse_line
 from tests.browser import browser
+from tests.deliveries import stability
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -57,6 +59,9 @@ class Remembering:
         self._detector.calibration = unsure
         self._known: dict[Request, Verdict | Failure] = {}
         self.model, self.batch_size = self._detector.model, self._detector.batch_size
+        budgets = {"as_is": [0.0] * 16 + [1.0] * 3}  # 0.2 is exceeded by all, less by none
+        self.budget_calibration = BudgetCalibration.of("desk", self.model.digest, budgets)
+        self._detector.budget_calibration = self.budget_calibration
 
     def run(self, requests: Iterable[Request]) -> Iterator[Verdict | Failure]:
         for request in requests:
@@ -362,6 +367,52 @@ def test_deliveries_stand_in_a_row_and_are_remembered_without_their_pictures(
     expect(images).to_have_count(0)
 
 
+def test_a_budget_is_asked_for_by_keyboard_on_a_phone(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.locator("#budget option")).to_have_text(
+        ["as many as it happens", "at most twenty", "at most ten", "at most five"]
+    )
+    page.focus("#budget")
+    page.keyboard.press("ArrowDown")
+    drop(page, "bench.jpg", TAMPERED.read_bytes())
+    expect(page.locator("#headline")).to_have_text("Tampered", timeout=30_000)
+    promise = "Of a hundred honest photographs, at most twenty get this far."
+    expect(page.locator("#promise")).to_have_text(promise)
+    page.focus("#uncertain summary")
+    page.keyboard.press("Enter")
+    expect(page.locator("#reasons")).to_contain_text("rests on 19 real photographs (desk)")
+    expect(page.locator("#reasons")).to_contain_text("At most twenty of a hundred is not none")
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 390
+    with page.expect_download() as download:
+        page.click("#downloads button:has-text('HTML')")
+    assert promise.encode() in download.value.path().read_bytes()
+    page.select_option("#budget", "0.05")
+    page.uncheck("#explain")
+    drop(page, "again.jpg", TAMPERED.read_bytes())
+    expect(page.locator("#list button span").first).to_have_text("inconclusive", timeout=60_000)
+    page.click("#list button")
+    expect(page.locator("#headline")).to_have_text("Inconclusive")
+    expect(page.locator("#promise")).to_contain_text("More than five of a hundred honest")
+    expect(page.locator("#meaning")).to_contain_text("neither real nor altered or generated")
+
+
+def test_without_a_budget_nothing_is_said_of_one(shown: Any) -> None:
+    expect(shown.locator("#promise")).to_be_hidden()
+    expect(shown.locator("#uncertain")).to_be_hidden()
+
+
+def test_under_a_budget_stability_is_among_the_reasons(page: Any, address: str) -> None:
+    budget = {"max_false_positives": 0.05, "threshold": 0.5, "photographs": 40, "set": "ours"}
+    changed = stability("real", jpeg_50="inconclusive").model_dump(mode="json")
+    answering(page, address, stability=changed, budget=budget, label="real", inconclusive=False)
+    drop(page, "portal.jpg", REAL.read_bytes())
+    expect(page.locator("#held")).to_have_text("The verdict holds in 5 of the 6.", timeout=30_000)
+    page.click("#uncertain summary")
+    expect(page.locator("#reasons")).to_contain_text(
+        "It does not survive every delivery. The verdict holds in 5 of the 6."
+    )
+
+
 def test_a_verdict_of_which_no_delivery_was_judged_has_no_row(shown: Any) -> None:
     expect(shown.locator("#stability")).to_be_hidden()
 
@@ -444,7 +495,8 @@ def test_a_service_that_is_gone_is_a_sentence(page: Any, address: str) -> None:
 
 def test_everything_can_be_reached_and_has_a_name(shown: Any) -> None:
     nameless = shown.evaluate(
-        """() => [...document.querySelectorAll("button, input, textarea, a, img, table, section")]
+        """() => [...document.querySelectorAll(
+            "button, input, select, textarea, a, img, table, section")]
         .filter((each) => each.checkVisibility() && !(each.labels?.length || each.ariaLabel
             || each.textContent.trim() || each.hasAttribute("alt") || each.caption))
         .map((each) => each.outerHTML)"""
@@ -459,6 +511,7 @@ def test_everything_can_be_reached_and_has_a_name(shown: Any) -> None:
         "files",
         "explain",
         "deliver",
+        "budget",
         "clear",
         "split",
         "opacity",

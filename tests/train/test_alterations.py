@@ -1,5 +1,6 @@
 """Alterations without end: by seed and number alone, whichever process makes them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,10 @@ import torch
 from PIL import Image
 
 from sida.errors import DataError
+from sida.forge.autoencoder import Network, SmallCodec
+from sida.forge.enlarger import ARCHITECTURES, Enlarger
 from sida.forge.photographs import Photograph, find_photographs
+from sida.forge.tamper import Codec
 from sida.train.alterations import Alterations, AlteredPair
 
 
@@ -34,9 +38,11 @@ def same(first: AlteredPair, second: AlteredPair) -> bool:
     )
 
 
-def loaded(photographs: list[Photograph], numbers: range, workers: int) -> list[AlteredPair]:
+def loaded(
+    photographs: list[Photograph], numbers: range, workers: int, codecs: Sequence[Codec] = ()
+) -> list[AlteredPair]:
     loader = torch.utils.data.DataLoader(
-        Alterations(photographs, seed=3, side=96),
+        Alterations(photographs, seed=3, side=96, codecs=codecs),
         batch_size=None, sampler=numbers, num_workers=workers, collate_fn=lambda pair: pair,
     )  # fmt: skip
     return list(loader)
@@ -51,6 +57,22 @@ def test_any_number_of_workers_and_any_start_give_the_same_pairs(
     resumed = loaded(photographs, range(7, 12), 2)
     assert all(map(same, alone[7:], resumed))
     assert not same(alone[0], alone[5])
+
+
+def test_decoders_give_the_same_pairs_in_any_process(photographs: list[Photograph]) -> None:
+    torch.manual_seed(0)
+    codecs = [
+        Enlarger("compact", ARCHITECTURES["compact"](16, 2), 4),
+        SmallCodec("nearest", Network("nearest", 4, 8, 8), 4),
+    ]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # as a trainer without workers may
+    try:
+        alone = loaded(photographs, range(8), 0, codecs)
+    finally:
+        torch.set_num_threads(threads)
+    assert any("regenerate_filled" in pair.operations for pair in alone)
+    assert all(map(same, alone, loaded(photographs, range(8), 2, codecs)))
 
 
 def test_a_pair_has_one_size_and_a_mask_where_it_differs(photographs: list[Photograph]) -> None:

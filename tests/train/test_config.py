@@ -44,6 +44,12 @@ def test_a_wrong_override_is_named(override, sentence):
         read_config("tiny", [override])
 
 
+def test_codecs_without_forged_pictures_are_refused():
+    with pytest.raises(ConfigError, match="codecs are for forged pictures: set forged"):
+        read_config("tiny", ["codecs=folder"])
+    assert read_config("windows", ["codecs=folder"]).codecs == Path("folder")
+
+
 def test_what_is_no_recipe_is_one_sentence(tmp_path):
     with pytest.raises(ConfigError, match=r"there is no configuration 'nope': give a YAML file"):
         read_config("nope")

@@ -23,6 +23,7 @@ from sida.train.initialization import initialize_model
 from sida.train.loader import Batches, Collator, view_sample
 from sida.train.pictures import open_training_set
 from sida.verdict import LABELS
+from tests.forge.codec_folders import write_enlarger
 from tests.model.test_clip_windows import little_config
 from tests.small import labelled_folder
 
@@ -272,7 +273,9 @@ def test_a_fresh_run_begins_with_the_evidence_of_whole_pictures(photographs, tmp
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_forged_pictures_do_not_depend_on_workers(base, photographs, tmp_path, workers):
+    write_enlarger(tmp_path / "codecs" / "enlarger")
     overrides = [option.format(base=base) for option in LOCAL]
+    overrides.append(f"codecs={tmp_path / 'codecs'}")
     for name, number in (("none", 0), ("some", workers)):
         train(
             "windows",
@@ -284,6 +287,17 @@ def test_forged_pictures_do_not_depend_on_workers(base, photographs, tmp_path, w
     )
     for first, second in zip(alone, parallel, strict=True):
         assert json.loads(first)["loss"] == json.loads(second)["loss"]
+
+
+def test_codecs_of_a_folder_regenerate_regions(photographs, tmp_path):
+    write_enlarger(tmp_path / "enlarger")
+    config = TrainConfig(preset="tiny", batch_size=6, forged=1, crops=(64,), codecs=tmp_path)
+    collator = Collator(
+        SidaProcessor(little_config(), Tokenizer.load(TOKENIZER)), little_config(), 8, config
+    )
+    alterations = Batches([list(sida.data.open(photographs))], collator, config, 6).alterations
+    assert [codec.name for codec in alterations.codecs] == ["enlarger_2", "enlarger_4"]
+    assert any("regenerate_filled" in alterations[number].operations for number in range(12))
 
 
 def test_a_pair_shows_the_same_part_altered_and_untouched(photographs):

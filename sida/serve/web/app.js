@@ -1,7 +1,7 @@
 // The page: pictures come in, are judged one after the other, and are shown.
 
-import { showExplanation, showProvenance, showStability, showVerdict, summary, whereWords } from "./panels.js";
-import { detect, modelName, report, useKey } from "./service.js";
+import { budgetChoices, showExplanation, showProvenance, showStability, showVerdict, summary, whereWords } from "./panels.js";
+import { detect, report, servedModel, useKey } from "./service.js";
 import { showTalk } from "./talk.js";
 import { show, showRegions } from "./viewer.js";
 
@@ -52,7 +52,7 @@ async function judge(entry) {
   draw();
   try {
     await readable(entry.file);
-    const parts = { explain: find("explain").checked, stability: find("deliver").checked };
+    const parts = { explain: find("explain").checked, stability: find("deliver").checked, budget: find("budget").value };
     entry.answer = await detect(entry.file, parts, (share) => {
       entry.share = share;
       draw();
@@ -181,7 +181,7 @@ function open(entry) {
   find("where").textContent = whereWords(answer)
     + (entry.file === null ? " The picture itself is not remembered: choose it again to see it." : "");
   showRegions(answer.mask?.regions ?? []);
-  showStability(answer.stability ?? null, answer.delivery_jpegs ?? {});
+  showStability(answer.stability ?? null, answer.delivery_jpegs ?? {}, answer.budget);
   showExplanation(answer.explanation);
   showProvenance(answer.provenance);
   showTalk(entry);
@@ -201,8 +201,8 @@ function showDownloads(entry) {
   if (answer.mask_png) offers.push(["Mask (PNG)", `${stem}_mask.png`, () => picture(answer.mask_png)]);
   if (answer.overlay_png) offers.push(["Overlay (PNG)", `${stem}_overlay.png`, () => picture(answer.overlay_png)]);
   if (file) {
-    offers.push(["Report (HTML)", `${stem}_report.html`, () => report(file, "html", "stability" in answer)]);
-    offers.push(["Report (PDF)", `${stem}_report.pdf`, () => report(file, "pdf", "stability" in answer)]);
+    offers.push(["Report (HTML)", `${stem}_report.html`, () => report(file, "html", "stability" in answer, answer.budget?.max_false_positives ?? "")]);
+    offers.push(["Report (PDF)", `${stem}_report.pdf`, () => report(file, "pdf", "stability" in answer, answer.budget?.max_false_positives ?? "")]);
   }
   find("download-problem").hidden = true;
   find("downloads").replaceChildren(...offers.map(([words, name, content]) => {
@@ -277,7 +277,10 @@ find("key").addEventListener("submit", (event) => {
 
 async function named() {
   try {
-    find("model").textContent = `Model: ${await modelName()}.`;
+    const { id, budgets } = await servedModel();
+    find("model").textContent = `Model: ${id}.`;
+    find("budget-choice").hidden = budgets === null;
+    find("budget").replaceChildren(...budgetChoices(budgets));
   } catch (error) {
     if (error.status === 401) find("key").hidden = false;
   }

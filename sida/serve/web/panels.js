@@ -32,21 +32,62 @@ function make(tag, text = "", more = {}) {
   return element;
 }
 
+const NUMBERS = { 1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 10: "ten", 20: "twenty" };
+const BUDGETS = [0.2, 0.1, 0.05, 0.02, 0.01];
+
+/** Number and total of honest photographs in words: five, a hundred. */
+function ofHonest(share) {
+  const [per, total] = share >= 0.01 ? [100, "a hundred"] : [1000, "a thousand"], number = +(per * share).toFixed(6);
+  return [NUMBERS[number] ?? String(number), total];
+}
+
+/** The options of a choice of budgets; the empty one leaves it to the service. */
+export function budgetChoices(budgets) {
+  if (budgets === null) return [];
+  const shares = [...new Set([...BUDGETS, ...(budgets.default ? [budgets.default] : [])])].filter((share) => share >= budgets.smallest).sort((a, b) => b - a);
+  const options = shares.map((share) => make("option", `at most ${ofHonest(share)[0]}${share < 0.01 ? " in a thousand" : ""}`, { value: String(share), selected: share === budgets.default }));
+  return budgets.default ? options : [make("option", "as many as it happens", { value: "", selected: true }), ...options];
+}
+
+/** Under a budget, what it promises for this picture; else nothing. */
+function promise({ budget, probabilities }) {
+  const [number, total] = ofHonest(budget.max_false_positives);
+  if (1 - probabilities.real > budget.threshold) return `Of ${total} honest photographs, at most ${number} ${number === "one" ? "gets" : "get"} this far.`;
+  return `More than ${number} of ${total} honest photographs may get as far as this picture, so it is not called altered or generated.`;
+}
+
+function reasons({ budget, inconclusive, label, stability }) {
+  const [number, total] = ofHonest(budget.max_false_positives);
+  const rests = `The limit rests on ${budget.photographs} real photographs (${budget.set}) that the model did not learn from. It holds for photographs like them; other cameras, other editing or other ways of sending can shift it.`;
+  const means = inconclusive ? "Inconclusive is no half of an accusation: honest pictures end here, and so do altered and generated ones."
+    : label === "real" ? "The limit is for accusations alone: it does not say how many altered or generated pictures pass as real."
+    : `At most ${number} of ${total} is not none: an honest photograph can be among them.`;
+  const changes = stability && stability.held < stability.of ? [`It does not survive every delivery. ${heldWords(stability)}`] : [];
+  return [rests, means, ...changes];
+}
+
+/** In how many deliveries the verdict holds, in a sentence. */
+function heldWords({ held, of, deliveries }) {
+  const holds = deliveries.some((each) => each.held && each.inconclusive) ? "stays inconclusive" : "holds";
+  return `The verdict ${holds} in ${held === of ? "all" : held || "none"} of the ${of}.`;
+}
+
 /** A sentence for lists and for those who listen. */
 export function summary(verdict) {
   const share = percent(verdict.probabilities[verdict.label]);
+  if (verdict.inconclusive && verdict.budget) return "inconclusive";
   return verdict.inconclusive
     ? `inconclusive, leaning to ${WORDS[verdict.label]} (${share})`
     : `${WORDS[verdict.label]} (${share})`;
 }
 
 export function showVerdict(verdict) {
-  const { label, inconclusive, calibrated, probabilities } = verdict;
+  const { label, inconclusive, calibrated, probabilities, budget } = verdict;
   const headline = find("headline");
   headline.className = `headline ${inconclusive ? "unsure" : `is-${label}`}`;
   headline.dataset.sign = inconclusive ? "?" : SIGNS[label];
   headline.textContent = inconclusive ? "Inconclusive" : WORDS[label][0].toUpperCase() + WORDS[label].slice(1);
-  find("meaning").textContent = inconclusive
+  find("meaning").textContent = inconclusive && budget ? "The picture is called neither real nor altered or generated." : inconclusive
     ? `By its own calibration the model should not be relied on here. It leans to ${WORDS[label]}.`
     : MEANING[label];
   find("bars").replaceChildren(...Object.entries(WORDS).flatMap(([name, words]) => {
@@ -59,6 +100,9 @@ export function showVerdict(verdict) {
   find("calibrated").textContent = calibrated
     ? "Calibrated: the percentages were fitted to pictures that the model had not learned from. On other kinds of pictures they can be off."
     : "Not calibrated: read the percentages as an order, not as chances.";
+  find("promise").hidden = find("uncertain").hidden = !budget;
+  find("promise").textContent = budget ? promise(verdict) : "";
+  find("reasons").replaceChildren(...(budget ? reasons(verdict) : []).map((text) => make("li", text)));
   list("warnings", verdict.warnings);
   const own = WEAK_BY_MODEL[verdict.model.name];
   find("weak").replaceChildren(...[...(own ? [own] : []), ...WEAK].map((text) => make("li", text)));
@@ -74,17 +118,15 @@ export function whereWords(verdict) {
   return `${percent(mask.area)} of the picture is marked, in ${count}. Marked are the pixels that the model thinks altered with a probability above ${mask.threshold}.`;
 }
 
-/** The deliveries in a row, each with its verdict; `jpegs` has their pictures, where they are still there. */
-export function showStability(stability, jpegs) {
+/** The deliveries in a row, each with its verdict; `jpegs` has their pictures, where they are still there; `budget` is the verdict's. */
+export function showStability(stability, jpegs, budget) {
   find("stability").hidden = stability === null;
   if (stability === null) return;
-  const { held, of, deliveries } = stability;
-  const holds = deliveries.some((each) => each.held && each.inconclusive) ? "stays inconclusive" : "holds";
-  find("held").textContent = `The verdict ${holds} in ${held === of ? "all" : held || "none"} of the ${of}.`;
-  find("deliveries").replaceChildren(...deliveries.map((delivery) => {
+  find("held").textContent = heldWords(stability);
+  find("deliveries").replaceChildren(...stability.deliveries.map((delivery) => {
     const title = DELIVERIES[delivery.name] ?? spaced(delivery.name), item = make("li", "", { className: delivery.held ? "" : "changed" });
     if (jpegs[delivery.name]) item.append(make("img", "", { src: `data:image/jpeg;base64,${jpegs[delivery.name]}`, alt: `The picture after ${title}` }));
-    item.append(make("b", title), make("span", summary(delivery)));
+    item.append(make("b", title), make("span", summary({ ...delivery, budget })));
     if (!delivery.held) item.append(make("span", "does not hold"));
     return item;
   }));

@@ -54,7 +54,7 @@ function form(file, fields) {
 }
 
 /** The answer of /v1/detect; `progress` gets the share that is uploaded. fetch cannot tell it. */
-export function detect(file, { explain, stability }, progress) {
+export function detect(file, { explain, stability, budget }, progress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/v1/detect");
@@ -73,19 +73,19 @@ export function detect(file, { explain, stability }, progress) {
       }
     };
     request.send(form(file, {
-      explain, stability, deliveries: stability, masks: true, overlays: true, evidence: true, provenance: true,
+      explain, stability, deliveries: stability, max_false_positives: budget, masks: true, overlays: true, evidence: true, provenance: true,
     }));
   });
 }
 
 /** A report as a Blob; `format` is html or pdf. */
-export async function report(file, format, stability) {
-  return (await ask("/v1/report", { method: "POST", body: form(file, { format, stability }) })).blob();
+export async function report(file, format, stability, budget) {
+  return (await ask("/v1/report", { method: "POST", body: form(file, { format, stability, max_false_positives: budget }) })).blob();
 }
 
-export async function modelName() {
-  const models = await (await ask("/v1/models")).json();
-  return models.data[0]?.id ?? "";
+/** The model's name as `id`, and in `budgets` what it can promise, or null. */
+export async function servedModel() {
+  return (await (await ask("/v1/models")).json()).data[0];
 }
 
 /** Pieces of an answer as they come, and at last `{ end }`, the reason why it ended. */
