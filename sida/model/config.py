@@ -132,12 +132,12 @@ class ClipWindowsConfig(PreTrainedConfig):
     """The first layers of CLIP over the whole picture, and over windows that cover it.
 
     The defaults are layers 1 to 9 of ViT-B/16. Of the whole picture, at `image_size` pixels a
-    side, `layers` are read; of windows, at `window` pixels, `patch_layers`. Windows share
-    `overlap` pixels at least, and a picture that would need more than `max_windows` is reduced.
-    Layers behind the first `first_adapted` have low-rank additions of `rank`, one set for the whole
-    picture and one for windows. `patch_width` is the channels that patches are reduced to where
-    they are compared; `stem`, `widths` and `depths` those of the convolutions beside them
-    (`NativeVisionConfig`). `dropout` is the share of features that a training step does not see.
+    side, `layers` are read; of windows, at `window` pixels, `patch_layers`. A picture that would
+    need more than `max_windows` is reduced. Layers behind the first `first_adapted` have low-rank
+    additions of `rank`, one set for the whole picture and one for windows. `patch_width` is the
+    channels that patches are reduced to where they are compared; `stem`, `widths` and `depths`
+    those of the convolutions beside them (`NativeVisionConfig`). `dropout` is the share of features
+    that a training step does not see.
     """
 
     model_type = "sida_clip_windows"
@@ -154,7 +154,6 @@ class ClipWindowsConfig(PreTrainedConfig):
     rank: int = 16
     patch_width: int = 64
     window: int = 256
-    overlap: int = 32
     max_windows: int = 4
     dropout: float = 0.0
     stem: int = 16

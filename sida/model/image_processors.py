@@ -83,7 +83,6 @@ class ClipWindowsImageProcessor:
     def __init__(self, config: SidaConfig) -> None:
         self.side: int = config.vision.image_size
         self.window: int = config.vision.window
-        self.overlap: int = config.vision.overlap
         self.max_windows: int = config.vision.max_windows
 
     def vision(self, pixels: np.ndarray) -> list[PreparedWindow]:
@@ -95,7 +94,7 @@ class ClipWindowsImageProcessor:
 
     def mask_window(self, height: int, width: int) -> list[Window]:
         """The windows of a picture of this size."""
-        new_height, new_width = self._covered_size(height, width)
+        new_height, new_width = covered_size(height, width, self.window, self.max_windows)
         size = (self.window, self.window)
         windows = []
         for top, left in self._corners(new_height, new_width):
@@ -112,7 +111,7 @@ class ClipWindowsImageProcessor:
     def mask(self, pixels: np.ndarray) -> list[PreparedWindow]:
         """The windows of a picture (height, width, 3) uint8."""
         height, width = pixels.shape[:2]
-        size = self._covered_size(height, width)
+        size = covered_size(height, width, self.window, self.max_windows)
         resized = resize(pixels, size, Image.Resampling.BICUBIC)
         parts = [
             resized[top : top + self.window, left : left + self.window]
@@ -126,44 +125,27 @@ class ClipWindowsImageProcessor:
     def _corners(self, height: int, width: int) -> list[tuple[int, int]]:
         """Top and left of evenly placed windows that cover a picture of at least their size."""
         tops, lefts = (
-            np.linspace(0, length - self.window, count).round().astype(int)
+            np.linspace(0, length - self.window, -(-length // self.window)).round().astype(int)
             for length in (height, width)
-            for count in [window_count(length, self.window, self.overlap)]
         )
         return [(int(top), int(left)) for top in tops for left in lefts]
 
-    def _covered_size(self, height: int, width: int) -> tuple[int, int]:
-        return covered_size(height, width, self.window, self.overlap, self.max_windows)
 
-
-def covered_size(
-    height: int, width: int, side: int, overlap: int, max_windows: int
-) -> tuple[int, int]:
+def covered_size(height: int, width: int, side: int, max_windows: int) -> tuple[int, int]:
     """The size at which at most `max_windows` squares of `side` cover a picture.
 
-    Neighbours share `overlap` pixels at least, over which masks are blended. A picture is reduced
-    only as far as it must, and enlarged only to hold one square; it keeps its proportions unless it
-    is a strip that is longer than all squares in a row.
+    A picture is reduced only as far as it must, and enlarged only to hold one square; it keeps its
+    proportions unless it is a strip that is longer than all squares in a row.
     """
-    longest = [count * (side - overlap) + overlap for count in range(1, max_windows + 1)]
     grids = ((rows, max_windows // rows) for rows in range(1, max_windows + 1))
-    scales = (min(longest[rows - 1] / height, longest[n - 1] / width) for rows, n in grids)
+    scales = (min(rows * side / height, columns * side / width) for rows, columns in grids)
     scale = min(1.0, max(scales))
     if min(height, width) * scale < side:
         enlarged = side / min(height, width)
-        rows, columns = (
-            window_count(round(length * enlarged), side, overlap) for length in (height, width)
-        )
+        rows, columns = (-(-round(length * enlarged) // side) for length in (height, width))
         if rows * columns <= max_windows:
             scale = enlarged
     return max(side, round(height * scale)), max(side, round(width * scale))
-
-
-def window_count(length: int, side: int, overlap: int) -> int:
-    """Least number of windows of a side that cover a length and share `overlap` with the next."""
-    if length <= side:
-        return 1
-    return -(-(length - overlap) // (side - overlap))
 
 
 class NativeImageProcessor:
@@ -226,7 +208,9 @@ class NativeImageProcessor:
             scale *= 0.98
 
     def _count(self, length: int) -> int:
-        return window_count(length, self.side, self.overlap)
+        if length <= self.side:
+            return 1
+        return -(-(length - self.overlap) // (self.side - self.overlap))
 
     def _along(self, length: int) -> list[tuple[int, int]]:
         """Evenly placed windows of one size that cover a length."""

@@ -15,11 +15,7 @@ from sida.inference.engine import Engine
 from sida.model.checkpoint import load_base
 from sida.model.clip_windows import SYNTHETIC, TAMPERED, ClipWindows
 from sida.model.config import SidaConfig
-from sida.model.image_processors import (
-    ClipWindowsImageProcessor,
-    covered_size,
-    window_count,
-)
+from sida.model.image_processors import ClipWindowsImageProcessor, covered_size
 from sida.model.local_maps import LocalFeatures, pooled_evidence, squares
 from sida.model.presets import small
 from sida.model.processor import SidaProcessor
@@ -39,8 +35,7 @@ def little_config() -> SidaConfig:
     vision.hidden_size, vision.intermediate_size, vision.num_attention_heads = 16, 32, 2
     vision.num_hidden_layers, vision.layers = 2, (1, 2)
     vision.patch_layers, vision.first_adapted, vision.rank, vision.patch_width = (1, 2), 1, 2, 8
-    vision.image_size, vision.patch_size, vision.stem = 32, 16, 4
-    vision.window, vision.overlap = 64, 8
+    vision.image_size, vision.patch_size, vision.window, vision.stem = 32, 16, 64, 4
     vision.widths, vision.depths = (8, 8, 16), (1, 1, 1)
     config.mask.output_channels = 8
     return config
@@ -161,21 +156,17 @@ def test_features_that_were_kept_give_the_same_tokens(engine: Engine) -> None:
     width=st.integers(1, 5000),
     max_windows=st.integers(1, 9),
     side=st.integers(8, 64),
-    overlap=st.integers(0, 7),
 )
 def test_a_picture_is_covered_by_at_most_so_many_squares(
-    height: int, width: int, max_windows: int, side: int, overlap: int
+    height: int, width: int, max_windows: int, side: int
 ) -> None:
-    size = covered_size(height, width, side, overlap, max_windows)
+    size = covered_size(height, width, side, max_windows)
     assert min(size) >= side
-    counts = [window_count(length, side, overlap) for length in size]
-    assert math.prod(counts) <= max_windows
-    for length, count in zip(size, counts, strict=True):
-        assert count * side - (count - 1) * overlap >= length
+    assert math.prod(-(-length // side) for length in size) <= max_windows
     enlarged = any(new > old for new, old in zip(size, (height, width), strict=True))
     assert not enlarged or min(size) == side  # only to hold one square
-    row = (min(max_windows, 8) * (side - overlap) + overlap) / side
-    if max(height, width) / min(height, width) < row and not enlarged:
+    longest = max(height, width) / min(height, width)
+    if longest < min(max_windows, 8) and not enlarged:
         assert size[0] / size[1] == pytest.approx(height / width, rel=1 / min(size))
 
 
