@@ -23,10 +23,8 @@ from sida.verdict import LABELS
 
 __all__ = ["Correction", "FittedCorrection", "fit_correction", "relative_penalties"]
 
-PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
-"""Of which one is chosen, the strongest first."""
-LOCAL_SHARE = 0.1
-"""Of the penalty, for the weights of local evidence and for biases, which are few."""
+PENALTIES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+"""Of which one is chosen, the strongest first; `relative_penalties` multiplies them."""
 ITERATIONS = 100
 
 
@@ -64,19 +62,18 @@ class FittedCorrection(NamedTuple):
 def relative_penalties(model: Sida) -> torch.Tensor:
     """Relative L2 penalty (3, count + 1) of the weights and, in the last column, the biases.
 
-    It is infinite where a feature may not speak for a class: of `ClipWindows` where it may not for
-    the evidence head, and for "real", which the other classes are relative to.
+    It is the number of features that speak for a class, so that few of them may change its logit
+    as much as many. It is infinite where a feature may not speak: of `ClipWindows` where it may not
+    for the evidence head, and for "real", which the other classes are relative to.
     """
     encoder, count = model.encoder, model.class_feature_count
     penalties = torch.full((len(LABELS), count + 1), torch.inf)
-    penalties[1:, -1] = LOCAL_SHARE
+    penalties[1:, -1] = 1
     for label in (SYNTHETIC, TAMPERED):
-        if not isinstance(encoder, ClipWindows):
-            penalties[label, :count] = 1
-        elif label == TAMPERED:
-            penalties[label, :count][encoder.evidence_columns(label)] = LOCAL_SHARE
-        else:
-            penalties[label, :count][encoder.evidence_columns(label)] = 1
+        columns = slice(0, count)
+        if isinstance(encoder, ClipWindows):
+            columns = encoder.evidence_columns(label)
+        penalties[label, columns] = len(range(count)[columns])
     return penalties
 
 
@@ -122,9 +119,12 @@ def fit_correction(
     on_progress(total, total)
     # The calibration stays: what it does to the logits is undone in the correction.
     scale, shift = torch.tensor(calibration.scale), torch.tensor(calibration.bias)
-    correction = Correction(solution[:, :-1] / scale[:, None], solution[:, -1] / scale)
+    weight = solution[:, :-1] / problem.deviation
+    bias = solution[:, -1] - weight @ problem.mean
     raw = (held_out_logits[best] - shift) / scale
-    return FittedCorrection(correction, PENALTIES[best], np.asarray(raw.numpy()))
+    return FittedCorrection(
+        Correction(weight / scale[:, None], bias / scale), PENALTIES[best], np.asarray(raw.numpy())
+    )
 
 
 def _folds(pictures: ClassFeatures, seed: int) -> np.ndarray:
@@ -136,7 +136,8 @@ class _Problem(NamedTuple):
     """The regression: own pictures first, then those of the replay.
 
     Attributes:
-        inputs: (pictures, count + 1), the features and a one for the bias.
+        inputs: (pictures, count + 1), the features, standardized, and a one for the bias.
+        mean, deviation: (count,) of the features.
         offset: (pictures, 3) calibrated logits of the frozen model.
         labels: (pictures,).
         weights: (pictures,) that sum to 1.
@@ -145,6 +146,8 @@ class _Problem(NamedTuple):
     """
 
     inputs: torch.Tensor
+    mean: torch.Tensor
+    deviation: torch.Tensor
     offset: torch.Tensor
     labels: torch.Tensor
     weights: torch.Tensor
@@ -162,8 +165,12 @@ class _Problem(NamedTuple):
         features = torch.cat([own.features, replay.features])
         logits = torch.cat([own.logits, replay.logits])
         free = torch.isfinite(penalties)
+        # A penalty has no meaning without a scale, and hidden states have none of their own.
+        mean, deviation = features.mean(0), features.std(0).clamp_min(1e-6)
         return cls(
-            inputs=F.pad(features, (0, 1), value=1.0),
+            inputs=F.pad((features - mean) / deviation, (0, 1), value=1.0),
+            mean=mean,
+            deviation=deviation,
             offset=logits * torch.tensor(calibration.scale) + torch.tensor(calibration.bias),
             labels=torch.from_numpy(np.concatenate([own.labels, replay.labels])),
             weights=_picture_weights(own.labels, replay.labels),

@@ -149,7 +149,8 @@ def test_a_model_that_gets_worse_is_not_written(
     logits = torch.eye(3)[labels] / 10  # right, but not by much
     torch.manual_seed(0)
     check = pictures._replace(labels=labels, logits=logits)
-    learned = check._replace(features=torch.randn_like(check.features))
+    noise = torch.randn_like(check.features) * check.features.std(0) + check.features.mean(0)
+    learned = check._replace(features=noise)
     save_replay(folder / "replay.safetensors", Replay(learned, check), model.digest)
     arguments = ("adapt", own, "--model", folder, "--cache", cache, "--out", tmp_path / "mine")
     result = run(*arguments)

@@ -14,7 +14,7 @@ from tests.model.test_clip_windows import little_config
 from tests.small import small_config
 
 COUNT = 12
-PENALTIES = F.pad(torch.ones(2, COUNT + 1), (0, 0, 1, 0), value=torch.inf)
+PENALTIES = F.pad(torch.full((2, COUNT + 1), float(COUNT)), (0, 0, 1, 0), value=torch.inf)
 CALIBRATION = Calibration(scale=(2.0, 2.0, 2.0), bias=(0.1, 0.0, -0.1), digest="0" * 64)
 
 
@@ -56,15 +56,16 @@ def test_the_correction_is_the_optimum_of_the_stated_loss(known: ClassFeatures) 
     own = pictures(np.arange(30) % 2, 4, 2)
     fitted = fit_correction(own, known, CALIBRATION, PENALTIES)
     scale = torch.tensor(CALIBRATION.scale)
-    joined = torch.cat(
-        [fitted.correction.weight * scale[:, None], (fitted.correction.bias * scale)[:, None]], 1
-    )
-    weight = joined.clone().requires_grad_(True)
-    loss = 0.5 * fitted.penalty * weight[1:].square().sum()
+    features = torch.cat([own.features, known.features])
+    mean, deviation = features.mean(0), features.std(0)
+    raw, bias = fitted.correction
+    standardized = [raw * deviation, (bias + raw @ mean)[:, None]]
+    weight = (torch.cat(standardized, 1) * scale[:, None]).requires_grad_(True)
+    loss = 0.5 * fitted.penalty * COUNT * weight[1:].square().sum()
     # Classes alike, own and known pictures alike within each; own ones have nothing tampered.
     for part, shares in ((own, (1 / 6, 1 / 6, 0)), (known, (1 / 6, 1 / 6, 1 / 3))):
         offset = part.logits * scale + torch.tensor(CALIBRATION.bias)
-        inputs = F.pad(part.features, (0, 1), value=1.0)
+        inputs = F.pad((part.features - mean) / deviation, (0, 1), value=1.0)
         logits = offset + F.linear(inputs, weight)
         losses = F.cross_entropy(logits, torch.from_numpy(part.labels), reduction="none")
         for label, share in enumerate(shares):
