@@ -95,8 +95,10 @@ def _count(folder: Path) -> int:
 
     from safetensors import safe_open
 
+    from sida.model.weights import weight_files
+
     total = 0
-    for file in folder.glob("*.safetensors"):
+    for file in weight_files(folder):
         with safe_open(file, "numpy") as tensors:
             total += sum(prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
     return total
