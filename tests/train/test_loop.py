@@ -42,7 +42,7 @@ def test_a_run_ends_with_a_model_that_judges(finished, labelled):
 
 def test_every_step_has_its_line(finished):
     names = {"step", "loss", "loss_class", "loss_mask_bce", "loss_mask_dice", "loss_text"}
-    names |= {"loss_image_tokens", "loss_altered", "loss_generated"}
+    names |= {"loss_image_tokens", "loss_altered", "loss_generated", "loss_synthetic"}
     assert [line["step"] for line in lines(finished)] == [1, 2, 3, 4]
     for line in lines(finished):
         assert line.keys() == names | {"learning_rate", "seconds"}
