@@ -149,12 +149,17 @@ def evidence_text(facts: Facts) -> str:
 def window_facts(label: str, windows: Sequence[tuple[str, float]]) -> tuple[WindowFact, ...]:
     """The windows that speak for a label, the strongest first; none below one half, at most two.
 
+    Of windows whose position has the same words, the strongest alone is named.
+
     Args:
         windows: position and probability of the label in each window.
     """
     # Sorting is stable: of equal windows the first one is named.
-    strongest = sorted(windows, key=lambda window: -window[1])[:NAMED_WINDOWS]
-    return tuple(WindowFact(p, min(99, round(100 * x))) for p, x in strongest if x >= 0.5)
+    strongest: dict[str, float] = {}
+    for name, probability in sorted(windows, key=lambda window: -window[1]):
+        strongest.setdefault(name, probability)
+    named = list(strongest.items())[:NAMED_WINDOWS]
+    return tuple(WindowFact(p, min(99, round(100 * x))) for p, x in named if x >= 0.5)
 
 
 def describe(

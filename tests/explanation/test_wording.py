@@ -119,6 +119,12 @@ def test_the_facts_are_short_and_fixed() -> None:
     assert short("tampered", MASK & False) == "position unknown"
 
 
+def test_windows_with_one_position_are_named_once() -> None:
+    windows = [("upper left", 0.7), ("upper left", 0.9), ("lower left", 0.6), ("centre", 0.55)]
+    named = [(window.position, window.percent) for window in wording.window_facts("real", windows)]
+    assert named == [("upper left", 90), ("lower left", 60)]
+
+
 def test_windows_that_do_not_speak_for_the_label_are_not_named() -> None:
     assert wording.window_facts("real", [("upper left", 0.49), ("lower left", 0.1)]) == ()
 
