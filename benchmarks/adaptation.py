@@ -23,6 +23,7 @@ import torch
 import sida.data
 from sida.cli.progress import progress_bar
 from sida.evaluation.metrics import balanced_accuracy, confusion, recalls
+from sida.inference.device import use_native_bfloat16
 from sida.model.calibration import Calibration
 from sida.model.checkpoint import find, load
 from sida.train.class_features import ClassFeatures, FeatureReader
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=FeatureReader.default_folder())
     options = parser.parse_args()
     base = load(options.model)
+    use_native_bfloat16(base.model, "auto")
     replay = load_replay(options.replay or find(options.model), base.digest)
     if replay is None:
         parser.error(f"{options.model} comes without known pictures: scripts/make_replay.py")

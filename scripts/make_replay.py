@@ -16,6 +16,7 @@ import numpy as np
 import sida.data
 from sida.cli.progress import progress_bar
 from sida.data.sample import Sample
+from sida.inference.device import use_native_bfloat16
 from sida.model.checkpoint import find, load
 from sida.train.class_features import ClassFeatures, FeatureReader
 from sida.train.replay import FILE, Replay, save_replay
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     base = load(options.model)
+    use_native_bfloat16(base.model, "auto")
 
     def features(folders: list[str], count: int, title: str) -> ClassFeatures:
         samples = draw(folders, count, options.seed)

@@ -34,7 +34,7 @@ from sida.image.prefetch import prefetch, read_or_error
 from sida.image.read import Picture, Source
 from sida.image.suitability import unsuitable
 from sida.inference.conversation import Conversation
-from sida.inference.device import multiplies_bfloat16, out_of_memory, resolve
+from sida.inference.device import out_of_memory, resolve, use_native_bfloat16
 from sida.inference.engine import (
     Engine,
     GeneratedText,
@@ -758,11 +758,7 @@ def _load(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> Lo
         loaded = load(options.model, device=target, dtype=dtype)
     else:
         loaded = load_random(options.random_weights, device=target, dtype=dtype)
-    # A frozen encoder loses nothing that its calibration shows, and takes half the time.
-    encoder = loaded.model.encoder
-    automatic = options.dtype == "auto" and target.type == "cpu"
-    if automatic and isinstance(encoder, ClipWindows) and multiplies_bfloat16():
-        encoder.clip.to(torch.bfloat16)
+    use_native_bfloat16(loaded.model, options.dtype)
     if options.fast:
         processor = loaded.processor.image_processor
         if not isinstance(processor, ClipWindowsImageProcessor):

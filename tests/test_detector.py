@@ -452,6 +452,6 @@ def test_a_missing_package_for_provenance_is_one_sentence(detector, files, monke
 def test_a_frozen_encoder_takes_the_dtype_that_the_processor_is_fast_in(
     monkeypatch: pytest.MonkeyPatch, native: bool, dtype: str, encoder_dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr("sida.detector.multiplies_bfloat16", lambda: native)
+    monkeypatch.setattr("sida.inference.device.multiplies_bfloat16", lambda: native)
     model = Detector.load("small", device="cpu", dtype=dtype).engine.model
     assert (model.encoder.clip.dtype, model.dtype) == (encoder_dtype, torch.float32)

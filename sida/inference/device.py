@@ -5,8 +5,10 @@ import re
 import torch
 
 from sida.errors import DeviceError
+from sida.model import Sida
+from sida.model.clip_windows import ClipWindows
 
-__all__ = ["multiplies_bfloat16", "out_of_memory", "resolve"]
+__all__ = ["multiplies_bfloat16", "out_of_memory", "resolve", "use_native_bfloat16"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -36,6 +38,18 @@ def resolve(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
 def multiplies_bfloat16() -> bool:
     """True for a processor with instructions for products of bfloat16 matrices."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def use_native_bfloat16(model: Sida, dtype: str) -> None:
+    """Hold the frozen encoder of `small` in bfloat16 on a CPU that multiplies it natively.
+
+    It takes half the time, and rounds by less than what the calibration shows. Nothing happens
+    where a dtype was named.
+    """
+    encoder = model.encoder
+    automatic = dtype == "auto" and model.device.type == "cpu"
+    if automatic and isinstance(encoder, ClipWindows) and multiplies_bfloat16():
+        encoder.clip.to(torch.bfloat16)
 
 
 def _device(name: str) -> torch.device:

@@ -21,7 +21,7 @@ from sida.data.sample import Sample
 from sida.data.writing.splitting import assign_splits
 from sida.errors import ConfigError, DataError
 from sida.files import require_new, write_folder, write_text
-from sida.inference.device import resolve
+from sida.inference.device import resolve, use_native_bfloat16
 from sida.model.adapter import FILE as ADAPTER
 from sida.model.adapter import Adapter, save_adapter, split_name
 from sida.model.calibration import Calibration
@@ -166,6 +166,7 @@ def adapt(
     _require(sample.label for sample in samples)
     device, dtype = resolve(options.device, "auto")
     base = load(options.model, device, dtype)
+    use_native_bfloat16(base.model, "auto")
     with StopRequest() as stop:
         reader = FeatureReader(base, options.cache or FeatureReader.default_folder(), stop)
         own = reader.read(options.data, samples, _stage(on_stage, "Reading pictures"))
