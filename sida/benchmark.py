@@ -45,6 +45,7 @@ class BenchmarkedModel(TypedDict):
     name: str
     digest: str
     dtype: str
+    encoder_dtype: str
     quantize: str | None
     weights_bytes: int
 

@@ -203,7 +203,8 @@ class ClipWindows(nn.Module):
         local = pixels.new_zeros(len(pixels), self.feature_count - self.whole_count)
         scaled = self.standardized(torch.cat([self.whole_points(pixels), local], 1))[:, columns]
         weight = self.evidence.weight[SYNTHETIC, columns]
-        return self.dropout(scaled) @ weight + self.evidence.bias[SYNTHETIC]
+        logits: torch.Tensor = self.dropout(scaled) @ weight + self.evidence.bias[SYNTHETIC]
+        return logits
 
     def evidence_of(
         self,
