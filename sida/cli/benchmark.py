@@ -131,7 +131,7 @@ def _table(figures: "BenchmarkReport") -> str:
 
 
 def _format(model: "BenchmarkedModel") -> str:
-    formats = [model["dtype"], model["quantize"]]
-    if model["encoder_dtype"] != model["dtype"]:
-        formats.insert(1, f"encoder {model['encoder_dtype']}")
-    return " and ".join(filter(None, formats))
+    dtype = model["dtype"]
+    if model["encoder_dtype"] != dtype:
+        dtype = f"{dtype} (encoder {model['encoder_dtype']})"
+    return " and ".join(filter(None, (dtype, model["quantize"])))

@@ -12,7 +12,13 @@ from sida.options import ModelOptions
 FIGURES = {
     "schema": "sida.benchmark/1",
     "machine": {"device": "cpu", "processor": "A processor", "threads": 2},
-    "model": {"name": "tiny", "dtype": "float32", "quantize": "int8", "weights_bytes": 6 * 10**6},
+    "model": {
+        "name": "tiny",
+        "dtype": "float32",
+        "encoder_dtype": "bfloat16",
+        "quantize": "int8",
+        "weights_bytes": 6 * 10**6,
+    },
     "batch_size": 4,
     "picture": [1024, 768],
     "rates": {"verdict": 12.5, "verdict_and_mask": 3.25},
@@ -52,7 +58,7 @@ def test_json_with_a_file_is_written_there_beside_the_table(run, elsewhere: Path
     assert json.loads(Path("out.json").read_text()) == FIGURES
     assert "12.50 a second: 11.0 GFLOP each, 60 % of the matrix rate" in result.stdout
     assert "201 ms (95 of 100 within 250 ms)" in result.stdout
-    assert "float32 and int8, 6 MB" in result.stdout
+    assert "float32 (encoder bfloat16) and int8, 6 MB" in result.stdout
     assert "Wrote out.json" in result.stderr
 
 
