@@ -38,7 +38,7 @@ def _without_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
-MaxFalsePositives = Annotated[
+_MaxFalsePositives = Annotated[
     Annotated[float, Field(gt=0, lt=1)] | SkipJsonSchema[None],
     Field(
         description="State altered or generated only where at most this share of real photographs "
@@ -84,7 +84,7 @@ class DetectParameters(BaseModel):
     deliveries: bool = Field(
         False, description="With stability: return each delivery as a small JPEG."
     )
-    max_false_positives: MaxFalsePositives = None
+    max_false_positives: _MaxFalsePositives = None
 
 
 class OnePicture(DetectParameters):
@@ -99,7 +99,7 @@ class ReportParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["html", "pdf"] = "html"
-    max_false_positives: MaxFalsePositives = None
+    max_false_positives: _MaxFalsePositives = None
     stability: bool = Field(
         False, description="Judge the picture again as messengers and sites deliver it."
     )
