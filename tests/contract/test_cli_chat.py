@@ -129,7 +129,14 @@ def terminal(pictures: Path) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     """`sida chat` on a terminal, with a model that takes its time for a word."""
     ours, theirs = pty.openpty()
     command = fake("chat", "real.jpg", pause=0.5)
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(
+        command,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        # Where the tests run in the background of a script, SIGINT is ignored by all they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     os.close(theirs)
     yield process, ours
     process.kill()
