@@ -3,9 +3,9 @@
 The whole picture is seen at 224 pixels, which shows what is depicted: the class token and the mean
 patch of a few layers are read. Windows that cover it, close to its own resolution, show how pixels
 were made and which of them are unlike the rest (`LocalMaps`). One linear head weighs both (the
-evidence); its weighing becomes an image token beside the features themselves. "Altered" is read
-from local evidence alone: as a style of whole pictures, it would be learned as the collection that
-a picture comes from.
+evidence): class logits begin with it, the class head adds to them, and it becomes an image token
+beside the features themselves. "Altered" is read from local evidence alone: as a style of whole
+pictures, it would be learned as the collection that a picture comes from.
 """
 
 from typing import NamedTuple

@@ -251,6 +251,15 @@ class Sida(PreTrainedModel):
             return self.encoder.standardized(state.vectors)
         return hidden
 
+    def evidence(self, hidden: torch.Tensor, state: encoders.EncoderState) -> torch.Tensor:
+        """Class logits (pictures, 3) that the encoder gives itself; zeros where it gives none.
+
+        Arguments as of `class_features`.
+        """
+        if isinstance(state, ClipWindowsState):
+            return state.logits.to(hidden)
+        return hidden.new_zeros(len(hidden), 3)
+
     def add_correction(self) -> None:
         """Add a linear layer from `class_features` to the class logits, with zeros as weights.
 
@@ -265,10 +274,14 @@ class Sida(PreTrainedModel):
     def classify(self, hidden: torch.Tensor, state: encoders.EncoderState = None) -> torch.Tensor:
         """Hidden states (pictures, dim) at class positions -> logits (pictures, 3).
 
+        An encoder's own evidence is where they begin: the class head adds to it. Read through the
+        language model alone, it would be told less well than it was before.
+
         Args:
-            state: of the encoder, which a correction may read.
+            state: of the encoder, which may hold evidence, and which a correction may read.
         """
         logits: torch.Tensor = self.class_head(hidden)
+        logits = logits + self.evidence(hidden, state)
         if self.correction is not None:
             logits = logits + self.correction(self.class_features(hidden, state))
         return logits

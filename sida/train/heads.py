@@ -204,7 +204,7 @@ class _Heads:
         def held_out_logits() -> np.ndarray:
             logits = np.zeros((len(folds), len(LABELS)))
             for fit, rows in zip(fits, held_out_rows, strict=True):
-                logits[rows] = logits_of(fit.current, vectors.classes[rows, 0])
+                logits[rows] = logits_of(fit.current, vectors, rows)
             return logits
 
         best_step, logits, stale, step = 0, held_out_logits(), 0, 0
@@ -269,7 +269,7 @@ class _Heads:
         return Adapter(bare.base, bare.base_digest, tensors, rows, fitted), text
 
     def _predictions_of_base(self, vectors: Vectors) -> HeadPredictions:
-        logits = logits_of(self.head, vectors.classes[:, 0])
+        logits = logits_of(self.head, vectors)
         return HeadPredictions.calibrated(self.base.calibration, logits, vectors)
 
     def _validate(
@@ -278,7 +278,7 @@ class _Heads:
         """Base and adapter on data that nothing was fitted to."""
         vectors = self._vectors(samples, 0, False)
         after = HeadPredictions.calibrated(
-            adapter.calibration, logits_of(fit.current, vectors.classes[:, 0]), vectors
+            adapter.calibration, logits_of(fit.current, vectors), vectors
         )
         return {"count": len(vectors.labels), **compare(self._predictions_of_base(vectors), after)}
 
@@ -306,15 +306,16 @@ class HeadFit:
 
     def advance(self) -> tuple[float, float]:
         """Loss and learning rate of a step, which is taken."""
-        rows, labels = self._batch()
-        loss = F.cross_entropy(self.head(rows), labels) * self.config.loss.classes
+        hidden, evidence, labels = self._batch()
+        logits = self.head(hidden) + evidence
+        loss = F.cross_entropy(logits, labels) * self.config.loss.classes
         loss.backward()
         nn.utils.clip_grad_norm_(self.head.parameters(), self.config.clip)
         rate = take_step(self.optimizer, self.config, self.step, self.head, self.average)
         self.step += 1
         return float(loss.detach()), rate
 
-    def _batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng([self.config.seed, 3, self.step])
         size, view_count = self.config.batch_size, self.vectors.classes.shape[1]
         labels = (np.arange(size) + self.step * size) % len(LABELS)
@@ -324,7 +325,12 @@ class HeadFit:
             self.pools[label][int(fraction * len(self.pools[label]))]
             for label, fraction in zip(labels, fractions, strict=True)
         ]
-        return self.vectors.classes[rows, view_indices], torch.from_numpy(labels)
+        classes, evidence = self.vectors.classes, self.vectors.evidence
+        return (
+            classes[rows, view_indices],
+            evidence[rows, view_indices],
+            torch.from_numpy(labels),
+        )
 
     @property
     def current(self) -> nn.Module:
@@ -336,10 +342,12 @@ class HeadFit:
 
 
 @torch.no_grad()
-def logits_of(head: nn.Module, vectors: torch.Tensor) -> np.ndarray:
-    """Class logits (pictures, 3) of vectors (pictures, dim)."""
+def logits_of(
+    head: nn.Module, vectors: Vectors, rows: np.ndarray | slice = slice(None)
+) -> np.ndarray:
+    """Class logits (pictures, 3) of some of the pictures, each as it is."""
     training = head.training
-    logits: np.ndarray = head.eval()(vectors).numpy()
+    logits: np.ndarray = (head.eval()(vectors.classes[rows, 0]) + vectors.evidence[rows, 0]).numpy()
     head.train(training)
     return logits
 

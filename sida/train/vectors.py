@@ -22,6 +22,7 @@ from sida.image.perturbation import random_chain
 from sida.image.read import Picture
 from sida.inference.engine import Engine
 from sida.inference.memory import micro_batches, within_memory
+from sida.model.encoders import EncoderState
 from sida.model.prompt import conversation
 from sida.train.cache import FeatureCache
 from sida.train.stop_request import StopRequest
@@ -39,7 +40,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-IDENTITY_KEY = "sida.vectors/1"
+IDENTITY_KEY = "sida.vectors/2"
 """Of the file's metadata; its value is the identity, all that vectors depend on beside pictures."""
 WRITE_INTERVAL = 60.0
 """Seconds between two writes of the store, the most that a kill costs."""
@@ -54,6 +55,7 @@ class Vectors(NamedTuple):
         classes: (pictures, views, dim) float32 at the token before `[CLS]`; the first view is the
             picture itself.
         masks: the same at the token before `[SEG]`.
+        evidence: (pictures, views, 3) float32 logits that the class head adds to: the encoder's.
         labels: (pictures,) int64 class numbers.
         groups: (pictures,) int64, the same for pictures that have an original in common.
         answers: label -> (pictures, answer ids + 1, dim) of the first few pictures of a class, from
@@ -63,6 +65,7 @@ class Vectors(NamedTuple):
 
     classes: torch.Tensor
     masks: torch.Tensor
+    evidence: torch.Tensor
     labels: np.ndarray
     groups: np.ndarray
     answers: dict[str, torch.Tensor]
@@ -166,9 +169,11 @@ class _Collection:
 
     @torch.no_grad()
     def _prefill(self, items: Sequence[NamedPicture]) -> Iterator[torch.Tensor]:
-        """Vectors (2, dim) of each picture: where class and mask prompt are read."""
-        hidden = self._hidden([item.picture for item in items], self.engine.ids)
-        for row in hidden[:, [self.engine.prompt_length - 1, -1]].float().cpu():
+        """Of each picture (2 * dim + 3,): where class and mask prompt are read, and evidence."""
+        hidden, state = self._run([item.picture for item in items], self.engine.ids)
+        classes, masks = hidden[:, self.engine.prompt_length - 1], hidden[:, -1]
+        evidence = self.engine.model.evidence(classes, state)
+        for row in torch.cat([classes, masks, evidence], 1).float().cpu():
             yield row.clone()  # a slice would keep the whole micro-batch in memory
 
     @torch.no_grad()
@@ -179,17 +184,20 @@ class _Collection:
             return
         if name not in self.store.vectors:
             ids = conversation(self.engine.processor.tokenizer, label).input_ids
-            hidden = self._hidden([labelled.picture], ids)[0, self.engine.prompt_length - 1 :]
-            self.store.add(name, hidden.float().cpu().clone())
+            hidden, _ = self._run([labelled.picture], ids)
+            row = hidden[0, self.engine.prompt_length - 1 :]
+            self.store.add(name, row.float().cpu().clone())
         self.answers[label].append(self.store.vectors[name])
 
-    def _hidden(self, pictures: Sequence[Picture], ids: Sequence[int]) -> torch.Tensor:
+    def _run(
+        self, pictures: Sequence[Picture], ids: Sequence[int]
+    ) -> tuple[torch.Tensor, EncoderState]:
+        """Hidden states (pictures, tokens, dim) along some ids, and the encoder's state."""
         model = self.engine.model
         inputs, _ = self.engine.processor(pictures, masks=False)
-        tokens, _ = model.image_tokens(inputs.to(model.device, model.dtype))
+        tokens, state = model.image_tokens(inputs.to(model.device, model.dtype))
         rows = torch.tensor([list(ids)], device=model.device).expand(len(pictures), -1)
-        hidden: torch.Tensor = model.prefill(model.embed(rows, tokens))
-        return hidden
+        return model.prefill(model.embed(rows, tokens)), state
 
 
 def collect(
@@ -224,18 +232,21 @@ def collect(
             store.write()
             stop.raise_signal()
     store.write()
-    pairs = [
+    rows = [
         torch.stack([store.vectors[name] for name in _names(key, view_count)])
         for _, key in collected
     ]
-    shape = (0, view_count + 1, 2, engine.model.config.language.hidden_size)
-    stacked = torch.stack(pairs) if pairs else torch.zeros(shape)
+    dim = engine.model.config.language.hidden_size
+    sizes = [dim, dim, len(LABELS)]
+    stacked = torch.stack(rows) if rows else torch.zeros(0, view_count + 1, sum(sizes))
+    classes, masks, evidence = stacked.split(sizes, 2)
     return Vectors(
-        classes=stacked[:, :, 0],
-        masks=stacked[:, :, 1],
+        classes=classes,
+        masks=masks,
+        evidence=evidence,
         labels=np.array([LABELS.index(sample.label) for sample, _ in collected], np.int64),
         groups=group_numbers(collected),
-        answers={label: torch.stack(rows) for label, rows in collection.answers.items() if rows},
+        answers={label: torch.stack(x) for label, x in collection.answers.items() if x},
         grouped=any(sample.group is not None for sample, _ in collected),
     )
 

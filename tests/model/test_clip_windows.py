@@ -55,6 +55,17 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+def test_the_class_head_adds_to_the_evidence(engine: Engine) -> None:
+    """The language model may add to what the encoder says of the class, and cannot lose it."""
+    pictures = [noise(70, 150), noise(64, 64, 1)]
+    inputs, _ = engine.processor(pictures, masks=False)
+    output = engine.forward(inputs)
+    with torch.inference_mode():
+        expected = engine.model.class_head(output.class_hidden) + output.state.logits
+    assert torch.equal(output.class_logits, expected)
+    assert output.state.logits.abs().max() > 0.1
+
+
 def test_evidence_is_of_all_windows(engine: Engine) -> None:
     (output,) = engine.infer_each([noise(70, 150)], [lambda _: False], [False], [True])
     evidence = output.evidence

@@ -13,11 +13,15 @@ from typer.testing import CliRunner
 
 import sida.data
 import sida.train.vectors
+from sida.assets import TOKENIZER
 from sida.cli import app
 from sida.errors import ConfigError, DataError
 from sida.inference.engine import Engine
 from sida.model.checkpoint import load
+from sida.model.processor import SidaProcessor
 from sida.model.prompt import conversation
+from sida.model.sida import Sida
+from sida.model.tokenizer import Tokenizer
 from sida.train import train
 from sida.train.config import read_config
 from sida.train.folds import assign_folds
@@ -27,6 +31,7 @@ from sida.train.token_rows import fit_token_rows
 from sida.train.vectors import Vectors, VectorStore, collect
 from sida.verdict import LABELS
 from tests.model.conftest import small_published, spread
+from tests.model.test_clip_windows import little_config
 from tests.small import small_config
 
 FAST = ("heads_only=true", "max_steps=80", "validate_every=20", "batch_size=8", "threads=1")
@@ -35,10 +40,6 @@ SHADES = {"real": (200, 60, 60), "full_synthetic": (60, 200, 60), "tampered": (6
 
 def save_model(config, folder: Path) -> str:
     """A folder of a model with random weights that says different things of pictures."""
-    from sida.assets import TOKENIZER
-    from sida.model import Sida
-    from sida.model.tokenizer import Tokenizer
-
     tokenizer = Tokenizer.load(TOKENIZER)
     config.language.vocab_size = len(tokenizer)
     torch.manual_seed(0)
@@ -120,7 +121,7 @@ def test_detect_with_the_adapter_gives_what_the_model_in_memory_gave(finished, b
     store = VectorStore(out / "none.safetensors", "")
     vectors = collect(engine, sida.data.open(pictures), store, StopRequest())
     (out / "none.safetensors").unlink()
-    logits = logits_of(loaded.model.class_head, vectors.classes[:, 0])
+    logits = logits_of(loaded.model.class_head, vectors)
     expected = loaded.calibration.probabilities(logits)
     probabilities = {}
     for line in map(json.loads, result.stdout.splitlines()):
@@ -133,6 +134,20 @@ def test_detect_with_the_adapter_gives_what_the_model_in_memory_gave(finished, b
     np.testing.assert_allclose(actual, expected, atol=1e-5)
     right = actual.argmax(1) == np.repeat(np.arange(3), 8)
     assert right.mean() > 0.7
+
+
+def test_logits_of_vectors_hold_the_evidence_of_an_encoder(pictures, tmp_path):
+    torch.manual_seed(0)
+    config = little_config()
+    model = Sida(config).eval()
+    torch.nn.init.normal_(model.encoder.evidence.weight)
+    engine = Engine(model, SidaProcessor(config, Tokenizer.load(TOKENIZER)))
+    samples = sida.data.open(pictures)[::8]
+    vectors = collect(engine, samples, VectorStore(tmp_path / "store", ""), StopRequest())
+    outputs = engine.infer([s.read() for s in samples], [lambda _: False] * len(samples))
+    expected = np.stack([output.class_logits for output in outputs])
+    np.testing.assert_allclose(logits_of(model.class_head, vectors), expected, atol=1e-5)
+    assert vectors.evidence.std() > 0.1
 
 
 def test_a_finished_run_is_left_as_it_is(finished):
@@ -285,6 +300,7 @@ def test_a_head_that_never_sees_a_picture_is_not_changed_by_it():
     vectors = Vectors(
         torch.randn(9, 1, 6),
         torch.zeros(9, 1, 6),
+        torch.zeros(9, 1, 3),
         np.repeat(np.arange(3), 3),
         np.arange(9),
         {},
