@@ -11,7 +11,7 @@ from sida.assets import DEFAULT_MODEL
 from sida.errors import ConfigError
 from sida.image.read import MAX_PIXELS, Source
 
-__all__ = ["BatchSize", "DetectOptions", "MaskFor", "ModelOptions", "Request"]
+__all__ = ["BatchSize", "DetectOptions", "MaskFor", "ModelOptions", "Request", "require_share"]
 
 BatchSize = int | Literal["auto"]
 MaskFor = Literal["tampered", "all", "none"]
@@ -75,11 +75,18 @@ class DetectOptions:
     stability: bool = False
 
     def __post_init__(self) -> None:
-        if self.max_false_positives is not None and not 0 < self.max_false_positives < 1:
-            raise ConfigError(
-                f"max_false_positives is {self.max_false_positives}, expected a share above 0 and "
-                "below 1, such as 0.05"
-            )
+        if self.max_false_positives is not None:
+            require_share(self.max_false_positives)
+
+
+def require_share(max_false_positives: float) -> float:
+    """The budget itself. Raises ConfigError where it is not above 0 and below 1."""
+    if not 0 < max_false_positives < 1:  # NaN is neither
+        raise ConfigError(
+            f"max_false_positives is {max_false_positives:g}, expected a share above 0 and below "
+            "1, such as 0.05"
+        )
+    return max_false_positives
 
 
 @dataclass(frozen=True)

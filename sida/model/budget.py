@@ -122,8 +122,10 @@ class BudgetCalibration(BaseModel):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "the file"
             raise ConfigError(
-                f"{name} is not a calibration of budgets ({error.errors()[0]['msg']}): give a file "
+                f"{name} is not a calibration of budgets ({field}: {first['msg']}): give a file "
                 "that `sida calibrate` has written."
             ) from error
 

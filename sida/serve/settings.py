@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sida.model.budget import read_calibration
-from sida.options import ModelOptions
+from sida.options import ModelOptions, require_share
 from sida.provenance.declared.trust import read_trust
 from sida.serve.keys import Key, read_keys
 
@@ -64,7 +64,7 @@ class ServeSettings(BaseModel):
     keys: Annotated[tuple[Key, ...], BeforeValidator(_keys_of)] = ()
     allow_origin: tuple[str, ...] = ()
     trust: Annotated[str | None, BeforeValidator(_certificates_of)] = None
-    max_false_positives: Annotated[float, Field(gt=0, lt=1)] | None = None
+    max_false_positives: Annotated[float, AfterValidator(require_share)] | None = None
     calibration: Annotated[str | None, BeforeValidator(_calibration_of)] = None
     keep: Annotated[Path, AfterValidator(Path.absolute)] | None = None
 

@@ -76,8 +76,13 @@ def test_the_file_comes_back_as_it_was(tmp_path: Path) -> None:
         ),
         (
             '{"schema": "sida.budget/1", "set": "x", "digest": "y", "scores": {"as_is": [2, 1]}}',
-            "less than or equal to 1",
+            r"scores\.as_is\.0: .*less than or equal to 1",
         ),
+        (
+            '{"schema": "sida.budget/1", "set": "x", "digest": "y", "scores": {"a": [0.1, NaN]}}',
+            r"scores\.a\.1: ",
+        ),
+        ('{"schema": "sida.budget/1", "set": "x", "digest": "y"}', "scores: Field required"),
         (
             '{"schema": "sida.budget/1", "set": "x", "digest": "y", "scores": {"a": [0.2, 0.1]}}',
             "not in order",

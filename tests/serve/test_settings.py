@@ -1,5 +1,6 @@
 """One object for the command line, Ray Serve's file and the app."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -52,11 +53,16 @@ def test_a_calibration_is_read_when_the_settings_are_made(tmp_path: Path) -> Non
         ServeSettings(calibration=path)
 
 
+@pytest.mark.parametrize("share", [-1.0, 0.0, 1.0, math.nan])
+def test_a_budget_that_is_no_share_is_a_sentence(share: float) -> None:
+    with pytest.raises(ConfigError, match="expected a share above 0 and below 1"):
+        ServeSettings(max_false_positives=share)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
         {"places": 0},
-        {"max_false_positives": 1},
         {"seconds": 3},
         {"model": "a", "random_weights": "b"},
     ],
