@@ -40,7 +40,7 @@ class CalibrationRun:
     Attributes:
         calibration: the scores.
         failures: photographs that could not be read or judged, by their names.
-        unsuitable: photographs that the model was not made for, and why.
+        unsuitable: photographs that the model was not made for, if only in one delivery, and why.
     """
 
     calibration: BudgetCalibration
@@ -146,8 +146,16 @@ def _scored(name: str, results: Mapping[str, Verdict | Failure]) -> _Scored:
         for delivery, verdict in verdicts.items()
         if verdict.unsuitable is None
     }
-    first = next(iter(verdicts.values()))
-    return _Scored(name=name, scores=scores, unsuitable=first.unsuitable)
+    return _Scored(name=name, scores=scores, unsuitable=_reason(verdicts))
+
+
+def _reason(verdicts: Mapping[str, Verdict]) -> str | None:
+    """The first reason why a delivery has no score, with its name where others have one."""
+    reasons = {name: verdict.unsuitable for name, verdict in verdicts.items() if verdict.unsuitable}
+    if not reasons:
+        return None
+    name, reason = next(iter(reasons.items()))
+    return reason if len(reasons) == len(verdicts) else f"as {name}: {reason}"
 
 
 def _delivered(deliveries: Sequence[str], photograph: Photograph) -> list[Pixels] | PictureError:

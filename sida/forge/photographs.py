@@ -24,6 +24,7 @@ from sida.data.sample import Stored, stored_bytes
 from sida.errors import DataError, InputError, PictureError
 from sida.files import find_pictures
 from sida.image.read import Picture, read_mask, read_picture
+from sida.verdict import LABELS
 
 __all__ = ["Object", "Photograph", "digest", "find_photographs", "read_captions"]
 
@@ -116,8 +117,13 @@ def _labelled(path: Path) -> list[Photograph]:
     """The real pictures of a labelled set; none where the path is a bare folder."""
     root = path
     if path.is_dir() and not is_split(path) and known_layout(path) is None:
-        if path.name == "real" and is_split(path.parent) and known_layout(path.parent) is None:
+        if path.name in LABELS and is_split(path.parent) and known_layout(path.parent) is None:
             root = path.parent
+            if path.name != "real":
+                raise DataError(
+                    f"{str(path)!r} holds the pictures of a labelled set that are {path.name}, "
+                    f"expected real ones: give {str(root / 'real')!r}, or photographs of your own"
+                )
         elif not (find_manifest(path) or splits_of(path) or any(path.glob("*.parquet"))):
             return []
     samples = [sample for sample in open_data(root) if sample.label == "real"]

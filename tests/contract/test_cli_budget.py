@@ -175,7 +175,9 @@ def test_a_picture_of_no_photograph_takes_no_part(
             yield result.model_copy(update={"unsuitable": "it is flat" if number == 2 else None})
 
     monkeypatch.setattr(type(detector), "run", lambda self, requests: unsuitable(requests))
-    assert sida("calibrate", photographs, "--out", "c.json").exit_code == 0
+    result = sida("calibrate", photographs, "--out", "c.json")
+    assert result.exit_code == 0
+    assert "left out: 0.png: as half_size: it is flat" in result.stderr
     scores = BudgetCalibration.parse(Path("c.json").read_text(), "it").scores
     assert list(scores) == ["as_is", "jpeg_70", "screenshot"]  # no half could be judged
 

@@ -51,6 +51,10 @@ def test_nothing_to_forge_from(tmp_path: Path, labelled: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no picture: found no file, expected files such as"):
         find_photographs(tmp_path / "empty")
+    with pytest.raises(
+        DataError, match=r"that are full_synthetic, expected real ones: give .*/real"
+    ):
+        find_photographs(labelled / "full_synthetic")
     (labelled / "real").rename(tmp_path / "elsewhere")
     (labelled / "manifest.csv").unlink()
     with pytest.raises(DataError, match="a labelled set without real pictures: expected some"):
