@@ -41,7 +41,7 @@ from sida.evaluation.prediction_run import (
     predict,
     run_folder,
 )
-from sida.evaluation.predictions import Predictor
+from sida.evaluation.predictions import Prediction, Predictor, read_predictions
 from sida.evaluation.protocol import Protocol
 from sida.evaluation.result import Result, formulas, measure
 from sida.evaluation.stability import StabilityFigures
@@ -51,6 +51,7 @@ from sida.image.perturbation import perturb
 from sida.model.budget import BudgetCalibration
 from sida.options import DetectOptions
 from sida.run_folder import locked
+from sida.verdict import ModelInfo
 
 __all__ = ["Options", "StageProgress", "evaluate", "perturbations"]
 
@@ -162,6 +163,8 @@ def evaluate(
     encoder = None if options.similarity is None else sentence_encoder(options.similarity)
     with locked(folder):
         if predictions:
+            _require_whole(predictions)
+            _require_budget(_model_of(predictions), options)
             _claim_for_predictions(folder, predictions, fresh)
             result = _measured(predictions, folder, options, (), on_progress, encoder)
             results = {_set_name(predictions): result}
@@ -193,7 +196,6 @@ def _default_predictor(options: DetectOptions) -> Predictor:
 
 def _claim_for_predictions(out: Path, files: Sequence[str | Path], fresh: bool) -> None:
     """Claim a folder for figures of predictions, which may be those of its own run."""
-    _require_whole(files)
     paths = [Path(file).resolve() for file in files]
     folder = run_folder(out)
     # Figures of a run's own predictions, by another protocol for instance.
@@ -211,6 +213,18 @@ def _claim_for_predictions(out: Path, files: Sequence[str | Path], fresh: bool) 
     }
     if folder.claim(identity, fresh=fresh) is None:
         folder.begin(identity)
+
+
+def _require_budget(model: ModelInfo | None, options: Options) -> None:
+    """Raise ConfigError where no calibration promises the budget, before anything is written."""
+    if options.max_false_positives is not None and model is not None:
+        calibration_of(model, options.calibration).budget(options.max_false_positives)
+
+
+def _model_of(files: Sequence[str | Path]) -> ModelInfo | None:
+    """The model of the first prediction; None where they are all failures."""
+    lines = (line for file in files for line in read_predictions(file))
+    return next((line.model for line in lines if isinstance(line, Prediction)), None)
 
 
 def _digest(path: Path) -> str:
@@ -239,9 +253,7 @@ def _evaluate_sets(
     perturbs = perturbations(options.perturbations)
     baselines = load(options.baselines, options.baseline_labels, options.device)
     predictor = load_predictor()
-    if options.max_false_positives is not None:  # refused before the first prediction
-        calibration = calibration_of(predictor.model, options.calibration)
-        calibration.budget(options.max_false_positives)
+    _require_budget(predictor.model, options)
     folders = _claim_folders(out, sets, predictor, options, fresh)
     results = {}
     for data_set, folder in zip(sets, folders, strict=True):

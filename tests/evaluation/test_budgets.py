@@ -114,4 +114,4 @@ def test_calibrations_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             evaluate([], tmp_path / "out", predictions=[file], options=options)
     with pytest.raises(ConfigError, match="above 0 and below 1"):
         Options(max_false_positives=1.0)
-    assert not (tmp_path / "out/metrics.json").exists()
+    assert not (tmp_path / "out").exists()
