@@ -93,9 +93,8 @@ def _pair_folders(originals: Path, edited: Path, out: Path, json: str | None) ->
 
 
 def _summary(paired: "PairedSet", out: Path) -> list[str]:
-    counts = ", ".join(f"{count} {relation}" for relation, count in paired.relations.items())
     return [
-        f"{len(paired.results)} pairs: {counts}.",
+        f"{len(paired.results)} pairs: {paired.summary}.",
         f"Those with an altered region and their originals, {paired.pictures} pictures, "
         f"are in {out}.",
     ]

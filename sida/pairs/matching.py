@@ -33,6 +33,8 @@ def match_folders(originals: str | Path, edited: str | Path) -> list[Match]:
     most alike, if any does. Raises InputError for a folder without pictures.
     """
     for folder in (originals, edited):
+        if not Path(folder).exists():
+            raise InputError(f"{str(folder)!r} was not found: check the path")
         if not Path(folder).is_dir():
             raise InputError(f"{str(folder)!r} is not a folder: give two folders, or two pictures")
     candidates, inputs = find_pictures([originals]), find_pictures([edited])

@@ -1,9 +1,9 @@
 """`pair_folders`: two folders of originals and edited pictures, compared and written as a set."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from sida.data.writing.writers import ExportItem, ExportRow, FolderWriter
 from sida.errors import InputError, PictureError
@@ -45,11 +45,9 @@ class PairedSet:
     pictures: int
 
     @property
-    def relations(self) -> dict[Relation, int]:
-        """How many pairs have which relation."""
-        return dict(
-            Counter(result.comparison["relation"] for result in self.results if result.comparison)
-        )
+    def summary(self) -> str:
+        """How many pairs have which relation: "2 local, 1 same, 1 not compared"."""
+        return _summary(self.results)
 
     @property
     def problems(self) -> list[PairResult]:
@@ -108,13 +106,21 @@ def pair_folders(
 def _compared(match: Match) -> tuple[PairResult, Comparison | None]:
     name = match.edited.name
     if match.original is None:
-        reason = f"{name!r} has no original: no picture has its name or looks like it"
-        return PairResult(name, None, problem=reason), None
+        return PairResult(name, None, problem=_why_alone(match.edited)), None
     try:
         comparison = compare(match.original, match.edited)
     except PictureError as error:
         return PairResult(name, match.original.name, problem=str(error)), None
     return PairResult(name, match.original.name, comparison.as_json()), comparison
+
+
+def _why_alone(edited: Input) -> str:
+    """The reason why a picture has no original, which may be that it cannot be read."""
+    try:
+        read_picture(edited)
+    except PictureError as error:
+        return str(error)
+    return f"{edited.name!r} has no original: no picture has its name or looks like it"
 
 
 def _item(item: Input, label: str, group: str, comparison: Comparison | None = None) -> ExportItem:
@@ -131,12 +137,19 @@ def _item(item: Input, label: str, group: str, comparison: Comparison | None = N
     )
 
 
+def _summary(results: Sequence[PairResult]) -> str:
+    outcomes = [
+        result.comparison["relation"] if result.comparison else "not compared" for result in results
+    ]
+    order = [*get_args(Relation), "not compared"]
+    counts = {outcome: outcomes.count(outcome) for outcome in order}
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+
+
 def _why_empty(results: Sequence[PairResult]) -> str:
-    relations = Counter(result.comparison["relation"] for result in results if result.comparison)
     problems = [result.problem for result in results if result.problem]
-    counts = ", ".join(f"{count} {relation}" for relation, count in relations.items())
     first = f"; the first that could not be compared: {problems[0]}" if problems else ""
     return (
-        f"no region was altered in any of {len(results)} pairs (found {counts or 'none'}), "
+        f"no region was altered in any of {len(results)} pairs (found {_summary(results)}), "
         f"expected one at least: check the folders{first}"
     )

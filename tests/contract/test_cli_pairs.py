@@ -70,11 +70,13 @@ def test_two_folders_become_a_set_that_check_accepts(sida: Run, folders: Path) -
 def test_what_cannot_be_compared_is_named_and_status_1(sida: Run, folders: Path) -> None:
     Path("edited/second.png").write_text("no picture")
     Image.fromarray(scene(90, 90, 77)).save("edited/strange.png")
+    Path("edited/unlike.png").write_text("no picture, and no original of its name")
     result = sida("data", "pair", "originals", "edited", "--out", "pairs")
     assert result.exit_code == 1
     assert "'edited/second.png'" in result.stderr
     assert "'edited/strange.png' has no original" in result.stderr
-    assert "2 local, 1 same" in result.stdout
+    assert "'edited/unlike.png' is text, no picture" in result.stderr
+    assert "2 local, 1 same, 3 not compared." in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,7 @@ def test_what_cannot_be_compared_is_named_and_status_1(sida: Run, folders: Path)
         (["originals", "empty", "--out", "m"], "'empty' holds no picture"),
         (["empty", "edited", "--out", "m"], "'empty' holds no picture"),
         (["originals", "edited/first.png", "--out", "m"], "is not a folder"),
+        (["originals", "absent", "--out", "m"], "'absent' was not found"),
         (["originals", "originals", "--out", "m"], "no region was altered in any of 3 pairs"),
         (["originals", "edited", "--out", "edited"], "'edited' is there already"),
         (["originals/first.png", "edited/first.png", "a.json", "--out", "m.png"], "add it"),
