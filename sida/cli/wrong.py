@@ -122,12 +122,14 @@ def _keep(
 ) -> int:
     """Judge pictures and keep them; the exit status."""
     from sida.cli.table import plain
+    from sida.image.truth_mask import read_truth_mask
     from sida.options import Request
     from sida.verdict import Failure
 
     inputs = inputs_of(pictures, recursive=True, from_list=None)
     if STDIN in inputs:
         raise typer.BadParameter("- has no file to keep: name the picture's file")
+    levels = None if mask is None else read_truth_mask(mask).levels
     detector = load(options)
     ctx.meta[REACHED] = 1
     failed = 0
@@ -139,7 +141,7 @@ def _keep(
                 failed += 1
                 notify(plain(f"{source.name} is not kept: {result.message}"))
                 continue
-            case = cases.keep(source.path, label, result, note, mask)
+            case = cases.keep(source.path, label, result, note, levels)
             remark = "" if result.label != label else ", which is right"
             typer.echo(
                 plain(

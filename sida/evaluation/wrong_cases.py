@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sida.errors import DataError, InputError
 from sida.files import natural_key, write_bytes, write_text
 from sida.formats import FORMATS, PICTURE_SUFFIXES
 from sida.image.overlay import save_png
-from sida.image.truth_mask import read_truth_mask
 from sida.options import Request
 from sida.verdict import Failure, Label, Verdict
 
@@ -80,15 +81,14 @@ class WrongCases:
         label: Label,
         verdict: Verdict,
         note: str | None = None,
-        mask: Path | None = None,
+        mask: NDArray[np.uint8] | None = None,
     ) -> WrongCase:
         """Keep a picture with its verdict; the same file again replaces what was kept of it.
 
         Args:
-            mask: where a tampered picture was altered.
+            mask: (height, width), where a tampered picture was altered: 255, else 0.
 
         Raises:
-            PictureError: the mask cannot be read.
             SidaError: a file cannot be read or written.
         """
         content = _read(picture)
@@ -110,7 +110,7 @@ class WrongCases:
         write_bytes(self.folder / case.image, content)
         mask_file = self.folder / "masks" / f"{name}_mask.png"
         if mask is not None:
-            save_png(mask_file, read_truth_mask(mask).levels)
+            save_png(mask_file, mask)
         elif label != "tampered":
             mask_file.unlink(missing_ok=True)
         text = case.model_dump_json(indent=1, by_alias=True)

@@ -103,6 +103,15 @@ def test_a_mask_is_kept_where_the_set_looks_for_it(sida: Run, pictures: Path) ->
     assert (sample.label, sample.mask, list(Path("kept/masks").iterdir())) == ("real", None, [])
 
 
+def test_a_mask_that_cannot_be_read_keeps_nothing(sida: Run, pictures: Path) -> None:
+    Path("where.png").write_text("no mask")
+    arguments = ("--label", "tampered", "--mask", "where.png", "--folder", "kept")
+    result = sida("wrong", "real.jpg", *arguments)
+    assert result.exit_code == 2
+    assert "'where.png' is text, no picture" in result.stderr
+    assert not Path("kept").exists()
+
+
 def sida_open(folder: str) -> list[sida.data.Sample]:
     return list(sida.data.open(folder))
 
