@@ -169,9 +169,9 @@ def adapt(
     use_native_bfloat16(base.model, "auto")
     with StopRequest() as stop:
         reader = FeatureReader(base, options.cache or FeatureReader.default_folder(), stop)
+        replay = _replay(options, base, reader, on_stage)  # a model without is refused at once
         own = reader.read(options.data, samples, _stage(on_stage, "Reading pictures"))
         _require(LABELS[label] for label in own.labels)
-        replay = _replay(options, base, reader, on_stage)
     if len(np.unique(own.groups)) == len(own.groups):
         log.info(
             "No two pictures share an original (column `group` in a manifest): if some are of one "
@@ -219,8 +219,8 @@ def adapt(
 def _open(paths: Sequence[str | Path]) -> list[Sample]:
     """All samples, with names that two sets cannot have in common."""
     return [
-        replace(sample, name=f"{number}/{sample.name}")
-        for number, path in enumerate(paths)
+        replace(sample, name=str(Path(path) / sample.name))
+        for path in paths
         for sample in sida.data.open(path)
     ]
 
@@ -267,10 +267,12 @@ def _replay(
         for name in Replay._fields
     ]
     for part in parts:
-        if len(np.unique(part.labels)) < len(LABELS):
+        originals = [len(np.unique(part.groups[part.labels == i])) for i in range(len(LABELS))]
+        if min(originals) < 2:  # as many folds as can be made need two
             raise DataError(
-                f"{str(options.known)!r} needs two originals at least of each of "
-                f"{', '.join(LABELS)} that can be read: add pictures."
+                f"{str(options.known)!r} needs four originals at least of each of "
+                f"{', '.join(LABELS)} that can be read, two to learn again and two to check: add "
+                "pictures."
             )
     return Replay(*parts)
 

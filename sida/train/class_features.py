@@ -84,7 +84,7 @@ class FeatureReader:
     ) -> ClassFeatures:
         """Features of samples, whole pictures as a user gives them.
 
-        Those that cannot be read are left out; the report of their set names them.
+        Those that cannot be read are left out; the log names them.
 
         Args:
             paths: where the samples are from, which gives the file its name.

@@ -44,6 +44,8 @@ IDENTITY_KEY = "sida.vectors/2"
 """Of the file's metadata; its value is the identity, all that vectors depend on beside pictures."""
 WRITE_INTERVAL = 60.0
 """Seconds between two writes of the store, the most that a kill costs."""
+NAMED = 10
+"""Pictures that cannot be read that are named."""
 ANSWERS_PER_CLASS = 16
 """Pictures whose answers the rows of the language head are fitted to; they hardly differ."""
 
@@ -263,8 +265,18 @@ def _names(key: str, view_count: int) -> list[str]:
 
 
 def read_batches(samples: Sequence[Sample], size: int) -> Iterator[list[Labelled]]:
-    """Readable samples, prefetched, in lists for one pass each."""
-    return micro_batches(sida.data.read(samples), size)
+    """Readable samples, prefetched, in lists for one pass each; the others are named in the log."""
+    yield from micro_batches(sida.data.read(samples), size)
+    unreadable = [
+        problem.line
+        for sample in samples
+        for problem in sample.report.of(sample.name)
+        if problem.code == "unreadable"
+    ]
+    for line in unreadable[:NAMED]:
+        log.warning("left out: %s", line)
+    if len(unreadable) > NAMED:
+        log.warning("... and %d more", len(unreadable) - NAMED)
 
 
 def group_numbers(collected: Sequence[tuple[Sample, str]]) -> np.ndarray:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 import sida.data
 from sida import Detector
 from sida.cli import app
-from sida.errors import CheckpointError
+from sida.errors import CheckpointError, DataError
 from sida.model.adapter import read_adapter
 from sida.model.checkpoint import load
 from sida.train.adaptation import Adaptation, AdaptationReport, AdaptOptions, adapt
@@ -211,12 +211,35 @@ def test_unusable_pictures_are_one_sentence(
     assert not (tmp_path / "mine").exists()
 
 
+def test_unreadable_pictures_are_named(
+    base: str, known: Path, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = shades(tmp_path / "own", 10)
+    for number in range(12):
+        (own / "real" / f"text{number}.png").write_text("no picture")
+    adaptation = adapt(AdaptOptions([own], base, known, max_loss=1, cache=cache), tmp_path / "mine")
+    assert adaptation.report.own.count == dict.fromkeys(LABELS, 10)
+    lines = [message for message in caplog.messages if message.startswith("left out")]
+    assert len(lines) == 10
+    assert lines[0].startswith(f"left out: '{own / 'real' / 'text0.png'}' is text, no picture")
+    assert "... and 2 more" in caplog.messages
+
+
 def test_a_model_without_known_pictures_asks_for_them(
     base: str, own: Path, cache: Path, tmp_path: Path
 ) -> None:
     result = run("adapt", own, "--model", base, "--cache", cache, "--out", tmp_path / "mine")
     assert result.exit_code == 2
     assert "--known" in result.stderr
+
+
+def test_too_few_known_pictures_are_refused(
+    base: str, own: Path, cache: Path, tmp_path: Path
+) -> None:
+    known = shades(tmp_path / "known", 3)
+    options = AdaptOptions([own], base, known, cache=cache)
+    with pytest.raises(DataError, match=r"known' needs four originals at least of each"):
+        adapt(options, tmp_path / "mine")
 
 
 def test_an_adapted_model_is_not_adapted_again(
