@@ -1,4 +1,4 @@
-"""Is this picture real, fully synthetic or tampered; where; and why.
+"""Is this picture real, fully synthetic or tampered? Where, and why?
 
     from sida import Detector
     detector = Detector.load()

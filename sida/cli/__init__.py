@@ -53,7 +53,7 @@ def sida_(
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Is a picture real, fully synthetic or tampered; where was it altered; and why.
+    """Is a picture real, fully synthetic or tampered? Where, and why?
 
     \b
     Example:

@@ -53,13 +53,13 @@ def adapt(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Teach a model your own pictures: 20 to 2,000 of them, two classes or all three.
+    """Teach a model your own pictures.
 
-    The model runs once over each picture; then a small correction of its verdicts is fitted, in
-    seconds. --out is a folder of a few KB for --model, which stands on the model that it was
-    learned on. A table shows what changed: on your pictures, each judged by a correction that had
-    not seen its original, and on pictures that the model knows. If it gets worse on these by more
-    than --max-loss, nothing is written.
+    It takes 20 to 2,000 of them, of two classes or all three. The model runs once over each; then a
+    small correction of its verdicts is fitted, in seconds. --out is a folder of a few KB for
+    --model, which stands on the model that it was learned on. A table shows what changed: on your
+    pictures, each judged by a correction that had not seen its original, and on pictures that the
+    model knows. If it gets worse on these by more than --max-loss, nothing is written.
 
     Nothing leaves this machine. Features of pictures are kept in the cache, so that a second run
     is quick.

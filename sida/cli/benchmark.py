@@ -55,9 +55,10 @@ def benchmark(
         bool, typer.Option("--json", help="Print one JSON object; with FILE, write it there.")
     ] = False,
 ) -> None:
-    """Measure throughput, latency, memory and the time of each stage.
+    """Measure throughput, latency and memory.
 
-    With --random-weights nothing is downloaded; the speed is that of the trained model.
+    The time of each stage is shown as well. With --random-weights nothing is downloaded; the speed
+    is that of the trained model.
 
     \b
     Examples:

@@ -53,7 +53,7 @@ def calibrate(
     dtype: Dtype = "auto",
     batch_size: BatchSizeOption = None,
 ) -> None:
-    """Learn from your own real photographs how high a score must be to mean something.
+    """Learn from real photographs how high a score must be.
 
     --max-false-positives of detect, evaluate, report and serve takes the file with --calibration.
     30 photographs are enough for a budget of 0.1. They should be like those you will ask about, and

@@ -79,7 +79,7 @@ def _doctor(name: Literal["check", "stats"], text: str) -> None:
 _doctor(
     "check",
     """
-    Find broken rows, duplicates, and anything that gives the class away.
+    Find broken rows, duplicates, and what gives the class away.
 
     Every picture is read; nothing is changed. Exit status 1: some rows have problems.
 

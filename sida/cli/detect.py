@@ -137,7 +137,7 @@ def detect(
         str | None, typer.Option(metavar="I/N", help="With --engine ray: only shard I of N.")
     ] = None,
 ) -> None:
-    """Detect synthetic and tampered pictures: which, where, and why.
+    """Detect synthetic and tampered pictures.
 
     With --json FILE, lines are written as they come. If the run is interrupted (Ctrl-C, a full
     disk, a kill), the same command resumes it; --device and --batch-size may change. Until the

@@ -44,10 +44,11 @@ def forge(
     engine: RayEngine = None,
     address: Address = None,
 ) -> None:
-    """Make a labelled set from photographs: real, full_synthetic and tampered pictures.
+    """Make a labelled set from photographs.
 
-    The keys are those of the configuration, above all photographs (a folder), count (pictures in
-    total), seed and workers (processes; 0 is one per core). The same command resumes a stopped run.
+    It holds real, full_synthetic and tampered pictures. The keys are those of the configuration,
+    above all photographs (a folder), count (pictures in total), seed and workers (processes; 0 is
+    one per core). The same command resumes a stopped run.
 
     \b
     Example:
@@ -78,10 +79,9 @@ def forge_autoencoder(
         Path, typer.Option(metavar="DIR", help="Folder for the autoencoders, one subfolder each.")
     ],
 ) -> None:
-    """Train the autoencoders that a configuration of the forge needs.
+    """Train the autoencoders that `sida forge` needs.
 
-    `sida forge` trains missing ones itself; train them here to share them between sets, with
-    weights=DIR.
+    It trains missing ones itself; train them here to share them between sets, with weights=DIR.
 
     \b
     Example:

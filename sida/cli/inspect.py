@@ -54,7 +54,7 @@ def inspect(
         ),
     ] = None,
 ) -> None:
-    """Show what files declare about themselves, and what can be measured in them.
+    """Show what files declare, and what is measured in them.
 
     It gives no verdict. Anyone can write a declaration unless it is signed; each line has its
     state. Each measurement has its meaning and its limits. Nothing is fetched from a network.

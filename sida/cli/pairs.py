@@ -44,11 +44,11 @@ def pair(
         bool, typer.Option("--json", help="Print JSON, a line per pair; with FILE, write it there.")
     ] = False,
 ) -> None:
-    """Find what was changed between an original and an edited picture, to the pixel.
+    """Find what was changed between an original and its edit.
 
-    The two may differ in size, crop, a small rotation and compression. The relation is local (a
-    region was altered), whole (all of it was re-rendered), same, or unrelated; the mask (0, 255)
-    has the edited picture's size.
+    It does so to the pixel. The two may differ in size, crop, a small rotation and compression. The
+    relation is local (a region was altered), whole (all of it was re-rendered), same, or unrelated;
+    the mask (0, 255) has the edited picture's size.
 
     Two folders: each edited picture is compared with the original of its name, or else with the
     most similar one. Pairs in which a region was altered become a labelled set: tampered
@@ -122,9 +122,10 @@ def compare(
     *,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write, .html.")],
 ) -> None:
-    """Show what was changed between two pictures: aligned to slide and blink, mask, numbers.
+    """Show what was changed between two pictures.
 
-    It is one HTML file that needs no network. `sida data pair` writes a mask and JSON.
+    One HTML file that needs no network: both pictures, aligned to slide and blink, the mask, and
+    numbers. `sida data pair` writes a mask and JSON.
 
     \b
     Example:

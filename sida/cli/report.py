@@ -79,10 +79,11 @@ def report(
     recursive: Recursive = True,
     from_list: FromList = None,
 ) -> None:
-    """Write a report for people: the verdict, how sure it is, where, why, and how it was made.
+    """Write a report on pictures for people.
 
-    The report is one file that needs no network. Exit status: 0 it is complete, 1 some pictures
-    have no verdict or no longer exist, 2 no report was written.
+    One file that needs no network: the verdict, how sure it is, where, why, and how it was made.
+    Exit status: 0 it is complete, 1 some pictures have no verdict or no longer exist, 2 no report
+    was written.
 
     \b
     Examples:

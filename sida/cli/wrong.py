@@ -67,13 +67,14 @@ def wrong(
     model: ModelName = None,
     device: Device = "auto",
 ) -> None:
-    """Keep pictures that got a wrong verdict, and check later whether a model gets them right.
+    """Keep pictures that got a wrong verdict, as tests.
 
     The picture is judged, and a copy of its file is kept with the verdict, the model's version and
-    the right label. The same file again replaces what was kept. Nothing leaves this machine: the
-    default folder is ~/.local/share/sida/wrong on Linux, ~/Library/Application Support/sida/wrong
-    on macOS and %LOCALAPPDATA%\\sida\\data\\wrong on Windows. It is a labelled set, from which
-    `sida adapt` learns.
+    the right label; --check says later whether a model gets it right. The same file again
+    replaces what was kept. Nothing leaves this machine: the default folder is
+    ~/.local/share/sida/wrong on Linux, ~/Library/Application Support/sida/wrong on macOS and
+    %LOCALAPPDATA%\\sida\\data\\wrong on Windows. It is a labelled set, from which `sida adapt`
+    learns.
 
     Exit status: 0 all were kept, or with --check all are right now; 1 some are not; 2 no picture
     was reached.

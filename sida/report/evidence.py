@@ -58,21 +58,25 @@ def picture_elements(verdict: Verdict, picture: Picture | None) -> Iterator[Elem
     if localization.regions:
         largest = localization.regions[:REGIONS]
         rows = [
-            (region.position, f"{100 * region.area:.1f} %", f"{100 * region.score:.0f} %")
+            (region.position, f"{100 * region.area:.1f}\N{NO-BREAK SPACE}%", _percent(region.score))
             for region in largest
         ]
         omitted = len(localization.regions) - len(largest)
         caption = f"the largest regions; {omitted} smaller ones are left out" if omitted else ""
-        yield Table(("region", "share of the picture", "the model's figure"), rows, caption)
+        yield Table(("region", "share of the picture", "the model says altered"), rows, caption)
 
 
 def _windows(evidence: Evidence) -> Table:
     rows = [
-        (window.position, *(f"{100 * window.probabilities[label]:.0f} %" for label in LABELS))
+        (window.position, *(_percent(window.probabilities[label]) for label in LABELS))
         for window in evidence.windows
     ]
-    caption = "what the verdict would be, were all of the picture like a part of it"
-    return Table(("part looked at closely", "real", "fully synthetic", "tampered"), rows, caption)
+    caption = "each part, judged as if the whole picture were like it"
+    return Table(("part", "real", "fully synthetic", "tampered"), rows, caption)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
 def drawn_mask(verdict: Verdict, localization: Localization) -> tuple[NDArray[np.bool_], str]:

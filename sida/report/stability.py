@@ -12,9 +12,9 @@ from sida.verdict import DeliveryVerdict, Stability
 __all__ = ["stability_elements"]
 
 MEANING = (
-    "Messengers and sites write pictures anew, and people crop them or capture their screens. The "
-    "model judged such versions of the picture, too. A verdict that does not hold in them is the "
-    "less to be relied on."
+    "Messengers and sites save pictures again, and people crop them or take screenshots. The model "
+    "judged such versions of the picture, too. The fewer of them a verdict holds in, the less it "
+    "can be relied on."
 )
 SHOWN = 50  # deliveries that are listed
 SIDE = 240  # pixels of a small picture's longer side

@@ -99,7 +99,8 @@ def budget_meaning(share: float) -> str:
     number, total = _of_honest(share)
     return (
         f"A picture is called altered or generated only where at most {number} of {total} honest "
-        "photographs get as far; what is neither that nor real is inconclusive."
+        "photographs look as suspicious to the model; what is neither that nor real is "
+        "inconclusive."
     )
 
 
@@ -109,11 +110,14 @@ def promise(verdict: Verdict) -> str | None:
         return None
     number, total = _of_honest(verdict.budget.max_false_positives)
     if verdict.budget.exceeded(verdict.probabilities.real):
-        get = "gets" if number == "one" else "get"
-        return f"Of {total} honest photographs, at most {number} {get} this far."
+        look = "looks" if number == "one" else "look"
+        return (
+            f"To the model, at most {number} of {total} honest photographs {look} as suspicious as "
+            "this picture."
+        )
     return (
-        f"More than {number} of {total} honest photographs may get as far as this picture, so it "
-        "is not called altered or generated."
+        f"To the model, more than {number} of {total} honest photographs may look as suspicious as "
+        "this picture, so it is not called altered or generated."
     )
 
 
@@ -139,8 +143,8 @@ def reasons(verdict: Verdict) -> list[str]:
         )
     else:
         sentences.append(
-            "Inconclusive is no half of an accusation: honest pictures end here, and so do altered "
-            "and generated ones."
+            "Inconclusive is not half an accusation: honest pictures end up here, and so do "
+            "altered and generated ones."
         )
     stability = verdict.stability
     if stability is not None and stability.held < stability.of:

@@ -60,7 +60,7 @@ def app_around(backend: Backend, settings: ServeSettings) -> FastAPI:
 
     app = FastAPI(
         title="sida",
-        summary="Is a picture real, fully synthetic or tampered; where; and why.",
+        summary="Is a picture real, fully synthetic or tampered? Where, and why?",
         version=sida.__version__,
         lifespan=lifespan,
         docs_url=None,

@@ -52,6 +52,8 @@ def test_version_and_help() -> None:
     assert output.returncode == 0
     for verb in ("detect", "models", "convert", "train"):
         assert f"\n  {verb} " in output.stdout
+    assert "..." not in output.stdout.partition("Commands:")[2]  # no summary is cut off
+    assert "..." not in run("data", "--help").stdout.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("verb", ["detect", "serve", "models", "convert", "train"])

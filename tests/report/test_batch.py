@@ -59,7 +59,7 @@ def test_under_a_budget_an_inconclusive_picture_counts_under_no_label(elsewhere:
     ]
     said = words(written(results, elsewhere / "all.html"))
     assert "pictures 2 Real 0 Fully synthetic 0 Tampered 1 inconclusive 1" in said
-    assert "only where at most five of a hundred honest photographs get as far" in said
+    assert "only where at most five of a hundred honest photographs look as suspicious" in said
     assert "Inconclusive verdicts: 1; they count under no label." in said
 
 

@@ -263,17 +263,21 @@ BUDGET = Budget(max_false_positives=0.05, threshold=0.6, photographs=400, set="d
         (
             "tampered",
             (0.1, 0.1, 0.8),
-            ("Tampered", "at most five get this far.", "At most five of a hundred is not none"),
+            (
+                "Tampered",
+                "at most five of a hundred honest photographs look",
+                "At most five of a hundred is not none",
+            ),
         ),
         (
             "tampered",
             (0.45, 0.0, 0.55),
-            ("Inconclusive", "More than five of a hundred", "neither real nor altered"),
+            ("Inconclusive", "more than five of a hundred", "neither real nor altered"),
         ),
         (
             "real",
             (0.9, 0.05, 0.05),
-            ("Real", "More than five of a hundred", "for accusations alone"),
+            ("Real", "more than five of a hundred", "for accusations alone"),
         ),
     ],
 )

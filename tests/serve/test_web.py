@@ -159,12 +159,12 @@ def answering(page: Any, address: str, **changes: Any) -> None:
 def test_a_dropped_jpeg_gets_verdict_mask_and_explanation(shown: Any, judged: Verdict) -> None:
     assert judged.inconclusive
     expect(shown.locator("#headline")).to_have_text("Inconclusive")
-    expect(shown.locator("#meaning")).to_contain_text("It leans to tampered.")
+    expect(shown.locator("#meaning")).to_contain_text("It leans towards tampered.")
     share = f"{100 * judged.probabilities['tampered']:.1f} %"
     expect(shown.locator("#bars .number.largest")).to_have_text(share)
     expect(shown.locator("#calibrated")).to_contain_text("Calibrated:")
     expect(shown.locator("#say")).to_have_text(
-        f"bench.jpg: inconclusive, leaning to tampered ({share})"
+        f"bench.jpg: inconclusive, leaning towards tampered ({share})"
     )
     marked, colours = shown.evaluate(SHOWN)
     assert marked == pytest.approx(judged.localization.area, abs=1e-6)
@@ -173,6 +173,29 @@ def test_a_dropped_jpeg_gets_verdict_mask_and_explanation(shown: Any, judged: Ve
     assert shown.locator("#regions button, #regions-more button").count() == len(
         judged.localization.regions
     )
+
+
+def test_the_windows_that_spoke_for_the_verdict_are_named(
+    page: Any, address: str, judged: Verdict
+) -> None:
+    said = "the upper left window looks generated 93 %"
+    explanation = judged.explanation.model_dump(mode="json")
+    explanation["text"] += f". Evidence: {said}."
+    answering(page, address, explanation=explanation)
+    drop(page, "bench.jpg", TAMPERED.read_bytes())
+    expect(page.locator("#text dd").last).to_have_text(said, timeout=30_000)
+
+
+@pytest.mark.parametrize(("label", "layer"), [("real", "none"), ("full_synthetic", "generated")])
+def test_a_heat_map_covers_at_first_only_what_was_called_generated(
+    page: Any, address: str, label: str, layer: str
+) -> None:
+    file = io.BytesIO()
+    Image.new("L", (4, 4)).save(file, "PNG")
+    answering(page, address, label=label, mask_png=None, evidence_png=encoded(file.getvalue()))
+    drop(page, "portal.jpg", REAL.read_bytes())
+    expect(page.locator(f"#layers [value={layer}]")).to_be_checked(timeout=30_000)
+    expect(page.locator("#layers [value=generated]")).to_be_visible()
 
 
 def test_a_claim_leads_to_its_evidence_and_its_regions(shown: Any, judged: Verdict) -> None:
@@ -222,9 +245,9 @@ def test_a_broken_file_is_a_sentence_and_the_next_is_judged(page: Any, data: byt
     expect(page.locator("#headline")).to_be_hidden()
     expect(page.locator("#say")).to_contain_text("broken.jpg could not be judged: ")
     drop(page, "portal.jpg", REAL.read_bytes())
-    expect(page.locator("#list")).to_contain_text("leaning to real", timeout=30_000)
+    expect(page.locator("#list")).to_contain_text("leaning towards real", timeout=30_000)
     page.click("#list button")
-    expect(page.locator("#where")).to_have_text("No mask: the picture was judged real.")
+    expect(page.locator("#where")).to_have_text("No part of the picture is marked as altered.")
     expect(page.locator("#larger")).to_be_visible()
     expect(page.locator("#over")).to_be_hidden()
 
@@ -233,8 +256,8 @@ def test_several_files_are_judged_in_their_order(page: Any, tmp_path: Path) -> N
     (tmp_path / "no.png").write_bytes(b"no")
     page.set_input_files("#files", [TAMPERED, tmp_path / "no.png", REAL])
     states = page.locator("#list button span")
-    expect(states.nth(2)).to_contain_text("leaning to real", timeout=30_000)
-    assert "leaning to tampered" in states.nth(0).inner_text()
+    expect(states.nth(2)).to_contain_text("leaning towards real", timeout=30_000)
+    assert "leaning towards tampered" in states.nth(0).inner_text()
     assert states.nth(1).inner_text() == "could not be judged"
     page.click("#list button >> nth=1")
     expect(page.locator("#problem")).to_be_visible()
@@ -310,7 +333,7 @@ def test_each_artefact_downloads_and_opens(shown: Any, judged: Verdict) -> None:
 def test_verdicts_are_remembered_without_their_pictures_and_forgotten_when_told(shown: Any) -> None:
     shown.reload()
     entry = shown.locator("#list button")
-    expect(entry).to_contain_text("leaning to tampered")
+    expect(entry).to_contain_text("leaning towards tampered")
     expect(entry.locator("img")).to_be_visible()
     entry.click()
     expect(shown.locator("#headline")).to_have_text("Inconclusive")
@@ -370,14 +393,14 @@ def test_deliveries_stand_in_a_row_and_are_remembered_without_their_pictures(
 def test_a_budget_is_asked_for_by_keyboard_on_a_phone(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     expect(page.locator("#budget option")).to_have_text(
-        ["as many as it happens", "at most twenty", "at most ten", "at most five"]
+        ["no limit", *(f"at most {n} in a hundred" for n in ("twenty", "ten", "five"))]
     )
     page.focus("#budget")
     page.keyboard.press("ArrowDown")
     drop(page, "bench.jpg", TAMPERED.read_bytes())
     expect(page.locator("#headline")).to_have_text("Tampered", timeout=30_000)
-    promise = "Of a hundred honest photographs, at most twenty get this far."
-    expect(page.locator("#promise")).to_have_text(promise)
+    promise = "at most twenty of a hundred honest photographs look as suspicious as this"
+    expect(page.locator("#promise")).to_contain_text(promise)
     page.focus("#uncertain summary")
     page.keyboard.press("Enter")
     expect(page.locator("#reasons")).to_contain_text("rests on 19 real photographs (desk)")
@@ -392,7 +415,7 @@ def test_a_budget_is_asked_for_by_keyboard_on_a_phone(page: Any) -> None:
     expect(page.locator("#list button span").first).to_have_text("inconclusive", timeout=60_000)
     page.click("#list button")
     expect(page.locator("#headline")).to_have_text("Inconclusive")
-    expect(page.locator("#promise")).to_contain_text("More than five of a hundred honest")
+    expect(page.locator("#promise")).to_contain_text("more than five of a hundred honest")
     expect(page.locator("#meaning")).to_contain_text("neither real nor altered or generated")
 
 
@@ -448,7 +471,7 @@ def test_provenance_warnings_and_hostile_text_are_shown_as_text(page: Any, addre
     shown = page.locator("#declared tbody img")
     assert shown.evaluate_all("all => all.map((each) => each.naturalWidth)") == [6]
     expect(page.locator("#measured tbody")).to_contain_text("85 %")
-    expect(page.locator("#measured tbody")).to_contain_text("none found")
+    expect(page.locator("#missing")).to_have_text("Looked for, and not found: grid offset.")
     expect(page.locator("#measured tbody")).to_contain_text("exact as: yes; sizes: 1 | none")
     expect(page.locator("#contradictions")).to_have_text("two times differ")
     expect(page.locator("#warnings")).to_have_text(hostile)

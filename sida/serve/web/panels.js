@@ -11,7 +11,7 @@ const MEANING = {
 };
 const SIGNS = { real: "○", full_synthetic: "◆", tampered: "◐" };
 const WEAK = [
-  "Pictures that were made small, compressed hard, filtered, photographed from a screen or sent through messengers: traces get lost.",
+  "Pictures that were made smaller, heavily compressed, filtered, photographed from a screen or sent through messengers: traces get lost.",
   "Generators and editing tools that are newer than its training.",
   "Small alterations, and those that an ordinary camera or editor makes as well.",
   "It does not know people, places or events: a genuine photograph in a wrong context is real to it.",
@@ -45,21 +45,21 @@ function ofHonest(share) {
 export function budgetChoices(budgets) {
   if (budgets === null) return [];
   const shares = [...new Set([...BUDGETS, ...(budgets.default ? [budgets.default] : [])])].filter((share) => share >= budgets.smallest).sort((a, b) => b - a);
-  const options = shares.map((share) => make("option", `at most ${ofHonest(share)[0]}${share < 0.01 ? " in a thousand" : ""}`, { value: String(share), selected: share === budgets.default }));
-  return budgets.default ? options : [make("option", "as many as it happens", { value: "", selected: true }), ...options];
+  const options = shares.map((share) => make("option", `at most ${ofHonest(share).join(" in ")}`, { value: String(share), selected: share === budgets.default }));
+  return budgets.default ? options : [make("option", "no limit", { value: "", selected: true }), ...options];
 }
 
 /** Under a budget, what it promises for this picture; else nothing. */
 function promise({ budget, probabilities }) {
   const [number, total] = ofHonest(budget.max_false_positives);
-  if (1 - probabilities.real > budget.threshold) return `Of ${total} honest photographs, at most ${number} ${number === "one" ? "gets" : "get"} this far.`;
-  return `More than ${number} of ${total} honest photographs may get as far as this picture, so it is not called altered or generated.`;
+  if (1 - probabilities.real > budget.threshold) return `To the model, at most ${number} of ${total} honest photographs ${number === "one" ? "looks" : "look"} as suspicious as this picture.`;
+  return `To the model, more than ${number} of ${total} honest photographs may look as suspicious as this picture, so it is not called altered or generated.`;
 }
 
 function reasons({ budget, inconclusive, label, stability }) {
   const [number, total] = ofHonest(budget.max_false_positives);
   const rests = `The limit rests on ${budget.photographs} real photographs (${budget.set}) that the model did not learn from. It holds for photographs like them; other cameras, other editing or other ways of sending can shift it.`;
-  const means = inconclusive ? "Inconclusive is no half of an accusation: honest pictures end here, and so do altered and generated ones."
+  const means = inconclusive ? "Inconclusive is not half an accusation: honest pictures end up here, and so do altered and generated ones."
     : label === "real" ? "The limit is for accusations alone: it does not say how many altered or generated pictures pass as real."
     : `At most ${number} of ${total} is not none: an honest photograph can be among them.`;
   const changes = stability && stability.held < stability.of ? [`It does not survive every delivery. ${heldWords(stability)}`] : [];
@@ -77,7 +77,7 @@ export function summary(verdict) {
   const share = percent(verdict.probabilities[verdict.label]);
   if (verdict.inconclusive && verdict.budget) return "inconclusive";
   return verdict.inconclusive
-    ? `inconclusive, leaning to ${WORDS[verdict.label]} (${share})`
+    ? `inconclusive, leaning towards ${WORDS[verdict.label]} (${share})`
     : `${WORDS[verdict.label]} (${share})`;
 }
 
@@ -88,7 +88,7 @@ export function showVerdict(verdict) {
   headline.dataset.sign = inconclusive ? "?" : SIGNS[label];
   headline.textContent = inconclusive ? "Inconclusive" : WORDS[label][0].toUpperCase() + WORDS[label].slice(1);
   find("meaning").textContent = inconclusive && budget ? "The picture is called neither real nor altered or generated." : inconclusive
-    ? `By its own calibration the model should not be relied on here. It leans to ${WORDS[label]}.`
+    ? `By its own calibration the model should not be relied on here. It leans towards ${WORDS[label]}.`
     : MEANING[label];
   find("bars").replaceChildren(...Object.entries(WORDS).flatMap(([name, words]) => {
     const bar = make("i", "", { className: `is-${name}` });
@@ -112,10 +112,10 @@ export function showVerdict(verdict) {
 /** Where the mask is, in a sentence. */
 export function whereWords(verdict) {
   const mask = verdict.mask;
-  if (mask === null) return `No mask: the picture was judged ${WORDS[verdict.label]}.`;
+  if (mask === null) return "No part of the picture is marked as altered.";
   if (mask.regions.length === 0) return "The mask is empty: no pixel is above its threshold.";
   const count = mask.regions.length === 1 ? "one region" : `${mask.regions.length} regions`;
-  return `${percent(mask.area)} of the picture is marked, in ${count}. Marked are the pixels that the model thinks altered with a probability above ${mask.threshold}.`;
+  return `${percent(mask.area)} of the picture is marked as altered, in ${count}: wherever the model gives a probability above ${mask.threshold}.`;
 }
 
 /** The deliveries in a row, each with its verdict; `jpegs` has their pictures, where they are still there; `budget` is the verdict's. */
@@ -138,6 +138,7 @@ export function showExplanation(explanation) {
   const left = explanation.claims.map((claim, i) => ({ ...claim, i }));
   const sections = [...PARTS, ...HEADINGS]
     .map(([name, heading]) => [heading, explanation[name] ?? explanation.inconsistencies[name]])
+    .concat([["Evidence", explanation.text.match(/\bEvidence: (.*)\.$/)?.[1]]])
     .filter(([, text]) => text);
   if (sections.length === 0) sections.push(["In its own form", explanation.text]);
   find("text").replaceChildren(...sections.flatMap(([heading, text]) => {
@@ -183,9 +184,12 @@ export function showProvenance(provenance) {
   const leftOut = [...new Set((provenance.left_out ?? []).map((name) => ["latitude", "longitude"].includes(name) ? "place (GPS)" : spaced(name)))];
   find("left-out").hidden = leftOut.length === 0;
   find("left-out").textContent = `Left out, as it can lead to a person or a place: ${leftOut.join(", ")}.`;
-  table("measured", provenance.measured, (each) => [
-    spaced(each.name), ...(each.value === null ? ["none found", ""] : [measured(each), each.meaning]), each.limits,
+  table("measured", provenance.measured.filter((each) => each.value !== null), (each) => [
+    spaced(each.name), measured(each), each.meaning, each.limits,
   ]);
+  const missing = provenance.measured.filter((each) => each.value === null).map((each) => spaced(each.name));
+  find("missing").hidden = missing.length === 0;
+  find("missing").textContent = `Looked for, and not found: ${missing.join(", ")}.`;
 }
 
 /** The state, with the list that makes an issuer trusted. */
@@ -225,7 +229,7 @@ function list(id, texts) {
 
 function showFacts(verdict) {
   const facts = {
-    Size: `${verdict.width} × ${verdict.height}`, Format: verdict.format, SHA256: verdict.sha256,
+    Size: `${verdict.width} × ${verdict.height}`, Format: verdict.format, "SHA-256": verdict.sha256,
     Model: `${verdict.model.name}, version ${verdict.model.version}`, "Model’s digest": verdict.model.digest,
     Took: `${verdict.seconds.toFixed(1)} s`,
   };

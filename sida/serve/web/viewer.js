@@ -34,7 +34,8 @@ export async function show(answer, address) {
     input.parentElement.hidden = !has;
   }
   find("over").hidden = !Object.values(sources).some(Boolean);
-  const first = ["mask", "overlay", "heat", "generated", "none"].find((name) => name === "none" || sources[name]);
+  // A heat map covers the picture: that of what looks generated comes first only where it is the evidence.
+  const first = sources.mask ? "mask" : sources.generated && answer.label === "full_synthetic" ? "generated" : "none";
   find("layers").querySelector(`[value=${first}]`).checked = true;
   find("viewer").hidden = address === null;
   find("unshown").hidden = true;
