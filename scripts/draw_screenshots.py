@@ -42,13 +42,13 @@ with sync_playwright() as playwright:
         executable_path=shutil.which("chromium"), args=["--no-sandbox"]
     )
     desktop = judged(chromium, 1280, "light", "full_synthetic/dog.jpg")
-    save("page-desktop.jpg", 1900, (desktop, 0))
+    save("page-desktop.jpg", 1960, (desktop, 0))
     dark = judged(chromium, 1280, "dark", "tampered/heath_copied.jpg")
     dark.check("[value=heat]")
-    save("page-dark.jpg", 1900, (dark, 0))
+    save("page-dark.jpg", 1960, (dark, 0))
     phone = judged(chromium, 390, "light", "tampered/bench.jpg")
     save("page-phone.jpg", 1500, (phone, 0), (phone, 1500), (phone, 3000))
-    with phone.expect_download() as download:
+    with phone.expect_download(timeout=600_000) as download:
         phone.click("#downloads button:has-text('HTML')")
     html = download.value.path().read_text(encoding="utf-8")
     light = chromium.new_page(viewport={"width": 900, "height": 1400})

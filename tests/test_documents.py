@@ -144,7 +144,7 @@ NOT_RUN = {
             "sida serve --port 8000",
             "curl -s -F file=@examples/full_synthetic/wall.jpg http://127.0.0.1:8000/v1/detect | j"
             "q -c '[.image, .label, .probabilities, .mask.area]'",
-            "curl -s -F file=@examples/full_synthetic/wall.jpg -F masks=true http://127.0.0.1:8000"
+            "curl -s -F file=@examples/tampered/bench.jpg -F masks=true http://127.0.0.1:8000"
             "/v1/detect | jq -r .mask_png | base64 -d > mask.png",
             "curl -s -F file=@serve.log http://127.0.0.1:8000/v1/detect",
             "job=$(curl -s -F file=@examples/real/heath.jpg -F file=@examples/full_synthetic/"

@@ -17,6 +17,7 @@ from PIL import Image
 
 from sida.detector import Detector, Request
 from sida.html import thumbnail
+from sida.image.deliveries import DELIVERIES
 from sida.inference.conversation import Conversation
 from sida.model.budget import BudgetCalibration
 from sida.serve import create_app
@@ -193,7 +194,7 @@ def test_a_heat_map_covers_at_first_only_what_was_called_generated(
     file = io.BytesIO()
     Image.new("L", (4, 4)).save(file, "PNG")
     answering(page, address, label=label, mask_png=None, evidence_png=encoded(file.getvalue()))
-    drop(page, "portal.jpg", REAL.read_bytes())
+    drop(page, "bench.jpg", TAMPERED.read_bytes())
     expect(page.locator(f"#layers [value={layer}]")).to_be_checked(timeout=30_000)
     expect(page.locator("#layers [value=generated]")).to_be_visible()
 
@@ -234,6 +235,16 @@ def test_what_is_over_the_picture_can_be_changed(shown: Any) -> None:
     shown.click("#larger")
     expect(shown.locator("#zoom")).to_have_text("150 %")
     assert shown.locator("#original").bounding_box()["width"] == pytest.approx(1.5 * before, abs=25)
+
+
+def test_all_of_a_high_picture_is_seen(page: Any) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (100, 400)).save(file, "PNG")
+    drop(page, "tower.png", file.getvalue())
+    expect(page.locator("#headline")).to_be_visible(timeout=30_000)
+    box = page.locator("#original").bounding_box()
+    assert box["height"] == pytest.approx(0.75 * 900, abs=2)
+    assert box["width"] == pytest.approx(box["height"] / 4, abs=2)
 
 
 @pytest.mark.parametrize("data", [b"no picture at all", TAMPERED.read_bytes()[:2000], b""])
@@ -428,11 +439,26 @@ def test_under_a_budget_stability_is_among_the_reasons(page: Any, address: str) 
     budget = {"max_false_positives": 0.05, "threshold": 0.5, "photographs": 40, "set": "ours"}
     changed = stability("real", jpeg_50="inconclusive").model_dump(mode="json")
     answering(page, address, stability=changed, budget=budget, label="real", inconclusive=False)
-    drop(page, "portal.jpg", REAL.read_bytes())
+    drop(page, "bench.jpg", TAMPERED.read_bytes())
     expect(page.locator("#held")).to_have_text("The verdict holds in 5 of the 6.", timeout=30_000)
     page.click("#uncertain summary")
     expect(page.locator("#reasons")).to_contain_text(
         "It does not survive every delivery. The verdict holds in 5 of the 6."
+    )
+
+
+def test_why_an_unstable_verdict_is_inconclusive_is_said(page: Any, address: str) -> None:
+    budget = {"max_false_positives": 0.05, "threshold": 0.5, "photographs": 40, "set": "ours"}
+    changed = stability("tampered", **dict.fromkeys(DELIVERIES, "inconclusive"))
+    answering(
+        page, address, stability=changed.model_dump(mode="json"), budget=budget, label="tampered",
+        inconclusive=True,
+    )  # fmt: skip
+    drop(page, "bench.jpg", TAMPERED.read_bytes())
+    expect(page.locator("#held")).to_have_text(
+        "As it is, the picture would be called tampered. "
+        "That holds in none of the 6, so the verdict is inconclusive.",
+        timeout=30_000,
     )
 
 

@@ -181,7 +181,7 @@ function open(entry) {
   find("where").textContent = whereWords(answer)
     + (entry.file === null ? " The picture itself is not remembered: choose it again to see it." : "");
   showRegions(answer.mask?.regions ?? []);
-  showStability(answer.stability ?? null, answer.delivery_jpegs ?? {}, answer.budget);
+  showStability(answer, answer.delivery_jpegs ?? {});
   showExplanation(answer.explanation);
   showProvenance(answer.provenance);
   showTalk(entry);

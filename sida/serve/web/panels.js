@@ -118,11 +118,15 @@ export function whereWords(verdict) {
   return `${percent(mask.area)} of the picture is marked as altered, in ${count}: wherever the model gives a probability above ${mask.threshold}.`;
 }
 
-/** The deliveries in a row, each with its verdict; `jpegs` has their pictures, where they are still there; `budget` is the verdict's. */
-export function showStability(stability, jpegs, budget) {
-  find("stability").hidden = stability === null;
-  if (stability === null) return;
-  find("held").textContent = heldWords(stability);
+/** The deliveries in a row, each with its verdict; `jpegs` has their pictures, where they are still there. */
+export function showStability({ stability, budget, inconclusive, label }, jpegs) {
+  find("stability").hidden = !stability;
+  if (!stability) return;
+  // Deliveries are held against the verdict before an unstable one became inconclusive.
+  const revoked = inconclusive && stability.deliveries.some((each) => each.held !== each.inconclusive);
+  find("held").textContent = revoked
+    ? `As it is, the picture would be called ${WORDS[label]}. That holds in ${stability.held ? `only ${stability.held}` : "none"} of the ${stability.of}, so the verdict is inconclusive.`
+    : heldWords(stability);
   find("deliveries").replaceChildren(...stability.deliveries.map((delivery) => {
     const title = DELIVERIES[delivery.name] ?? spaced(delivery.name), item = make("li", "", { className: delivery.held ? "" : "changed" });
     if (jpegs[delivery.name]) item.append(make("img", "", { src: `data:image/jpeg;base64,${jpegs[delivery.name]}`, alt: `The picture after ${title}` }));

@@ -40,6 +40,7 @@ export async function show(answer, address) {
   find("viewer").hidden = address === null;
   find("unshown").hidden = true;
   if (address === null) return;
+  stage.style.setProperty("--aspect", answer.width / answer.height); // all of it fits the window
   original.alt = `${answer.image ?? "The picture"}, ${answer.width} × ${answer.height}`;
   boxes.setAttribute("viewBox", `0 0 ${answer.width} ${answer.height}`);
   try {
@@ -133,7 +134,7 @@ export function whileAt(element, call) {
 
 export function percent(share) {
   const value = 100 * share;
-  return `${value > 0 && value < 0.1 ? "< 0.1" : value.toFixed(1)} %`;
+  return `${value > 0 && value < 0.1 ? "< 0.1" : value.toFixed(1)}\u00a0%`;
 }
 
 function setZoom(value) {
