@@ -285,18 +285,15 @@ def _reference(model: str) -> str:
 def _calibration(
     base: Calibration, digest: str, logits: np.ndarray, labels: np.ndarray
 ) -> Calibration:
-    """The base's scaling for the adapted weights, with new bounds of "inconclusive".
+    """The base's for the adapted weights, with new bounds of "inconclusive".
 
-    Scaling stays, as the correction was fitted behind it. Bounds are of pictures that the
-    correction was not fitted to.
+    Its scaling stays, as the correction was fitted behind it, and so do masks. Bounds are of
+    pictures that the correction was not fitted to.
     """
     if not base.fitted:
         return base
-    scaling = Calibration(
-        scale=base.scale, bias=base.bias, mask_threshold=base.mask_threshold, digest=digest
-    )
-    bounds = unsure_below(scaling.probabilities(logits), labels)
-    return scaling.model_copy(update={"unsure_below": bounds})
+    bounds = unsure_below(base.probabilities(logits), labels)
+    return base.model_copy(update={"unsure_below": bounds, "digest": digest})
 
 
 def _compare(

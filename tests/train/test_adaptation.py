@@ -15,6 +15,7 @@ from sida import Detector
 from sida.cli import app
 from sida.errors import CheckpointError, DataError
 from sida.model.adapter import read_adapter
+from sida.model.calibration import Calibration
 from sida.model.checkpoint import load
 from sida.train.adaptation import Adaptation, AdaptationReport, AdaptOptions, adapt
 from sida.train.class_features import ClassFeatures, FeatureReader
@@ -102,6 +103,25 @@ def test_the_folder_is_a_model(adapted: tuple[Path, Adaptation], base: str, own:
         return np.mean([detector.detect(file).label == file.parent.name for file in files])
 
     assert right(detector) > 0.8 > right(Detector.load(base))
+
+
+def test_masks_are_made_as_by_the_base(
+    base: str, own: Path, known: Path, cache: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "base"
+    shutil.copytree(base, folder)
+    fitted = Calibration(
+        mask_threshold=0.05,
+        mask_relative=0.3,
+        unsure_below=(0.5, 0.5, 0.5),
+        digest=load(str(folder)).digest,
+    )
+    fitted.save(folder)
+    adapt(AdaptOptions([own], str(folder), known, max_loss=1, cache=cache), tmp_path / "mine")
+    adapted = load(str(tmp_path / "mine"))
+    assert adapted.calibration.digest == adapted.digest != fitted.digest
+    changed = {"unsure_below", "digest"}
+    assert adapted.calibration.model_dump(exclude=changed) == fitted.model_dump(exclude=changed)
 
 
 def test_a_second_run_reads_no_picture_again(
