@@ -260,7 +260,7 @@ def _replay(
     splits = np.array(assign_splits(samples, {"learned": 0.5, "check": 0.5}, options.seed))
     parts = [
         reader.read(
-            [options.known, name],
+            [options.known],
             [samples[i] for i in np.flatnonzero(splits == name)],
             _stage(on_stage, f"Reading known pictures, {name}"),
         )
@@ -301,9 +301,7 @@ def _compare(
 ) -> BeforeAndAfter:
     """Figures of both models on pictures; `after` are corrected logits."""
     before, adapted = (
-        HeadPredictions(
-            pictures.labels, calibration.probabilities(logits).argmax(1), pictures.groups
-        )
+        HeadPredictions.calibrated(calibration, logits, pictures)
         for logits in (pictures.logits.numpy(), after)
     )
     counts = Counter(LABELS[label] for label in pictures.labels)

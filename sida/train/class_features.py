@@ -68,7 +68,8 @@ class FeatureReader:
 
     def __init__(self, base: Loaded, folder: Path, stop: StopRequest) -> None:
         self.engine, self.folder, self.stop = Engine(base.model, base.processor), folder, stop
-        content = f"class features, {base.model.dtype}"
+        # Of all parameters: an encoder may be held in another than the rest.
+        content = f"class features, {sorted({str(p.dtype) for p in base.model.parameters()})}"
         self.identity = identity(base.digest, content, 0, self.engine.ids)
 
     @staticmethod

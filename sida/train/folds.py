@@ -9,6 +9,7 @@ from sida.errors import DataError
 from sida.evaluation.metrics import balanced_accuracy, confusion, recalls
 from sida.model.calibration import Calibration
 from sida.train.calibration_fit import fit_scaling
+from sida.train.class_features import ClassFeatures
 from sida.train.vectors import Vectors
 from sida.verdict import LABELS
 
@@ -32,11 +33,11 @@ class HeadPredictions(NamedTuple):
 
     @classmethod
     def calibrated(
-        cls, calibration: Calibration, logits: np.ndarray, vectors: Vectors
+        cls, calibration: Calibration, logits: np.ndarray, pictures: Vectors | ClassFeatures
     ) -> "HeadPredictions":
         """Predictions by logits (pictures, 3) under a calibration."""
         predicted = calibration.probabilities(logits).argmax(1)
-        return cls(vectors.labels, predicted, vectors.groups)
+        return cls(pictures.labels, predicted, pictures.groups)
 
     @classmethod
     def cross_fitted(

@@ -137,6 +137,7 @@ def test_a_second_run_reads_no_picture_again(
         raise AssertionError("the network ran")
 
     monkeypatch.setattr("sida.inference.engine.Engine.forward", refuse)
+    monkeypatch.chdir(tmp_path)
     options = AdaptOptions([own], base, known, max_loss=1, cache=cache)
     again = adapt(options, tmp_path / "again")
     assert again.adapter.digest == adapted[1].adapter.digest
@@ -245,9 +246,11 @@ def test_unreadable_pictures_are_named(
     assert "... and 2 more" in caplog.messages
 
 
-def test_a_model_without_known_pictures_asks_for_them(
-    base: str, own: Path, cache: Path, tmp_path: Path
+def test_a_model_without_known_pictures_asks_for_them_before_any_is_read(
+    base: str, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("sida.inference.engine.Engine.forward", None)
+    cache = tmp_path / "cache"
     result = run("adapt", own, "--model", base, "--cache", cache, "--out", tmp_path / "mine")
     assert result.exit_code == 2
     assert "--known" in result.stderr
@@ -260,6 +263,14 @@ def test_too_few_known_pictures_are_refused(
     options = AdaptOptions([own], base, known, cache=cache)
     with pytest.raises(DataError, match=r"known' needs four originals at least of each"):
         adapt(options, tmp_path / "mine")
+
+
+def test_features_of_another_dtype_are_not_taken(with_windows: str, cache: Path) -> None:
+    model = load(with_windows)
+    with StopRequest() as stop:
+        before = FeatureReader(model, cache, stop).identity
+        model.model.encoder.clip.to(torch.bfloat16)
+        assert FeatureReader(model, cache, stop).identity != before
 
 
 def test_an_adapted_model_is_not_adapted_again(
