@@ -262,7 +262,7 @@ class TrainConfig(BaseModel):
     gradient_checkpointing: bool = Field(
         False, description="save memory at the cost of a second forward pass"
     )
-    compile: bool = Field(False, description="whether to use torch.compile")
+    compile: bool = Field(False, description="whether to use torch.compile for the language model")
 
     cache: Path | None = Field(
         None,
@@ -317,10 +317,15 @@ class TrainConfig(BaseModel):
             raise ValueError("views are for heads_only or cache: use post_process in other runs")
         if self.lora is not None and "" in self.trained:
             raise ValueError("lora is for frozen layers: name in `trained` what else to train")
-        if self.cache is not None and (self.crops or self.post_process):
+        if self.cache is not None and (self.crops or self.post_process or self.forged):
             raise ValueError(
-                "crops and post_process make a new picture every time, of which a cache would keep "
-                "none: leave out cache, or set crops=[] and post_process=0"
+                "crops, post_process and forged make a new picture every time, of which a cache "
+                "would keep none: leave out cache, or set crops=[], post_process=0 and forged=0"
+            )
+        if self.addition_scale < 1 and (self.validation or self.held_out):
+            raise ValueError(
+                "addition_scale changes the weights after they were validated: leave out "
+                "validation and held_out, and evaluate the written model"
             )
         if self.cache is not None and any(map(_reaches_encoder, self.trained)):
             raise ValueError(
@@ -336,7 +341,7 @@ def _require_heads_alone(config: TrainConfig) -> None:
     """Raise ValueError where `heads_only` stands beside options that it excludes."""
     if config.model is None:
         raise ValueError("heads_only is for a trained model: give model=NAME")
-    excluded = ("trained", "lora", "crops", "post_process", "cache", "compile")
+    excluded = ("trained", "lora", "crops", "post_process", "forged", "cache", "compile")
     fields = TrainConfig.model_fields
     present = [name for name in excluded if getattr(config, name) != fields[name].default]
     if present:

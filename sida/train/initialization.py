@@ -57,7 +57,6 @@ def initialize_model(config: TrainConfig) -> tuple[Sida, SidaProcessor]:
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.compile:
-        model.encoder.compile()
         model.language.compile()
     return model, processor
 

@@ -50,6 +50,19 @@ def test_codecs_without_forged_pictures_are_refused():
     assert read_config("windows", ["codecs=folder"]).codecs == Path("folder")
 
 
+@pytest.mark.parametrize(
+    ("name", "overrides", "sentence"),
+    [
+        ("windows", ["cache=folder", "crops=[]", "post_process=0"], "leave out cache"),
+        ("finetune", ["heads_only=true", "forged=0.5"], "leave out forged"),
+        ("whole", ["validation=folder"], "leave out validation and held_out"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(name, overrides, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        read_config(name, overrides)
+
+
 def test_what_is_no_recipe_is_one_sentence(tmp_path):
     with pytest.raises(ConfigError, match=r"there is no configuration 'nope': give a YAML file"):
         read_config("nope")
