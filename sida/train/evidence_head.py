@@ -57,7 +57,8 @@ def fit_evidence(
     """
     encoder.get_buffer("mean").copy_(vectors.mean(0))
     encoder.get_buffer("deviation").copy_(vectors.std(0).clamp_min(1e-6))
-    scaled = encoder.standardized(vectors)
+    # On the CPU in float32, whatever device and dtype the encoder is held in.
+    scaled = encoder.standardized(vectors.to(encoder.evidence.weight.device)).float().cpu()
     total_loss = 0.0
     # The logit of "real" stays 0, which the two regressions are relative to.
     with torch.no_grad():

@@ -271,12 +271,16 @@ class Run:
     @torch.no_grad()
     def _vector(self, encoder: ClipWindows, inputs: Inputs, key: str) -> torch.Tensor:
         """What the evidence head is fitted to, (feature_count,) float32, of one picture."""
-        if self.config.loss.synthetic:  # read from the whole picture: windows need not be encoded
-            whole = encoder.whole_points(inputs.vision.pixels)[0]
-            return F.pad(whole, (0, encoder.feature_count - encoder.whole_count))
-        if self.cache is None:
-            return encoder.vision_features(inputs, 0).float()
-        return self.cache.make(inputs, [key], [False]).vision[0].float()
+        inputs = inputs.to(self.accelerator.device)
+        with self.accelerator.autocast():
+            if self.config.loss.synthetic:  # read from the whole picture alone
+                vector = encoder.whole_points(inputs.vision.pixels)[0]
+                vector = F.pad(vector, (0, encoder.feature_count - encoder.whole_count))
+            elif self.cache is None:
+                vector = encoder.vision_features(inputs, 0)
+            else:
+                vector = self.cache.make(inputs, [key], [False]).vision[0]
+        return vector.float().cpu()
 
     def _first_inputs(self) -> Iterator[Inputs]:
         """Pictures of the first steps, the same whatever the run is spread over."""
@@ -467,12 +471,13 @@ class Run:
                 write_text(temporary / "validation.json", f"{metrics}\n")
 
     def _scaled(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The weights with low-rank additions of the encoder scaled as the recipe says."""
-        scale = self.config.addition_scale
-        additions = tuple(x for x in self.config.trained if x.endswith("_additions."))
+        """The weights, with the encoder's trained low-rank additions scaled as the recipe says."""
+        scale, trained = self.config.addition_scale, self.config.trained
         return {
             # W x + up (down x): one of the two factors scales the addition.
-            name: value * scale if name.startswith(additions) and name.endswith(".up") else value
+            name: value * scale
+            if "_additions." in name and name.endswith(".up") and name.startswith(trained)
+            else value
             for name, value in weights.items()
         }
 

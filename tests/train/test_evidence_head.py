@@ -32,6 +32,16 @@ def test_it_is_the_optimum_that_scikit_learn_finds() -> None:
         torch.testing.assert_close(ours[:, label], expected, atol=5e-3, rtol=0)
 
 
+def test_a_head_held_in_bfloat16_is_fitted_in_float32() -> None:
+    torch.manual_seed(0)
+    encoder = ClipWindows(little_config())
+    vectors = torch.randn(30, encoder.feature_count)
+    arguments = (vectors, torch.arange(30) % 3, torch.full((30,), 1 / 30), 0.5)
+    expected = fit_evidence(encoder, *arguments)
+    encoder.evidence.to(torch.bfloat16)
+    assert fit_evidence(encoder, *arguments) == pytest.approx(expected, rel=0.05)
+
+
 def test_classes_weigh_alike_and_sources_by_their_root() -> None:
     labels = ["real"] * 5 + ["tampered"]
     sources = ["a"] * 4 + ["b", "a"]

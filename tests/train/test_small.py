@@ -2,7 +2,9 @@
 
 import json
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,12 +17,14 @@ from sida.errors import SidaError
 from sida.model import Sida, SidaProcessor
 from sida.model.checkpoint import load
 from sida.model.clip_windows import ClipWindows
+from sida.model.inputs import Inputs, Windows
 from sida.model.presets import PRESETS
 from sida.model.tokenizer import Tokenizer
 from sida.train import train
 from sida.train.config import TrainConfig
 from sida.train.initialization import initialize_model
 from sida.train.loader import Batches, Collator, view_sample
+from sida.train.loop import Run
 from sida.train.pictures import open_training_set
 from sida.verdict import LABELS
 from tests.forge.codec_folders import write_enlarger
@@ -256,6 +260,17 @@ def test_half_of_an_addition_is_written(base, photographs, tmp_path):
     assert any(value.any() for name, value in whole.items() if name.endswith(".up"))
 
 
+@pytest.mark.parametrize(
+    ("trained", "scaled"),
+    [("encoder.", {"whole", "window"}), ("encoder.window_additions.", {"window"}), ("lm_", set())],
+)
+def test_all_additions_that_were_trained_are_scaled(trained, scaled):
+    run = SimpleNamespace(config=TrainConfig(preset="small", trained=[trained], addition_scale=0.5))
+    names = {part: f"encoder.{part}_additions.additions.0.up" for part in ("whole", "window")}
+    weights = Run._scaled(run, dict.fromkeys(names.values(), torch.ones(1)))
+    assert {part for part, name in names.items() if weights[name] == 0.5} == scaled
+
+
 def test_a_fresh_run_begins_with_the_evidence_of_whole_pictures(photographs, tmp_path, monkeypatch):
     monkeypatch.setitem(PRESETS, "small", little_config)
     monkeypatch.setattr("sida.train.initialization.load_frozen", lambda model: None)
@@ -269,6 +284,33 @@ def test_a_fresh_run_begins_with_the_evidence_of_whole_pictures(photographs, tmp
     assert weight[1].abs().max() > 1e-3
     assert not weight[0].any()
     assert state["encoder.deviation"][:100].std() > 0
+
+
+def test_a_fresh_run_in_bfloat16_fits_the_evidence_as_well(labelled, tmp_path, monkeypatch):
+    monkeypatch.setitem(PRESETS, "small", little_config)
+    monkeypatch.setattr("sida.train.initialization.load_frozen", lambda model: None)
+    overrides = [*FAST, f"data={labelled}", "precision=bf16", "max_steps=1"]
+    train("small", tmp_path / "run", overrides=overrides)
+    weight = load(str(tmp_path / "run/model")).model.encoder.evidence.weight
+    assert weight[1:].abs().max() > 1e-3
+
+
+def test_vectors_for_the_evidence_are_made_on_the_device_of_the_run():
+    run = SimpleNamespace(
+        config=TrainConfig(preset="small"),
+        cache=None,
+        accelerator=SimpleNamespace(device="meta", autocast=nullcontext),
+    )
+    devices = []
+
+    def vision_features(inputs, number):
+        devices.append(inputs.vision.pixels.device.type)
+        return torch.zeros(2)
+
+    windows = Windows(torch.zeros(1, 3, 16, 16), torch.zeros(1, 2), torch.zeros(1))
+    encoder = SimpleNamespace(vision_features=vision_features)
+    assert Run._vector(run, encoder, Inputs(windows, windows), "").device.type == "cpu"
+    assert devices == ["meta"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
