@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = ["Features", "Inputs", "Windows"]
+__all__ = ["Features", "Inputs", "Windows", "mean_by_owner"]
 
 
 class Windows(NamedTuple):
@@ -62,3 +62,19 @@ class Inputs(NamedTuple):
         mask = None if self.mask is None else self.mask.to(device, dtype)
         features = None if self.features is None else self.features.to(device)
         return Inputs(self.vision.to(device, dtype), mask, features)
+
+
+def mean_by_owner(values: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
+    """Mean over the windows of each picture.
+
+    Args:
+        values: (windows, features).
+        owner: (windows,) the picture of each window, ascending.
+
+    Returns:
+        (pictures, features).
+    """
+    counts = torch.bincount(owner)
+    sums = values.new_zeros(len(counts), values.shape[1]).index_add(0, owner, values)
+    means: torch.Tensor = sums / counts[:, None]
+    return means

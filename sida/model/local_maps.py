@@ -12,14 +12,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from sida.model.config import ClipWindowsConfig, SidaConfig
-from sida.model.inputs import Windows
+from sida.model.inputs import Windows, mean_by_owner
 from sida.model.native import Conv, NativeDecoder, NativeMaps
 
 __all__ = [
     "LocalDecoder",
     "LocalFeatures",
     "LocalMaps",
-    "mean_by_owner",
     "pooled_evidence",
     "squares",
     "uniform_evidence",
@@ -82,9 +81,8 @@ class LocalMaps(nn.Module):
         generated = self.generated(torch.cat(normed, -1))
         reduced = [layer(x) for layer, x in zip(self.reduce, normed, strict=True)]
         values = torch.cat([*reduced, generated], -1).float()
-        pictures = int(owner[-1]) + 1
         # Means over the picture in float32: what is altered differs little from the rest.
-        apart = values - mean_by_owner(values.mean(1), owner, pictures)[owner][:, None]
+        apart = values - mean_by_owner(values.mean(1), owner)[owner][:, None]
         grid = (height // self.patch_size, width // self.patch_size)
         joined = torch.cat([values, apart], -1).transpose(1, 2).unflatten(2, grid)
         x = F.gelu(self.mix(joined.to(dtype)))
@@ -98,13 +96,6 @@ class LocalMaps(nn.Module):
         x = x + F.gelu(self.smooth(x))
         altered = self.altered(x)
         return LocalFeatures(altered[:, 0], generated[..., 0], torch.cat([x, altered], 1))
-
-
-def mean_by_owner(rows: torch.Tensor, owner: torch.Tensor, pictures: int) -> torch.Tensor:
-    """Mean over the rows (rows, features) of each picture: (pictures, features)."""
-    sums = rows.new_zeros(pictures, rows.shape[1]).index_add(0, owner, rows)
-    means: torch.Tensor = sums / torch.bincount(owner, minlength=pictures)[:, None]
-    return means
 
 
 def pooled_evidence(features: LocalFeatures, owner: torch.Tensor) -> torch.Tensor:

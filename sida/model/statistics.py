@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sida.model.inputs import mean_by_owner
+
 __all__ = ["LUMA", "Statistics", "chunk_size", "measure", "second_differences"]
 
 SMALLEST = 24
@@ -175,10 +177,7 @@ class Statistics(nn.Module):
         self, pixels: torch.Tensor, valid: torch.Tensor, owner: torch.Tensor
     ) -> torch.Tensor:
         """(windows, 3, height, width) in -1..1 -> (pictures, count) within 5 deviations."""
-        values = self.measured(pixels, valid)
-        pictures = int(owner[-1]) + 1
-        sums = values.new_zeros(pictures, self.count).index_add(0, owner, values)
-        means = sums / torch.bincount(owner, minlength=pictures)[:, None]
+        means = mean_by_owner(self.measured(pixels, valid), owner)
         scaled = (means - self.get_buffer("mean")) / self.get_buffer("deviation")
         return scaled.clamp(-5, 5).to(pixels.dtype)
 
