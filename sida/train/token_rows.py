@@ -13,6 +13,7 @@ import torch
 from sida.model import Sida
 from sida.model.prompt import conversation
 from sida.model.tokenizer import Tokenizer
+from sida.train.lbfgs import minimize
 
 __all__ = ["TokenRows", "fit_token_rows"]
 
@@ -76,15 +77,10 @@ def _fit(
         predicted = torch.where(best > other_max, index, -1)
         return float((predicted == targets).float().mean())
 
-    optimizer = torch.optim.LBFGS([rows], max_iter=200, line_search_fn="strong_wolfe")
+    def penalized() -> torch.Tensor:
+        return loss_of(rows) + PENALTY * (rows - before).square().sum()
 
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = loss_of(rows) + PENALTY * (rows - before).square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
+    minimize([rows], penalized, iterations=200)
     after = rows.detach()
     report = {
         "tokens": len(targets),
