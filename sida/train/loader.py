@@ -172,9 +172,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
         mask: np.ndarray | None = pair.mask.astype(np.uint8) * 255
         if side is not None:
             pixels, mask = _cut(pixels, mask, side, rng)
-        if label == "real" or mask is None or not mask.any():
-            mask = None
-        return Crop(pixels, mask, label)
+        return Crop(pixels, None if label == "real" else _unless_empty(mask), label)
 
     def _order(self, epoch: int, label: int, pool: int) -> np.ndarray:
         """Indices of an epoch's pictures, of one class and set."""
@@ -216,18 +214,14 @@ def crop_sample(
         side: of the square; a smaller picture is taken whole, and with None any is, unturned.
         perturbation_rate: share of the crops that are perturbed as on social media.
     """
-    pixels = sample.read().pixels
-    mask = sample.read_mask() if sample.label == "tampered" else None
-    if mask is not None and not mask.any():
-        mask = None
+    pixels, mask = _read(sample)
     if side is not None:
         # Twice the side first: a chain over all of a large picture is slow, and one may shrink it
         # before the second cut.
         pixels, mask = _cut(pixels, mask, 2 * side, rng)
     if rng.random() < perturbation_rate:
         pixels, mask = random_chain(pixels, mask, rng)
-        if mask is not None and not mask.any():  # a small one can be lost on the way
-            mask = None
+        mask = _unless_empty(mask)  # a small one can be lost on the way
     if side is not None:
         pixels, mask = _cut(pixels, mask, side, rng)
         turns, flip = int(rng.integers(4)), bool(rng.integers(2))
@@ -245,15 +239,22 @@ def view_sample(sample: Sample, index: int) -> Crop:
 
     A view is the same at every call, so that its features can be cached.
     """
-    pixels = sample.read().pixels
-    mask = sample.read_mask() if sample.label == "tampered" else None
+    pixels, mask = _read(sample)
     if index:
         # By the name, not the run's seed, so that runs of other seeds share the cache.
         rng = np.random.default_rng([index, crc32(sample.name.encode())])
         pixels, mask = random_chain(pixels, mask, rng)
-    if mask is not None and not mask.any():
-        mask = None
-    return Crop(pixels, mask, sample.label, sample.description)
+    return Crop(pixels, _unless_empty(mask), sample.label, sample.description)
+
+
+def _read(sample: Sample) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels of a sample, and its mask where it is tampered and the mask shows where."""
+    pixels = sample.read().pixels
+    return pixels, _unless_empty(sample.read_mask() if sample.label == "tampered" else None)
+
+
+def _unless_empty(mask: np.ndarray | None) -> np.ndarray | None:
+    return mask if mask is not None and mask.any() else None
 
 
 def _cut(
