@@ -17,6 +17,7 @@ from sida.evaluation.metrics import (
     best_f1,
     intersection_and_union,
     pixel_auc,
+    ratio,
 )
 from sida.evaluation.prediction_rows import PredictionRows
 from sida.evaluation.protocol import Protocol, missed
@@ -147,8 +148,8 @@ class Masks:
         hits, alarms = counts[:, :0:-1].cumsum(1)
         best = 2 * hits / np.maximum(hits + alarms + altered, 1)
         return {
-            "f1_fixed_pooled_tampered": _ratio(2 * inside, predicted + altered),
-            "iou_pooled_tampered": _ratio(inside, predicted + altered - inside),
+            "f1_fixed_pooled_tampered": ratio(2 * inside, predicted + altered),
+            "iou_pooled_tampered": ratio(inside, predicted + altered - inside),
             "f1_best_pooled_tampered": float(best.max()) if altered else None,
             "pixel_auc_pooled_tampered": pixel_auc(counts),
         }
@@ -163,11 +164,11 @@ class Masks:
         inside, predicted, altered = weights_of_masks @ self.overlap
         f1s, ious = (weights_of_masks @ self.values[i] + clean for i in (0, 1))
         return {
-            "f1_fixed_mean_all": _ratio(f1s, total),
-            "iou_fixed_mean_all": _ratio(ious, total),
-            "f1_fixed_pooled_all": _ratio(2 * inside, predicted + altered + alarms),
-            "iou_pooled_all": _ratio(inside, predicted + altered - inside + alarms),
-            "pixel_fpr_real": _ratio(alarms, float(weights_of_real @ self.pixels)),
+            "f1_fixed_mean_all": ratio(f1s, total),
+            "iou_fixed_mean_all": ratio(ious, total),
+            "f1_fixed_pooled_all": ratio(2 * inside, predicted + altered + alarms),
+            "iou_pooled_all": ratio(inside, predicted + altered - inside + alarms),
+            "pixel_fpr_real": ratio(alarms, float(weights_of_real @ self.pixels)),
         }
 
     def why_not(self, name: FigureName) -> str:
@@ -204,10 +205,6 @@ NAMES = (
     *_WITH_REAL,
 )
 """Every figure, whether it can be had or not."""
-
-
-def _ratio(part: float, total: float) -> Score:
-    return float(part / total) if total > 0 else None
 
 
 def _without(counts: NDArray[np.float32], is_missed: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -25,7 +25,6 @@ __all__ = [
     "average_precision",
     "balanced_accuracy",
     "best_f1",
-    "brier",
     "confusion",
     "ece",
     "equal_mass_bins",
@@ -39,10 +38,10 @@ __all__ = [
     "log_losses",
     "macro_f1",
     "mean",
-    "nll",
     "one_against_one",
     "pixel_auc",
     "precisions",
+    "ratio",
     "recalls",
     "share",
     "squared_errors",
@@ -57,7 +56,8 @@ def _ones(weights: Floats | None, count: int) -> Floats:
     return np.ones(count) if weights is None else weights
 
 
-def _ratio(part: float, total: float) -> Score:
+def ratio(part: float, total: float) -> Score:
+    """A share; None of nothing."""
     return float(part / total) if total > 0 else None
 
 
@@ -75,7 +75,7 @@ def confusion(
 
 def accuracy(table: Floats) -> Score:
     """Share of pictures whose class was said."""
-    return _ratio(float(np.trace(table)), float(table.sum()))
+    return ratio(float(np.trace(table)), float(table.sum()))
 
 
 def recalls(table: Floats) -> dict[str, float]:
@@ -115,7 +115,7 @@ def macro_f1(table: Floats) -> Score:
 def false_alarms(table: Floats) -> Score:
     """Share of real pictures that are called anything else."""
     real = table[LABELS.index("real")]
-    return _ratio(float(real.sum() - real[LABELS.index("real")]), float(real.sum()))
+    return ratio(float(real.sum() - real[LABELS.index("real")]), float(real.sum()))
 
 
 # ---- image level, from the order of scores
@@ -250,13 +250,13 @@ def ece(
         return None
     times = _ones(weights, len(confidence))
     gaps = np.bincount(bins, times * (confidence - right))
-    return _ratio(float(np.abs(gaps).sum()), float(times.sum()))
+    return ratio(float(np.abs(gaps).sum()), float(times.sum()))
 
 
 def mean(values: Floats, weights: Floats | None = None) -> Score:
     """Weighted mean of (n,) values."""
     times = _ones(weights, len(values))
-    return _ratio(float(times @ values), float(times.sum()))
+    return ratio(float(times @ values), float(times.sum()))
 
 
 def share(
@@ -267,7 +267,10 @@ def share(
 
 
 def squared_errors(truth: NDArray[np.int64], probabilities: Floats) -> Floats:
-    """(n,) squared distance of each picture to the truth, summed over the three classes."""
+    """(n,) squared distance of each picture to the truth, summed over the three classes: 0 to 2.
+
+    Its mean is the Brier score (Brier, 1950).
+    """
     targets = np.eye(len(LABELS))[truth]
     return np.asarray(np.square(probabilities - targets).sum(1))
 
@@ -276,16 +279,6 @@ def log_losses(truth: NDArray[np.int64], probabilities: Floats) -> Floats:
     """(n,) -log of each true class's probability, which is cut at float64's resolution."""
     likelihoods = np.asarray(probabilities)[np.arange(len(truth)), truth]
     return np.asarray(-np.log(likelihoods.clip(np.finfo(np.float64).eps, 1)))
-
-
-def brier(truth: NDArray[np.int64], probabilities: Floats, weights: Floats | None = None) -> Score:
-    """Mean squared distance to the truth, summed over the classes (Brier, 1950): 0 to 2."""
-    return mean(squared_errors(truth, probabilities), weights)
-
-
-def nll(truth: NDArray[np.int64], probabilities: Floats, weights: Floats | None = None) -> Score:
-    """Mean of -log of the true class's probability."""
-    return mean(log_losses(truth, probabilities), weights)
 
 
 # ---- pixel level

@@ -6,7 +6,7 @@ tampered pictures alone, whatever the verdict. The class is the same in both: at
 so that it is read before any answer (`docs/faithfulness.md`).
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from sida.evaluation.metrics import Floats, Score, precisions, recalls
 from sida.verdict import LABELS
 
-__all__ = ["PROTOCOLS", "Protocol", "missed", "published_formulas"]
+__all__ = ["Protocol", "missed", "published_formulas"]
 
 Protocol = Literal["end_to_end", "published"]
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 
 def missed(protocol: Protocol, predicted: NDArray[np.int64]) -> NDArray[np.bool_]:

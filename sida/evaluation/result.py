@@ -1,6 +1,7 @@
 """`Result`: all figures of a model on a set, as JSON and as tables."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,7 +90,7 @@ class Result:
             "model": None if rows.model is None else rows.model.model_dump(),
             "data": self.data,
             "count": len(rows.truth),
-            "failures": _counted(failure.error for failure in rows.failures),
+            "failures": dict(Counter(failure.error for failure in rows.failures)),
             **{part: {} for part in ("detection", "per_class", "localization")},
             "robustness": {
                 name: _short(result.figures) for name, result in self.robustness.items()
@@ -196,13 +197,6 @@ def formulas(result: Result) -> dict[str, float | None]:
     ]
     pairs = np.array(overlaps, np.int64).reshape(-1, 2)
     return published_formulas(np.array(result.confusion, float), pairs[:, 0], pairs[:, 1])
-
-
-def _counted(words: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for word in words:
-        counts[word] = counts.get(word, 0) + 1
-    return counts
 
 
 _PERTURBED = ("detection", "localization")

@@ -243,7 +243,6 @@ def _evaluate_sets(
     fresh: bool,
 ) -> dict[str, Result]:
     """Every set is opened before the first prediction: a wrong path is reported at once."""
-    # Before the model is loaded: a wrong path is reported at once.
     sets = [
         sida.data.open(path, options.split, labels=options.labels, further=True) for path in data
     ]

@@ -15,7 +15,6 @@ from sida.evaluation.metrics import (
     average_precision,
     balanced_accuracy,
     best_f1,
-    brier,
     confusion,
     ece,
     equal_mass_bins,
@@ -26,13 +25,15 @@ from sida.evaluation.metrics import (
     histograms,
     intersection_and_union,
     iou,
+    log_losses,
     macro_f1,
-    nll,
+    mean,
     one_against_one,
     pixel_auc,
     precisions,
     recalls,
     share,
+    squared_errors,
     tpr_at_fpr,
 )
 from sida.verdict import LABELS
@@ -70,9 +71,10 @@ def test_10_000_verdicts_score_as_in_scikit_learn(levels):
     assert auroc(order) == pytest.approx(sk.roc_auc_score(fake, score), **EXACT)
     expected = sk.average_precision_score(fake, score)
     assert average_precision(order) == pytest.approx(expected, **EXACT)
-    assert nll(truth, probabilities) == pytest.approx(sk.log_loss(truth, probabilities), **EXACT)
+    expected = sk.log_loss(truth, probabilities)
+    assert mean(log_losses(truth, probabilities)) == pytest.approx(expected, **EXACT)
     squared = sum(sk.brier_score_loss(truth == i, probabilities[:, i]) for i in range(len(LABELS)))
-    assert brier(truth, probabilities) == pytest.approx(squared, **EXACT)
+    assert mean(squared_errors(truth, probabilities)) == pytest.approx(squared, **EXACT)
     alarms, hits, _ = sk.roc_curve(fake, score, drop_intermediate=False)
     expected = alarms[hits >= 0.95].min()
     assert fpr_at_tpr(order, 0.95) == pytest.approx(expected, **EXACT)
@@ -114,8 +116,8 @@ def test_weights_count_pictures_as_often_as_they_say():
             average_precision(order, counts),
             fpr_at_tpr(order, 0.9, counts),
             tpr_at_fpr(order, 0.1, counts),
-            brier(truth[rows], probabilities[rows], counts),
-            nll(truth[rows], probabilities[rows], counts),
+            mean(squared_errors(truth[rows], probabilities[rows]), counts),
+            mean(log_losses(truth[rows], probabilities[rows]), counts),
             ece(probabilities[rows].max(1), right[rows], bins[rows], counts),
         ]
 
@@ -142,8 +144,8 @@ def test_what_cannot_be_had_is_none_and_never_nan():
     assert accuracy(table) is balanced_accuracy(table) is macro_f1(table) is None
     assert false_alarms(table) is None
     assert recalls(table) == precisions(table) == f1_scores(table) == {}
-    empty, none = np.zeros((0, 3)), np.zeros(0)
-    assert brier(nothing, empty) is nll(nothing, empty) is None
+    none = np.zeros(0)
+    assert mean(none) is None
     assert ece(none, none.astype(bool), equal_mass_bins(none)) is None
     for order in (Order(none.astype(bool), none), Order(np.ones(4, bool), np.arange(4.0))):
         assert auroc(order) is fpr_at_tpr(order, 0.9) is tpr_at_fpr(order, 0.1) is None
@@ -151,7 +153,9 @@ def test_what_cannot_be_had_is_none_and_never_nan():
     one_class = confusion(np.ones(3, int), np.array([1, 1, 2]))
     assert recalls(one_class) == {"full_synthetic": pytest.approx(2 / 3)}
     assert false_alarms(one_class) is None
-    assert nll(np.array([0]), np.array([[0.0, 1.0, 0.0]])) == pytest.approx(36.04, abs=0.01)
+    assert mean(log_losses(np.array([0]), np.array([[0.0, 1.0, 0.0]]))) == pytest.approx(
+        36.04, abs=0.01
+    )
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=40))

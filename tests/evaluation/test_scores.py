@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import sklearn.metrics as sk
 from sida.evaluation.masks import Masks
 from sida.evaluation.prediction_rows import PredictionRows, collect
 from sida.evaluation.predictions import Prediction
-from sida.evaluation.protocol import PROTOCOLS
+from sida.evaluation.protocol import Protocol
 from sida.evaluation.result import Result, measure
 from sida.evaluation.scores import Detection, figures
 from sida.evaluation.tables import sheets
@@ -103,7 +104,7 @@ def best(truth: np.ndarray, levels: np.ndarray) -> float:
     return max(sk.f1_score(truth, levels >= at) for at in np.unique(levels))
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", get_args(Protocol))
 def test_masks_as_scikit_learn_scores_their_pixels(tmp_path: Path, protocol: str) -> None:
     lines = random_predictions(tmp_path, 12)
     result = measure(collect(lines), protocol, "made", samples=0)  # type: ignore[arg-type]
