@@ -63,7 +63,7 @@ class BudgetCalibration(BaseModel):
 
     @property
     def photographs(self) -> int:
-        """The fewest that any delivery has a score of; very small ones cannot be halved."""
+        """The fewest scores of any delivery: a small photograph, once halved, may have none."""
         return min(map(len, self.scores.values()))
 
     def budget(self, max_false_positives: float) -> Budget:

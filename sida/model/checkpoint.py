@@ -380,7 +380,7 @@ def _ready(
 
     Args:
         fresh: how the names begin that need not be in the folder.
-        told: our name -> that of the folder.
+        folder_names: our name -> that of the folder.
     """
     # First, or the tied head would count as missing.
     model.tie_weights()

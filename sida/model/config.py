@@ -51,6 +51,7 @@ class MaskConfig(PreTrainedConfig):
     iou_head_depth: int = 3
     iou_head_hidden_dim: int = 256
     num_multimask_outputs: int = 3
+    initializer_range: float = 0.02
 
     def encoder(self) -> SamVisionConfig:
         """Sizes of the image encoder; the attention implementation is inherited."""
@@ -92,8 +93,6 @@ class MaskConfig(PreTrainedConfig):
             num_multimask_outputs=self.num_multimask_outputs,
             attn_implementation=self._attn_implementation or "sdpa",
         )
-
-    initializer_range: float = 0.02
 
 
 @strict

@@ -54,7 +54,7 @@ def threshold(scores: Sequence[float], budget: float) -> float:
 
 
 def share_interval(count: int, budget: float, level: float = 0.95) -> tuple[float, float]:
-    """The share that exceeds the threshold of `count` photographs, in so many sets of a hundred.
+    """Interval of the share that exceeds the threshold of one set of `count` photographs.
 
     The middle `level` of a Beta(count + 1 - k, k) distribution. Raises ValueError as `threshold`.
     """

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from sida.errors import CheckpointError
 from sida.model.calibration import Calibration
 from sida.train.calibration_fit import best_mask_rule, fit_calibration, fit_scaling, unsure_below
 from sida.train.validation import MASK_RULES, THRESHOLDS, Validation
@@ -26,16 +25,6 @@ def test_a_class_that_is_never_said_gets_a_bias():
     scale, bias = fit_scaling(logits, labels)
     predicted = Calibration(scale=(scale,) * 3, bias=bias).probabilities(logits).argmax(1)
     assert (predicted[labels == 1] == 1).mean() > 0.6
-
-
-def test_a_calibration_of_other_weights_is_not_applied(tmp_path):
-    Calibration(bias=(1.0, 0.0, 0.0), digest="a").save(tmp_path)
-    assert Calibration.load(tmp_path, "a").fitted
-    assert not Calibration.load(tmp_path, "b").fitted
-    assert not Calibration.load(tmp_path / "none", "a").fitted
-    (tmp_path / "calibration.json").write_text('{"scale": 1}')
-    with pytest.raises(CheckpointError, match="is not a calibration"):
-        Calibration.load(tmp_path, "a")
 
 
 def test_probabilities_sum_to_one_whatever_the_logits():
