@@ -256,9 +256,10 @@ class Sida(PreTrainedModel):
 
         Arguments as of `class_features`.
         """
-        if isinstance(state, ClipWindowsState):
+        if isinstance(self.encoder, ClipWindows):
+            assert isinstance(state, ClipWindowsState)
             return state.logits.to(hidden)
-        return hidden.new_zeros(len(hidden), 3)
+        return hidden.new_zeros(*hidden.shape[:-1], 3)
 
     def add_correction(self) -> None:
         """Add a linear layer from `class_features` to the class logits, with zeros as weights.
@@ -280,8 +281,7 @@ class Sida(PreTrainedModel):
         Args:
             state: of the encoder, which may hold evidence, and which a correction may read.
         """
-        logits: torch.Tensor = self.class_head(hidden)
-        logits = logits + self.evidence(hidden, state)
+        logits: torch.Tensor = self.class_head(hidden) + self.evidence(hidden, state)
         if self.correction is not None:
             logits = logits + self.correction(self.class_features(hidden, state))
         return logits

@@ -62,6 +62,8 @@ def test_the_class_head_adds_to_the_evidence(engine: Engine) -> None:
     output = engine.forward(inputs)
     with torch.inference_mode():
         expected = engine.model.class_head(output.class_hidden) + output.state.logits
+        with pytest.raises(AssertionError):  # and not the class head's alone
+            engine.model.classify(output.class_hidden)
     assert torch.equal(output.class_logits, expected)
     assert output.state.logits.abs().max() > 0.1
 
