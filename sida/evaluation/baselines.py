@@ -21,13 +21,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from sida.data.sample import Sample
 from sida.errors import CheckpointError, ConfigError, DataError, InputError, PictureError, SidaError
 from sida.evaluation.metrics import Floats
+from sida.evaluation.prediction_run import folder_name
 from sida.evaluation.predictions import BaselineVerdict, Predictor, Says
 from sida.image.arrays import Pixels
 from sida.image.overlay import save_png
@@ -83,7 +84,7 @@ def load(
             raise ConfigError(
                 f"the baseline is {spec!r}, expected hf:FOLDER_OR_NAME, command:CMD or csv:FILE"
             )
-        name = _free(_name(source, target), baselines)
+        name = folder_name(_name(source, target), baselines, source)
         if source == "hf":
             baselines[name] = Baseline(HubPredictor(target, labels or {}, device, name))
         elif source == "command":
@@ -113,16 +114,7 @@ def _name(source: str, target: str) -> str:
         words = _words(target)
         target = next((word for word in reversed(words) if Path(word).is_file()), words[0])
     path = Path(target.rstrip("/"))
-    name = path.name if source == "hf" else path.stem
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip(".") or source
-
-
-def _free(name: str, names: Mapping[str, Any]) -> str:
-    number, free = 1, name
-    while free in names:
-        number += 1
-        free = f"{name}-{number}"
-    return free
+    return path.name if source == "hf" else path.stem
 
 
 def _words(command: str) -> list[str]:

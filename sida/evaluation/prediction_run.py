@@ -7,7 +7,7 @@ Finished blocks stand in a journal, whose unfinished end is dropped when a run g
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +44,7 @@ __all__ = [
     "Perturb",
     "PredictedSample",
     "Shard",
+    "folder_name",
     "map_levels",
     "predict",
     "run_folder",
@@ -176,6 +177,16 @@ def predict(
 def run_folder(out: Path) -> RunFolder:
     """The folder of one set's predictions, or of several sets with a folder each."""
     return RunFolder(LocalFolder(out), RUN, "data", _written, _option)
+
+
+def folder_name(name: str, names: Container[str], default: str) -> str:
+    """A name as that of a folder beside others: plain characters, and a number if it is there."""
+    plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip(".") or default
+    number, free = 1, plain
+    while free in names:
+        number += 1
+        free = f"{plain}-{number}"
+    return free
 
 
 def _written(record: RunRecord) -> Iterator[str]:

@@ -38,6 +38,7 @@ from sida.evaluation.prediction_run import (
     BlockMapper,
     Perturb,
     Shard,
+    folder_name,
     predict,
     run_folder,
 )
@@ -333,12 +334,7 @@ def _distinct(sets: Sequence[Dataset]) -> list[str]:
     names: list[str] = []
     for data_set in sets:
         stem = Path(data_set.name).resolve().stem if Path(data_set.name).exists() else data_set.name
-        plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in stem) or "data"
-        number, name = 1, plain
-        while name in names:
-            number += 1
-            name = f"{plain}-{number}"
-        names.append(name)
+        names.append(folder_name(stem, names, "data"))
     return names
 
 

@@ -124,7 +124,7 @@ def _detection(result: Result) -> Sheet:
     columns = ("accuracy", "f1", "precision", "auroc")
     rows = [
         (
-            label.replace("_", " "),
+            _words(label),
             *(figure_text(result.get("per_class", label, name)) for name in columns),
         )
         for label in LABELS
@@ -189,7 +189,7 @@ def _budgets(result: Result) -> Sheet:
 
 
 def _confusion(result: Result) -> Sheet:
-    names = [label.replace("_", " ") for label in LABELS]
+    names = map(_words, LABELS)
     rows = [
         (name, *map(str, row))
         for name, row in zip(names, result.confusion, strict=True)
