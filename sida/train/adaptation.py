@@ -257,7 +257,9 @@ def _replay(
             )
         return replay
     samples = _open([options.known])
-    splits = np.array(assign_splits(samples, {"learned": 0.5, "check": 0.5}, options.seed))
+    # By names within the set, so that another path to it gives the same parts.
+    named = list(sida.data.open(options.known))
+    splits = np.array(assign_splits(named, {"learned": 0.5, "check": 0.5}, options.seed))
     parts = [
         reader.read(
             [options.known],

@@ -105,6 +105,15 @@ def test_the_folder_is_a_model(adapted: tuple[Path, Adaptation], base: str, own:
     assert right(detector) > 0.8 > right(Detector.load(base))
 
 
+def test_a_known_set_counts_the_same_wherever_it_lies(
+    adapted: tuple[Path, Adaptation], base: str, own: Path, known: Path, cache: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(known, moved)
+    again = adapt(AdaptOptions([own], base, moved, max_loss=1, cache=cache), tmp_path / "mine")
+    assert again.adapter.digest == adapted[1].adapter.digest
+
+
 def test_masks_are_made_as_by_the_base(
     base: str, own: Path, known: Path, cache: Path, tmp_path: Path
 ) -> None:
