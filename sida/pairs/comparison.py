@@ -87,9 +87,9 @@ def compare(original: Source, edited: Source) -> Comparison:
     levels, other = lab(aligned), lab(second.pixels)
     difference = np.where(covered, distance(other - levels), 0).astype(np.float32)
     if registration.agreement < LEAST_AGREEMENT or not covered.any():
-        everything = np.ones(size, bool)
+        everything, nothing = np.ones(size, bool), np.zeros(size, bool)
         return Comparison(
-            "unrelated", everything, None, covered, aligned, difference, registration.matrix
+            "unrelated", everything, None, nothing, aligned, difference, registration.matrix
         )
     region = altered(other, levels, covered)
     rerendering = measure(second.pixels, aligned, covered, region, _reference_quality(second))

@@ -65,7 +65,7 @@ def test_unrelated_pictures() -> None:
         "relation": "unrelated",
         "share": 1,
         "noise": None,
-        "covered": 1,
+        "covered": 0,
     }
 
 
