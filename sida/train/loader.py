@@ -27,7 +27,7 @@ from sida.model.config import SidaConfig
 from sida.model.inputs import Features, Inputs
 from sida.model.processor import SidaProcessor
 from sida.model.prompt import IGNORED, Embedded, EncodedConversation, conversation
-from sida.train.alterations import Alterations
+from sida.train.alterations import Alterations, AlteredPair
 from sida.train.cache import FeatureCache
 from sida.train.config import TrainConfig
 from sida.verdict import LABELS
@@ -97,6 +97,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
         self.broken: set[str] = set()
         photographs = [x for pool in self.pools[LABELS.index("real")] for x in pool]
         self.alterations: Alterations | None = None
+        self._pair: tuple[int, AlteredPair] | None = None  # of the last turn, which asks twice
         if config.forged:
             codecs = load_codecs(config.codecs) if config.codecs is not None else ()
             self.alterations = Alterations(
@@ -165,7 +166,9 @@ class Batches(torch.utils.data.Dataset[Batch]):
         rng = np.random.default_rng([self.config.seed, 3, turn])
         if rng.random() >= self.config.forged:
             return None
-        pair = self.alterations[turn]
+        if self._pair is None or self._pair[0] != turn:
+            self._pair = turn, self.alterations[turn]
+        pair = self._pair[1]
         if not pair.mask.any():  # nothing that can be seen was changed
             return None
         pixels = pair.altered if label == "tampered" else pair.original

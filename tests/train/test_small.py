@@ -21,6 +21,7 @@ from sida.model.inputs import Inputs, Windows
 from sida.model.presets import PRESETS
 from sida.model.tokenizer import Tokenizer
 from sida.train import train
+from sida.train.alterations import Alterations
 from sida.train.config import TrainConfig
 from sida.train.initialization import initialize_model
 from sida.train.loader import Batches, Collator, view_sample
@@ -342,13 +343,15 @@ def test_codecs_of_a_folder_regenerate_regions(photographs, tmp_path):
     assert any("regenerate_filled" in alterations[number].operations for number in range(12))
 
 
-def test_a_pair_shows_the_same_part_altered_and_untouched(photographs):
+def test_a_pair_shows_the_same_part_altered_and_untouched(photographs, monkeypatch):
     samples = list(sida.data.open(photographs))
     config = TrainConfig(preset="tiny", batch_size=6, forged=1, crops=(64,))
     collator = Collator(
         SidaProcessor(little_config(), Tokenizer.load(TOKENIZER)), little_config(), 8, config
     )
     dataset = Batches([samples], collator, config, 6)
+    forge, forged = Alterations.__getitem__, []
+    monkeypatch.setattr(Alterations, "__getitem__", lambda x, i: forged.append(i) or forge(x, i))
     rng = np.random.default_rng(0)
     for turn in range(6):
         original, _, altered = (dataset._crop(3 * turn + label, 64, rng) for label in range(3))
@@ -356,6 +359,7 @@ def test_a_pair_shows_the_same_part_altered_and_untouched(photographs):
         assert differs.any()
         assert original.mask is None
         assert altered.mask[differs].mean() > altered.mask[~differs].mean()
+    assert forged == list(range(6))  # once for both
 
 
 def test_weights_of_two_stages_are_refused():
