@@ -37,7 +37,7 @@ def check(name: str, device: torch.device, dtype: torch.dtype) -> None:
         DeviceError: it does not run on this device in this dtype.
     """
     if name not in QUANTIZATIONS:
-        raise ConfigError(f"There is no quantization {name!r}: choose {', '.join(QUANTIZATIONS)}.")
+        raise _unknown(name)
     if name not in (available := possible(device, dtype)):
         offered = ", ".join(available) or "none, leave it out"
         raise DeviceError(
@@ -54,11 +54,18 @@ def quantize(model: Sida, name: str, device: torch.device) -> None:
 
     Args:
         name: one that `check` has let pass.
+
+    Raises:
+        ConfigError: there is no such quantization, or none of this network.
     """
     for layer in model.language.layers:
         _torchao().quantize_(layer, _config(name, layer), device=device)
         layer.to(device)
     model.to(device)
+
+
+def _unknown(name: str) -> ConfigError:
+    return ConfigError(f"There is no quantization {name!r}: choose {', '.join(QUANTIZATIONS)}.")
 
 
 def _config(name: str, layer: nn.Module) -> Any:
@@ -67,14 +74,24 @@ def _config(name: str, layer: nn.Module) -> Any:
         return ao.Int8WeightOnlyConfig()
     if name == "fp8":
         return ao.Float8DynamicActivationFloat8WeightConfig()
+    if name == "int4":
+        group_size = _group_size(layer)
+        return ao.Int4WeightOnlyConfig(
+            group_size=group_size, int4_packing_format="tile_packed_to_4d"
+        )
+    raise _unknown(name)
+
+
+def _group_size(layer: nn.Module) -> int:
+    """The largest of `GROUPS` that divides all widths of a layer."""
     widths = [module.in_features for module in layer.modules() if isinstance(module, nn.Linear)]
-    group = next((g for g in GROUPS if all(width % g == 0 for width in widths)), None)
-    if group is None:
+    group_size = next((g for g in GROUPS if all(width % g == 0 for width in widths)), None)
+    if group_size is None:
         raise ConfigError(
             f"int4 needs widths that are multiples of {GROUPS[-1]}, found {sorted(set(widths))}: "
             "choose int8."
         )
-    return ao.Int4WeightOnlyConfig(group_size=group, int4_packing_format="tile_packed_to_4d")
+    return group_size
 
 
 def _torchao() -> Any:

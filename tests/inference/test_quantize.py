@@ -3,6 +3,7 @@
 import copy
 import importlib.util
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,6 +55,15 @@ def test_widths_that_no_group_divides_are_said(monkeypatch):
     monkeypatch.setattr(module, "_torchao", lambda: None)
     with pytest.raises(ConfigError, match=r"multiples of 32, found \[33\]: choose int8"):
         module._config("int4", torch.nn.Linear(33, 64))
+
+
+def test_no_name_stands_for_another(monkeypatch):
+    torchao = SimpleNamespace(Int4WeightOnlyConfig=lambda **_: "int4")
+    monkeypatch.setattr(module, "_torchao", lambda: torchao)
+    layer = torch.nn.Linear(64, 64)
+    assert module._config("int4", layer) == "int4"
+    with pytest.raises(ConfigError, match="no quantization 'int3'"):
+        module._config("int3", layer)
 
 
 @torchao
