@@ -1,5 +1,8 @@
 """The detector that a verb's options ask for."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +17,29 @@ __all__ = ["calibration_text", "certificates", "load", "require_one_model"]
 
 def load(options: "ModelOptions") -> "Detector":
     """The detector of a command, whose process may keep the memory that passes free."""
-    from sida.detector import Detector
-    from sida.inference.malloc import keep_freed
+    with _lasting():
+        from sida.detector import Detector
+        from sida.inference.malloc import keep_freed
 
-    detector = Detector.from_options(options)
+        detector = Detector.from_options(options)
     if detector.device.type == "cpu":
         keep_freed()
     return detector
+
+
+@contextmanager
+def _lasting() -> Iterator[None]:
+    """Exempt the objects that are made in the block from garbage collection.
+
+    Imports and weights stay until the process ends; the collector would go through their half a
+    million objects many times while they are made, and once more at the end.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def require_one_model(model: str | None, random_weights: str | None) -> None:
