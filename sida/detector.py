@@ -47,7 +47,7 @@ from sida.inference.malloc import trim
 from sida.inference.memory import fitting_batch, micro_batches, within_memory
 from sida.inference.quantize import check as check_quantization
 from sida.inference.quantize import quantize as quantize_model
-from sida.model.budget import BudgetCalibration, read_calibration, require_calibration
+from sida.model.budget import choose_calibration, read_calibration, require_calibration
 from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
 from sida.model.clip_windows import ClipWindows
 from sida.model.image_processors import ClipWindowsImageProcessor
@@ -134,7 +134,9 @@ class Detector:
         self.options = options
         self.engine = Engine(loaded.model, loaded.processor)
         self.calibration = loaded.calibration
-        self.budget_calibration = _budget_calibration(loaded, options)
+        self.budget_calibration = choose_calibration(
+            options.calibration, loaded.budget_calibration, loaded.digest, options.fast
+        )
         self.model = ModelInfo(name=loaded.name, version=loaded.version, digest=loaded.digest)
         self.batch_size = (
             fitting_batch(self.device, self._try_out)
@@ -326,6 +328,7 @@ class Detector:
         picture: Source,
         history: Sequence[tuple[str, str]] = (),
         verdict: Verdict | None = None,
+        max_false_positives: float | None = DetectOptions.max_false_positives,
     ) -> Conversation:
         """A conversation about one picture, which begins with its verdict.
 
@@ -333,12 +336,15 @@ class Detector:
             picture: as `detect` takes it.
             history: questions with their answers that came before.
             verdict: of the same picture, from a conversation about it; none is made again.
+            max_false_positives: as of `DetectOptions`.
 
         Raises:
             PictureError: it cannot be read or judged; its text says why.
+            ConfigError: there is no calibration for a budget, or none for so small a share.
         """
         explain = self.engine.explains and not self.engine.converses
-        prepared = self._read(Request(picture, explain=explain))
+        request = Request(picture, explain=explain, max_false_positives=max_false_positives)
+        prepared = self._read(request)
         if isinstance(prepared, _Unreadable):
             raise prepared.picture
         if verdict is None:
@@ -729,17 +735,6 @@ def _or_raise(result: Verdict | Failure) -> Verdict:
 def _failure(request: Request, error: PictureError) -> Failure:
     name = str(request.picture) if isinstance(request.picture, str | Path) else None
     return Failure(image=name, error=error.code, message=str(error))
-
-
-def _budget_calibration(loaded: Loaded, options: ModelOptions) -> BudgetCalibration | None:
-    """The calibration that options give, or that of the model's own folder."""
-    if options.calibration is None:
-        stored = loaded.budget_calibration
-        # Other windows give other scores; without a calibration for them there is no budget.
-        return None if stored is None or stored.fast != options.fast else stored
-    calibration = BudgetCalibration.parse(options.calibration, "The calibration")
-    calibration.require(loaded.digest, options.fast)
-    return calibration
 
 
 def _require_possible(options: ModelOptions, device: torch.device, dtype: torch.dtype) -> None:

@@ -143,13 +143,29 @@ class BudgetCalibration(BaseModel):
         return stored if stored.digest == digest else None
 
 
+def choose_calibration(
+    text: str | None, stored: BudgetCalibration | None, digest: str, fast: bool
+) -> BudgetCalibration | None:
+    """The calibration of a file's text where there is one, else that of the model's own folder.
+
+    Raises:
+        ConfigError: the text is none, or one of other weights or windows.
+    """
+    if text is None:
+        # Other windows give other scores; without a calibration for them there is no budget.
+        return None if stored is None or stored.fast != fast else stored
+    calibration = BudgetCalibration.parse(text, "The calibration")
+    calibration.require(digest, fast)
+    return calibration
+
+
 def require_calibration(calibration: BudgetCalibration | None, model: str) -> BudgetCalibration:
     """The calibration of the model of that name. Raises ConfigError where it has none."""
     if calibration is None:
         raise ConfigError(
             f"{model} has no calibration for a budget of false accusations: make one of real "
-            "photographs with `sida calibrate FOLDER --out calibration.json`, and give it with "
-            "--calibration."
+            "photographs with `sida calibrate FOLDER --model MODEL --out calibration.json`, MODEL "
+            "as it is given here, and give it with --calibration."
         )
     return calibration
 

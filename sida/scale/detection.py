@@ -33,7 +33,7 @@ from sida.scale.shard import (
     verdicts_file,
 )
 from sida.scale.store import Store, exclusive, reaching
-from sida.scale.weights import Weights, locate, worker_detector
+from sida.scale.weights import Weights, locate, require_budget, worker_detector
 from sida.verdict import Failure
 
 __all__ = ["DetectionSummary", "detect"]
@@ -98,7 +98,8 @@ def detect(
 
     Raises:
         MissingExtra: Ray is not installed, or a package that `provenance` needs.
-        ConfigError: `out` belongs to another run or is being written to; an option is impossible.
+        ConfigError: `out` belongs to another run or is being written to; an option is impossible;
+            the budget cannot be kept.
         InputError: no picture, no access, no cluster at the address.
         CheckpointError, DownloadError: the model cannot be had.
         SidaError: workers stop, or raise it: a model that cannot be loaded, a full disk.
@@ -136,6 +137,8 @@ def detect(
         "dtype": model.dtype,
         "quantize": model.quantize,
     }
+    if options.max_false_positives is not None:  # refused before anything is written
+        require_budget(weights, options.max_false_positives)
     store = Store(out)
     with exclusive(store), pool:
         folder = RunFolder(store, RUN, "inputs", lambda _: OUTPUTS, _option, before=BEFORE)

@@ -60,10 +60,11 @@ class ModelReplica:
         history: list[tuple[str, str]],
         question: str,
         verdict: Verdict | None,
+        max_false_positives: float | None,
     ) -> AsyncIterator[tuple[ChatEvent, bool]]:
         """Events of a `ChatTurn`, each with True where the answer was cut short."""
         events: list[ChatEvent] = []
-        turn = ChatTurn(picture, history, question, events.append, verdict)
+        turn = ChatTurn(picture, history, question, events.append, verdict, max_false_positives)
         async with self._chats:
             unfinished = True
             while unfinished:
@@ -150,8 +151,9 @@ class Replicas:
     async def _chat(self, turn: ChatTurn) -> None:
         from ray.exceptions import RayActorError
 
-        request = (turn.picture, turn.history, turn.question, turn.verdict)
-        events = self._handle.options(stream=True).chat.remote(*request)
+        events = self._handle.options(stream=True).chat.remote(
+            turn.picture, turn.history, turn.question, turn.verdict, turn.max_false_positives
+        )
         try:
             async for event, turn.truncated in events:
                 if turn.stopped:

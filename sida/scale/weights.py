@@ -9,10 +9,11 @@ from sida.detector import Detector
 from sida.errors import CheckpointError
 from sida.inference.malloc import keep_freed
 from sida.model.adapter import read_adapter, split_name
-from sida.model.checkpoint import digest_of, find
+from sida.model.budget import choose_calibration, require_calibration
+from sida.model.checkpoint import digest_of, find, stored_calibration
 from sida.options import ModelOptions
 
-__all__ = ["Weights", "locate", "worker_detector"]
+__all__ = ["Weights", "locate", "require_budget", "worker_detector"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,16 @@ def locate(model: ModelOptions) -> Weights:
         return Weights(replace(model, model=base), digest_of(folder))
     name = f"{base}+{os.path.abspath(adapter)}"
     return Weights(replace(model, model=name), read_adapter(adapter).digest)
+
+
+def require_budget(weights: Weights, max_false_positives: float) -> None:
+    """Raise ConfigError where no calibration of the model can keep such a budget."""
+    model = weights.model
+    stored = stored_calibration(model.model) if model.random_weights is None else None
+    calibration = choose_calibration(model.calibration, stored, weights.digest, model.fast)
+    require_calibration(calibration, model.random_weights or model.model).budget(
+        max_false_positives
+    )
 
 
 @lru_cache(maxsize=1)

@@ -48,6 +48,7 @@ class ChatTurn:
         picture: its file.
         history: questions and answers so far.
         verdict: of an earlier question about the same picture; no other is made then.
+        max_false_positives: as of `DetectOptions`.
 
     Attributes:
         truncated: True where the answer was cut short; known when it has ended.
@@ -60,9 +61,10 @@ class ChatTurn:
         question: str,
         emit: Callable[[ChatEvent], None],
         verdict: Verdict | None = None,
+        max_false_positives: float | None = None,
     ) -> None:
         self.picture, self.history, self.question, self.emit = picture, history, question, emit
-        self.verdict = verdict
+        self.verdict, self.max_false_positives = verdict, max_false_positives
         self.stopped = False
         self.truncated = False
         self._conversation: Conversation | None = None
@@ -78,7 +80,9 @@ class ChatTurn:
             return False
         try:
             if self._conversation is None:
-                self._conversation = detector.chat(self.picture, self.history, self.verdict)
+                self._conversation = detector.chat(
+                    self.picture, self.history, self.verdict, self.max_false_positives
+                )
                 self._answer = self._conversation.ask(self.question)
                 self.emit(self._conversation.verdict)
                 return True

@@ -24,6 +24,7 @@ from sida.errors import SidaError
 from sida.serve.backend import ChatEvent, ChatTurn
 from sida.serve.detect import PROBLEMS
 from sida.serve.errors import CHAT, HttpError
+from sida.serve.schemas import MaxFalsePositives
 from sida.serve.service import Service
 from sida.serve.uploads import from_base64, read_json
 from sida.verdict import Verdict
@@ -56,11 +57,12 @@ class _Message(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """OpenAI's request, as far as it is read."""
+    """OpenAI's request, as far as it is read, and a budget as of `/v1/detect`."""
 
     model: str | None = None
     messages: Annotated[list[_Message], Field(min_length=1)]
     stream: bool = False
+    max_false_positives: MaxFalsePositives = None
 
 
 class OpenAIError(BaseModel):
@@ -107,6 +109,7 @@ def routes(service: Service) -> APIRouter:
                     f"there is no model {body.model!r} here, only {service.model.name!r}",
                 )
             data, history, question = _parse(body.messages)
+            share = service.share_of(body.max_false_positives)
             service.keys.charge(owner, 1)
             events: asyncio.Queue[ChatEvent] = asyncio.Queue()
             loop = asyncio.get_running_loop()
@@ -115,12 +118,13 @@ def routes(service: Service) -> APIRouter:
             def emit(event: ChatEvent) -> None:
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
-            digest = hashlib.sha256(data).hexdigest()
-            turn = ChatTurn(data, history, question, emit, service.chat_verdicts.get(digest))
+            # Under another budget the same picture may have another verdict.
+            key = hashlib.sha256(data).hexdigest(), share
+            turn = ChatTurn(data, history, question, emit, service.chat_verdicts.get(key), share)
             stack.callback(turn.stop)
             service.backend.chat(turn)
             verdict = await service.with_timeout(_next(events), http)
-            _remember(service.chat_verdicts, digest, verdict)
+            _remember(service.chat_verdicts, key, verdict)
             completion = _Completion(service.model.name, verdict)
             if body.stream:
                 return _EventStream(_chunks(completion, turn, events), stack.pop_all().close)
@@ -134,11 +138,15 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
-def _remember(verdicts: dict[str, Verdict], digest: str, verdict: Verdict) -> None:
+def _remember(
+    verdicts: dict[tuple[str, float | None], Verdict],
+    key: tuple[str, float | None],
+    verdict: Verdict,
+) -> None:
     """Keep a verdict for the next question about its picture, without its arrays."""
     # Put in anew, so that the first entry of the dict is the least recently used.
-    verdicts.pop(digest, None)
-    verdicts[digest] = verdict.with_arrays()
+    verdicts.pop(key, None)
+    verdicts[key] = verdict.with_arrays()
     while len(verdicts) > MAX_VERDICTS:
         del verdicts[next(iter(verdicts))]  # the least recently used
 

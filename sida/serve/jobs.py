@@ -182,7 +182,8 @@ def routes(service: Service, jobs: BatchJobs) -> APIRouter:
         with service.slot(http) as owner:
             jobs.require_room()
             uploads, parameters = await read_several(http, service.settings)
-            service.share_of(parameters)  # refused here, and not in every answer of the job
+            # Refused here, and not in every answer of the job.
+            service.share_of(parameters.max_false_positives)
             job = jobs.start(owner, uploads, parameters)
             service.keys.charge(owner, len(uploads))
         return _json(job.state(), 202, {"Location": f"/v1/jobs/{job.id}"})

@@ -16,6 +16,7 @@ __all__ = [
     "ErrorCode",
     "JobState",
     "Listed",
+    "MaxFalsePositives",
     "Model",
     "OnePicture",
     "OneReport",
@@ -38,7 +39,7 @@ def _without_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
-_MaxFalsePositives = Annotated[
+MaxFalsePositives = Annotated[
     Annotated[float, Field(gt=0, lt=1)] | SkipJsonSchema[None],
     Field(
         description="State altered or generated only where at most this share of real photographs "
@@ -84,7 +85,7 @@ class DetectParameters(BaseModel):
     deliveries: bool = Field(
         False, description="With stability: return each delivery as a small JPEG."
     )
-    max_false_positives: _MaxFalsePositives = None
+    max_false_positives: MaxFalsePositives = None
 
 
 class OnePicture(DetectParameters):
@@ -99,7 +100,7 @@ class ReportParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["html", "pdf"] = "html"
-    max_false_positives: _MaxFalsePositives = None
+    max_false_positives: MaxFalsePositives = None
     stability: bool = Field(
         False, description="Judge the picture again as messengers and sites deliver it."
     )

@@ -50,7 +50,7 @@ class Service:
         self.keys = KeyRing(settings.keys)
         self.metrics = Metrics()
         self.active = 0
-        self.chat_verdicts: dict[str, Verdict] = {}
+        self.chat_verdicts: dict[tuple[str, float | None], Verdict] = {}
         if settings.max_false_positives is not None:
             self.require_budget(settings.max_false_positives)
         self.metrics.watch(lambda: self.active, lambda: self.backend.queued)
@@ -112,12 +112,12 @@ class Service:
         calibration = require_calibration(self.backend.budget_calibration, self.model.name)
         calibration.budget(max_false_positives)
 
-    def share_of(self, parameters: DetectParameters) -> float | None:
+    def share_of(self, max_false_positives: float | None) -> float | None:
         """The budget of a request: its own, or that of the settings. Raises as `require_budget`.
 
         Asked before a request is queued: in the model's thread it would end the others' run.
         """
-        share = parameters.max_false_positives or self.settings.max_false_positives
+        share = max_false_positives or self.settings.max_false_positives
         if share is not None:
             self.require_budget(share)
         return share
@@ -149,7 +149,7 @@ class Service:
             provenance=parameters.provenance,
             evidence=parameters.evidence,
             stability=parameters.stability,
-            max_false_positives=self.share_of(parameters),
+            max_false_positives=self.share_of(parameters.max_false_positives),
         )
         # Cancelling the wrapped future cancels the backend's, which leaves the queue.
         future = asyncio.wrap_future(self.backend.submit(request))

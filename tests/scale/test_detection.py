@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from sida.detector import Detector
 from sida.errors import ConfigError, InputError, MissingExtra, SidaError
 from sida.evaluation import Shard
+from sida.model.budget import BudgetCalibration
 from sida.options import DetectOptions, ModelOptions
 from sida.scale import Selection, cluster, detect, detection, plan, pool
 from sida.scale.plan import PlannedShard
@@ -247,6 +249,21 @@ def test_trust_without_provenance_is_refused_and_leaves_nothing(
     with pytest.raises(ConfigError, match="trust needs provenance"):
         detect([pictures], tmp_path / "mine", ModelOptions(trust="a certificate"))
     assert (tmp_path / "mine").exists()
+
+
+def test_a_budget_that_cannot_be_kept_is_refused_and_leaves_nothing(
+    no_ray: None, pictures: Path, tmp_path: Path
+) -> None:
+    digest = Detector.load("tiny").model.digest
+    few = BudgetCalibration.of("few", digest, {"as_is": [0.1, 0.2, 0.3]})
+    model = replace(TINY, calibration=few.model_dump_json())
+    for wrong, sentence in (
+        (model, "3 real photographs cannot promise a share of 0.05"),
+        (replace(TINY, random_weights="tiny"), "tiny has no calibration .* --model MODEL"),
+    ):
+        with pytest.raises(ConfigError, match=sentence):
+            detect([pictures], tmp_path / "out", wrong, DetectOptions(max_false_positives=0.05))
+        assert not (tmp_path / "out").exists()
 
 
 def test_trust_reaches_the_detector_of_a_worker() -> None:

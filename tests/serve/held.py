@@ -48,7 +48,13 @@ class Held:
             seconds=0.0,
         )
 
-    def chat(self, picture: Any, history: Any = (), verdict: Verdict | None = None) -> "Said":
+    def chat(
+        self,
+        picture: Any,
+        history: Any = (),
+        verdict: Verdict | None = None,
+        max_false_positives: float | None = None,
+    ) -> "Said":
         verdict = verdict or self.verdict(picture)
         if isinstance(verdict, Failure):
             raise PictureError(verdict.message, verdict.error)

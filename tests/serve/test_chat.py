@@ -9,6 +9,7 @@ from sida.detector import Detector
 from sida.serve import chat
 from tests.serve.conftest import picture, serving, sha256
 from tests.serve.held import Held
+from tests.serve.test_detect import budgets
 from tests.small import small_detector
 
 URI = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
@@ -123,6 +124,21 @@ def test_a_defect_in_the_midst_ends_the_stream_and_frees_the_place() -> None:
         assert "the answer was interrupted" in broken.text
         assert "[DONE]" not in broken.text
         assert ask(client, user(PICTURE, text("why"))).status_code == 200
+
+
+def test_the_verdict_keeps_the_budget_of_the_service_or_of_the_request() -> None:
+    calibration = budgets(0.7, 0.9)
+    with serving(small_detector(budgets=calibration), max_false_positives=0.1) as client:
+        thresholds = []
+        for fields in ({}, {"max_false_positives": 0.05}, {}):
+            answer = ask(client, user(text("why?"), PICTURE), **fields).json()
+            thresholds.append(answer["sida"]["verdict"]["budget"]["threshold"])
+        assert thresholds == [0.7, 0.9, 0.7]
+        told = client.post("/v1/detect", json={"image": URI}).json()
+        assert answer["sida"]["verdict"]["inconclusive"] == told["inconclusive"]
+        refused = ask(client, user(PICTURE), max_false_positives=0.01)
+        assert refused.status_code == 422
+        assert "takes at least 99" in refused.json()["error"]["message"]
 
 
 def test_a_picture_is_judged_once_for_a_conversation() -> None:

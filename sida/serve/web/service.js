@@ -88,12 +88,12 @@ export async function servedModel() {
   return (await (await ask("/v1/models")).json()).data[0];
 }
 
-/** Pieces of an answer as they come, and at last `{ end }`, the reason why it ended. */
-export async function* chat(messages, signal) {
+/** Pieces of an answer under a budget (undefined: the service's own) as they come, and at last `{ end }`, the reason why it ended. */
+export async function* chat(messages, budget, signal) {
   const response = await ask("/v1/chat/completions", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ messages, stream: true }),
+    body: JSON.stringify({ messages, stream: true, max_false_positives: budget }),
     signal,
   });
   let end = null;

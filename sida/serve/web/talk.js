@@ -51,7 +51,7 @@ async function ask(question) {
   busy(true);
   let said = "";
   try {
-    for await (const piece of chat(await messages(entry, question), stopped.signal)) {
+    for await (const piece of chat(await messages(entry, question), entry.answer.budget?.max_false_positives, stopped.signal)) {
       if (piece.end === undefined) said += piece;
       else if (piece.end === "length") answer.append("\n(Cut: the model may write no more.)");
       if (piece.end === undefined) answer.append(piece);
