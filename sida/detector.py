@@ -19,7 +19,9 @@ from PIL import Image
 from sida.errors import ConfigError, PictureError
 from sida.explanation.cues import Cue, measure
 from sida.explanation.wording import (
+    Facts,
     claims,
+    corrected,
     evidence_text,
     facts_of,
     facts_text,
@@ -534,7 +536,7 @@ class Detector:
         evidence = None
         if output.evidence is not None:
             evidence = self._window_evidence(output.evidence, picture)
-        prompt, addition = None, ""
+        prompt, facts = None, None
         cues: tuple[Cue, ...] = ()
         if output.cache is not None:
             mask = None if altered is None else altered.mask
@@ -542,7 +544,6 @@ class Detector:
             entries = () if evidence is None else evidence.windows
             windows = [(entry.position, entry.probabilities[label]) for entry in entries]
             facts = facts_of(label, mask, cues, windows=window_facts(label, windows), unsure=unsure)
-            addition = evidence_text(facts) if evidence is not None else ""
             prompt = TextPrompt(output.cache, label, facts_text(facts))
         # Only now: a mask that is not handed out may still have been measured in, for the text.
         if not _wants_mask(request.masks, label):
@@ -558,7 +559,7 @@ class Detector:
             altered,
             prompt,
             cues,
-            addition,
+            facts,
             evidence,
             evidence_map,
         )
@@ -687,7 +688,7 @@ class _Draft(NamedTuple):
     altered: _Altered | None
     prompt: TextPrompt | None
     cues: tuple[Cue, ...]
-    addition: str
+    facts: Facts | None
     evidence: Evidence | None
     evidence_map: np.ndarray | None
 
@@ -705,15 +706,18 @@ def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _explanation(generated: GeneratedText, draft: "_Draft") -> Explanation:
     """A generated text in its parts, its claims checked; behind it the evidence of windows.
 
-    Where there is such evidence, a text that states another type than the verdict is left out: the
-    evidence stands without it, and the explanation is not complete.
+    Where there is such evidence, nothing is told against it or against what was measured: a text
+    that states another type than the verdict is left out, and the explanation is not complete; a
+    cue is told as it was measured.
     """
     text, complete = generated.text, generated.complete
-    if draft.addition:
+    if draft.facts is not None and draft.evidence is not None:
         types = {x.value for x in statements(text) if x.about == "type"}
         if types - {draft.decision.label}:
             text, complete = "", False
-        text = f"{text}{'' if not text or text.endswith('.') else '.'} {draft.addition}".strip()
+        text = corrected(text, draft.facts)
+        end = "" if not text or text.endswith(".") else "."
+        text = f"{text}{end} {evidence_text(draft.facts)}".strip()
     return Explanation(
         text=text,
         complete=complete,

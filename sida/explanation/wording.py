@@ -365,6 +365,15 @@ def supported(statement: Statement, facts: Facts) -> bool | None:
     return None if direction is None else statement.value == direction
 
 
+def corrected(text: str, facts: Facts) -> str:
+    """The text with what it says of a cue replaced where something else was measured."""
+    for statement in statements(text):
+        measured = facts.directions.get(statement.about)
+        if measured is not None and statement.value != measured:
+            text = text.replace(statement.text, phrases.cue_phrases(statement.about, measured)[0])
+    return text
+
+
 def claims(text: str, cues: Sequence[Cue]) -> tuple[Claim, ...]:
     """Statements of a text on cues, each with what was measured, which shows whether it is true."""
     measured = {cue.name: cue for cue in cues}

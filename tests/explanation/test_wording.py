@@ -182,6 +182,14 @@ def test_a_false_statement_is_not_supported() -> None:
     assert supported(Statement("colour", "warmer", ""), facts) is None  # was not measured
 
 
+@given(facts(), facts(), st.integers(0, 99))
+def test_a_corrected_text_says_of_cues_what_was_measured(known: Facts, told: Facts, seed: int):
+    text = wording.write(told, np.random.default_rng(seed))
+    read = statements(wording.corrected(text, known))
+    assert all(supported(x, known) for x in read if x.about in known.directions), text
+    assert wording.corrected(text, told) == text
+
+
 def test_a_seed_gives_one_wording_and_many_seeds_give_many() -> None:
     def written(seed: int) -> str:
         return wording.describe("tampered", MASK, (NOISE,), np.random.default_rng(seed))
