@@ -85,7 +85,9 @@ def register(original: Pixels, edited: Pixels) -> Registration:
     maps = [
         compose(before, compose(_refined(first, second, candidate), after)) for candidate in starts
     ]
-    candidates = [stretch, *(np.rint(candidate) for candidate in maps), *maps]
+    # Rounded, a map that enlarges by two and more is none.
+    rounded = [matrix for matrix in map(np.rint, maps) if _is_plausible(matrix)]
+    candidates = [stretch, *rounded, *maps]
     alike = [
         _correlation(first, second, compose(invert(before), compose(candidate, invert(after))))
         for candidate in candidates

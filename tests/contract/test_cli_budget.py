@@ -210,7 +210,7 @@ def test_a_report_says_the_budget(sida: Run, pictures: Path) -> None:
     options = ("--max-false-positives", "0.05", "--calibration", "own.json")
     result = sida("report", "tampered.jpg", "--out", "report.html", *options)
     assert result.exit_code == 0, result.output
-    assert "More than five of a hundred honest photographs" in Path("report.html").read_text()
+    assert "more than five of a hundred honest photographs" in Path("report.html").read_text()
     refused = sida("report", "real.jpg", "--out", "no.html", "--max-false-positives", "0.05")
     assert refused.exit_code == 2
     assert not Path("no.html").exists()

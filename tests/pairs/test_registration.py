@@ -62,6 +62,14 @@ def test_a_crop_is_a_shift_by_whole_pixels() -> None:
     assert (warp(original, matrix, edited.shape[:2])[0] == edited).all()
 
 
+def test_a_picture_may_be_squeezed_one_way_and_enlarged_the_other() -> None:
+    original, size = scene(), (533, 200)
+    edited, _ = warp(original, resize_matrix((240, 320), size), size)
+    assert (
+        corners_apart(register(original, edited).matrix, resize_matrix((240, 320), size), size) < 2
+    )
+
+
 def test_pictures_without_points_are_laid_over_each_other() -> None:
     """Smooth waves: nothing that SIFT could find."""
     y, x = np.mgrid[0:240, 0:320]

@@ -125,8 +125,8 @@ def test_other_weights_are_other_features(base, labelled, tmp_path, encoder_coun
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ("crops=[32]", "crops and post_process make a new picture every time"),
-        ("post_process=0.5", "crops and post_process make a new picture every time"),
+        ("crops=[32]", "crops, post_process and forged make a new picture every time"),
+        ("post_process=0.5", "crops, post_process and forged make a new picture every time"),
         ("trained=[encoder.clip.embeddings]", "cache is for encoders that are not trained"),
         ("trained=[enc]", "cache is for encoders that are not trained"),
         ("cache_gb=0", "cache_gb: .*greater than 0"),
