@@ -47,6 +47,8 @@ NOT_RUN = {
     "sida wrong --check --model mine": "as before",
     "sida data export examples --to parquet --out exported": "is refused, with status 2",
     "sida train tiny data=photos seed=2 --out run": "is refused, with status 2",
+    "python benchmarks/adaptation.py $SIDA_SHARED/data/ood_select": "takes ten minutes",
+    "python benchmarks/stability.py --rounds 3": "takes minutes, and measures time",
     "make demo": "installs into .venv, which takes minutes",
     "make test": "would run this test again",
     "make check": "part of .ci/run",
