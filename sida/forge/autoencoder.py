@@ -89,13 +89,25 @@ class Network(nn.Module):
 
 
 class SmallCodec:
-    """A trained `Network`, for pictures of any size; see `sida.forge.tamper.Codec`."""
+    """A network with `encoder` and `decoder` of levels in -1 to 1; see `sida.forge.tamper.Codec`.
 
-    largest_side: int | None = None
+    Args:
+        factor: the sides of a picture over those of its latents.
+        largest_side: of a picture for which it is quick enough; any picture can be given.
+    """
+
     takes_noise = True
 
-    def __init__(self, name: str, network: Network, factor: int, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        factor: int,
+        device: str = "cpu",
+        largest_side: int | None = None,
+    ) -> None:
         self.name, self.factor, self._device = name, factor, device
+        self.largest_side = largest_side
         self._network = network.to(device).eval()
 
     @torch.inference_mode()

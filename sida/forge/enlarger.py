@@ -22,7 +22,7 @@ from sida.forge.autoencoder import padded
 from sida.forge.tamper import Latents
 from sida.image.arrays import Pixels
 
-__all__ = ["ARCHITECTURES", "SCALE", "Enlarger", "is_enlarger", "load_enlargers"]
+__all__ = ["ARCHITECTURES", "SCALE", "Enlarger", "load_enlargers"]
 
 SCALE = 4
 """The sides of a network's output over those of its input."""
@@ -159,14 +159,6 @@ class Enlarger:
             size = latents.shape[2] * self.factor, latents.shape[1] * self.factor
             levels = np.asarray(cv2.resize(levels, size, interpolation=cv2.INTER_AREA))
         return np.rint(levels[:height, :width]).astype(np.uint8)
-
-
-def is_enlarger(folder: Path) -> bool:
-    """True if the `config.json` of a folder names an architecture, which no autoencoder's does."""
-    try:
-        return "architecture" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, TypeError, ValueError):
-        return False
 
 
 def load_enlargers(folder: Path, device: str = "cpu") -> list[Enlarger]:

@@ -1,7 +1,7 @@
 """From decoded pictures to logits, masks and texts: one prefill each, masks where asked for."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from sida.inference.generate import generate_batch
 from sida.inference.llama import SPARE_SLOTS, KVCache, prefill
 from sida.model.clip_windows import ClipWindows, ClipWindowsState
 from sida.model.encoders import EncoderState
-from sida.model.frame import Frame
+from sida.model.frame import Frame, Window
 from sida.model.inputs import Inputs
 from sida.model.processor import HasPixels, SidaProcessor
 from sida.model.prompt import IMAGE_TOKEN, conversation
@@ -294,11 +294,29 @@ class Engine:
             indices = torch.isin(owner, members).nonzero()[:, 0]
             owners = owner[indices]
             logits = self.model.decode_masks(inputs, indices, output.prompts[owners], output.state)
-            for i in group:
-                part = logits[owners == i]
+            windows, more = self._between([pictures[i] for i in group], output.prompts[members])
+            for n, i in enumerate(group):
+                part = torch.cat([logits[owners == i], more[n]])
                 if torch.isfinite(part).all():
-                    masks[i] = frames[i].restore(part).cpu().numpy()
+                    frame = replace(frames[i], windows=(*frames[i].windows, *windows[n]))
+                    masks[i] = frame.restore(part).cpu().numpy()
         return masks
+
+    def _between(
+        self, pictures: Sequence[HasPixels], prompts: torch.Tensor
+    ) -> tuple[list[list[Window]], list[torch.Tensor]]:
+        """Windows half-way between those of each picture, and their mask logits (windows, h, w).
+
+        They are compared with each other, and read by the picture's prompt (pictures, out_dim).
+        """
+        windows, frames = self.processor.windows_between(pictures)
+        if windows is None:
+            return frames, [prompts.new_zeros(0) for _ in pictures]
+        windows = windows.to(self.model.device, self.model.dtype)
+        numbers = torch.arange(len(windows.owner), device=windows.owner.device)
+        inputs = Inputs(windows, windows)
+        logits = self.model.decode_masks(inputs, numbers, prompts[windows.owner], None)
+        return frames, [logits[windows.owner == n] for n in range(len(pictures))]
 
     def explain(self, prompts: Sequence[TextPrompt]) -> list[GeneratedText]:
         """Write explanations together, each going on from its own picture's prefill."""

@@ -247,9 +247,11 @@ class ClipWindows(nn.Module):
         logits: torch.Tensor = self.evidence(scaled)
         return logits if correction is None else logits + correction(scaled)
 
-    def embed(self, inputs: Inputs, windows: torch.Tensor, state: ClipWindowsState) -> torch.Tensor:
+    def embed(
+        self, inputs: Inputs, windows: torch.Tensor, state: ClipWindowsState | None
+    ) -> torch.Tensor:
         """Mask embedding (windows, channels + 1, h / 4, w / 4) of the chosen windows."""
-        if state.local is not None:
+        if state is not None and state.local is not None:
             return state.local.embedding[windows]
         assert inputs.mask is not None
         if not len(windows):

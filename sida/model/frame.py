@@ -134,7 +134,4 @@ def _tent(height: int, width: int, device: torch.device) -> torch.Tensor:
     """Weights (height, width) that fall off towards the edges, never reaching zero."""
     rows = torch.minimum(torch.arange(1, height + 1), torch.arange(height, 0, -1))
     columns = torch.minimum(torch.arange(1, width + 1), torch.arange(width, 0, -1))
-    # Level from 32 pixels on: windows are blended near their edges alone.
-    rows = rows.clamp_max(32).to(device, torch.float32)
-    columns = columns.clamp_max(32).to(device, torch.float32)
-    return rows[:, None] * columns[None, :]
+    return rows.to(device, torch.float32)[:, None] * columns.to(device, torch.float32)[None, :]

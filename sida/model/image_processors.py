@@ -1,5 +1,7 @@
 """Pictures cut and scaled into the windows that an encoder wants (numpy and Pillow only)."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -94,10 +96,49 @@ class ClipWindowsImageProcessor:
 
     def mask_window(self, height: int, width: int) -> list[Window]:
         """The windows of a picture of this size."""
-        new_height, new_width = covered_size(height, width, self.window, self.max_windows)
-        size = (self.window, self.window)
+        size = covered_size(height, width, self.window, self.max_windows)
+        return self._windows((height, width), size, _corners(*self._starts(size)))
+
+    def mask(self, pixels: np.ndarray) -> list[PreparedWindow]:
+        """The windows of a picture (height, width, 3) uint8."""
+        size = covered_size(*pixels.shape[:2], self.window, self.max_windows)
+        return self._prepared(pixels, size, _corners(*self._starts(size)))
+
+    def between(self, pixels: np.ndarray) -> list[PreparedWindow]:
+        """Windows half-way between those of `mask`, for masks alone.
+
+        What lies at the border of one window is in the middle of another, so that no seam shows.
+        """
+        size = covered_size(*pixels.shape[:2], self.window, self.max_windows)
+        starts = self._starts(size)
+        dense = _corners(*(sorted({*line, *_midpoints(line)}) for line in starts))
+        taken = set(_corners(*starts))
+        return self._prepared(pixels, size, [corner for corner in dense if corner not in taken])
+
+    def _prepared(
+        self, pixels: np.ndarray, size: tuple[int, int], corners: Sequence[tuple[int, int]]
+    ) -> list[PreparedWindow]:
+        """Windows of a picture that is resized to `size`."""
+        resized = resize(pixels, size, Image.Resampling.BICUBIC)
+        side = self.window
+        parts = [
+            _clip_normed(resized[top : top + side, left : left + side]) for top, left in corners
+        ]
+        height, width = pixels.shape[:2]
+        windows = self._windows((height, width), size, corners)
+        return [PreparedWindow(*pair) for pair in zip(windows, parts, strict=True)]
+
+    def _windows(
+        self,
+        picture: tuple[int, int],
+        size: tuple[int, int],
+        corners: Sequence[tuple[int, int]],
+    ) -> list[Window]:
+        """Windows of a picture of one size that is resized to another."""
+        (height, width), (new_height, new_width) = picture, size
+        canvas = (self.window, self.window)
         windows = []
-        for top, left in self._corners(new_height, new_width):
+        for top, left in corners:
             # Rounded outwards: the boxes must cover every pixel of the original.
             box = (
                 left * width // new_width,
@@ -105,30 +146,24 @@ class ClipWindowsImageProcessor:
                 -(-(left + self.window) * width // new_width),
                 -(-(top + self.window) * height // new_height),
             )
-            windows.append(Window(box, size, size))
+            windows.append(Window(box, canvas, canvas))
         return windows
 
-    def mask(self, pixels: np.ndarray) -> list[PreparedWindow]:
-        """The windows of a picture (height, width, 3) uint8."""
-        height, width = pixels.shape[:2]
-        size = covered_size(height, width, self.window, self.max_windows)
-        resized = resize(pixels, size, Image.Resampling.BICUBIC)
-        parts = [
-            resized[top : top + self.window, left : left + self.window]
-            for top, left in self._corners(*size)
-        ]
-        windows = self.mask_window(height, width)
-        return [
-            PreparedWindow(*pair) for pair in zip(windows, map(_clip_normed, parts), strict=True)
-        ]
-
-    def _corners(self, height: int, width: int) -> list[tuple[int, int]]:
-        """Top and left of evenly placed windows that cover a picture of at least their size."""
-        tops, lefts = (
+    def _starts(self, size: tuple[int, int]) -> tuple[list[int], list[int]]:
+        """Tops and lefts of evenly placed windows that cover a picture of at least their size."""
+        rows, columns = (
             np.linspace(0, length - self.window, -(-length // self.window)).round().astype(int)
-            for length in (height, width)
+            for length in size
         )
-        return [(int(top), int(left)) for top in tops for left in lefts]
+        return rows.tolist(), columns.tolist()
+
+
+def _corners(tops: Sequence[int], lefts: Sequence[int]) -> list[tuple[int, int]]:
+    return [(top, left) for top in tops for left in lefts]
+
+
+def _midpoints(starts: Sequence[int]) -> list[int]:
+    return [(first + second) // 2 for first, second in pairwise(starts)]
 
 
 def covered_size(height: int, width: int, side: int, max_windows: int) -> tuple[int, int]:

@@ -11,8 +11,8 @@ from transformers import AutoConfig
 
 from sida.model.config import SidaConfig
 from sida.model.encoders import parts
-from sida.model.frame import Frame
-from sida.model.image_processors import PreparedWindow
+from sida.model.frame import Frame, Window
+from sida.model.image_processors import ClipWindowsImageProcessor, PreparedWindow
 from sida.model.inputs import Inputs, Windows
 from sida.model.tokenizer import Tokenizer
 
@@ -104,6 +104,19 @@ class SidaProcessor:
         return self.image_processor.mask(
             picture if isinstance(picture, np.ndarray) else picture.pixels
         )
+
+    def windows_between(
+        self, pictures: Sequence[HasPixels | np.ndarray]
+    ) -> tuple[Windows | None, list[list[Window]]]:
+        """More windows for masks, and those of each picture, where a picture has several."""
+        if not isinstance(self.image_processor, ClipWindowsImageProcessor):
+            return None, [[] for _ in pictures]
+        prepared = [
+            self.image_processor.between(x if isinstance(x, np.ndarray) else x.pixels)
+            for x in pictures
+        ]
+        windows = [[window.window for window in picture] for picture in prepared]
+        return _collate(prepared)[0] if any(prepared) else None, windows
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
         """Write what `from_pretrained` reads; the configuration of a model there is left alone."""

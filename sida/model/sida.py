@@ -316,7 +316,8 @@ class Sida(PreTrainedModel):
         """Mask logits (windows, h, w) of the chosen windows.
 
         Args:
-            inputs: the windows of the call to `image_tokens` that gave `state`.
+            inputs: the windows of the call to `image_tokens` that gave `state`; other windows of
+                the same pictures with None.
             windows: (windows,) indices into those that masks are made in.
             prompts: (windows, out_dim), the prompt of each window's picture.
         """

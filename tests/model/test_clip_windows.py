@@ -1,5 +1,6 @@
 """The encoder of `small`: what it reads of windows, and that its evidence adds up."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sida.model.checkpoint import load_base
 from sida.model.clip_windows import SYNTHETIC, TAMPERED, ClipWindows
 from sida.model.config import SidaConfig
 from sida.model.image_processors import ClipWindowsImageProcessor, covered_size
+from sida.model.inputs import Inputs
 from sida.model.local_maps import LocalFeatures, pooled_evidence, squares
 from sida.model.presets import small
 from sida.model.processor import SidaProcessor
@@ -196,6 +198,44 @@ def test_windows_cover_the_picture_and_lie_in_it() -> None:
             covered[top:bottom, left:right] = True
         assert covered.all()
         assert len(windows) <= 4
+
+
+def test_windows_between_have_every_seam_in_their_middle() -> None:
+    processor = ClipWindowsImageProcessor(little_config())
+    picture = noise(100, 120)
+    boxes = [window.window.box for window in processor.between(picture)]
+    # Tops 0 and 36, lefts 0 and 56: windows of 64 at 18 and 28 as well.
+    assert boxes == [
+        (28, 0, 92, 64),
+        *((left, 18, left + 64, 82) for left in (0, 28, 56)),
+        (28, 36, 92, 100),
+    ]
+    for window, pixels in processor.between(picture):
+        left, top, _, _ = window.box
+        (alone,) = processor.mask(picture[top : top + 64, left : left + 64])
+        np.testing.assert_array_equal(pixels, alone.pixels)
+    assert processor.between(noise(64, 64)) == []
+    assert len(processor.between(noise(60, 200))) == 3
+
+
+def test_a_mask_is_blended_from_all_windows(engine: Engine) -> None:
+    picture = noise(100, 120)
+    (result,) = engine.infer([picture], [lambda _: True])
+    windows, boxes = engine.processor.windows_between([picture])
+    assert windows is not None
+    inputs, (frame,) = engine.processor([picture])
+    with torch.inference_mode():
+        prompts = engine.forward(inputs).prompts
+        logits = [
+            engine.model.decode_masks(
+                Inputs(part, part), torch.arange(len(part.owner)), prompts[part.owner], None
+            )
+            for part in (inputs.mask, windows)
+            if part is not None
+        ]
+    whole = dataclasses.replace(frame, windows=(*frame.windows, *boxes[0]))
+    expected = whole.restore(torch.cat(logits)).numpy()
+    np.testing.assert_allclose(result.mask_logits, expected, atol=1e-5)
 
 
 def test_frozen_weights_are_the_packages_and_are_not_written_again(tmp_path: Path) -> None:
