@@ -87,6 +87,8 @@ NOT_RUN = {
     "python benchmarks/forging.py --photographs FOLDER": "needs photographs, and takes a minute",
     "sida forge-autoencoder small photographs=FOLDER --out codecs": "takes minutes",
     "python scripts/convert_realesrgan.py --out codecs": "needs a network",
+    "git clone https://github.com/madebyollin/taesd": "needs a network",
+    "python scripts/convert_taesd.py taesd --out codecs": "needs that clone",
     "sida train windows data=FOLDER codecs=codecs --out runs/windows": "takes an hour",
     "python benchmarks/kill_scale.py --pictures 1536 --seed 1": "takes minutes",
     "python benchmarks/pairs.py PHOTOGRAPHS --autoencoders DIR": "takes many minutes",

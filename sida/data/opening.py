@@ -196,5 +196,5 @@ def _nothing(folder: Path, name: str) -> str:
     return (
         f"{name!r} is not a labelled set: found {' and '.join(contents) or 'an empty folder'}, "
         f"expected the folders {', '.join(LABELS)} with pictures (or splits with them), parquet "
-        f"files, a manifest, or another set's tree: {KNOWN_TREES}"
+        f"files, a manifest, or the tree of {KNOWN_TREES}: see docs/data.md"
     )

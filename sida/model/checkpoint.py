@@ -94,7 +94,7 @@ def load(
         label = adapter_folder.resolve().name if adapter_folder else f"{label}+{adapter.stem}"
         digest, calibration = applied.digest, applied.calibration
     # By the digest of what was loaded: scores of the base are none of an adapted model.
-    budgets = BudgetCalibration.load(adapter_folder or folder, digest)
+    budgets = BudgetCalibration.load(adapter.parent if adapter else folder, digest)
     return Loaded(model, processor, calibration, label, model.config.version, digest, budgets)
 
 
@@ -134,7 +134,7 @@ def load_random(sizes: str, device: torch.device | str, dtype: torch.dtype) -> L
 
 
 def stored_calibration(name: str) -> BudgetCalibration | None:
-    """The calibration of budgets in the folder of a model or an adapter; None without one.
+    """The calibration of budgets beside a model or an adapter; None without one.
 
     Raises as `find`, and ConfigError where the file is no calibration.
     """
@@ -142,9 +142,7 @@ def stored_calibration(name: str) -> BudgetCalibration | None:
     if adapter is None:
         folder = find(base)
         return BudgetCalibration.load(folder, digest_of(folder))
-    if not is_adapter_folder(Path(name)):
-        return None
-    return BudgetCalibration.load(Path(name), read_adapter(adapter).digest)
+    return BudgetCalibration.load(adapter.parent, read_adapter(adapter).digest)
 
 
 def find(name: str) -> Path:

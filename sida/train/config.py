@@ -216,7 +216,8 @@ class TrainConfig(BaseModel):
     codecs: Path | None = Field(
         None,
         description="folder of autoencoders and decoders that regenerate regions of `forged` "
-        "pictures: those of `sida forge-autoencoder` and of scripts/convert_realesrgan.py",
+        "pictures: those of `sida forge-autoencoder`, scripts/convert_realesrgan.py and "
+        "scripts/convert_taesd.py",
     )
     crops: tuple[Side, ...] = Field(
         (), description="side lengths of training crops in pixels; whole pictures by default"

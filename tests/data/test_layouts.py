@@ -352,11 +352,11 @@ def test_real_pictures_alone_stay_a_split_of_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [("Au/a.png",), ("image/a.png", "mask/a.png"), ("x/ai/a.png",)])
-def test_what_is_not_known_is_told_how_known_trees_look(
+def test_what_is_not_known_is_told_which_trees_are_known(
     tmp_path: Path, names: tuple[str, ...]
 ) -> None:
     picture(tmp_path, *names)
-    with pytest.raises(DataError, match=r"is not a labelled set.*CASIA \(Au/.*Synthbuster"):
+    with pytest.raises(DataError, match=r"is not a labelled set.*CASIA; Columbia; .*: see docs"):
         sida.data.open(tmp_path)
 
 

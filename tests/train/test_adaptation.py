@@ -15,8 +15,9 @@ from sida import Detector
 from sida.cli import app
 from sida.errors import CheckpointError, DataError
 from sida.model.adapter import read_adapter
+from sida.model.budget import BudgetCalibration
 from sida.model.calibration import Calibration
-from sida.model.checkpoint import load
+from sida.model.checkpoint import load, stored_calibration
 from sida.train.adaptation import Adaptation, AdaptationReport, AdaptOptions, adapt
 from sida.train.class_features import ClassFeatures, FeatureReader
 from sida.train.replay import Replay, load_replay, save_replay
@@ -103,6 +104,17 @@ def test_the_folder_is_a_model(adapted: tuple[Path, Adaptation], base: str, own:
         return np.mean([detector.detect(file).label == file.parent.name for file in files])
 
     assert right(detector) > 0.8 > right(Detector.load(base))
+
+
+def test_budgets_lie_beside_the_adapter_however_it_is_named(
+    adapted: tuple[Path, Adaptation], base: str, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(adapted[0], mine)
+    budgets = BudgetCalibration.of("photographs", adapted[1].adapter.digest, {"original": [0.5]})
+    (mine / "budget.json").write_text(budgets.model_dump_json())
+    for name in (str(mine), f"{base}+{mine / 'adapter.safetensors'}"):
+        assert load(name).budget_calibration == stored_calibration(name) == budgets
 
 
 def test_a_known_set_counts_the_same_wherever_it_lies(

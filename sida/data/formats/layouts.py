@@ -50,8 +50,8 @@ class Layout(Protocol):
 LAYOUTS: tuple[Layout, ...] = (*MASKED, Nist16(), *PAIRED, *BY_GENERATOR)
 """Every known tree; the first one that fits counts."""
 
-KNOWN_TREES = "; ".join(f"{layout.name} ({layout.tree})" for layout in LAYOUTS)
-"""All trees in one phrase, for messages."""
+KNOWN_TREES = "; ".join(layout.name for layout in LAYOUTS)
+"""Names of all of them in one phrase, for messages."""
 
 _OURS = ("full_synthetic", "tampered")
 
