@@ -27,6 +27,7 @@ from sida.detector import Detector
 from sida.image.read import read_picture
 from sida.inference.generate import generate
 from sida.inference.llama import KVCache
+from sida.model.inputs import Inputs
 from sida.model.processor import PreparedImage
 
 __all__ = ["BenchmarkReport", "BenchmarkedModel", "benchmark", "machine", "matrix_rate"]
@@ -235,12 +236,21 @@ class _Benchmark:
         prompts = output.prompts[owner[windows]]
         embedding = model.mask_embedding(inputs, windows, state)
         logits = model.decoder(embedding, prompts)
+        between, _ = engine.processor.windows_between(self.images[:1])
+
+        def embed_mask() -> None:
+            model.mask_embedding(inputs, windows, state)
+            if between is not None:
+                more = between.to(model.device, model.dtype)
+                numbers = torch.arange(len(more.owner), device=model.device)
+                model.mask_embedding(Inputs(more, more), numbers, None)
+
         stages = {
             "read": self._median(lambda: read_picture(self.jpeg)),
             "preprocess": self._median(lambda: engine.processor.preprocess(picture, masks=True)),
             "vision": self._median(lambda: model.image_tokens(inputs)) / size,
             "language": self._median(lambda: engine.prefill(tokens, state)) / size,
-            "mask_encoder": self._median(lambda: model.mask_embedding(inputs, windows, state)),
+            "mask_encoder": self._median(embed_mask),
             "mask_decoder": self._median(lambda: model.decoder(embedding, prompts)),
             "mask_resize": self._median(lambda: frames[0].restore(logits).cpu()),
         }

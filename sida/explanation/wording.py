@@ -365,8 +365,15 @@ def supported(statement: Statement, facts: Facts) -> bool | None:
     return None if direction is None else statement.value == direction
 
 
+_WINDOW_CLAUSE = re.compile(rf"(?:, )?{phrases.WINDOW_READ.pattern}")
+
+
 def corrected(text: str, facts: Facts) -> str:
-    """The text with what it says of a cue replaced where something else was measured."""
+    """The text with what it says of a cue replaced where something else was measured.
+
+    What it says of windows is left out: `evidence_text` has what was measured of them.
+    """
+    text = _WINDOW_CLAUSE.sub("", text)
     for statement in statements(text):
         measured = facts.directions.get(statement.about)
         if measured is not None and statement.value != measured:

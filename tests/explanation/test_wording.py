@@ -190,6 +190,12 @@ def test_a_corrected_text_says_of_cues_what_was_measured(known: Facts, told: Fac
     assert wording.corrected(text, told) == text
 
 
+def test_a_corrected_text_says_nothing_of_windows():
+    text = "Areas: lower left, a small region, the upper left window looks tampered 5 %. Type: x"
+    expected = "Areas: lower left, a small region. Type: x"
+    assert wording.corrected(text, Facts("real")) == expected
+
+
 def test_a_seed_gives_one_wording_and_many_seeds_give_many() -> None:
     def written(seed: int) -> str:
         return wording.describe("tampered", MASK, (NOISE,), np.random.default_rng(seed))
