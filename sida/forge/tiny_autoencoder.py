@@ -21,6 +21,8 @@ TINY = "taesd"
 """`architecture` of such a folder's `config.json`."""
 FACTOR = 8
 """The sides of a picture over those of its latents."""
+WIDTH = 64
+"""Channels between the two ends."""
 
 
 class _Affine(nn.Module):
@@ -44,21 +46,18 @@ class _SoftClamp(nn.Module):
 class _Block(nn.Module):
     """Three convolutions beside the identity; `normed` ones see the statistics of all places."""
 
-    def __init__(self, width: int, normed: bool) -> None:
+    def __init__(self, normed: bool) -> None:
         super().__init__()
-        convolutions = [nn.Conv2d(width, width, 3, padding=1) for _ in range(3)]
-        first, second, third = convolutions
+        first, second, third = (_convolution(WIDTH, WIDTH) for _ in range(3))
         self.convolutions = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
-        self.normed = (
-            nn.Sequential(
-                nn.Conv2d(width, 4 * width, 1, bias=False),
-                nn.GroupNorm(4, 4 * width),
+        self.normed: nn.Module | None = None
+        if normed:
+            self.normed = nn.Sequential(
+                nn.Conv2d(WIDTH, 4 * WIDTH, 1, bias=False),
+                nn.GroupNorm(4, 4 * WIDTH),
                 nn.ReLU(),
-                nn.Conv2d(4 * width, width, 1, bias=False),
+                nn.Conv2d(4 * WIDTH, WIDTH, 1, bias=False),
             )
-            if normed
-            else None
-        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.normed is not None:
@@ -76,19 +75,17 @@ class TinyAutoencoder(nn.Module):
         normed: whether the three blocks beside the latents are normed, as those for FLUX.2 are.
     """
 
-    def __init__(self, latent: int, normed: bool, width: int = 64) -> None:
+    def __init__(self, latent: int, normed: bool) -> None:
         super().__init__()
-        down: list[nn.Module] = [_convolution(3, width), _Block(width, False)]
-        up: list[nn.Module] = [_SoftClamp(), _convolution(latent, width), nn.ReLU()]
+        down: list[nn.Module] = [_convolution(3, WIDTH), _Block(False)]
+        up: list[nn.Module] = [_SoftClamp(), _convolution(latent, WIDTH), nn.ReLU()]
         for level in range(3):
-            down.append(nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False))
-            down += [_Block(width, normed and level == 2) for _ in range(3)]
-            up += [_Block(width, normed and level == 0) for _ in range(3)]
-            up += [nn.Upsample(scale_factor=2), _convolution(width, width, bias=False)]
-        self.encoder = nn.Sequential(_Affine(0.5, 0.5), *down, _convolution(width, latent))
-        self.decoder = nn.Sequential(
-            *up, _Block(width, False), _convolution(width, 3), _Affine(2, -1)
-        )
+            down.append(nn.Conv2d(WIDTH, WIDTH, 3, stride=2, padding=1, bias=False))
+            down += [_Block(normed and level == 2) for _ in range(3)]
+            up += [_Block(normed and level == 0) for _ in range(3)]
+            up += [nn.Upsample(scale_factor=2), _convolution(WIDTH, WIDTH, bias=False)]
+        self.encoder = nn.Sequential(_Affine(0.5, 0.5), *down, _convolution(WIDTH, latent))
+        self.decoder = nn.Sequential(*up, _Block(False), _convolution(WIDTH, 3), _Affine(2, -1))
 
 
 def _convolution(inputs: int, outputs: int, bias: bool = True) -> nn.Conv2d:

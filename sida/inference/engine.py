@@ -309,14 +309,14 @@ class Engine:
 
         They are compared with each other, and read by the picture's prompt (pictures, out_dim).
         """
-        windows, frames = self.processor.windows_between(pictures)
-        if windows is None:
-            return frames, [prompts.new_zeros(0) for _ in pictures]
-        windows = windows.to(self.model.device, self.model.dtype)
-        numbers = torch.arange(len(windows.owner), device=windows.owner.device)
-        inputs = Inputs(windows, windows)
-        logits = self.model.decode_masks(inputs, numbers, prompts[windows.owner], None)
-        return frames, [logits[windows.owner == n] for n in range(len(pictures))]
+        prepared, windows = self.processor.windows_between(pictures)
+        if prepared is None:
+            return windows, [prompts.new_zeros(0) for _ in pictures]
+        prepared = prepared.to(self.model.device, self.model.dtype)
+        numbers = torch.arange(len(prepared.owner), device=prepared.owner.device)
+        inputs = Inputs(prepared, prepared)
+        logits = self.model.decode_masks(inputs, numbers, prompts[prepared.owner], None)
+        return windows, [logits[prepared.owner == n] for n in range(len(pictures))]
 
     def explain(self, prompts: Sequence[TextPrompt]) -> list[GeneratedText]:
         """Write explanations together, each going on from its own picture's prefill."""
