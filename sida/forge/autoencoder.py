@@ -26,7 +26,14 @@ from sida.forge.photographs import Photograph
 from sida.forge.tamper import Latents
 from sida.image.arrays import Pixels
 
-__all__ = ["Network", "SmallCodec", "is_trained", "load_codec", "train_autoencoder"]
+__all__ = [
+    "EncoderDecoder",
+    "Network",
+    "SmallCodec",
+    "is_trained",
+    "load_codec",
+    "train_autoencoder",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +72,14 @@ def _enlarge(upsampling: str, width_in: int, width_out: int) -> nn.Module:
     return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(width_in, width_out, 3, padding=1))
 
 
-class Network(nn.Module):
+class EncoderDecoder(nn.Module):
+    """A network of two halves, pictures to latents and back, that `SmallCodec` runs."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+
+class Network(EncoderDecoder):
     """Convolutions down to latents and up again; no normalisation, so any size works alike."""
 
     def __init__(self, upsampling: str, factor: int, latent: int, width: int) -> None:
@@ -89,7 +103,7 @@ class Network(nn.Module):
 
 
 class SmallCodec:
-    """A network with `encoder` and `decoder` of levels in -1 to 1; see `sida.forge.tamper.Codec`.
+    """A trained network of levels in -1 to 1; see `sida.forge.tamper.Codec`.
 
     Args:
         factor: the sides of a picture over those of its latents.
@@ -101,7 +115,7 @@ class SmallCodec:
     def __init__(
         self,
         name: str,
-        network: nn.Module,
+        network: EncoderDecoder,
         factor: int,
         device: str = "cpu",
         largest_side: int | None = None,

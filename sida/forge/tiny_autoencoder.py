@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sida.errors import CheckpointError
-from sida.forge.autoencoder import SmallCodec
+from sida.forge.autoencoder import EncoderDecoder, SmallCodec
 
 __all__ = ["TINY", "TinyAutoencoder", "load_tiny_codec"]
 
@@ -65,7 +65,7 @@ class _Block(nn.Module):
         return torch.relu(x + self.convolutions(x))
 
 
-class TinyAutoencoder(nn.Module):
+class TinyAutoencoder(EncoderDecoder):
     """Encoder and decoder of pictures (batch, 3, height, width) in -1 to 1.
 
     Its weights are registered in the order of the published files; the conversion relies on it.

@@ -294,11 +294,11 @@ class Engine:
             indices = torch.isin(owner, members).nonzero()[:, 0]
             owners = owner[indices]
             logits = self.model.decode_masks(inputs, indices, output.prompts[owners], output.state)
-            windows, more = self._between([pictures[i] for i in group], output.prompts[members])
+            between, more = self._between([pictures[i] for i in group], output.prompts[members])
             for n, i in enumerate(group):
                 part = torch.cat([logits[owners == i], more[n]])
                 if torch.isfinite(part).all():
-                    frame = replace(frames[i], windows=(*frames[i].windows, *windows[n]))
+                    frame = replace(frames[i], windows=(*frames[i].windows, *between[n]))
                     masks[i] = frame.restore(part).cpu().numpy()
         return masks
 

@@ -101,7 +101,8 @@ class ClipWindowsImageProcessor:
 
     def mask(self, pixels: np.ndarray) -> list[PreparedWindow]:
         """The windows of a picture (height, width, 3) uint8."""
-        size = covered_size(*pixels.shape[:2], self.window, self.max_windows)
+        height, width = pixels.shape[:2]
+        size = covered_size(height, width, self.window, self.max_windows)
         return self._prepared(pixels, size, _corners(*self._starts(size)))
 
     def between(self, pixels: np.ndarray) -> list[PreparedWindow]:
@@ -109,7 +110,8 @@ class ClipWindowsImageProcessor:
 
         What lies at the border of one window is in the middle of another, so that no seam shows.
         """
-        size = covered_size(*pixels.shape[:2], self.window, self.max_windows)
+        height, width = pixels.shape[:2]
+        size = covered_size(height, width, self.window, self.max_windows)
         starts = self._starts(size)
         dense = _corners(*(sorted({*line, *_midpoints(line)}) for line in starts))
         taken = set(_corners(*starts))
