@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ __all__ = [
     "is_trained",
     "load_codec",
     "train_autoencoder",
+    "usable",
 ]
 
 logger = logging.getLogger(__name__)
@@ -156,6 +158,16 @@ def is_trained(folder: Path) -> bool:
     return (folder / "config.json").is_file() and (folder / "model.safetensors").is_file()
 
 
+@contextmanager
+def usable(name: str, remedy: str) -> Iterator[None]:
+    """Turn what goes wrong with a codec's files into a CheckpointError that says what to do."""
+    try:
+        yield
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{name} cannot be used: {reason}: {remedy}") from error
+
+
 def load_codec(config: Autoencoder | None, folder: Path, device: str = "cpu") -> SmallCodec:
     """The trained autoencoder of a folder; without a configuration, of any sizes.
 
@@ -166,19 +178,15 @@ def load_codec(config: Autoencoder | None, folder: Path, device: str = "cpu") ->
             f"there is no trained autoencoder in {str(folder)!r}: train it with "
             "`sida forge-autoencoder`"
         )
-    try:
+    with usable(
+        f"the autoencoder in {str(folder)!r}", "remove the folder to have it trained again"
+    ):
         stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         stored = {key: stored[key] for key in _SIZES}
         if config is not None and stored != (sizes := _sizes(config)):
             raise ValueError(f"it has other sizes ({stored}) than the configuration ({sizes})")
         network = Network(**stored)
         network.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(
-            f"the autoencoder in {str(folder)!r} cannot be used: {reason}: remove the folder to "
-            "have it trained again"
-        ) from error
     name = folder.name if config is None else config.name
     return SmallCodec(name, network, stored["factor"], device)
 

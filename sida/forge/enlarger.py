@@ -12,13 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
-from sida.errors import CheckpointError
-from sida.forge.autoencoder import padded
+from sida.forge.autoencoder import padded, usable
 from sida.forge.tamper import Latents
 from sida.image.arrays import Pixels
 
@@ -166,7 +164,8 @@ def load_enlargers(folder: Path, device: str = "cpu") -> list[Enlarger]:
 
     Raises CheckpointError where it is missing or broken.
     """
-    try:
+    name = f"the decoder in {str(folder)!r}"
+    with usable(name, "make the folder again with scripts/convert_realesrgan.py"):
         stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if (architecture := stored["architecture"]) not in ARCHITECTURES:
             names = " or ".join(ARCHITECTURES)
@@ -180,9 +179,3 @@ def load_enlargers(folder: Path, device: str = "cpu") -> list[Enlarger]:
             Enlarger(f"{folder.name}_{factor}", network, factor, largest_input, device)
             for factor in factors
         ]
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(
-            f"the decoder in {str(folder)!r} cannot be used: {reason}: make the folder again with "
-            "scripts/convert_realesrgan.py"
-        ) from error

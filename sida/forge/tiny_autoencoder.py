@@ -8,12 +8,10 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from sida.errors import CheckpointError
-from sida.forge.autoencoder import EncoderDecoder, SmallCodec
+from sida.forge.autoencoder import EncoderDecoder, SmallCodec, usable
 
 __all__ = ["TINY", "TinyAutoencoder", "load_tiny_codec"]
 
@@ -97,15 +95,10 @@ def load_tiny_codec(folder: Path, device: str = "cpu") -> SmallCodec:
 
     Raises CheckpointError where it is missing or broken.
     """
-    try:
+    name = f"the autoencoder in {str(folder)!r}"
+    with usable(name, "make the folder again with scripts/convert_taesd.py"):
         stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         network = TinyAutoencoder(stored["latent"], stored["normed"])
         network.load_state_dict(load_file(folder / "model.safetensors"))
         largest_side = stored["largest_side"]
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(
-            f"the autoencoder in {str(folder)!r} cannot be used: {reason}: make the folder again "
-            "with scripts/convert_taesd.py"
-        ) from error
     return SmallCodec(folder.name, network, FACTOR, device, largest_side)

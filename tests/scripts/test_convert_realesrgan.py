@@ -1,7 +1,5 @@
 """The reader of ncnn's files: weights in both formats, biases and slopes, in order."""
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -10,7 +8,6 @@ import torch
 
 from sida.forge.enlarger import ARCHITECTURES
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "convert_realesrgan.py"
 COMPACT = """7767517
 5 5
 Input input 0 1 data
@@ -21,16 +18,6 @@ PReLU PRelu_3 1 1 3 4 0=8
 Convolution Conv_4 1 1 4 5 0=48 1=3 4=1 5=1 6=3456
 PixelShuffle DepthToSpace_5 1 1 5 6 0=4
 """
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("convert_realesrgan", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])

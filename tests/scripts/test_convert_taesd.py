@@ -1,6 +1,5 @@
 """The conversion of a tiny autoencoder: names by order, and files that are refused."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -8,18 +7,6 @@ import pytest
 import torch
 
 from sida.forge.tiny_autoencoder import TinyAutoencoder
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "convert_taesd.py"
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("convert_taesd", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_weights_get_our_names_in_order(script: ModuleType) -> None:
