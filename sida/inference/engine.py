@@ -14,8 +14,8 @@ from sida.inference.generate import generate_batch
 from sida.inference.llama import SPARE_SLOTS, KVCache, prefill
 from sida.model.clip_windows import ClipWindows, ClipWindowsState
 from sida.model.encoders import EncoderState
-from sida.model.frame import Frame, Window
-from sida.model.inputs import Inputs
+from sida.model.frame import Frame
+from sida.model.inputs import Inputs, Windows
 from sida.model.processor import HasPixels, SidaProcessor
 from sida.model.prompt import IMAGE_TOKEN, conversation
 from sida.model.sida import Sida
@@ -294,29 +294,33 @@ class Engine:
             indices = torch.isin(owner, members).nonzero()[:, 0]
             owners = owner[indices]
             logits = self.model.decode_masks(inputs, indices, output.prompts[owners], output.state)
-            between, more = self._between([pictures[i] for i in group], output.prompts[members])
+            chosen, prompts = [pictures[i] for i in group], output.prompts[members]
+            between, between_boxes = self.processor.windows_between(chosen)
+            squeezed, squeezed_boxes = self.processor.windows_squeezed(chosen)
+            more = self._further_masks(between, prompts)
+            whole = self._further_masks(squeezed, prompts)
             for n, i in enumerate(group):
-                part = torch.cat([logits[owners == i], more[n]])
-                if torch.isfinite(part).all():
-                    frame = replace(frames[i], windows=(*frames[i].windows, *between[n]))
-                    masks[i] = frame.restore(part).cpu().numpy()
+                frame = replace(frames[i], windows=(*frames[i].windows, *between_boxes[n]))
+                mask = frame.restore(torch.cat([logits[owners == i], more[n]]))
+                if squeezed_boxes[n]:
+                    frame = replace(frame, windows=tuple(squeezed_boxes[n]))
+                    mask = (mask + frame.restore(whole[n])) / 2
+                if torch.isfinite(mask).all():
+                    masks[i] = mask.cpu().numpy()
         return masks
 
-    def _between(
-        self, pictures: Sequence[HasPixels], prompts: torch.Tensor
-    ) -> tuple[list[list[Window]], list[torch.Tensor]]:
-        """Windows half-way between those of each picture, and their mask logits (windows, h, w).
+    def _further_masks(self, windows: Windows | None, prompts: torch.Tensor) -> list[torch.Tensor]:
+        """Mask logits (windows, h, w) of each picture in windows that the class is not read from.
 
         They are compared with each other, and read by the picture's prompt (pictures, out_dim).
         """
-        prepared, windows = self.processor.windows_between(pictures)
-        if prepared is None:
-            return windows, [prompts.new_zeros(0) for _ in pictures]
-        prepared = prepared.to(self.model.device, self.model.dtype)
-        numbers = torch.arange(len(prepared.owner), device=prepared.owner.device)
-        inputs = Inputs(prepared, prepared)
-        logits = self.model.decode_masks(inputs, numbers, prompts[prepared.owner], None)
-        return windows, [logits[prepared.owner == n] for n in range(len(pictures))]
+        if windows is None:
+            return [prompts.new_zeros(0) for _ in prompts]
+        windows = windows.to(self.model.device, self.model.dtype)
+        numbers = torch.arange(len(windows.owner), device=windows.owner.device)
+        inputs = Inputs(windows, windows)
+        logits = self.model.decode_masks(inputs, numbers, prompts[windows.owner], None)
+        return [logits[windows.owner == n] for n in range(len(prompts))]
 
     def explain(self, prompts: Sequence[TextPrompt]) -> list[GeneratedText]:
         """Write explanations together, each going on from its own picture's prefill."""

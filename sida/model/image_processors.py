@@ -117,6 +117,15 @@ class ClipWindowsImageProcessor:
         taken = set(_corners(*starts))
         return self._prepared(pixels, size, [corner for corner in dense if corner not in taken])
 
+    def squeezed(self, pixels: np.ndarray) -> list[PreparedWindow]:
+        """All of a picture in one square window, for masks alone; none where `mask` has just one.
+
+        It shows in one piece what windows at the picture's own resolution cut into parts.
+        """
+        if len(self.mask_window(*pixels.shape[:2])) == 1:
+            return []
+        return self._prepared(pixels, (self.window, self.window), [(0, 0)])
+
     def _prepared(
         self, pixels: np.ndarray, size: tuple[int, int], corners: Sequence[tuple[int, int]]
     ) -> list[PreparedWindow]:

@@ -84,7 +84,7 @@ class SidaProcessor:
         """Cut a picture into windows, as a thread can do while others are in the network."""
         if isinstance(picture, PreparedImage):
             return picture
-        pixels = picture if isinstance(picture, np.ndarray) else picture.pixels
+        pixels = _pixels(picture)
         masks = masks or self.image_processor.always_masks
         return PreparedImage(
             pixels,
@@ -101,9 +101,7 @@ class SidaProcessor:
     def _mask_windows(self, picture: HasPixels | np.ndarray) -> list[PreparedWindow] | None:
         if isinstance(picture, PreparedImage) and picture.mask is not None:
             return picture.mask
-        return self.image_processor.mask(
-            picture if isinstance(picture, np.ndarray) else picture.pixels
-        )
+        return self.image_processor.mask(_pixels(picture))
 
     def windows_between(
         self, pictures: Sequence[HasPixels | np.ndarray]
@@ -111,12 +109,15 @@ class SidaProcessor:
         """More windows for masks, and those of each picture, where a picture has several."""
         if not isinstance(self.image_processor, ClipWindowsImageProcessor):
             return None, [[] for _ in pictures]
-        prepared = [
-            self.image_processor.between(x if isinstance(x, np.ndarray) else x.pixels)
-            for x in pictures
-        ]
-        windows = [[window.window for window in picture] for picture in prepared]
-        return _collate(prepared)[0] if any(prepared) else None, windows
+        return _further([self.image_processor.between(_pixels(picture)) for picture in pictures])
+
+    def windows_squeezed(
+        self, pictures: Sequence[HasPixels | np.ndarray]
+    ) -> tuple[Windows | None, list[list[Window]]]:
+        """All of each picture in one window, for masks; as `windows_between`."""
+        if not isinstance(self.image_processor, ClipWindowsImageProcessor):
+            return None, [[] for _ in pictures]
+        return _further([self.image_processor.squeezed(_pixels(picture)) for picture in pictures])
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
         """Write what `from_pretrained` reads; the configuration of a model there is left alone."""
@@ -128,6 +129,18 @@ class SidaProcessor:
     def from_pretrained(cls, folder: str | Path, **_: Any) -> "SidaProcessor":
         """Read a folder of ours; `AutoProcessor` comes here as well."""
         return cls(AutoConfig.from_pretrained(folder), Tokenizer.load(Path(folder)))
+
+
+def _pixels(picture: HasPixels | np.ndarray) -> np.ndarray:
+    return picture if isinstance(picture, np.ndarray) else picture.pixels
+
+
+def _further(
+    pictures: Sequence[Sequence[PreparedWindow]],
+) -> tuple[Windows | None, list[list[Window]]]:
+    """Windows of all pictures, and those of each; None where no picture has one."""
+    windows = [[window.window for window in picture] for picture in pictures]
+    return _collate(pictures)[0] if any(pictures) else None, windows
 
 
 def _collate(pictures: Sequence[Sequence[PreparedWindow]]) -> tuple[Windows, list[list[Any]]]:

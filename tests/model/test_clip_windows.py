@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from transformers import AutoModel
 
 from sida.assets import EMBEDDED, TOKENIZER
@@ -16,7 +17,7 @@ from sida.inference.engine import Engine
 from sida.model.checkpoint import load_base
 from sida.model.clip_windows import SYNTHETIC, TAMPERED, ClipWindows
 from sida.model.config import SidaConfig
-from sida.model.image_processors import ClipWindowsImageProcessor, covered_size
+from sida.model.image_processors import ClipWindowsImageProcessor, covered_size, resize
 from sida.model.inputs import Inputs
 from sida.model.local_maps import LocalFeatures, pooled_evidence, squares
 from sida.model.presets import small
@@ -218,24 +219,39 @@ def test_windows_between_have_every_seam_in_their_middle() -> None:
     assert len(processor.between(noise(60, 200))) == 3
 
 
-def test_a_mask_is_blended_from_all_windows(engine: Engine) -> None:
+def test_the_squeezed_window_shows_all_of_a_picture() -> None:
+    processor = ClipWindowsImageProcessor(little_config())
     picture = noise(100, 120)
-    (result,) = engine.infer([picture], [lambda _: True])
-    windows, boxes = engine.processor.windows_between([picture])
-    assert windows is not None
-    inputs, (frame,) = engine.processor([picture])
-    with torch.inference_mode():
-        prompts = engine.forward(inputs).prompts
-        logits = [
-            engine.model.decode_masks(
-                Inputs(part, part), torch.arange(len(part.owner)), prompts[part.owner], None
-            )
-            for part in (inputs.mask, windows)
-            if part is not None
-        ]
-    whole = dataclasses.replace(frame, windows=(*frame.windows, *boxes[0]))
-    expected = whole.restore(torch.cat(logits)).numpy()
-    np.testing.assert_allclose(result.mask_logits, expected, atol=1e-5)
+    ((window, pixels),) = processor.squeezed(picture)
+    assert (window.box, window.size) == ((0, 0, 120, 100), (64, 64))
+    (alone,) = processor.mask(resize(picture, (64, 64), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(pixels, alone.pixels)
+    assert processor.squeezed(noise(64, 64)) == []
+
+
+def test_a_mask_is_the_mean_of_all_windows_and_of_the_squeezed_picture(engine: Engine) -> None:
+    pictures = [noise(100, 120), noise(64, 64), noise(60, 200)]
+    results = engine.infer(pictures, [lambda _: True] * 3)
+    for picture, result in zip(pictures, results, strict=True):
+        between, boxes = engine.processor.windows_between([picture])
+        squeezed, whole_boxes = engine.processor.windows_squeezed([picture])
+        inputs, (frame,) = engine.processor([picture])
+        with torch.inference_mode():
+            prompts = engine.forward(inputs).prompts
+            logits = [
+                engine.model.decode_masks(
+                    Inputs(part, part), torch.arange(len(part.owner)), prompts[part.owner], None
+                )
+                for part in (inputs.mask, between, squeezed)
+                if part is not None
+            ]
+        count = len(frame.windows) + len(boxes[0])
+        dense = dataclasses.replace(frame, windows=(*frame.windows, *boxes[0]))
+        expected = dense.restore(torch.cat(logits)[:count])
+        if squeezed is not None:
+            whole = dataclasses.replace(frame, windows=tuple(whole_boxes[0]))
+            expected = (expected + whole.restore(logits[-1])) / 2
+        np.testing.assert_allclose(result.mask_logits, expected.numpy(), atol=1e-5)
 
 
 def test_frozen_weights_are_the_packages_and_are_not_written_again(tmp_path: Path) -> None:
