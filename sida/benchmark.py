@@ -236,18 +236,14 @@ class _Benchmark:
         prompts = output.prompts[owner[windows]]
         embedding = model.mask_embedding(inputs, windows, state)
         logits = model.decoder(embedding, prompts)
-        further = (
-            engine.processor.windows_between(self.images[:1])[0],
-            engine.processor.windows_squeezed(self.images[:1])[0],
-        )
+        further, _ = engine.processor.further_windows(self.images[:1])
 
         def embed_mask() -> None:
             model.mask_embedding(inputs, windows, state)
-            for more in further:
-                if more is not None:
-                    more = more.to(model.device, model.dtype)
-                    numbers = torch.arange(len(more.owner), device=model.device)
-                    model.mask_embedding(Inputs(more, more), numbers, None)
+            if further is not None:
+                more = further.to(model.device, model.dtype)
+                numbers = torch.arange(len(more.owner), device=model.device)
+                model.mask_embedding(Inputs(more, more), numbers, None)
 
         stages = {
             "read": self._median(lambda: read_picture(self.jpeg)),

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 
 from sida.errors import ConfigError, PictureError
 from sida.explanation.cues import Cue, measure
@@ -51,7 +50,8 @@ from sida.inference.quantize import check as check_quantization
 from sida.inference.quantize import quantize as quantize_model
 from sida.model.budget import choose_calibration, read_calibration, require_calibration
 from sida.model.checkpoint import CONTRADICTIONS, Loaded, load, load_random
-from sida.model.clip_windows import ClipWindows
+from sida.model.clip_windows import SYNTHETIC, ClipWindows
+from sida.model.frame import Frame, Window
 from sida.model.image_processors import ClipWindowsImageProcessor
 from sida.model.presets import PRESETS
 from sida.model.processor import PreparedImage
@@ -582,15 +582,11 @@ class Detector:
     def _evidence_map(self, logits: WindowLogits | None, picture: Picture) -> np.ndarray:
         """(height, width) float32: how far each place looks generated."""
         assert logits is not None
-        generated = LABELS.index("full_synthetic")
-        sums = np.zeros(picture.pixels.shape[:2], np.float32)
-        counts = np.zeros_like(sums)
-        for box, patches in zip(logits.boxes, logits.patches, strict=True):
-            left, top, right, bottom = box
-            values = self.calibration.probabilities(patches)[..., generated]
-            sums[top:bottom, left:right] += _resized(values, (bottom - top, right - left))
-            counts[top:bottom, left:right] += 1
-        return sums / counts
+        generated = self.calibration.probabilities(logits.patches)[..., SYNTHETIC]
+        side = generated.shape[-1]
+        windows = tuple(Window(box, (side, side), (side, side)) for box in logits.boxes)
+        height, width = picture.pixels.shape[:2]
+        return Frame(height, width, windows).restore(torch.tensor(generated)).numpy()
 
     def _verdict(
         self,
@@ -695,12 +691,6 @@ class _Draft(NamedTuple):
 
 def _probabilities(row: np.ndarray) -> Probabilities:
     return Probabilities(**dict(zip(LABELS, map(float, row), strict=True)))
-
-
-def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Values (h, w) bilinear at another (height, width), float32."""
-    image = Image.fromarray(values.astype(np.float32))
-    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def _explanation(generated: GeneratedText, draft: "_Draft") -> Explanation:

@@ -25,6 +25,7 @@ class Row:
     text: str | None
     budget: Budget | None = None
     stability: str | None = None
+    calibrated: bool = True
 
     @classmethod
     def of(cls, name: str, result: Verdict | Failure) -> "Row":
@@ -40,7 +41,15 @@ class Row:
         cells = (name, verdict, real, synthetic, tampered, _altered(result))
         style = STYLES[result.outcome]
         stability = None if result.stability is None else result.stability.sentence
-        return cls(cells, style, result.warnings, _text(result), result.budget, stability)
+        return cls(
+            cells,
+            style,
+            result.warnings,
+            _text(result),
+            result.budget,
+            stability,
+            result.calibrated,
+        )
 
     @property
     def name(self) -> str:
@@ -56,6 +65,10 @@ def render(rows: list[Row]) -> str:
     notes += _warnings(rows)
     if any(row.cells[1].endswith("?") for row in rows):
         notes.append("? inconclusive: by its own calibration the model is unsure here.")
+    if any(row.cells[5].startswith("(") for row in rows):
+        notes.append("(…) where it would be altered if it were tampered, which it is not called.")
+    if not all(row.calibrated for row in rows):
+        notes.append("Not calibrated: how sure these verdicts are is not known.")
     notes += dict.fromkeys(budget_sentence(row.budget) for row in rows if row.budget is not None)
     return text + "".join(f"\n{plain(note)}\n" for note in notes)
 
@@ -103,7 +116,7 @@ def plain(text: str) -> str:
 
 
 def _altered(verdict: Verdict) -> str:
-    """How much of the picture, and where the largest regions lie."""
+    """How much of the picture, and where the largest regions lie; in brackets if not tampered."""
     localization = verdict.localization
     if localization is None:
         return ""
@@ -111,7 +124,8 @@ def _altered(verdict: Verdict) -> str:
         return "nothing"
     positions = ", ".join(dict.fromkeys(region.position for region in localization.regions[:3]))
     hidden = f" and {len(localization.regions) - 3} more" if len(localization.regions) > 3 else ""
-    return f"{100 * localization.area:.1f} %: {positions}{hidden}"
+    text = f"{100 * localization.area:.1f} %: {positions}{hidden}"
+    return text if verdict.label == "tampered" else f"({text})"
 
 
 def _text(verdict: Verdict) -> str | None:

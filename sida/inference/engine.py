@@ -286,41 +286,43 @@ class Engine:
             inputs = inputs._replace(mask=windows.to(self.model.device, self.model.dtype))
             canvas = (windows.pixels.shape[-2], windows.pixels.shape[-1])
             frames = [frame.on_canvas(canvas) for frame in frames]
-        # A CPU is busy with one picture; of several at once nothing would stay in its cache.
-        groups = [[i] for i in masked] if owner.device.type == "cpu" else [masked]
         masks: dict[int, np.ndarray] = {}
-        for group in groups:
+        for group in _groups(masked, owner.device):
             members = torch.tensor(group, device=owner.device)
             indices = torch.isin(owner, members).nonzero()[:, 0]
             owners = owner[indices]
             logits = self.model.decode_masks(inputs, indices, output.prompts[owners], output.state)
-            chosen, prompts = [pictures[i] for i in group], output.prompts[members]
-            between, between_boxes = self.processor.windows_between(chosen)
-            squeezed, squeezed_boxes = self.processor.windows_squeezed(chosen)
-            more = self._further_masks(between, prompts)
-            whole = self._further_masks(squeezed, prompts)
+            windows, views = self.processor.further_windows([pictures[i] for i in group])
+            further = self._further_logits(windows, output.prompts[members])
             for n, i in enumerate(group):
-                frame = replace(frames[i], windows=(*frames[i].windows, *between_boxes[n]))
-                mask = frame.restore(torch.cat([logits[owners == i], more[n]]))
-                if squeezed_boxes[n]:
-                    frame = replace(frame, windows=tuple(squeezed_boxes[n]))
-                    mask = (mask + frame.restore(whole[n])) / 2
-                if torch.isfinite(mask).all():
-                    masks[i] = mask.cpu().numpy()
+                between, squeezed = further[2 * n : 2 * n + 2]
+                parts = [([*frames[i].windows, *views[2 * n]], [logits[owners == i], between])]
+                if len(squeezed):
+                    # With as much say as all others together (docs/experiments.md).
+                    parts.append((views[2 * n + 1], [squeezed]))
+                if all(torch.isfinite(rows).all() for _, part in parts for rows in part):
+                    maps = [
+                        replace(frames[i], windows=tuple(placed)).restore(torch.cat(part))
+                        for placed, part in parts
+                    ]
+                    masks[i] = torch.stack(maps).mean(0).cpu().numpy()
         return masks
 
-    def _further_masks(self, windows: Windows | None, prompts: torch.Tensor) -> list[torch.Tensor]:
-        """Mask logits (windows, h, w) of each picture in windows that the class is not read from.
+    def _further_logits(
+        self, windows: Windows | None, prompts: torch.Tensor
+    ) -> Sequence[torch.Tensor]:
+        """Mask logits (windows, h, w) by the owners of `further_windows`, two of each picture.
 
-        They are compared with each other, and read by the picture's prompt (pictures, out_dim).
+        Args:
+            prompts: (pictures, out_dim).
         """
         if windows is None:
-            return [prompts.new_zeros(0) for _ in prompts]
+            return [prompts.new_zeros(0)] * (2 * len(prompts))
         windows = windows.to(self.model.device, self.model.dtype)
         numbers = torch.arange(len(windows.owner), device=windows.owner.device)
         inputs = Inputs(windows, windows)
-        logits = self.model.decode_masks(inputs, numbers, prompts[windows.owner], None)
-        return [logits[windows.owner == n] for n in range(len(prompts))]
+        logits = self.model.decode_masks(inputs, numbers, prompts[windows.owner // 2], None)
+        return [logits[windows.owner == owner] for owner in range(2 * len(prompts))]
 
     def explain(self, prompts: Sequence[TextPrompt]) -> list[GeneratedText]:
         """Write explanations together, each going on from its own picture's prefill."""
@@ -344,6 +346,12 @@ class Engine:
         complete = bool(ids) and ids[-1] in stops
         text = self.processor.tokenizer.decode(ids[:-1] if complete else ids)
         return GeneratedText(text.strip(), complete)
+
+
+def _groups(pictures: list[int], device: torch.device) -> list[list[int]]:
+    """Pictures whose masks are made together."""
+    # A CPU is busy with one picture; of several at once nothing would stay in its cache.
+    return [[picture] for picture in pictures] if device.type == "cpu" else [pictures]
 
 
 def _not_finite(dtype: torch.dtype) -> PictureError:

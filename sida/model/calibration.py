@@ -1,5 +1,6 @@
 """From class logits to probabilities that can be relied on; the file lies beside the weights."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from sida.files import write_text
 from sida.verdict import Fraction
 
 __all__ = ["Calibration", "mask_limit"]
+
+log = logging.getLogger(__name__)
 
 FILE = "calibration.json"
 STRONGEST = 16
@@ -87,7 +90,15 @@ class Calibration(BaseModel):
                 f"{path} is not a calibration ({error.errors()[0]['msg']}): delete it, and "
                 "probabilities are given as they come from the network."
             ) from error
-        return stored if stored.digest == digest else cls()
+        if stored.digest == digest:
+            return stored
+        log.warning(
+            "%s was fitted to other weights than lie beside it, and is left out: verdicts are not "
+            "calibrated, and none is called inconclusive. Copy the folder again, or delete the "
+            "file.",
+            path,
+        )
+        return cls()
 
 
 def mask_limit(mask_logits: np.ndarray, threshold: float, relative: float) -> float:

@@ -103,21 +103,23 @@ class SidaProcessor:
             return picture.mask
         return self.image_processor.mask(_pixels(picture))
 
-    def windows_between(
+    def further_windows(
         self, pictures: Sequence[HasPixels | np.ndarray]
     ) -> tuple[Windows | None, list[list[Window]]]:
-        """More windows for masks, and those of each picture, where a picture has several."""
-        if not isinstance(self.image_processor, ClipWindowsImageProcessor):
-            return None, [[] for _ in pictures]
-        return _further([self.image_processor.between(_pixels(picture)) for picture in pictures])
+        """More windows for masks, and the windows of each owner; None where there are none.
 
-    def windows_squeezed(
-        self, pictures: Sequence[HasPixels | np.ndarray]
-    ) -> tuple[Windows | None, list[list[Window]]]:
-        """All of each picture in one window, for masks; as `windows_between`."""
-        if not isinstance(self.image_processor, ClipWindowsImageProcessor):
-            return None, [[] for _ in pictures]
-        return _further([self.image_processor.squeezed(_pixels(picture)) for picture in pictures])
+        Owner 2 n has those between the windows of picture n, owner 2 n + 1 its squeezed one, since
+        the encoder compares the windows of one owner with each other.
+        """
+        processor = self.image_processor
+        if not isinstance(processor, ClipWindowsImageProcessor):
+            return None, [[] for _ in range(2 * len(pictures))]
+        owned = []
+        for picture in pictures:
+            pixels = _pixels(picture)
+            owned += [processor.between(pixels), processor.squeezed(pixels)]
+        windows = [[window.window for window in prepared] for prepared in owned]
+        return _collate(owned)[0] if any(owned) else None, windows
 
     def save_pretrained(self, folder: str | Path, **_: Any) -> None:
         """Write what `from_pretrained` reads; the configuration of a model there is left alone."""
@@ -133,14 +135,6 @@ class SidaProcessor:
 
 def _pixels(picture: HasPixels | np.ndarray) -> np.ndarray:
     return picture if isinstance(picture, np.ndarray) else picture.pixels
-
-
-def _further(
-    pictures: Sequence[Sequence[PreparedWindow]],
-) -> tuple[Windows | None, list[list[Window]]]:
-    """Windows of all pictures, and those of each; None where no picture has one."""
-    windows = [[window.window for window in picture] for picture in pictures]
-    return _collate(pictures)[0] if any(pictures) else None, windows
 
 
 def _collate(pictures: Sequence[Sequence[PreparedWindow]]) -> tuple[Windows, list[list[Any]]]:

@@ -5,6 +5,7 @@ import pytest
 from sida.cli.table import Row, columns, plain, render
 from sida.verdict import (
     Explanation,
+    Label,
     Localization,
     ModelInfo,
     Position,
@@ -14,13 +15,22 @@ from sida.verdict import (
 )
 
 
-def verdict(*positions: Position, inconclusive: bool = False, complete: bool = True) -> Verdict:
+def verdict(
+    *positions: Position,
+    label: Label = "tampered",
+    inconclusive: bool = False,
+    complete: bool = True,
+    calibrated: bool = True,
+) -> Verdict:
     regions = [Region(box=(0, 0, 1, 1), area=0.1, score=0.9, position=item) for item in positions]
     return Verdict(
         width=9,
         height=9,
-        label="tampered",
-        probabilities=Probabilities(real=0.25, full_synthetic=0.25, tampered=0.5),
+        label=label,
+        calibrated=calibrated,
+        probabilities=Probabilities(
+            **{"real": 0.25, "full_synthetic": 0.25, "tampered": 0.25, label: 0.5}
+        ),
         inconclusive=inconclusive,
         localization=Localization(area=0.125, threshold=0.5, regions=tuple(regions)),
         explanation=Explanation(text="Why.", complete=complete),
@@ -44,6 +54,19 @@ def verdict(*positions: Position, inconclusive: bool = False, complete: bool = T
 )
 def test_where_a_picture_was_altered(positions: tuple[Position, ...], words: str) -> None:
     assert Row.of("a.jpg", verdict(*positions)).cells[-1] == words
+
+
+def test_a_mask_of_a_picture_that_is_not_called_tampered_is_in_brackets() -> None:
+    row = Row.of("a.jpg", verdict("upper left", label="real"))
+    assert row.cells[-1] == "(12.5 %: upper left)"
+    assert render([row]).splitlines()[-1].startswith("(…) where it would be altered")
+    assert "(…)" not in render([Row.of("a.jpg", verdict("upper left"))])
+
+
+def test_verdicts_without_calibration_are_said_to_be_so() -> None:
+    output = render([Row.of("a.jpg", verdict()), Row.of("b.jpg", verdict(calibrated=False))])
+    assert output.splitlines()[-1].startswith("Not calibrated")
+    assert "Not calibrated" not in render([Row.of("a.jpg", verdict())])
 
 
 def test_warnings_and_text_stand_below_the_table() -> None:

@@ -46,11 +46,15 @@ def test_a_write_that_fails_leaves_the_old_calibration(
     assert Calibration.load(tmp_path, "a") == old
 
 
-def test_it_counts_for_its_own_weights_alone(tmp_path: Path) -> None:
+def test_it_counts_for_its_own_weights_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     fitted = Calibration(scale=(2.0, 2.0, 2.0), mask_threshold=0.4, digest="a")
     fitted.save(tmp_path)
     assert Calibration.load(tmp_path, "a") == fitted
+    assert not caplog.messages
     assert Calibration.load(tmp_path, "b") == Calibration()
+    assert "was fitted to other weights" in caplog.text
     (tmp_path / "calibration.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"calibration\.json is not a calibration"):
         Calibration.load(tmp_path, "a")

@@ -13,12 +13,13 @@ from PIL import Image
 from transformers import AutoModel
 
 from sida.assets import EMBEDDED, TOKENIZER
-from sida.inference.engine import Engine
+from sida.errors import PictureError
+from sida.inference.engine import Engine, ImageOutput
 from sida.model.checkpoint import load_base
 from sida.model.clip_windows import SYNTHETIC, TAMPERED, ClipWindows
 from sida.model.config import SidaConfig
 from sida.model.image_processors import ClipWindowsImageProcessor, covered_size, resize
-from sida.model.inputs import Inputs
+from sida.model.inputs import Inputs, Windows
 from sida.model.local_maps import LocalFeatures, pooled_evidence, squares
 from sida.model.presets import small
 from sida.model.processor import SidaProcessor
@@ -230,28 +231,61 @@ def test_the_squeezed_window_shows_all_of_a_picture() -> None:
 
 
 def test_a_mask_is_the_mean_of_all_windows_and_of_the_squeezed_picture(engine: Engine) -> None:
-    pictures = [noise(100, 120), noise(64, 64), noise(60, 200)]
-    results = engine.infer(pictures, [lambda _: True] * 3)
-    for picture, result in zip(pictures, results, strict=True):
-        between, boxes = engine.processor.windows_between([picture])
-        squeezed, whole_boxes = engine.processor.windows_squeezed([picture])
-        inputs, (frame,) = engine.processor([picture])
+    picture = noise(100, 120)
+    (result,) = engine.infer([picture], [lambda _: True])
+    processor = engine.processor.image_processor
+    assert isinstance(processor, ClipWindowsImageProcessor)
+    inputs, (frame,) = engine.processor([picture])
+    between, squeezed = processor.between(picture), processor.squeezed(picture)
+    assert inputs.mask is not None
+    groups = [inputs.mask.pixels]
+    groups += [torch.stack([torch.tensor(x.pixels) for x in part]) for part in (between, squeezed)]
+    prompts = engine.forward(inputs).prompts
+    logits = []
+    for pixels in groups:
+        owner = torch.zeros(len(pixels), dtype=torch.int64)
+        windows = Windows(pixels, torch.tensor([[64, 64]] * len(pixels)), owner)
+        alone = Inputs(windows, windows)
         with torch.inference_mode():
-            prompts = engine.forward(inputs).prompts
-            logits = [
-                engine.model.decode_masks(
-                    Inputs(part, part), torch.arange(len(part.owner)), prompts[part.owner], None
-                )
-                for part in (inputs.mask, between, squeezed)
-                if part is not None
-            ]
-        count = len(frame.windows) + len(boxes[0])
-        dense = dataclasses.replace(frame, windows=(*frame.windows, *boxes[0]))
-        expected = dense.restore(torch.cat(logits)[:count])
-        if squeezed is not None:
-            whole = dataclasses.replace(frame, windows=tuple(whole_boxes[0]))
-            expected = (expected + whole.restore(logits[-1])) / 2
-        np.testing.assert_allclose(result.mask_logits, expected.numpy(), atol=1e-5)
+            numbers = torch.arange(len(pixels))
+            logits.append(engine.model.decode_masks(alone, numbers, prompts[owner], None))
+    dense = dataclasses.replace(frame, windows=(*frame.windows, *(x.window for x in between)))
+    whole = dataclasses.replace(frame, windows=tuple(x.window for x in squeezed))
+    expected = (dense.restore(torch.cat(logits[:2])) + whole.restore(logits[2])) / 2
+    np.testing.assert_allclose(result.mask_logits, expected.numpy(), atol=1e-5)
+
+
+def test_masks_do_not_depend_on_which_pictures_get_theirs_together(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [noise(64, 64), noise(100, 120), noise(60, 200), noise(64, 64), noise(20, 400)]
+    rules = [lambda _: True] * 3 + [lambda _: False, lambda _: True]
+    alone = engine.infer(pictures, rules)
+    monkeypatch.setattr("sida.inference.engine._groups", lambda masked, _: [masked])
+    together = engine.infer(pictures, rules)
+    for picture, one, other in zip(pictures, alone, together, strict=True):
+        if one.mask_logits is None:
+            assert other.mask_logits is None
+            continue
+        assert one.mask_logits.shape == picture.shape[:2]
+        np.testing.assert_allclose(one.mask_logits, other.mask_logits, atol=1e-5)
+    assert [one.mask_logits is None for one in alone] == [False] * 3 + [True, False]
+
+
+def test_a_squeezed_window_that_is_not_finite_fails_its_picture_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [noise(64, 64), noise(100, 120)]
+    complete = engine._further_logits
+
+    def broken(windows: Windows | None, prompts: torch.Tensor) -> list[torch.Tensor]:
+        between, squeezed = complete(windows, prompts)
+        return [between, squeezed * math.nan]
+
+    monkeypatch.setattr(engine, "_further_logits", broken)
+    first, second = engine.infer_each(pictures, [lambda _: True] * 2, [False] * 2)
+    assert isinstance(first, ImageOutput)
+    assert isinstance(second, PictureError)
 
 
 def test_frozen_weights_are_the_packages_and_are_not_written_again(tmp_path: Path) -> None:
