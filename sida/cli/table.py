@@ -25,7 +25,6 @@ class Row:
     text: str | None
     budget: Budget | None = None
     stability: str | None = None
-    calibrated: bool = True
 
     @classmethod
     def of(cls, name: str, result: Verdict | Failure) -> "Row":
@@ -41,15 +40,7 @@ class Row:
         cells = (name, verdict, real, synthetic, tampered, _altered(result))
         style = STYLES[result.outcome]
         stability = None if result.stability is None else result.stability.sentence
-        return cls(
-            cells,
-            style,
-            result.warnings,
-            _text(result),
-            result.budget,
-            stability,
-            result.calibrated,
-        )
+        return cls(cells, style, result.warnings, _text(result), result.budget, stability)
 
     @property
     def name(self) -> str:
@@ -67,8 +58,6 @@ def render(rows: list[Row]) -> str:
         notes.append("? inconclusive: by its own calibration the model is unsure here.")
     if any(row.cells[5].startswith("(") for row in rows):
         notes.append("(…) where it would be altered if it were tampered, which it is not called.")
-    if not all(row.calibrated for row in rows):
-        notes.append("Not calibrated: how sure these verdicts are is not known.")
     notes += dict.fromkeys(budget_sentence(row.budget) for row in rows if row.budget is not None)
     return text + "".join(f"\n{plain(note)}\n" for note in notes)
 

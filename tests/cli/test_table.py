@@ -20,14 +20,12 @@ def verdict(
     label: Label = "tampered",
     inconclusive: bool = False,
     complete: bool = True,
-    calibrated: bool = True,
 ) -> Verdict:
     regions = [Region(box=(0, 0, 1, 1), area=0.1, score=0.9, position=item) for item in positions]
     return Verdict(
         width=9,
         height=9,
         label=label,
-        calibrated=calibrated,
         probabilities=Probabilities(
             **{"real": 0.25, "full_synthetic": 0.25, "tampered": 0.25, label: 0.5}
         ),
@@ -61,12 +59,6 @@ def test_a_mask_of_a_picture_that_is_not_called_tampered_is_in_brackets() -> Non
     assert row.cells[-1] == "(12.5 %: upper left)"
     assert render([row]).splitlines()[-1].startswith("(…) where it would be altered")
     assert "(…)" not in render([Row.of("a.jpg", verdict("upper left"))])
-
-
-def test_verdicts_without_calibration_are_said_to_be_so() -> None:
-    output = render([Row.of("a.jpg", verdict()), Row.of("b.jpg", verdict(calibrated=False))])
-    assert output.splitlines()[-1].startswith("Not calibrated")
-    assert "Not calibrated" not in render([Row.of("a.jpg", verdict())])
 
 
 def test_warnings_and_text_stand_below_the_table() -> None:
